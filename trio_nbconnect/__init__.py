@@ -1,0 +1,54 @@
+"""Connect to a host the way RFC 8305 asks for, in Trio: fast where addresses are broken, and open to see.
+
+>>> import trio_nbconnect as nb
+>>> stream = await nb.open_tcp_stream("example.org", 443)  # doctest: +SKIP
+
+The one skipped line needs the internet; the README runs the same on loopback. See `Connector` for everything that can
+be configured, `ConnectError` for what failures tell, and `record` for seeing a race.
+"""
+
+from . import trace as trace
+from ._address import Address as Address
+from ._connect import Handshake as Handshake
+from ._connect import HandshakeState as HandshakeState
+from ._connect import connect_socket as connect_socket
+from ._connector import Connector as Connector
+from ._drop_in import open_ssl_over_tcp_stream as open_ssl_over_tcp_stream
+from ._drop_in import open_tcp_stream as open_tcp_stream
+from ._drop_in import open_unix_socket as open_unix_socket
+from ._errors import Attempt as Attempt
+from ._errors import ConnectError as ConnectError
+from ._errors import ConnectionRefused as ConnectionRefused
+from ._errors import ConnectTimeout as ConnectTimeout
+from ._errors import Phase as Phase
+from ._errors import ResolutionError as ResolutionError
+from ._policy import Policy as Policy
+from ._question import Answer as Answer
+from ._question import Asked as Asked
+from ._question import Question as Question
+from ._question import Source as Source
+from ._resolve import Resolver as Resolver
+
+__all__ = [
+    "Address",
+    "Answer",
+    "Asked",
+    "Attempt",
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectionRefused",
+    "Connector",
+    "Handshake",
+    "HandshakeState",
+    "Phase",
+    "Policy",
+    "Question",
+    "ResolutionError",
+    "Resolver",
+    "Source",
+    "connect_socket",
+    "open_ssl_over_tcp_stream",
+    "open_tcp_stream",
+    "open_unix_socket",
+    "trace",
+]

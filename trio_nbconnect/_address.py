@@ -1,0 +1,187 @@
+"""Addresses: what a host and a port are, before anything is sent.
+
+The problem: the resolver of the C library takes almost anything. A port of 99536 becomes 34000, a NUL ends the name
+early, and both reach a host that nobody named. We check first and say what is wrong, with the value in the text.
+
+What lives here: one value, `Address`, an endpoint that can be connected to; and the checks that turn what a caller
+wrote into a host name, a literal or an error. What does not: sockets, look-ups, anything that waits.
+
+Old spellings of IPv4 addresses ("127.1", "0x7f.1") are no literals for us. They go to the resolver like any name.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+IPV6 = socket.AF_INET6
+IPV4 = socket.AF_INET
+
+SocketAddress = tuple[str, int] | tuple[str, int, int, int] | str | bytes
+"""What the socket module takes as an address: a tuple for IP, a path for UNIX."""
+
+LocalAddress = str | Mapping[socket.AddressFamily, str]
+"""A local address, or one for each family."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One IP endpoint: a family, a numeric host and a port.
+
+    Args:
+        family: `socket.AF_INET` or `socket.AF_INET6`.
+        host: The address as text, without scope or brackets.
+        port: The port, 0 to 65535.
+        flow_info: The IPv6 flow label and traffic class, 0 for none.
+        scope_id: The index of the interface of a link-local address, 0 for none (RFC 4007, section 6).
+
+    Example:
+        >>> str(parse_literal("fe80::1%1", 443))
+        '[fe80::1%1]:443'
+    """
+
+    family: socket.AddressFamily
+    host: str
+    port: int
+    flow_info: int = 0
+    scope_id: int = 0
+
+    @property
+    def sockaddr(self) -> SocketAddress:
+        """The address in the form that `socket.socket.connect` takes."""
+        if self.family == IPV4:
+            return (self.host, self.port)
+        return (self.host, self.port, self.flow_info, self.scope_id)
+
+    @property
+    def ip(self) -> str:
+        """The address without the port, with its scope if it has one: `fe80::1%2`."""
+        return f"{self.host}%{self.scope_id}" if self.scope_id else self.host
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether packets to this address stay on this machine (RFC 1122, 3.2.1.3; RFC 4291, 2.5.3)."""
+        return self.host.startswith("127.") if self.family == IPV4 else self.host == "::1"
+
+    def __str__(self) -> str:
+        return format_host_port(self.ip, self.port)
+
+
+def format_host_port(host: str, port: int) -> str:
+    """Write host and port as one word: `[::1]:443`, `example.org:443` (RFC 3986, section 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def check_host(host: object) -> str:
+    """Return the host name or literal as text, or raise what is wrong with it.
+
+    Raises:
+        ValueError: `host` is no `str` or `bytes`, empty, holds a NUL, or breaks a length limit of RFC 1035, 2.3.4.
+    """
+    if not isinstance(host, str | bytes):
+        raise ValueError(f"host must be str or bytes, not {host!r}")
+    try:
+        text = host.decode("ascii") if isinstance(host, bytes) else host
+    except UnicodeDecodeError:
+        raise ValueError(f"host must be ASCII when it is bytes, not {host!r}") from None
+    if "\0" in text:
+        raise ValueError(f"host must not contain NUL: {host!r}")
+    if text.startswith("[") and text.endswith("]"):
+        text = text[1:-1]
+    if not text:
+        raise ValueError(f"host must not be empty: {host!r}")
+    return text
+
+
+def check_name(host: str) -> str:
+    """Return the name as it goes to the resolver, an A-label form for other scripts (IDNA 2008, RFC 5891).
+
+    Raises:
+        ValueError: A label is empty or longer than 63 octets, or the name longer than 253 (RFC 1035, section 2.3.4).
+    """
+    if not host.isascii():
+        host = _to_ascii(host)
+    name = host.removesuffix(".")
+    if len(name) > 253:
+        raise ValueError(f"host must have at most 253 characters: {host!r}")
+    for label in name.split("."):
+        if not label:
+            raise ValueError(f"host must not have an empty label: {host!r}")
+        if len(label) > 63:
+            raise ValueError(f"host must have no label over 63 characters: {host!r}")
+    return host
+
+
+def _to_ascii(host: str) -> str:
+    """Encode a name of another script, with the mapping of UTS 46 for what people type."""
+    import idna  # trio brings it; most programs never need it
+
+    try:
+        return idna.encode(host, uts46=True).decode("ascii")
+    except UnicodeError as error:
+        raise ValueError(f"host is no valid international name: {host!r}: {error}") from None
+
+
+def check_port(port: object) -> int:
+    """Return the port, or raise what is wrong with it.
+
+    Raises:
+        TypeError: `port` is no `int`; `True` is none either.
+        ValueError: `port` is outside 0 to 65535. The C library would take it modulo 65536.
+    """
+    if not isinstance(port, int) or isinstance(port, bool):
+        raise TypeError(f"port must be int, not {port!r}")
+    if not 0 <= port <= 65535:
+        raise ValueError(f"port must be between 0 and 65535, not {port!r}")
+    return port
+
+
+def parse_literal(host: str, port: int) -> Address | None:
+    """Read a numeric address; None means that `host` is a name.
+
+    Raises:
+        ValueError: `host` is an IPv6 literal whose scope is malformed.
+    """
+    if ":" not in host:
+        packed = _packed(IPV4, host)
+        return None if packed is None else Address(IPV4, socket.inet_ntop(IPV4, packed), port)
+    text, percent, scope = host.partition("%")
+    packed = _packed(IPV6, text)
+    if packed is None:
+        raise ValueError(f"host must be a name or an address, not {host!r}")
+    scope_id = _scope_id(scope, host) if percent else 0
+    return Address(IPV6, socket.inet_ntop(IPV6, packed), port, 0, scope_id)
+
+
+def _packed(family: socket.AddressFamily, text: str) -> bytes | None:
+    try:
+        return socket.inet_pton(family, text)
+    except (OSError, ValueError):  # UnicodeEncodeError is a ValueError
+        return None
+
+
+def _scope_id(scope: str, host: str) -> int:
+    """RFC 4007, section 11.2: a scope is an interface's index or its name."""
+    if scope.isascii() and scope.isdigit():
+        return int(scope)
+    try:
+        return socket.if_nametoindex(scope)
+    except (OSError, ValueError):
+        raise ValueError(f"host names an interface that does not exist: {host!r}") from None
+
+
+def from_sockaddr(family: int, sockaddr: object) -> Address:
+    """Read a socket address as `getaddrinfo` gives it, its scope kept.
+
+    Raises:
+        ValueError: It is no numeric IP address of that family with a port.
+    """
+    if not isinstance(sockaddr, tuple) or not 2 <= len(sockaddr) <= 4:
+        raise ValueError(f"address must be a tuple of host and port, not {sockaddr!r}")
+    host, port, *rest = sockaddr
+    literal = parse_literal(check_host(host), check_port(port))
+    if literal is None or literal.family != family:
+        raise ValueError(f"address must be numeric and of the socket's family, not {sockaddr!r}")
+    flow_info, scope_id = (*rest, 0, 0)[:2]
+    return Address(literal.family, literal.host, literal.port, flow_info, scope_id or literal.scope_id)

@@ -1,0 +1,261 @@
+"""Connector: what users configure and call.
+
+It turns what a caller wrote into a question, chooses who answers it and which network carries it, and runs one race.
+A literal and `addresses=` ask nobody. Where a program has set Trio's hooks, a custom resolver or socket factory, they
+are honoured as Trio honours them. Everything wrong with the input is raised here, before anything is sent.
+
+What does not live here: the race itself, and any state: a connector may be shared by all tasks of a program.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import trio
+
+from . import _tls
+from ._address import Address, LocalAddress, check_host, check_name, check_port, parse_literal
+from ._connect import begin, open_unix
+from ._hooked import HookedHandshake, has_hostname_resolver, has_socket_factory, open_hooked_unix
+from ._network import KernelNetwork, Network
+from ._policy import Policy, check_seconds
+from ._question import Question
+from ._race import Race
+from ._resolve import GivenResolver, HookResolver, Resolver, SystemResolver
+from .trace import Journal, Tracer
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connector:
+    """Open connections the way RFC 8305 asks for. Immutable, and safe to share between tasks.
+
+    Args:
+        policy: The delays and limits of a race.
+        resolver: Who finds addresses; None asks the operating system, or the resolver set with Trio's hook.
+        local_address: The numeric address to connect from, or one for each family. Addresses of a family without one
+            are left out. No local port is reserved.
+        tracer: A callable that is told each event; see `trio_nbconnect.trace`.
+        network: The network below; None is the kernel's, or sockets from the factory set with Trio's hook.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: `local_address` is no numeric address, or leaves no family of the policy.
+
+    Example:
+        >>> connector = Connector(policy=Policy(attempt_delay=0.1), local_address="127.0.0.1")
+    """
+
+    policy: Policy = Policy()
+    resolver: Resolver | None = None
+    local_address: LocalAddress | None = None
+    tracer: Tracer | None = None
+    network: Network | None = None
+
+    _local: Mapping[socket.AddressFamily, Address] = field(init=False, repr=False, compare=False)
+    _families: tuple[socket.AddressFamily, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        local = _local_addresses(self.local_address)
+        families = tuple(family for family in self.policy.families if not local or family in local)
+        if not families:
+            raise ValueError(f"local_address leaves no family of the policy: {self.local_address!r}")
+        object.__setattr__(self, "_local", local)
+        object.__setattr__(self, "_families", families)
+
+    async def connect(
+        self,
+        host: str | bytes,
+        port: int,
+        establish: Callable[[trio.SocketStream], Awaitable[T]],
+        *,
+        addresses: Iterable[str] | None = None,
+        give_up_after: float = math.inf,
+    ) -> T:
+        """Race for a connection on which `establish` succeeds, and return what that returned.
+
+        `establish` is called with the stream of each attempt that has connected: a handshake, a greeting, the
+        dialogue with a proxy. While one runs, the others go on; the first to return wins. It fails by raising
+        `OSError`, `trio.BrokenResourceError` or `trio.TooSlowError`; its stream is closed for it. Anything else it
+        raises is a bug, ends the race and comes out as it is.
+
+        Args:
+            host: A host name, or an IPv4 or IPv6 address with or without brackets and scope.
+            port: The port, 0 to 65535.
+            establish: An async callable of one stream.
+            addresses: Numeric addresses to try instead of looking the host up.
+            give_up_after: Seconds for the whole call.
+
+        Raises:
+            ConnectError: No attempt was established; `ResolutionError`, `ConnectionRefused` and `ConnectTimeout` are
+                its kinds.
+            TypeError: `port` is no int, or `give_up_after` no number.
+            ValueError: `host`, `port` or `addresses` make no sense.
+
+        Example:
+            >>> async def greeted(stream: trio.SocketStream) -> bytes:
+            ...     return await stream.receive_some()
+        """
+        race: Race[T] = self._race(host, port, establish, addresses, give_up_after)
+        return await race.run()
+
+    async def open_tcp_stream(
+        self,
+        host: str | bytes,
+        port: int,
+        *,
+        addresses: Iterable[str] | None = None,
+        give_up_after: float = math.inf,
+    ) -> trio.SocketStream:
+        """Connect to a host over TCP, on whichever of its addresses answers first (RFC 8305).
+
+        Args and errors are those of `connect`.
+
+        Example:
+            >>> async def main():
+            ...     with socket.create_server(("127.0.0.1", 0)) as listener:
+            ...         async with await Connector().open_tcp_stream(*listener.getsockname()) as stream:
+            ...             print(stream.socket.getpeername()[0])
+            >>> trio.run(main)
+            127.0.0.1
+        """
+        race: Race[trio.SocketStream] = self._race(host, port, None, addresses, give_up_after)
+        return await race.run()
+
+    async def open_ssl_over_tcp_stream(
+        self,
+        host: str | bytes,
+        port: int,
+        *,
+        https_compatible: bool = False,
+        ssl_context: ssl.SSLContext | None = None,
+        server_hostname: str | bytes | None = None,
+        addresses: Iterable[str] | None = None,
+        give_up_after: float = math.inf,
+    ) -> trio.SSLStream[trio.SocketStream]:
+        """Connect over TCP and wrap the stream in TLS; the handshake comes with the first byte, as in Trio.
+
+        Args:
+            host: See `connect`.
+            port: See `connect`.
+            https_compatible: Whether to leave out the closing handshake, see `trio.SSLStream`.
+            ssl_context: The TLS context; None is a fresh `ssl.create_default_context()`.
+            server_hostname: The name that the certificate must be valid for; None is `host`.
+            addresses: See `connect`.
+            give_up_after: See `connect`.
+
+        Raises:
+            ConnectError: See `connect`. Nothing of TLS fails here.
+        """
+        stream = await self.open_tcp_stream(host, port, addresses=addresses, give_up_after=give_up_after)
+        return _tls.wrap(stream, ssl_context, host if server_hostname is None else server_hostname, https_compatible)
+
+    async def open_unix_socket(
+        self, filename: str | bytes | os.PathLike[str] | os.PathLike[bytes]
+    ) -> trio.SocketStream:
+        """Connect to a UNIX socket; while the server's backlog is full, wait for room.
+
+        Args:
+            filename: Its path; a leading NUL means the abstract namespace (Linux's unix(7)).
+
+        Raises:
+            OSError: There is no socket, nobody listens, or it may not be used.
+            RuntimeError: This platform has no UNIX sockets.
+            TypeError: `filename` is no path.
+        """
+        if not hasattr(socket, "AF_UNIX"):  # pragma: no cover - Windows
+            raise RuntimeError("Unix sockets are not supported on this platform")
+        path = os.fspath(filename)
+        if self.network is None and has_socket_factory():
+            return await open_hooked_unix(path)
+        return await open_unix(self.network or KernelNetwork(), path)
+
+    def _race(
+        self,
+        host: object,
+        port: object,
+        establish: Callable[[trio.SocketStream], Awaitable[Any]] | None,
+        addresses: Iterable[str] | None,
+        give_up_after: float,
+    ) -> Race[Any]:
+        name, number = check_host(host), check_port(port)
+        check_seconds("give_up_after", give_up_after)
+        network = self.network or KernelNetwork()
+        native = self.network is not None or not has_socket_factory()
+        families, resolver = self._families, self._who_knows(name, number, addresses)
+        beside = resolver is None
+        if resolver is None:
+            families = _connected(network, name, families)
+            resolver = self.resolver or SystemResolver(network)
+        return Race(
+            question=Question(host=name, port=number, families=families),
+            policy=self.policy,
+            resolver=resolver,
+            beside=beside,
+            begin=partial(begin, network, self._local) if native else partial(HookedHandshake, self._local),
+            native=native,
+            establish=establish,
+            give_up_after=give_up_after,
+            journal=Journal(() if self.tracer is None else (self.tracer,)),
+        )
+
+    def _who_knows(self, name: str, port: int, addresses: Iterable[str] | None) -> Resolver | None:
+        """Return the resolver whose one answer is all there will be, None if answers will come over time."""
+        if addresses is not None:
+            return GivenResolver(_given(addresses, port))
+        literal = parse_literal(name, port)
+        if literal is not None:
+            return GivenResolver((literal,))
+        check_name(name)
+        if self.resolver is None and self.network is None and has_hostname_resolver():
+            return HookResolver()
+        return None
+
+
+def _given(addresses: Iterable[str], port: int) -> list[Address]:
+    if isinstance(addresses, str | bytes):
+        raise TypeError(f"addresses must be several, not one str: {addresses!r}")
+    given = [_numeric("addresses", address, port) for address in addresses]
+    if not given:
+        raise ValueError("addresses must not be empty")
+    return given
+
+
+def _numeric(what: str, text: str, port: int) -> Address:
+    literal = parse_literal(check_host(text), port)
+    if literal is None:
+        raise ValueError(f"{what} must be numeric, not {text!r}")
+    return literal
+
+
+def _local_addresses(local_address: LocalAddress | None) -> Mapping[socket.AddressFamily, Address]:
+    """Read the local addresses, one for each family."""
+    if local_address is None:
+        return MappingProxyType({})
+    if isinstance(local_address, str):
+        literal = _numeric("local_address", local_address, 0)
+        return MappingProxyType({literal.family: literal})
+    local = {family: _numeric("local_address", text, 0) for family, text in local_address.items()}
+    if not local or any(family != literal.family for family, literal in local.items()):
+        raise ValueError(f"local_address must give each family an address of its own: {local_address!r}")
+    return MappingProxyType(local)
+
+
+def _connected(
+    network: Network, name: str, families: tuple[socket.AddressFamily, ...]
+) -> tuple[socket.AddressFamily, ...]:
+    """RFC 8305, section 3: ask only for the families that can be used; both where neither can, and at home.
+
+    "localhost" stays on this machine (RFC 6761, section 6.3), which needs no route.
+    """
+    at_home = name.rstrip(".").lower().endswith("localhost")
+    return families if at_home else tuple(filter(network.has_route, families)) or families

@@ -1,0 +1,132 @@
+"""Drop-ins: Trio's three functions, with Trio's parameters, defaults and meaning.
+
+Changing the import is the whole migration. Trio's own tests for these functions pass unmodified against ours
+(`tests/test_trio_suite.py`). Behind Trio's parameters come keyword-only ones of ours.
+
+Two things of Trio's are kept although they surprise: `happy_eyeballs_delay=None` means 0.25 s, and `local_address`
+may be a name. One is not: a delay below 10 ms is stretched to that, as RFC 8305 demands.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import ssl
+from collections.abc import Iterable
+
+import trio
+
+from ._address import LocalAddress, check_host, parse_literal
+from ._connector import Connector
+from ._policy import Policy, check_seconds
+
+_DEFAULT = Connector()
+
+
+async def open_tcp_stream(
+    host: str | bytes,
+    port: int,
+    *,
+    happy_eyeballs_delay: float | None = 0.25,
+    local_address: LocalAddress | None = None,
+    addresses: Iterable[str] | None = None,
+    give_up_after: float = math.inf,
+) -> trio.SocketStream:
+    """Connect to a host over TCP, on whichever of its addresses answers first: a drop-in for `trio.open_tcp_stream`.
+
+    Args:
+        host: A host name, or an IPv4 or IPv6 address with or without brackets and scope.
+        port: The port, 0 to 65535.
+        happy_eyeballs_delay: Seconds until the next address is tried beside the first; `None` is 0.25 as in Trio, and
+            `math.inf` tries one after the other.
+        local_address: The address to connect from, numeric or a name, or a numeric one for each family.
+        addresses: Numeric addresses to try instead of looking the host up.
+        give_up_after: Seconds for the whole call.
+
+    Raises:
+        ConnectError: No address could be connected to (an `OSError`; see its attributes for what was tried).
+        TypeError: `port` is no int, or a duration no number.
+        ValueError: An argument makes no sense; the text shows it.
+
+    Example:
+        >>> async def main():
+        ...     with socket.create_server(("127.0.0.1", 0)) as listener:
+        ...         async with await open_tcp_stream(*listener.getsockname()) as stream:
+        ...             print(stream.socket.getpeername() == listener.getsockname())
+        >>> trio.run(main)
+        True
+    """
+    if isinstance(local_address, str) and parse_literal(check_host(local_address), 0) is None:
+        local_address = await _look_up_local(local_address)
+    connector = _connector(happy_eyeballs_delay, local_address)
+    return await connector.open_tcp_stream(host, port, addresses=addresses, give_up_after=give_up_after)
+
+
+async def open_ssl_over_tcp_stream(
+    host: str | bytes,
+    port: int,
+    *,
+    https_compatible: bool = False,
+    ssl_context: ssl.SSLContext | None = None,
+    happy_eyeballs_delay: float | None = 0.25,
+    server_hostname: str | bytes | None = None,
+    addresses: Iterable[str] | None = None,
+    give_up_after: float = math.inf,
+) -> trio.SSLStream[trio.SocketStream]:
+    """Connect over TCP and wrap the stream in TLS: a drop-in for `trio.open_ssl_over_tcp_stream`.
+
+    The handshake comes with the first byte sent or received, as in Trio.
+
+    Args:
+        host: See `open_tcp_stream`; the certificate must be valid for it.
+        port: See `open_tcp_stream`.
+        https_compatible: Whether to leave out the closing handshake, see `trio.SSLStream`.
+        ssl_context: The TLS context; None is a fresh `ssl.create_default_context()`.
+        happy_eyeballs_delay: See `open_tcp_stream`.
+        server_hostname: The name that the certificate must be valid for, if it is not `host`.
+        addresses: See `open_tcp_stream`.
+        give_up_after: See `open_tcp_stream`; it does not cover the handshake.
+
+    Raises:
+        ConnectError: See `open_tcp_stream`. Nothing of TLS fails here.
+    """
+    return await _connector(happy_eyeballs_delay, None).open_ssl_over_tcp_stream(
+        host,
+        port,
+        https_compatible=https_compatible,
+        ssl_context=ssl_context,
+        server_hostname=server_hostname,
+        addresses=addresses,
+        give_up_after=give_up_after,
+    )
+
+
+async def open_unix_socket(filename: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> trio.SocketStream:
+    """Connect to a UNIX socket: a drop-in for `trio.open_unix_socket`.
+
+    While the server's backlog is full it waits for room; Trio returns a stream that is not connected.
+
+    Args:
+        filename: Its path; a leading NUL means the abstract namespace (Linux's unix(7)).
+
+    Raises:
+        OSError: There is no socket, nobody listens, or it may not be used.
+        RuntimeError: This platform has no UNIX sockets.
+        TypeError: `filename` is no path.
+    """
+    return await _DEFAULT.open_unix_socket(filename)
+
+
+def _connector(happy_eyeballs_delay: float | None, local_address: LocalAddress | None) -> Connector:
+    delay = 0.25 if happy_eyeballs_delay is None else happy_eyeballs_delay
+    if delay == 0.25 and local_address is None:
+        return _DEFAULT
+    check_seconds("happy_eyeballs_delay", delay)
+    return Connector(policy=Policy(attempt_delay=delay), local_address=local_address)
+
+
+async def _look_up_local(name: str) -> LocalAddress:
+    """Trio lets `local_address` be a name; its first address of each family counts."""
+    entries = await trio.socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    return {socket.AddressFamily(entry[0]): str(entry[4][0]) for entry in reversed(entries)}

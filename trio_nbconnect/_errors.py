@@ -1,0 +1,195 @@
+"""Errors: one family below OSError that says what was tried.
+
+The problem: "all connection attempts failed" tells nothing, and a timeout tells even less. So every error here knows
+its host, its port and each attempt with its address, phase, times and failure; it has an `errno` when all failures
+agree; its class is the one to catch (`ConnectionRefusedError`, `TimeoutError`, `socket.gaierror` work as always);
+and its cause is always an exception group, also of one.
+
+Failures shed their tracebacks: reports stay short and no reference cycle keeps a frame alive. Everything pickles.
+The text stays one line; what each attempt met is in `attempts` and in the group.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import trio
+
+from ._address import Address, format_host_port
+
+if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
+    from exceptiongroup import ExceptionGroup
+
+
+class Phase(enum.Enum):
+    """How far an attempt, or a whole call, had come."""
+
+    RESOLUTION = "resolution"
+    """No attempt has begun yet."""
+
+    HANDSHAKE = "handshake"
+    """The TCP handshake is under way."""
+
+    ESTABLISH = "establish"
+    """TCP is connected; what the caller asked for on top of it (`establish`) is under way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One attempt, as an error reports it. Times are seconds on Trio's clock."""
+
+    number: int
+    """1 for the first of its race."""
+
+    address: Address
+    phase: Phase
+    started: float
+    ended: float
+    error: OSError | None
+    """What it failed with; None if it was still under way when the call gave up."""
+
+    def __str__(self) -> str:
+        fate = "no answer" if self.error is None else _reason(self.error)
+        return f"{self.address} {fate} after {self.ended - self.started:.3f} s"
+
+
+class ConnectError(OSError):
+    """No connection could be made.
+
+    Attributes:
+        host: The host as the caller named it.
+        port: The port.
+        attempts: Every attempt in the order of their starts, see `Attempt`.
+        errno: The error number, if all failures agree on it, else None.
+        __cause__: An `ExceptionGroup` of all failures.
+
+    Example:
+        >>> error = ConnectError("all attempts failed", host="::1", port=80, errno=errno.ECONNREFUSED)
+        >>> error.host, error.port, error.strerror
+        ('::1', 80, 'Connection refused')
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        host: str,
+        port: int,
+        attempts: Sequence[Attempt] = (),
+        errno: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.host = host
+        self.port = port
+        self.attempts = tuple(attempts)
+        self.errno = errno
+        if errno is not None:
+            self.strerror = os.strerror(errno) if errno > 0 else message
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        state = {**self.__dict__, "errno": self.errno, "strerror": self.strerror, "__cause__": self.__cause__}
+        return (_revive, (type(self), self.args), state)
+
+
+class ResolutionError(ConnectError, socket.gaierror):
+    """The host has no address that could be tried; `errno` is one of `socket.EAI_*` where the resolver gave one."""
+
+
+class ConnectionRefused(ConnectError, ConnectionRefusedError):
+    """Every attempt was refused: the hosts are there, the service is not."""
+
+
+class ConnectTimeout(ConnectError, TimeoutError, trio.TooSlowError):
+    """A limit of ours expired: `give_up_after`, or one of `Policy`'s on everything that was tried.
+
+    Attributes:
+        phase: What was under way, see `Phase`.
+    """
+
+    phase: Phase = Phase.HANDSHAKE
+
+
+def _revive(kind: type[ConnectError], args: tuple[str]) -> ConnectError:
+    """Make the error that `pickle` then fills; its initialiser would want what is in the state."""
+    error = kind.__new__(kind)
+    OSError.__init__(error, *args)
+    return error
+
+
+def _reason(error: OSError) -> str:
+    """Say in a word or two what an attempt met."""
+    words = {errno.ECONNREFUSED: "refused", errno.ETIMEDOUT: "timed out"}
+    return words.get(error.errno or 0) or error.strerror or str(error)
+
+
+def all_failed(host: str, port: int, attempts: Sequence[Attempt], unusable: Sequence[OSError] = ()) -> ConnectError:
+    """Every attempt has failed, or no address could even be attempted: `unusable` says why."""
+    failures = [*unusable, *(attempt.error for attempt in attempts if attempt.error is not None)]
+    numbers = {failure.errno for failure in failures}
+    number = numbers.pop() if len(numbers) == 1 else None
+    kind = {errno.ECONNREFUSED: ConnectionRefused, errno.ETIMEDOUT: ConnectTimeout}.get(number or 0, ConnectError)
+    message = f"all attempts to connect to {format_host_port(host, port)} failed"
+    error = kind(message, host=host, port=port, attempts=attempts, errno=number)
+    if isinstance(error, ConnectTimeout):
+        error.phase = _phase(attempts)
+    return _caused_by(error, failures)
+
+
+def no_address(host: str, port: int, failures: Sequence[OSError]) -> ConnectError:
+    """The look-up has ended and there is no address to try."""
+    message = f"no results found for hostname lookup: {format_host_port(host, port)}"
+    failures = failures or [socket.gaierror(socket.EAI_NONAME, "no addresses in the answer")]
+    numbers = {failure.errno for failure in failures}
+    if numbers == {errno.ETIMEDOUT}:
+        late = ConnectTimeout(message, host=host, port=port, errno=errno.ETIMEDOUT)
+        late.phase = Phase.RESOLUTION
+        return _caused_by(late, failures)
+    number = numbers.pop() if len(numbers) == 1 else None
+    return _caused_by(ResolutionError(message, host=host, port=port, errno=number), failures)
+
+
+def gave_up(
+    host: str, port: int, seconds: float, attempts: Sequence[Attempt], failures: Sequence[OSError] = ()
+) -> ConnectTimeout:
+    """`give_up_after` is over: say what every attempt was doing."""
+    target = format_host_port(host, port)
+    doing = ", ".join(str(attempt) for attempt in attempts[:6]) or "still looking for addresses"
+    more = f", and {len(attempts) - 6} more" if len(attempts) > 6 else ""
+    message = f"gave up connecting to {target} after {seconds:g} s: {doing}{more}"
+    error = ConnectTimeout(message, host=host, port=port, attempts=attempts, errno=errno.ETIMEDOUT)
+    error.phase = _phase(attempts)
+    met = [*failures, *(attempt.error or timed_out(f"no answer: {attempt.address}") for attempt in attempts)]
+    _caused_by(error, met or [timed_out(f"no addresses in time: {target}")])
+    return error
+
+
+def _phase(attempts: Sequence[Attempt]) -> Phase:
+    """The furthest that any attempt still under way had come."""
+    pending = [attempt for attempt in attempts if attempt.error is None] or attempts
+    phases = [attempt.phase for attempt in pending]
+    return Phase.ESTABLISH if Phase.ESTABLISH in phases else Phase.HANDSHAKE if phases else Phase.RESOLUTION
+
+
+def timed_out(what: str) -> TimeoutError:
+    """A time-out of ours, as the kernel would report it."""
+    return TimeoutError(errno.ETIMEDOUT, f"{os.strerror(errno.ETIMEDOUT)}: {what}")
+
+
+def os_error(number: int, address: object) -> OSError:
+    """The `OSError` of the right class for an error number, with the address in its text."""
+    return OSError(number, f"{os.strerror(number)}: {address}")
+
+
+def _caused_by(error: ConnectError, failures: Sequence[OSError]) -> ConnectError:
+    bare = [failure.with_traceback(None) for failure in failures]
+    error.__cause__ = ExceptionGroup(str(error), bare)
+    return error

@@ -1,0 +1,71 @@
+"""Hooked: sockets from a factory that somebody set with `trio.socket.set_custom_socket_factory`.
+
+Such a socket may be anything: a fake in a test, a tunnel, a logger. Trio promises of it what `trio.SocketStream`
+needs and an async `connect`, so we use that and nothing else, and let its errors pass as they are. In return it
+cannot do what a kernel handshake can: a cancelled `connect` is lost, so the race gives it a task from the start.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+
+import trio
+
+from ._address import Address
+from ._connect import HandshakeState
+from ._network import bind_address_only
+
+
+class HookedHandshake:
+    """A connect that a foreign socket makes; the counterpart of `Handshake`."""
+
+    __slots__ = ("_address", "_local", "socket", "state")
+
+    def __init__(self, local: Mapping[socket.AddressFamily, Address], address: Address) -> None:
+        self.socket = trio.socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self.state = HandshakeState.HANDSHAKING
+        self._address = address
+        self._local = local.get(address.family)
+
+    async def wait(self) -> None:
+        """Bind and connect, in one go."""
+        if self._local is not None:
+            bind_address_only(self.socket)
+            await self.socket.bind(self._local.sockaddr)
+        await self.socket.connect(self._address.sockaddr)
+        self.state = HandshakeState.CONNECTED
+
+    def abort(self) -> None:
+        """Close the socket at once, whatever the state."""
+        self.state = HandshakeState.CLOSED
+        self.socket.close()
+
+    def stream(self) -> trio.SocketStream:
+        """Give the connected socket away as a stream, which owns it from then on."""
+        return trio.SocketStream(self.socket)
+
+
+async def open_hooked_unix(path: str | bytes) -> trio.SocketStream:
+    """Connect to a UNIX socket as Trio does, with a socket from the factory."""
+    sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        await sock.connect(path)
+        return trio.SocketStream(sock)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def has_socket_factory() -> bool:
+    """Whether a custom socket factory is set in this `trio.run`; Trio has no getter, so set it and set it back."""
+    factory = trio.socket.set_custom_socket_factory(None)
+    trio.socket.set_custom_socket_factory(factory)
+    return factory is not None
+
+
+def has_hostname_resolver() -> bool:
+    """Whether a custom hostname resolver is set in this `trio.run`."""
+    resolver = trio.socket.set_custom_hostname_resolver(None)
+    trio.socket.set_custom_hostname_resolver(resolver)
+    return resolver is not None

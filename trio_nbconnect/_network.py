@@ -1,0 +1,134 @@
+"""Network: the system calls that a connect needs, as a port with two sides.
+
+The problem: what a race does on a bad network cannot be tested on a good one. So everything below a connect is asked
+of a `Network`, and there are two: the kernel's here, and the simulated one in `testing`, which is held to the
+kernel's behaviour by one contract test for both.
+
+What lives here: the port, the kernel's side of it, and the opening of a socket that is ready for `connect`. What does
+not: nurseries, timeouts, and any judgement of what a result means; that is `_connect`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import trio
+
+from ._address import IPV4, IPV6, Address
+from ._errors import os_error
+
+
+class Socket(Protocol):
+    """What a connect asks of a non-blocking socket: these methods of `socket.socket`."""
+
+    @property
+    def family(self) -> int: ...
+    @property
+    def type(self) -> int: ...
+    def bind(self, address: Any, /) -> None: ...
+    def connect_ex(self, address: Any, /) -> int: ...
+    def getpeername(self) -> Any: ...
+    def getsockname(self) -> Any: ...
+    def getsockopt(self, level: int, option: int, /) -> int: ...
+    def setsockopt(self, level: int, option: int, value: int | bytes, /) -> None: ...
+    def close(self) -> None: ...
+
+
+class Network(Protocol):
+    """What a connect asks of the world below it."""
+
+    def open(self, family: socket.AddressFamily) -> Socket:
+        """Open a non-blocking stream socket that child processes do not inherit."""
+
+    async def wait_writable(self, sock: Any) -> None:
+        """Wait until the socket is writable, or has failed; may be cancelled and called again."""
+
+    def close(self, sock: Any) -> None:
+        """Close the socket at once and wake whoever waits for it."""
+
+    def stream(self, sock: Any) -> trio.SocketStream:
+        """Make a connected socket a stream, which owns it from then on."""
+
+    async def getaddrinfo(
+        self, host: str, port: int, family: socket.AddressFamily, limiter: trio.CapacityLimiter
+    ) -> list[Address]:
+        """Look up the addresses of one family, in the system's order; raise `socket.gaierror` if there are none."""
+
+    def has_route(self, family: socket.AddressFamily) -> bool:
+        """Whether this host can send to the internet over this family."""
+
+
+class KernelNetwork:
+    """The network that the operating system offers."""
+
+    def open(self, family: socket.AddressFamily) -> socket.socket:
+        """Open a socket; one system call does it where the kernel can."""
+        sock = socket.socket(family, socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0))
+        if sock.gettimeout() != 0.0:  # pragma: no cover - macOS and Windows
+            sock.setblocking(False)
+        return sock
+
+    async def wait_writable(self, sock: socket.socket) -> None:
+        await trio.lowlevel.wait_writable(sock)
+
+    def close(self, sock: socket.socket) -> None:
+        if sock.fileno() != -1:
+            trio.lowlevel.notify_closing(sock)
+            sock.close()
+
+    def stream(self, sock: socket.socket) -> trio.SocketStream:
+        return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+
+    async def getaddrinfo(
+        self, host: str, port: int, family: socket.AddressFamily, limiter: trio.CapacityLimiter
+    ) -> list[Address]:
+        entries = await trio.to_thread.run_sync(
+            socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, abandon_on_cancel=True, limiter=limiter
+        )
+        return [from_getaddrinfo(entry[0], entry[4]) for entry in entries]
+
+    def has_route(self, family: socket.AddressFamily) -> bool:
+        """Connect a datagram socket, which asks the routing table and sends nothing."""
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((_SOMEWHERE[family], 9))
+        except OSError:
+            return False
+        return True
+
+
+_SOMEWHERE = {IPV6: "2001:503:ba3e::2:30", IPV4: "198.41.0.4"}
+"""A root name server, far from every host; nothing is ever sent to it (RFC 863's discard port, if it were)."""
+
+
+def from_getaddrinfo(family: int, sockaddr: tuple[Any, ...]) -> Address:
+    """Read an entry of the system's resolver; its scope is in the number, and may be in the text as well."""
+    host, port, *rest = sockaddr
+    flow_info, scope_id = (*rest, 0, 0)[:2]
+    return Address(socket.AddressFamily(family), host.partition("%")[0], port, flow_info, scope_id)
+
+
+def open_socket(network: Network, address: Address, local: Mapping[socket.AddressFamily, Address]) -> Socket:
+    """Open a socket that is ready to be connected to this address: options first, then the local address.
+
+    Raises:
+        OSError: This system has no such family, no descriptor to spare, or will not bind the local address.
+    """
+    sock = network.open(address.family)
+    if address.family in local:
+        try:
+            bind_address_only(sock)
+            sock.bind(local[address.family].sockaddr)
+        except OSError as error:
+            network.close(sock)
+            raise os_error(error.errno or 0, f"local address {local[address.family].ip} for {address}") from None
+    return sock
+
+
+def bind_address_only(sock: Socket | trio.socket.SocketType) -> None:
+    """Have `bind` reserve no port: `connect` finds one, shared by connections to other hosts (Linux's ip(7))."""
+    with contextlib.suppress(OSError, AttributeError):
+        sock.setsockopt(socket.IPPROTO_IP, trio.socket.IP_BIND_ADDRESS_NO_PORT, 1)

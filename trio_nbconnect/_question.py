@@ -1,0 +1,71 @@
+"""Questions and answers: the words between a race and whatever knows the host's addresses.
+
+A resolver is asked one `Question` and delivers what it does and learns, in its order: `Asked` when it sends a query
+out, `Answer` when something came back. A later answer from the same source replaces the earlier one (RFC 8305,
+section 6: addresses may be added and removed while the race runs).
+"""
+
+from __future__ import annotations
+
+import enum
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ._address import IPV4, IPV6, Address
+
+
+class Source(enum.Enum):
+    """Where addresses come from."""
+
+    AAAA = "AAAA"
+    """The name's IPv6 addresses (RFC 3596)."""
+
+    A = "A"
+    """The name's IPv4 addresses (RFC 1035, section 3.4.1)."""
+
+    HOOK = "hook"
+    """Both families in one answer, from the resolver set with `trio.socket.set_custom_hostname_resolver`."""
+
+    GIVEN = "given"
+    """The caller knew them: a literal, or `addresses=`."""
+
+    @property
+    def family(self) -> socket.AddressFamily | None:
+        """The one family such an answer holds, None where it may hold both."""
+        return {Source.AAAA: IPV6, Source.A: IPV4}.get(self)
+
+    @classmethod
+    def of(cls, family: socket.AddressFamily) -> Source:
+        """The record type that holds addresses of this family."""
+        return cls.AAAA if family == IPV6 else cls.A
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Which addresses a race wants: those of a host, in the families it can use, the preferred one first."""
+
+    host: str
+    port: int
+    families: tuple[socket.AddressFamily, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A query went out; an answer from this source is to be expected."""
+
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: addresses in the order of preference, or none and the error that says why."""
+
+    source: Source
+    addresses: tuple[Address, ...] = ()
+    error: OSError | None = None
+
+
+Deliver: TypeAlias = Callable[[Asked | Answer], None]
+"""How a resolver hands over what it has; never waits. The `send_nowait` of a Trio channel is one."""

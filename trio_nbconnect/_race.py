@@ -1,0 +1,404 @@
+"""Race: attempts, staggered, until one is established (RFC 8305, sections 3, 5 and 6).
+
+The problem: any address of a host may swallow our packets for minutes. Trying them in turn is slow, trying them all
+at once is rude, and whatever is cancelled when, nothing may be left behind.
+
+How we solve it:
+
+1. Resolution delivers answers while attempts run (section 3); the agenda knows which address is next (section 6).
+2. Start an attempt. The next one is due when the newest has failed, or the Connection Attempt Delay is over; never
+   within 10 ms of the last one that sent a packet (section 5). Starting one does not touch the others.
+3. The first to be established wins, the others are cancelled. A dead heat has a runner-up, which is closed.
+
+An attempt is a task in a nursery, but most races have one attempt. Since a handshake lives in the kernel, the calling
+task waits for the first one by itself, and a nursery opens only when a second is due; it takes the first one over,
+half open. Measured on loopback, that spares two thirds of a connect's cost. Nothing else changes: `_alone` and
+`_together` start the same attempts by the same rules.
+
+Ownership: an attempt owns its socket until it is established, the race owns the winner until it returns it, and
+whoever owns closes on every other way out. Inside the nursery failures are recorded; outside, one error is raised.
+
+What lives here: that, and no system call; those are behind `begin`. We kill nothing at the cap of attempts: the pace
+slows down (`Policy.attempts_at_full_pace`). We never divide time among addresses: a delay is no limit.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+import trio
+
+from . import trace
+from ._address import Address
+from ._agenda import Agenda
+from ._errors import Attempt, ConnectError, Phase, all_failed, gave_up, no_address, os_error, timed_out
+from ._policy import Policy
+from ._question import Answer, Asked, Question
+from ._resolve import Resolver
+
+if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
+    from exceptiongroup import BaseExceptionGroup
+
+T = TypeVar("T")
+
+
+class AnyHandshake(Protocol):
+    """What a race needs of a handshake, the kernel's or a hooked one."""
+
+    async def wait(self) -> None: ...
+    def abort(self) -> None: ...
+    def stream(self) -> trio.SocketStream: ...
+
+
+@dataclass(slots=True, eq=False)
+class _Attempt:
+    """One attempt under way, and then what became of it."""
+
+    number: int
+    address: Address
+    started: float
+    handshake: AnyHandshake | None = None
+    connected: float | None = None
+    ended: float | None = None
+    error: OSError | None = None
+
+    def report(self) -> Attempt:
+        return Attempt(
+            number=self.number,
+            address=self.address,
+            phase=Phase.HANDSHAKE if self.connected is None else Phase.ESTABLISH,
+            started=self.started,
+            ended=trio.current_time() if self.ended is None else self.ended,
+            error=self.error,
+        )
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Race(Generic[T]):
+    """One race: everything that its tasks share. It is run once."""
+
+    question: Question
+    policy: Policy
+    resolver: Resolver
+    beside: bool
+    """Whether resolution runs beside the attempts; else its one answer is waited for."""
+    begin: Callable[[Address], AnyHandshake]
+    """Open a socket and begin to connect it; an OSError says that not even a packet could be sent."""
+    native: bool
+    """Whether `begin` makes handshakes of our own, which can be awaited again after a cancelled wait."""
+    establish: Callable[[trio.SocketStream], Awaitable[T]] | None
+    give_up_after: float
+    journal: trace.Journal
+
+    _began: float = field(init=False, default_factory=trio.current_time)
+    _finished: bool = field(init=False, default=False)
+    _agenda: Agenda = field(init=False)
+    _unusable: list[OSError] = field(init=False, default_factory=list)
+    _resolved: bool = field(init=False, default=False)
+    _attempts: list[_Attempt] = field(init=False, default_factory=list)
+    _under_way: int = field(init=False, default=0)
+    _last_sent: _Attempt | None = field(init=False, default=None)
+    _winner: _Attempt | None = field(init=False, default=None)
+    _result: T = field(init=False)
+    _scope: trio.CancelScope | None = field(init=False, default=None)
+    _news: trio.Event | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._agenda = Agenda(self.policy)
+
+    async def run(self) -> T:
+        """Return the first connection to be established, and leave nothing else behind.
+
+        Raises:
+            ConnectError: There is none; its class says why.
+        """
+        self.journal.tell(trace.RaceStarted, host=self.question.host, port=self.question.port, policy=self.policy)
+        try:
+            with _until(self._began + self.give_up_after):
+                await self._run()
+                self._finished = True
+        except BaseException:
+            self._abandon()
+            self.journal.tell(trace.RaceLost, error=None)
+            raise
+        if self._winner is None:
+            self._abandon()
+            failure = self._failure()
+            self.journal.tell(trace.RaceLost, error=failure)
+            try:
+                raise failure
+            finally:
+                del failure  # this frame is in its traceback
+        self.journal.tell(trace.RaceWon, attempt=self._winner.number, address=self._winner.address)
+        return self._result
+
+    async def _run(self) -> None:
+        """Run the race until it has a winner, or nothing is left to try."""
+        if not self.beside:
+            await self._resolve()
+            await self._alone()
+        if self._winner is None and (self.beside or self._under_way):
+            with _crash_unwrapped():
+                async with trio.open_nursery() as nursery:
+                    self._scope = nursery.cancel_scope
+                    await self._together(nursery)
+
+    async def _alone(self) -> None:
+        """Section 5, for as long as each attempt ends before the next is due: the calling task does it all."""
+        while (address := await self._next_address()) is not None:
+            attempt = self._start(address)
+            has_rival = self._agenda.peek() is not None
+            if attempt.ended is None:
+                if has_rival and not (self.native and self.establish is None):
+                    return  # its wait cannot be interrupted and taken up again
+                with _until(self._due(attempt) if has_rival else math.inf):
+                    await self._drive(attempt)
+                if attempt.ended is None:
+                    return
+
+    async def _together(self, nursery: trio.Nursery) -> None:
+        """Section 5: start an attempt, wait until the next is due, until there is none."""
+        if self.beside:
+            nursery.start_soon(self._resolve)
+        if self._under_way:
+            nursery.start_soon(self._attempt, self._attempts[-1])
+            await self._stagger()
+        while (address := await self._next_address()) is not None:
+            attempt = self._start(address)
+            if attempt.ended is None:
+                nursery.start_soon(self._attempt, attempt)
+            await self._stagger()
+
+    async def _resolve(self) -> None:
+        """Section 3: take in the answers as they come."""
+        try:
+            with _until(self._began + self.policy.give_up_resolution_after):
+                await self.resolver.resolve(self.question, self._deliver)
+        except OSError as error:
+            self._agenda.failures.append(error)
+        for source in self._agenda.unanswered:
+            silence = timed_out(f"no answer for {source.value} of {self.question.host}")
+            self._deliver(Answer(source, error=silence))
+        self._resolved = True
+        self._wake()
+
+    def _deliver(self, item: Asked | Answer) -> None:
+        if isinstance(item, Asked):
+            self._agenda.ask(item)
+            self.journal.tell(trace.ResolutionStarted, source=item.source)
+            return
+        usable = tuple(address for address in item.addresses if address.family in self.question.families)
+        if len(usable) < len(item.addresses):
+            self._unusable += [_unusable(address) for address in item.addresses if address not in usable]
+        self._agenda.note(Answer(item.source, usable, item.error), trio.current_time())
+        self.journal.tell(trace.AnswerReceived, source=item.source, addresses=usable, error=item.error)
+        self._wake()
+
+    async def _next_address(self) -> Address | None:
+        """Section 6: the best address not yet tried, as soon as it may be; None if there will be no more."""
+        while True:
+            address = self._agenda.peek()
+            if self._winner is not None or (address is None and self._resolved):
+                return None
+            start_at = math.inf if address is None else self._may_start_at(address)
+            if start_at <= trio.current_time():
+                return self._agenda.take()
+            await self._wait_for_news(start_at)
+
+    def _may_start_at(self, address: Address) -> float:
+        """Sections 3 and 5: the first attempt waits for the preferred family, each other one for the minimum gap."""
+        if not self._attempts:
+            return self._agenda.may_begin_at()
+        last = self._last_sent
+        if last is None or (last.address.is_loopback and address.is_loopback):
+            return -math.inf
+        return last.started + self.policy.minimum_gap
+
+    def _start(self, address: Address) -> _Attempt:
+        """Begin an attempt. One that fails before a packet is sent has ended when this returns."""
+        attempt = _Attempt(len(self._attempts) + 1, address, trio.current_time())
+        reason = self._reason()
+        self._attempts.append(attempt)
+        self._under_way += 1
+        self.journal.tell(trace.AttemptStarted, attempt=attempt.number, address=address, reason=reason)
+        try:
+            attempt.handshake = self.begin(address)
+        except OSError as error:
+            self._fail(attempt, error)
+        else:
+            self._last_sent = attempt
+        return attempt
+
+    def _reason(self) -> trace.Reason:
+        if not self._attempts:
+            return trace.Reason.FIRST
+        return trace.Reason.DELAY_OVER if self._attempts[-1].error is None else trace.Reason.PREDECESSOR_FAILED
+
+    async def _stagger(self) -> None:
+        """Section 5: wait until the newest attempt has failed, or the Connection Attempt Delay is over."""
+        newest = self._attempts[-1]
+        if newest.ended is not None:
+            await trio.lowlevel.checkpoint()
+        while newest.ended is None and (due := self._due(newest)) > trio.current_time():
+            await self._wait_for_news(due)
+
+    def _due(self, newest: _Attempt) -> float:
+        """When the next attempt is due, if the newest does not fail.
+
+        Progress extends the delay: the attempt that has completed TCP is likely to be established soon.
+        """
+        policy = self.policy
+        crowded = self._under_way >= policy.attempts_at_full_pace
+        delay = max(policy.attempt_delay, policy.maximum_delay) if crowded else policy.attempt_delay
+        due = newest.started + delay
+        if newest.connected is not None:
+            due = max(due, min(newest.started + policy.maximum_delay, newest.connected + delay))
+        return due
+
+    async def _attempt(self, attempt: _Attempt) -> None:
+        """Run one attempt as a task; cancelled, it leaves nothing behind."""
+        try:
+            await self._drive(attempt)
+        finally:
+            if attempt.ended is None:
+                self._cancel(attempt)
+
+    async def _drive(self, attempt: _Attempt) -> None:
+        """Bring one attempt to its end: established or failed, which is recorded, not raised."""
+        limit = attempt.started + self.policy.give_up_attempt_after
+        try:
+            with _until(limit):
+                result = await self._connection(attempt)
+                self._succeed(attempt, result)
+        except OSError as error:
+            self._fail(attempt, error)
+        except (trio.BrokenResourceError, trio.TooSlowError) as error:
+            self._fail(attempt, _as_os_error(error, attempt.address))
+        if attempt.ended is None and limit <= trio.current_time():
+            self._fail(attempt, timed_out(str(attempt.address)))
+
+    async def _connection(self, attempt: _Attempt) -> T:
+        """Wait for the handshake, then for what the caller wants on top of it."""
+        assert attempt.handshake is not None
+        await attempt.handshake.wait()
+        attempt.connected = trio.current_time()
+        self.journal.tell(trace.AttemptConnected, attempt=attempt.number, address=attempt.address)
+        stream = attempt.handshake.stream()
+        if self.establish is None:
+            return stream  # type: ignore[return-value]  # then T is SocketStream, says Connector
+        self._wake()
+        return await self.establish(stream)
+
+    def _succeed(self, attempt: _Attempt, result: T) -> None:
+        self._end(attempt)
+        self.journal.tell(trace.AttemptEstablished, attempt=attempt.number, address=attempt.address)
+        if self._winner is None:
+            self._winner, self._result = attempt, result
+            if self._scope is not None:
+                self._scope.cancel()
+        else:
+            self._discard(attempt)
+
+    def _fail(self, attempt: _Attempt, error: OSError) -> None:
+        self._end(attempt)
+        attempt.error = error.with_traceback(None)
+        if attempt.handshake is not None:
+            attempt.handshake.abort()
+        if self.native:
+            _add_note(
+                error, f"attempt {attempt.number}, after {attempt.started - self._began:.3f} s: {attempt.report()}"
+            )
+        self.journal.tell(trace.AttemptFailed, attempt=attempt.number, address=attempt.address, error=error)
+        self._wake()
+
+    def _cancel(self, attempt: _Attempt) -> None:
+        self._end(attempt)
+        assert attempt.handshake is not None
+        attempt.handshake.abort()
+        self.journal.tell(trace.AttemptCancelled, attempt=attempt.number, address=attempt.address)
+
+    def _end(self, attempt: _Attempt) -> None:
+        attempt.ended = trio.current_time()
+        self._under_way -= 1
+        self._wake()
+
+    def _discard(self, attempt: _Attempt) -> None:
+        assert attempt.handshake is not None
+        attempt.handshake.abort()
+        self.journal.tell(trace.RunnerUpDiscarded, attempt=attempt.number, address=attempt.address)
+
+    def _abandon(self) -> None:
+        """Close whatever is left: the attempt of a race that ran alone, the winner of one that was cancelled."""
+        for attempt in self._attempts:
+            if attempt.ended is None:
+                self._cancel(attempt)
+        if self._winner is not None:
+            self._discard(self._winner)
+
+    def _wake(self) -> None:
+        if self._news is not None:
+            self._news.set()
+
+    async def _wait_for_news(self, until: float) -> None:
+        """Wait until something has happened, or until a time on Trio's clock."""
+        self._news = trio.Event()
+        with _until(until):
+            await self._news.wait()
+
+    def _failure(self) -> ConnectError:
+        """The one error of a race that was lost; it says what was tried."""
+        host, port = self.question.host, self.question.port
+        attempts = [attempt.report() for attempt in self._attempts]
+        if not self._finished:
+            return gave_up(host, port, self.give_up_after, attempts, self._agenda.failures)
+        if attempts or self._unusable:
+            return all_failed(host, port, attempts, self._unusable)
+        return no_address(host, port, self._agenda.failures)
+
+
+def _until(time: float) -> AbstractContextManager[object]:
+    """Cancel the block at a time on Trio's clock; "never" costs nothing."""
+    return nullcontext() if time == math.inf else trio.CancelScope(deadline=time)
+
+
+@contextmanager
+def _crash_unwrapped() -> Iterator[None]:
+    """Let Ctrl-C, or one bug in foreign code, leave a nursery as what it is and not as a group of one."""
+    crash = None
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        crashes = group.split(trio.Cancelled)[1]
+        if crashes is None or len(crashes.exceptions) > 1:
+            raise
+        crash = crashes.exceptions[0]
+    if crash is not None:
+        try:
+            raise crash
+        finally:
+            del crash
+
+
+def _as_os_error(error: Exception, address: Address) -> OSError:
+    """What broke a stream, or took a handshake on top of it too long, as the failure of an attempt."""
+    if isinstance(error.__cause__, OSError):
+        return error.__cause__
+    number = errno.ETIMEDOUT if isinstance(error, trio.TooSlowError) else errno.ECONNRESET
+    failure = os_error(number, address)
+    failure.__cause__ = error.with_traceback(None)
+    return failure
+
+
+def _unusable(address: Address) -> OSError:
+    return os_error(errno.EAFNOSUPPORT, f"{address} (its family is ruled out by local_address or Policy.families)")
+
+
+def _add_note(error: OSError, note: str) -> None:
+    """`BaseException.add_note`, which Python 3.10 lacks."""
+    error.__dict__.setdefault("__notes__", []).append(note)

@@ -1,0 +1,113 @@
+"""Resolve: addresses that arrive over time (RFC 8305, section 3).
+
+The problem: one look-up for both families waits for the slower one, and a look-up in a thread cannot be cancelled: a
+few dozen of them behind a dead name server use up the threads of the whole application.
+
+How we solve it: AAAA and A are asked side by side, AAAA first, each in a thread of a limiter of its own family, which
+nothing else uses. Each answer is delivered when it comes. A failed look-up is an answer too, a negative one.
+
+What lives here: the protocol that every resolver follows; the default one, which asks the operating system; the one
+that honours Trio's hook; and the one that knows already. What does not: the decision when to begin (`_agenda`), and
+any cache: the system has one.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import trio
+
+from ._address import IPV6, Address
+from ._network import Network, from_getaddrinfo
+from ._question import Answer, Asked, Deliver, Question, Source
+
+
+class Resolver(Protocol):
+    """Whoever can find the addresses of a host."""
+
+    async def resolve(self, question: Question, deliver: Deliver) -> None:
+        """Deliver `Asked` for each query and `Answer` for each result, and return when no more will come.
+
+        A failed query is an `Answer` with its error. It runs beside the race and is cancelled when that is won.
+        """
+
+
+@dataclass(slots=True)
+class _Threads:
+    """The limiters of one `trio.run`; one for each family, so that silence in one cannot starve the other."""
+
+    ipv6: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(_LOOK_UPS_AT_ONCE))
+    ipv4: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(_LOOK_UPS_AT_ONCE))
+
+
+_LOOK_UPS_AT_ONCE = 64
+"""How many threads may wait for the system's resolver in one family. Abandoned ones count until they return."""
+
+_threads: trio.lowlevel.RunVar[_Threads] = trio.lowlevel.RunVar("trio_nbconnect.resolve.threads")
+
+
+class SystemResolver:
+    """Ask the operating system, each family by itself: `/etc/hosts`, mDNS and all that it is configured for.
+
+    Args:
+        network: The network whose `getaddrinfo` is asked.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    async def resolve(self, question: Question, deliver: Deliver) -> None:
+        """Section 3: both queries at once, the preferred family's first, which this task asks itself."""
+        first, *others = question.families
+        for family in question.families:
+            deliver(Asked(Source.of(family)))
+        async with trio.open_nursery() as nursery:
+            for family in others:
+                nursery.start_soon(self._look_up, question, family, deliver)
+            await self._look_up(question, first, deliver)
+
+    async def _look_up(self, question: Question, family: socket.AddressFamily, deliver: Deliver) -> None:
+        source = Source.of(family)
+        try:
+            addresses = await self._network.getaddrinfo(question.host, question.port, family, _limiter(family))
+        except OSError as error:
+            deliver(Answer(source, error=error))
+        else:
+            deliver(Answer(source, tuple(addresses)))
+
+
+def _limiter(family: socket.AddressFamily) -> trio.CapacityLimiter:
+    try:
+        threads = _threads.get()
+    except LookupError:
+        threads = _Threads()
+        _threads.set(threads)
+    return threads.ipv6 if family == IPV6 else threads.ipv4
+
+
+class HookResolver:
+    """Ask the resolver set with `trio.socket.set_custom_hostname_resolver`, in the one call that Trio makes."""
+
+    async def resolve(self, question: Question, deliver: Deliver) -> None:
+        """Deliver its one answer, which holds both families."""
+        deliver(Asked(Source.HOOK))
+        try:
+            entries = await trio.socket.getaddrinfo(question.host, question.port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            deliver(Answer(Source.HOOK, error=error))
+        else:
+            deliver(Answer(Source.HOOK, tuple(from_getaddrinfo(entry[0], entry[4]) for entry in entries)))
+
+
+class GivenResolver:
+    """Know the addresses already: a literal, or `addresses=`."""
+
+    def __init__(self, addresses: Iterable[Address]) -> None:
+        self._answer = Answer(Source.GIVEN, tuple(addresses))
+
+    async def resolve(self, question: Question, deliver: Deliver) -> None:
+        """Deliver them at once; nothing is asked."""
+        deliver(self._answer)

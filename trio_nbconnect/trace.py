@@ -1,0 +1,180 @@
+"""Trace: what happened in a race, as data.
+
+A tracer is any callable that takes one event; it is not async and should be quick. Events are frozen, named in the
+past tense, and a closed set: `Event` lists them. A race with no tracer builds none of them.
+
+Rule 1: every `AttemptStarted` has exactly one outcome: `AttemptEstablished`, `AttemptFailed` or `AttemptCancelled`.
+Rule 2: every `RaceStarted` has exactly one: `RaceWon` or `RaceLost`.
+Rule 3: a tracer can do no harm. One that raises is logged and switched off for the rest of that race.
+
+The names follow the draft qlog vocabulary for Happy Eyeballs (draft-kuehlewind-happy-qlog) where it has one.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import trio
+
+from ._address import Address
+from ._errors import ConnectError
+from ._policy import Policy
+from ._question import Source
+
+
+class Reason(enum.Enum):
+    """Why an attempt began when it did (RFC 8305, section 5)."""
+
+    FIRST = "first"
+    DELAY_OVER = "attempt delay over"
+    PREDECESSOR_FAILED = "predecessor failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Happened:
+    """When something happened, in seconds on Trio's clock, and in which race of this `trio.run`."""
+
+    race: int
+    time: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaceStarted(_Happened):
+    """Somebody asked for a connection."""
+
+    host: str
+    port: int
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolutionStarted(_Happened):
+    """A query went out for addresses from this source."""
+
+    source: Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerReceived(_Happened):
+    """Addresses came from a source, or none and perhaps an error; they replace its earlier answer."""
+
+    source: Source
+    addresses: tuple[Address, ...]
+    error: OSError | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptStarted(_Happened):
+    """An attempt began; attempts of a race are numbered from 1."""
+
+    attempt: int
+    address: Address
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptConnected(_Happened):
+    """The TCP handshake is complete."""
+
+    attempt: int
+    address: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEstablished(_Happened):
+    """An outcome: the connection is all that the caller asked for."""
+
+    attempt: int
+    address: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFailed(_Happened):
+    """An outcome: the attempt ended with an error."""
+
+    attempt: int
+    address: Address
+    error: OSError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptCancelled(_Happened):
+    """An outcome: the race was over, or its caller gave up, while the attempt was under way."""
+
+    attempt: int
+    address: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerUpDiscarded(_Happened):
+    """A second attempt was established before it could be cancelled; its connection was closed."""
+
+    attempt: int
+    address: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaceWon(_Happened):
+    """This attempt's connection was returned."""
+
+    attempt: int
+    address: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaceLost(_Happened):
+    """The race ended without a connection; no error means that its caller cancelled it."""
+
+    error: ConnectError | None
+
+
+Event: TypeAlias = (
+    RaceStarted
+    | ResolutionStarted
+    | AnswerReceived
+    | AttemptStarted
+    | AttemptConnected
+    | AttemptEstablished
+    | AttemptFailed
+    | AttemptCancelled
+    | RunnerUpDiscarded
+    | RaceWon
+    | RaceLost
+)
+
+Tracer: TypeAlias = Callable[[Event], object]
+
+listening: ContextVar[tuple[Tracer, ...]] = ContextVar("trio_nbconnect.trace.listening", default=())
+"""The tracers of everything that this context, and the tasks it starts, will connect."""
+
+_races: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("trio_nbconnect.trace.races", default=0)
+
+
+class Journal:
+    """Tell the tracers of one race what happens in it; with no tracer, do nothing."""
+
+    __slots__ = ("_race", "_tracers")
+
+    def __init__(self, tracers: Iterable[Tracer] = ()) -> None:
+        self._tracers = [*tracers, *listening.get()]
+        self._race = 0
+        if self._tracers:
+            self._race = _races.get() + 1
+            _races.set(self._race)
+
+    def tell(self, happened: type[Event], **facts: Any) -> None:
+        """Emit one event: the single place where tracers are called."""
+        if not self._tracers:
+            return
+        event = happened(race=self._race, time=trio.current_time(), **facts)
+        for tracer in tuple(self._tracers):
+            try:
+                tracer(event)
+            except Exception:  # a tracer is foreign code; rule 3 shields the race from it
+                self._tracers.remove(tracer)
+                logging.getLogger("trio_nbconnect").exception("tracer %r raised; it is off for this race", tracer)
