@@ -79,7 +79,7 @@ def check_host(host: object) -> str:
     Raises:
         ValueError: `host` is no `str` or `bytes`, empty, holds a NUL, or breaks a length limit of RFC 1035, 2.3.4.
     """
-    if not isinstance(host, str | bytes):
+    if not isinstance(host, (str, bytes)):
         raise ValueError(f"host must be str or bytes, not {host!r}")
     try:
         text = host.decode("ascii") if isinstance(host, bytes) else host
@@ -115,7 +115,7 @@ def check_name(host: str) -> str:
 
 def _to_ascii(host: str) -> str:
     """Encode a name of another script, with the mapping of UTS 46 for what people type."""
-    import idna  # trio brings it; most programs never need it
+    import idna  # noqa: PLC0415 - trio brings it; most programs never need it
 
     try:
         return idna.encode(host, uts46=True).decode("ascii")
@@ -162,13 +162,14 @@ def _packed(family: socket.AddressFamily, text: str) -> bytes | None:
 
 
 def _scope_id(scope: str, host: str) -> int:
-    """RFC 4007, section 11.2: a scope is an interface's index or its name."""
-    if scope.isascii() and scope.isdigit():
-        return int(scope)
+    """RFC 4007, section 11.2: a scope is an interface's index, 32 bits of `sockaddr_in6`, or its name."""
     try:
-        return socket.if_nametoindex(scope)
+        scope_id = int(scope) if scope.isascii() and scope.isdigit() else socket.if_nametoindex(scope)
     except (OSError, ValueError):
-        raise ValueError(f"host names an interface that does not exist: {host!r}") from None
+        scope_id = -1
+    if not 0 <= scope_id < 2**32:
+        raise ValueError(f"host names an interface that does not exist: {host!r}")
+    return scope_id
 
 
 def from_sockaddr(family: int, sockaddr: object) -> Address:

@@ -13,7 +13,6 @@ caller brings; nothing here waits, or knows a clock. Taking an address costs the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ._address import Address
@@ -33,9 +32,9 @@ class Agenda:
     _pending: set[Source] = field(default_factory=set)
     _answers: dict[Source, tuple[Address, ...]] = field(default_factory=dict)
     _first_positive: float = math.inf
-    _tried: set[Address] = field(default_factory=set)
-    _ahead: Iterator[Address] = field(default_factory=lambda: iter(()))
-    _next: Address | None = None
+    _tried: list[Address] = field(default_factory=list)
+    _ahead: list[Address] = field(default_factory=list)
+    """What has not been tried, the next one at the end."""
 
     def ask(self, asked: Asked) -> None:
         """Expect an answer from this source."""
@@ -49,8 +48,8 @@ class Agenda:
             self._first_positive = min(self._first_positive, now)
         if answer.error is not None:
             self.failures.append(answer.error)
-        self._ahead = iter(self._sorted())
-        self._advance()
+        self._ahead = self._sorted()
+        self._ahead.reverse()
 
     @property
     def unanswered(self) -> tuple[Source, ...]:
@@ -63,24 +62,19 @@ class Agenda:
         At once when the preferred family has answered, with addresses or without; else when addresses of the other
         one have waited for it over the Resolution Delay.
         """
-        if Source.of(self.policy.families[0]) in self._pending:
+        if self._pending and Source.of(self.policy.families[0]) in self._pending:
             return self._first_positive + self.policy.resolution_delay
         return self._first_positive
 
     def peek(self) -> Address | None:
         """Return the address that is next, None if all that are known were tried."""
-        return self._next
+        return self._ahead[-1] if self._ahead else None
 
-    def take(self) -> Address | None:
+    def take(self) -> Address:
         """Return the address that is next and count it as tried."""
-        address = self._next
-        if address is not None:
-            self._tried.add(address)
-            self._advance()
+        address = self._ahead.pop()
+        self._tried.append(address)
         return address
-
-    def _advance(self) -> None:
-        self._next = next((address for address in self._ahead if address not in self._tried), None)
 
     def _sorted(self) -> list[Address]:
         """Section 4, over everything that is known now.
@@ -88,6 +82,10 @@ class Agenda:
         One answer that holds both families, from a hook or from the caller, is in the order that was meant.
         """
         known = [address for addresses in self._answers.values() for address in addresses]
+        if len(known) < 2 and not self._tried:
+            return known
         if all(source.family is not None for source in self._answers):
             known = prefer(self.policy.families, known)
-        return interleave(known, self.policy.first_address_family_count)
+        tried = set(self._tried)
+        order = interleave(known, self.policy.first_address_family_count)
+        return [address for address in order if address not in tried]

@@ -139,20 +139,18 @@ class Handshake:
 
         Raises:
             OSError: The handshake failed; the socket is closed.
-            trio.ClosedResourceError: It was aborted.
+            trio.ClosedResourceError: It was aborted, or somebody closed the socket.
         """
         if self.state is not HandshakeState.HANDSHAKING:
             await trio.lowlevel.checkpoint()
         while self.state is HandshakeState.HANDSHAKING:
-            if self._pause:
-                await trio.sleep(self._pause * random.uniform(0.5, 1.0))
-            if not self._backlog_full:
-                await self._network.wait_writable(self.socket)
-            self._look()
+            await self._wait_for_news()
+            if self.state is HandshakeState.HANDSHAKING:  # nobody aborted it meanwhile
+                self._look()
         if self.errno:
             raise os_error(self.errno, self._name)
         if self.state is HandshakeState.CLOSED:
-            raise trio.ClosedResourceError("this handshake was aborted")
+            raise trio.ClosedResourceError("this handshake was aborted, or its socket closed")
 
     def abort(self) -> None:
         """Close the socket at once, whatever the state."""
@@ -173,8 +171,17 @@ class Handshake:
             self._verify()
         elif self._backlog_full:
             self._pause_longer()
+        elif number == errno.EBADF:  # somebody has closed it
+            self.abort()
         elif number not in _UNDER_WAY:
             self._fail(number)
+
+    async def _wait_for_news(self) -> None:
+        """Wait until it makes sense to look: at once where readiness tells, after a pause where it does not."""
+        if self._pause:
+            await trio.sleep(self._pause * random.uniform(0.5, 1.0))
+        if not self._backlog_full and self.state is HandshakeState.HANDSHAKING:
+            await self._network.wait_writable(self.socket)
 
     def _look(self) -> None:
         """Step 3: something has happened, see what."""
@@ -197,7 +204,7 @@ class Handshake:
             if peer is None:
                 self._fail(errno.ENOTCONN if number in _CONNECTED else number)
                 return
-        if self.socket.family in (IPV4, IPV6) and peer == self.socket.getsockname() and self._is_stream():
+        if peer == self.socket.getsockname() and self._is_tcp():
             self._meet_itself()
         else:
             self.state = HandshakeState.CONNECTED
@@ -231,8 +238,8 @@ class Handshake:
         """Whether a local port was asked for, which then is what is not available."""
         return self.socket.family not in (IPV4, IPV6) or self.socket.getsockname()[1] != 0
 
-    def _is_stream(self) -> bool:
-        return self.socket.type == socket.SOCK_STREAM
+    def _is_tcp(self) -> bool:
+        return self.socket.family in (IPV4, IPV6) and self.socket.type == socket.SOCK_STREAM
 
     def _pause_longer(self) -> None:
         self._pause = min(max(2 * self._pause, _SHORTEST_PAUSE), _LONGEST_PAUSE)
@@ -282,6 +289,7 @@ async def connect_socket(sock: socket.socket | trio.socket.SocketType, sockaddr:
     Raises:
         OSError: The connect failed; the class fits the errno, and the text holds the address.
         ValueError: The socket is blocking, or `sockaddr` is no numeric address of its family.
+        trio.ClosedResourceError: The socket is closed, or another task closed it meanwhile.
 
     Example:
         >>> import socket, trio
@@ -292,6 +300,8 @@ async def connect_socket(sock: socket.socket | trio.socket.SocketType, sockaddr:
         >>> trio.run(main)
         True
     """
+    if sock.fileno() == -1:
+        raise trio.ClosedResourceError("this socket is closed")
     borrowed = _Borrowed(sock) if isinstance(sock, trio.socket.SocketType) else sock
     try:
         await Handshake.begin(borrowed, sockaddr).wait()
@@ -311,6 +321,13 @@ class _Borrowed(socket.socket):
         self.setblocking(False)
         self._owner = owner
 
+    def fileno(self) -> int:
+        """Know when the owner is closed: the number may be another socket's by then."""
+        return self._owner.fileno()
+
+    def connect_ex(self, address: Any, /) -> int:
+        return errno.EBADF if self.fileno() == -1 else super().connect_ex(address)
+
     def close(self) -> None:
         self.detach()
         self._owner.close()
@@ -323,5 +340,13 @@ def _checked(sock: Socket, sockaddr: Any) -> Any:
     if sock.family in (IPV4, IPV6):
         return from_sockaddr(sock.family, sockaddr).sockaddr
     if sock.family == _AF_UNIX:
-        return os.fspath(sockaddr)
+        return _checked_path(os.fspath(sockaddr))
     return sockaddr  # a family that only its user knows
+
+
+def _checked_path(path: str | bytes) -> str | bytes:
+    """A NUL ends a path early, and reaches a socket that nobody named; a leading one begins an abstract name."""
+    octets = os.fsencode(path)
+    if b"\0" in octets and not octets.startswith(b"\0"):
+        raise ValueError(f"path must not contain NUL: {path!r}")
+    return path

@@ -27,10 +27,9 @@ from ._connect import begin, open_unix
 from ._hooked import HookedHandshake, has_hostname_resolver, has_socket_factory, open_hooked_unix
 from ._network import KernelNetwork, Network
 from ._policy import Policy, check_seconds
-from ._question import Question
 from ._race import Race
-from ._resolve import GivenResolver, HookResolver, Resolver, SystemResolver
-from .trace import Journal, Tracer
+from ._resolve import HookResolver, Resolver, SystemResolver
+from .trace import Tracer, journal
 
 T = TypeVar("T")
 
@@ -191,40 +190,44 @@ class Connector:
         check_seconds("give_up_after", give_up_after)
         network = self.network or KernelNetwork()
         native = self.network is not None or not has_socket_factory()
-        families, resolver = self._families, self._who_knows(name, number, addresses)
-        beside = resolver is None
-        if resolver is None:
-            families = _connected(network, name, families)
-            resolver = self.resolver or SystemResolver(network)
+        families, resolver, beside = self._families, None, False
+        given = _given(name, number, addresses)
+        if not given:
+            resolver, beside = self._who_knows(network)
+            families = _connected(network, name, families) if beside else families
         return Race(
-            question=Question(host=name, port=number, families=families),
-            policy=self.policy,
+            host=name,
+            port=number,
+            families=families,
+            given=given,
             resolver=resolver,
             beside=beside,
+            policy=self.policy,
             begin=partial(begin, network, self._local) if native else partial(HookedHandshake, self._local),
             native=native,
             establish=establish,
             give_up_after=give_up_after,
-            journal=Journal(() if self.tracer is None else (self.tracer,)),
+            journal=journal(self.tracer),
         )
 
-    def _who_knows(self, name: str, port: int, addresses: Iterable[str] | None) -> Resolver | None:
-        """Return the resolver whose one answer is all there will be, None if answers will come over time."""
-        if addresses is not None:
-            return GivenResolver(_given(addresses, port))
+    def _who_knows(self, network: Network) -> tuple[Resolver, bool]:
+        """Return who finds the addresses of a name, and whether its answers come over time."""
+        if self.resolver is None and self.network is None and has_hostname_resolver():
+            return HookResolver(), False
+        return self.resolver or SystemResolver(network), True
+
+
+def _given(name: str, port: int, addresses: Iterable[str] | None) -> tuple[Address, ...]:
+    """Return the addresses that nobody needs to be asked for: those of the caller, or a literal."""
+    if addresses is None:
         literal = parse_literal(name, port)
         if literal is not None:
-            return GivenResolver((literal,))
+            return (literal,)
         check_name(name)
-        if self.resolver is None and self.network is None and has_hostname_resolver():
-            return HookResolver()
-        return None
-
-
-def _given(addresses: Iterable[str], port: int) -> list[Address]:
-    if isinstance(addresses, str | bytes):
+        return ()
+    if isinstance(addresses, (str, bytes)):
         raise TypeError(f"addresses must be several, not one str: {addresses!r}")
-    given = [_numeric("addresses", address, port) for address in addresses]
+    given = tuple(_numeric("addresses", address, port) for address in addresses)
     if not given:
         raise ValueError("addresses must not be empty")
     return given

@@ -15,6 +15,7 @@ import enum
 import errno
 import os
 import socket
+import ssl
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class Attempt:
     """What it failed with; None if it was still under way when the call gave up."""
 
     def __str__(self) -> str:
-        fate = "no answer" if self.error is None else _reason(self.error)
+        fate = "no answer" if self.error is None else _reason(self.error).removesuffix(f": {self.address}")
         return f"{self.address} {fate} after {self.ended - self.started:.3f} s"
 
 
@@ -134,8 +135,7 @@ def _reason(error: OSError) -> str:
 def all_failed(host: str, port: int, attempts: Sequence[Attempt], unusable: Sequence[OSError] = ()) -> ConnectError:
     """Every attempt has failed, or no address could even be attempted: `unusable` says why."""
     failures = [*unusable, *(attempt.error for attempt in attempts if attempt.error is not None)]
-    numbers = {failure.errno for failure in failures}
-    number = numbers.pop() if len(numbers) == 1 else None
+    number = _agreed(failures)
     kind = {errno.ECONNREFUSED: ConnectionRefused, errno.ETIMEDOUT: ConnectTimeout}.get(number or 0, ConnectError)
     message = f"all attempts to connect to {format_host_port(host, port)} failed"
     error = kind(message, host=host, port=port, attempts=attempts, errno=number)
@@ -148,12 +148,11 @@ def no_address(host: str, port: int, failures: Sequence[OSError]) -> ConnectErro
     """The look-up has ended and there is no address to try."""
     message = f"no results found for hostname lookup: {format_host_port(host, port)}"
     failures = failures or [socket.gaierror(socket.EAI_NONAME, "no addresses in the answer")]
-    numbers = {failure.errno for failure in failures}
-    if numbers == {errno.ETIMEDOUT}:
+    number = _agreed(failures)
+    if number == errno.ETIMEDOUT:
         late = ConnectTimeout(message, host=host, port=port, errno=errno.ETIMEDOUT)
         late.phase = Phase.RESOLUTION
         return _caused_by(late, failures)
-    number = numbers.pop() if len(numbers) == 1 else None
     return _caused_by(ResolutionError(message, host=host, port=port, errno=number), failures)
 
 
@@ -170,6 +169,12 @@ def gave_up(
     met = [*failures, *(attempt.error or timed_out(f"no answer: {attempt.address}") for attempt in attempts)]
     _caused_by(error, met or [timed_out(f"no addresses in time: {target}")])
     return error
+
+
+def _agreed(failures: Sequence[OSError]) -> int | None:
+    """The error number of all failures, if they agree; OpenSSL's numbers mean something else and are none."""
+    numbers = {None if isinstance(failure, ssl.SSLError) else failure.errno for failure in failures}
+    return numbers.pop() if len(numbers) == 1 else None
 
 
 def _phase(attempts: Sequence[Attempt]) -> Phase:

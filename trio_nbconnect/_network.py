@@ -72,11 +72,15 @@ class KernelNetwork:
         return sock
 
     async def wait_writable(self, sock: socket.socket) -> None:
-        await trio.lowlevel.wait_writable(sock)
+        if sock.fileno() != -1:
+            await trio.lowlevel.wait_writable(sock)
+        if sock.fileno() == -1:  # also when another task closed it after the kernel had woken this one
+            raise trio.ClosedResourceError("this socket is closed")
 
     def close(self, sock: socket.socket) -> None:
         if sock.fileno() != -1:
-            trio.lowlevel.notify_closing(sock)
+            if trio.lowlevel.in_trio_run():
+                trio.lowlevel.notify_closing(sock)
             sock.close()
 
     def stream(self, sock: socket.socket) -> trio.SocketStream:

@@ -36,8 +36,8 @@ def interleave(addresses: Sequence[Address], first_address_family_count: int) ->
     The first address stays the first. Duplicates are dropped: an endpoint is tried once.
     """
     distinct = list(dict.fromkeys(addresses))
-    first = [address for address in distinct if address.family == distinct[0].family]
-    other = [address for address in distinct if address.family != distinct[0].family]
+    first = [address for address in distinct if address.family == addresses[0].family]
+    other = [address for address in distinct if address.family != addresses[0].family]
     lead = first_address_family_count - 1
     pairs = zip_longest(first[lead:], other)
     return first[:lead] + [address for pair in pairs for address in pair if address is not None]

@@ -77,7 +77,7 @@ def check_seconds(name: str, seconds: object) -> float:
         TypeError: It is no number.
         ValueError: It is negative, or no number after all (NaN).
     """
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
         raise TypeError(f"{name} must be a number of seconds, not {seconds!r}")
     if not seconds >= 0:
         raise ValueError(f"{name} must not be negative, not {seconds!r}")

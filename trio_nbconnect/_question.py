@@ -19,22 +19,22 @@ from ._address import IPV4, IPV6, Address
 class Source(enum.Enum):
     """Where addresses come from."""
 
-    AAAA = "AAAA"
+    AAAA = "AAAA", IPV6
     """The name's IPv6 addresses (RFC 3596)."""
 
-    A = "A"
+    A = "A", IPV4
     """The name's IPv4 addresses (RFC 1035, section 3.4.1)."""
 
-    HOOK = "hook"
+    HOOK = "hook", None
     """Both families in one answer, from the resolver set with `trio.socket.set_custom_hostname_resolver`."""
 
-    GIVEN = "given"
+    GIVEN = "given", None
     """The caller knew them: a literal, or `addresses=`."""
 
-    @property
-    def family(self) -> socket.AddressFamily | None:
-        """The one family such an answer holds, None where it may hold both."""
-        return {Source.AAAA: IPV6, Source.A: IPV4}.get(self)
+    def __init__(self, label: str, family: socket.AddressFamily | None) -> None:
+        self.label = label
+        self.family = family
+        """The one family that such an answer holds, None where it may hold both."""
 
     @classmethod
     def of(cls, family: socket.AddressFamily) -> Source:

@@ -30,6 +30,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from socket import AddressFamily
 from typing import Generic, Protocol, TypeVar
 
 import trio
@@ -39,7 +40,7 @@ from ._address import Address
 from ._agenda import Agenda
 from ._errors import Attempt, ConnectError, Phase, all_failed, gave_up, no_address, os_error, timed_out
 from ._policy import Policy
-from ._question import Answer, Asked, Question
+from ._question import Answer, Asked, Question, Source
 from ._resolve import Resolver
 
 if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
@@ -79,15 +80,20 @@ class _Attempt:
         )
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class Race(Generic[T]):
     """One race: everything that its tasks share. It is run once."""
 
-    question: Question
-    policy: Policy
-    resolver: Resolver
+    host: str
+    port: int
+    families: tuple[AddressFamily, ...]
+    """The families that can be used, the preferred one first."""
+    given: tuple[Address, ...]
+    """The addresses that are known without asking anybody."""
+    resolver: Resolver | None
     beside: bool
     """Whether resolution runs beside the attempts; else its one answer is waited for."""
+    policy: Policy
     begin: Callable[[Address], AnyHandshake]
     """Open a socket and begin to connect it; an OSError says that not even a packet could be sent."""
     native: bool
@@ -96,21 +102,19 @@ class Race(Generic[T]):
     give_up_after: float
     journal: trace.Journal
 
-    _began: float = field(init=False, default_factory=trio.current_time)
     _finished: bool = field(init=False, default=False)
-    _agenda: Agenda = field(init=False)
     _unusable: list[OSError] = field(init=False, default_factory=list)
-    _resolved: bool = field(init=False, default=False)
     _attempts: list[_Attempt] = field(init=False, default_factory=list)
     _under_way: int = field(init=False, default=0)
     _last_sent: _Attempt | None = field(init=False, default=None)
     _winner: _Attempt | None = field(init=False, default=None)
-    _result: T = field(init=False)
     _scope: trio.CancelScope | None = field(init=False, default=None)
     _news: trio.Event | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        self._began = trio.current_time()
         self._agenda = Agenda(self.policy)
+        self._resolved = self.resolver is None
 
     async def run(self) -> T:
         """Return the first connection to be established, and leave nothing else behind.
@@ -118,7 +122,7 @@ class Race(Generic[T]):
         Raises:
             ConnectError: There is none; its class says why.
         """
-        self.journal.tell(trace.RaceStarted, host=self.question.host, port=self.question.port, policy=self.policy)
+        self.journal.tell(trace.RaceStarted, host=self.host, port=self.port, policy=self.policy)
         try:
             with _until(self._began + self.give_up_after):
                 await self._run()
@@ -140,8 +144,11 @@ class Race(Generic[T]):
 
     async def _run(self) -> None:
         """Run the race until it has a winner, or nothing is left to try."""
+        if self.given:
+            self._deliver(Answer(Source.GIVEN, self.given))
         if not self.beside:
-            await self._resolve()
+            if self.resolver is not None:
+                await self._resolve(self.resolver)
             await self._alone()
         if self._winner is None and (self.beside or self._under_way):
             with _crash_unwrapped():
@@ -164,8 +171,8 @@ class Race(Generic[T]):
 
     async def _together(self, nursery: trio.Nursery) -> None:
         """Section 5: start an attempt, wait until the next is due, until there is none."""
-        if self.beside:
-            nursery.start_soon(self._resolve)
+        if self.resolver is not None and self.beside:
+            nursery.start_soon(self._resolve, self.resolver)
         if self._under_way:
             nursery.start_soon(self._attempt, self._attempts[-1])
             await self._stagger()
@@ -175,15 +182,16 @@ class Race(Generic[T]):
                 nursery.start_soon(self._attempt, attempt)
             await self._stagger()
 
-    async def _resolve(self) -> None:
+    async def _resolve(self, resolver: Resolver) -> None:
         """Section 3: take in the answers as they come."""
+        question = Question(host=self.host, port=self.port, families=self.families)
         try:
             with _until(self._began + self.policy.give_up_resolution_after):
-                await self.resolver.resolve(self.question, self._deliver)
+                await resolver.resolve(question, self._deliver)
         except OSError as error:
             self._agenda.failures.append(error)
         for source in self._agenda.unanswered:
-            silence = timed_out(f"no answer for {source.value} of {self.question.host}")
+            silence = timed_out(f"no answer for {source.label} of {self.host}")
             self._deliver(Answer(source, error=silence))
         self._resolved = True
         self._wake()
@@ -193,11 +201,13 @@ class Race(Generic[T]):
             self._agenda.ask(item)
             self.journal.tell(trace.ResolutionStarted, source=item.source)
             return
-        usable = tuple(address for address in item.addresses if address.family in self.question.families)
-        if len(usable) < len(item.addresses):
-            self._unusable += [_unusable(address) for address in item.addresses if address not in usable]
-        self._agenda.note(Answer(item.source, usable, item.error), trio.current_time())
-        self.journal.tell(trace.AnswerReceived, source=item.source, addresses=usable, error=item.error)
+        unusable = [address for address in item.addresses if address.family not in self.families]
+        if unusable:
+            self._unusable += map(_unusable, unusable)
+            usable = tuple(address for address in item.addresses if address not in unusable)
+            item = Answer(item.source, usable, item.error)
+        self._agenda.note(item, trio.current_time())
+        self.journal.tell(trace.AnswerReceived, source=item.source, addresses=item.addresses, error=item.error)
         self._wake()
 
     async def _next_address(self) -> Address | None:
@@ -353,13 +363,12 @@ class Race(Generic[T]):
 
     def _failure(self) -> ConnectError:
         """The one error of a race that was lost; it says what was tried."""
-        host, port = self.question.host, self.question.port
         attempts = [attempt.report() for attempt in self._attempts]
         if not self._finished:
-            return gave_up(host, port, self.give_up_after, attempts, self._agenda.failures)
+            return gave_up(self.host, self.port, self.give_up_after, attempts, self._agenda.failures)
         if attempts or self._unusable:
-            return all_failed(host, port, attempts, self._unusable)
-        return no_address(host, port, self._agenda.failures)
+            return all_failed(self.host, self.port, attempts, self._unusable)
+        return no_address(self.host, self.port, self._agenda.failures)
 
 
 def _until(time: float) -> AbstractContextManager[object]:

@@ -6,21 +6,19 @@ few dozen of them behind a dead name server use up the threads of the whole appl
 How we solve it: AAAA and A are asked side by side, AAAA first, each in a thread of a limiter of its own family, which
 nothing else uses. Each answer is delivered when it comes. A failed look-up is an answer too, a negative one.
 
-What lives here: the protocol that every resolver follows; the default one, which asks the operating system; the one
-that honours Trio's hook; and the one that knows already. What does not: the decision when to begin (`_agenda`), and
-any cache: the system has one.
+What lives here: the protocol that every resolver follows; the default one, which asks the operating system; and the
+one that honours Trio's hook. What does not: the decision when to begin (`_agenda`), and any cache: the system has one.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import trio
 
-from ._address import IPV6, Address
+from ._address import IPV6
 from ._network import Network, from_getaddrinfo
 from ._question import Answer, Asked, Deliver, Question, Source
 
@@ -100,14 +98,3 @@ class HookResolver:
             deliver(Answer(Source.HOOK, error=error))
         else:
             deliver(Answer(Source.HOOK, tuple(from_getaddrinfo(entry[0], entry[4]) for entry in entries)))
-
-
-class GivenResolver:
-    """Know the addresses already: a literal, or `addresses=`."""
-
-    def __init__(self, addresses: Iterable[Address]) -> None:
-        self._answer = Answer(Source.GIVEN, tuple(addresses))
-
-    async def resolve(self, question: Question, deliver: Deliver) -> None:
-        """Deliver them at once; nothing is asked."""
-        deliver(self._answer)

@@ -155,13 +155,21 @@ listening: ContextVar[tuple[Tracer, ...]] = ContextVar("trio_nbconnect.trace.lis
 _races: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("trio_nbconnect.trace.races", default=0)
 
 
+def journal(tracer: Tracer | None) -> Journal:
+    """Return the journal of a new race: for this tracer and for those that listen here."""
+    tracers = listening.get()
+    if tracer is not None:
+        tracers = (tracer, *tracers)
+    return Journal(tracers) if tracers else _SILENCE
+
+
 class Journal:
     """Tell the tracers of one race what happens in it; with no tracer, do nothing."""
 
     __slots__ = ("_race", "_tracers")
 
-    def __init__(self, tracers: Iterable[Tracer] = ()) -> None:
-        self._tracers = [*tracers, *listening.get()]
+    def __init__(self, tracers: Iterable[Tracer]) -> None:
+        self._tracers = list(tracers)
         self._race = 0
         if self._tracers:
             self._race = _races.get() + 1
@@ -178,3 +186,6 @@ class Journal:
             except Exception:  # a tracer is foreign code; rule 3 shields the race from it
                 self._tracers.remove(tracer)
                 logging.getLogger("trio_nbconnect").exception("tracer %r raised; it is off for this race", tracer)
+
+
+_SILENCE = Journal(())
