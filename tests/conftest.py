@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 
+pytest_plugins = ["pytester"]
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let `pytest tests/test_scenarios.py --scenarios FILE` run the rows of another table."""
     parser.addoption("--scenarios", type=Path, default=None, metavar="FILE", help="a table of scenarios to run")

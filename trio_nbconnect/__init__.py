@@ -27,6 +27,9 @@ from ._question import Answer as Answer
 from ._question import Asked as Asked
 from ._question import Question as Question
 from ._question import Source as Source
+from ._recording import RecordedRace as RecordedRace
+from ._recording import Recording as Recording
+from ._recording import record as record
 from ._resolve import Resolver as Resolver
 
 __all__ = [
@@ -43,6 +46,8 @@ __all__ = [
     "Phase",
     "Policy",
     "Question",
+    "RecordedRace",
+    "Recording",
     "ResolutionError",
     "Resolver",
     "Source",
@@ -50,5 +55,6 @@ __all__ = [
     "open_ssl_over_tcp_stream",
     "open_tcp_stream",
     "open_unix_socket",
+    "record",
     "trace",
 ]

@@ -31,10 +31,14 @@ class Source(enum.Enum):
     GIVEN = "given", None
     """The caller knew them: a literal, or `addresses=`."""
 
-    def __init__(self, label: str, family: socket.AddressFamily | None) -> None:
-        self.label = label
-        self.family = family
-        """The one family that such an answer holds, None where it may hold both."""
+    family: socket.AddressFamily | None
+    """The one family that such an answer holds, None where it may hold both."""
+
+    def __new__(cls, label: str, family: socket.AddressFamily | None) -> Source:
+        source = object.__new__(cls)
+        source._value_ = label
+        source.family = family
+        return source
 
     @classmethod
     def of(cls, family: socket.AddressFamily) -> Source:

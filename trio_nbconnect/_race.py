@@ -27,8 +27,8 @@ from __future__ import annotations
 import errno
 import math
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from socket import AddressFamily
 from typing import Generic, Protocol, TypeVar
@@ -151,10 +151,7 @@ class Race(Generic[T]):
                 await self._resolve(self.resolver)
             await self._alone()
         if self._winner is None and (self.beside or self._under_way):
-            with _crash_unwrapped():
-                async with trio.open_nursery() as nursery:
-                    self._scope = nursery.cancel_scope
-                    await self._together(nursery)
+            await self._in_nursery()
 
     async def _alone(self) -> None:
         """Section 5, for as long as each attempt ends before the next is due: the calling task does it all."""
@@ -168,6 +165,20 @@ class Race(Generic[T]):
                     await self._drive(attempt)
                 if attempt.ended is None:
                     return
+
+    async def _in_nursery(self) -> None:
+        """Race together; let Ctrl-C, or one bug in foreign code, come out as what it is and not as a group of one."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._scope = nursery.cancel_scope
+                await self._together(nursery)
+            return
+        except BaseExceptionGroup as group:
+            crash = _sole(group)
+        try:
+            raise crash
+        finally:
+            del crash  # this frame is in its traceback
 
     async def _together(self, nursery: trio.Nursery) -> None:
         """Section 5: start an attempt, wait until the next is due, until there is none."""
@@ -191,7 +202,7 @@ class Race(Generic[T]):
         except OSError as error:
             self._agenda.failures.append(error)
         for source in self._agenda.unanswered:
-            silence = timed_out(f"no answer for {source.label} of {self.host}")
+            silence = timed_out(f"no answer for {source.value} of {self.host}")
             self._deliver(Answer(source, error=silence))
         self._resolved = True
         self._wake()
@@ -376,22 +387,10 @@ def _until(time: float) -> AbstractContextManager[object]:
     return nullcontext() if time == math.inf else trio.CancelScope(deadline=time)
 
 
-@contextmanager
-def _crash_unwrapped() -> Iterator[None]:
-    """Let Ctrl-C, or one bug in foreign code, leave a nursery as what it is and not as a group of one."""
-    crash = None
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        crashes = group.split(trio.Cancelled)[1]
-        if crashes is None or len(crashes.exceptions) > 1:
-            raise
-        crash = crashes.exceptions[0]
-    if crash is not None:
-        try:
-            raise crash
-        finally:
-            del crash
+def _sole(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the one exception of a group that is not a cancellation, or the group if there is no such one."""
+    rest = group.split(trio.Cancelled)[1]
+    return rest.exceptions[0] if rest is not None and len(rest.exceptions) == 1 else group
 
 
 def _as_os_error(error: Exception, address: Address) -> OSError:

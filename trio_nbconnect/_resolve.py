@@ -18,7 +18,7 @@ from typing import Protocol
 
 import trio
 
-from ._address import IPV6
+from ._address import IPV4, IPV6
 from ._network import Network, from_getaddrinfo
 from ._question import Answer, Asked, Deliver, Question, Source
 
@@ -58,9 +58,9 @@ class SystemResolver:
         self._network = network
 
     async def resolve(self, question: Question, deliver: Deliver) -> None:
-        """Section 3: both queries at once, the preferred family's first, which this task asks itself."""
-        first, *others = question.families
-        for family in question.families:
+        """Section 3: the AAAA query, "immediately followed by" the A query; this task sends the first one itself."""
+        first, *others = (family for family in (IPV6, IPV4) if family in question.families)
+        for family in (first, *others):
             deliver(Asked(Source.of(family)))
         async with trio.open_nursery() as nursery:
             for family in others:

@@ -1,0 +1,234 @@
+"""Scenarios: a row of the table, run on a simulated network in virtual time, against what it expects.
+
+A row says what name servers answer and when, what each address does, and what a race must then do: which attempts at
+which millisecond, who wins and when, what is cancelled and what fails how. Its times are milliseconds.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+from trio.testing import MockClock
+
+from trio_nbconnect import (
+    Address,
+    Answer,
+    Asked,
+    ConnectError,
+    Connector,
+    ConnectTimeout,
+    Policy,
+    Question,
+    ResolutionError,
+    Source,
+    trace,
+)
+from trio_nbconnect.testing import SimulatedHost, SimulatedNetwork
+
+HOST = "host.example"
+PORT = 443
+
+POLICY = {
+    "cad": "attempt_delay",
+    "spacing": "minimum_gap",
+    "max_cad": "maximum_delay",
+    "rd": "resolution_delay",
+    "attempt_timeout": "give_up_attempt_after",
+}
+"""The knobs of a row that are durations of a `Policy`."""
+
+KNOBS = {*POLICY, "version", "ffc", "prefer", "v6", "v4", "deadline", "cancel_at", "success", "literal", "min_cad"}
+"""Every knob that this library has; a row with another one asks for another implementation's ways."""
+
+Row = Mapping[str, Any]
+
+
+@dataclass
+class Observed:
+    """What a race really did, in the words of `expect`."""
+
+    attempts: list[list[Any]] = field(default_factory=list)
+    winner: str | None = None
+    time: float = 0.0
+    error: str | None = None
+    cancelled: list[str] = field(default_factory=list)
+    attempt_errors: list[list[Any]] = field(default_factory=list)
+    queries: list[list[Any]] = field(default_factory=list)
+
+
+def observe(row: Row) -> Observed:
+    """Run a row and return what happened."""
+    return trio.run(_observe, row, clock=MockClock(autojump_threshold=0))
+
+
+def differences(row: Row) -> list[str]:
+    """Run a row and say, field by field, where it did not do what is expected; every field is compared."""
+    observed = observe(row)
+    wrong = []
+    for name, expected in row["expect"].items():
+        actual = getattr(observed, name, "not observed")
+        if name in ("cancelled", "attempt_errors"):  # sets: the table lists them in no particular order
+            expected, actual = sorted(expected, key=str), sorted(actual, key=str)
+        if not _same(expected, actual):
+            wrong.append(f"{name}: expected {expected}, not {actual}")
+    return wrong
+
+
+def _same(expected: Any, actual: Any) -> bool:
+    """Compare values, numbers to a microsecond."""
+    if isinstance(expected, list) and isinstance(actual, list):
+        return len(expected) == len(actual) and all(map(_same, expected, actual))
+    if isinstance(expected, (int, float)) and isinstance(actual, (int, float)):
+        return math.isclose(expected, actual, abs_tol=1e-3)
+    return bool(expected == actual)
+
+
+async def _observe(row: Row) -> Observed:
+    net = _network(row)
+    observed = Observed()
+    happened: list[trace.Event] = []
+    connector = Connector(
+        policy=_policy(row["config"]),
+        network=net,
+        tracer=happened.append,
+        resolver=_Scripted(row, net) if any(entry.get("push") for entry in row["dns"]) else None,
+    )
+    with trio.move_on_at(_seconds(row["config"].get("cancel_at"))) as scope:
+        observed.error, observed.winner = await _race(row, connector)
+    if scope.cancelled_caught:
+        observed.error = "cancelled"
+    assert net.open_sockets == 0, "the race left sockets open"
+    observed.time = trio.current_time() * 1000
+    observed.queries = [[time * 1000, source.value, "."] for time, source, _name in net.queries]
+    _read(happened, observed)
+    _compare_with_the_wire(net, observed)
+    return observed
+
+
+async def _race(row: Row, connector: Connector) -> tuple[str | None, str | None]:
+    """Return the kind of error and the winner's address."""
+    host = row["config"].get("literal") or HOST
+    give_up_after = _seconds(row["config"].get("deadline"))
+    try:
+        if row["config"].get("success") == "tls":
+            stream = await connector.connect(host, PORT, _tls(row), give_up_after=give_up_after)
+        else:
+            stream = await connector.open_tcp_stream(host, PORT, give_up_after=give_up_after)
+    except ConnectTimeout as error:
+        return "deadline" if "gave up" in str(error) else "all_failed", None
+    except ResolutionError:
+        return "dns", None
+    except ConnectError:
+        return "all_failed", None
+    family, sockaddr = stream.socket.family, stream.socket.getpeername()
+    stream.socket.close()
+    return None, Address(family, *sockaddr).ip
+
+
+def _read(happened: Sequence[trace.Event], observed: Observed) -> None:
+    """Read the events of the race, and check that every attempt had one outcome."""
+    outcomes = []
+    for event in happened:
+        match event:
+            case trace.AttemptStarted():
+                observed.attempts.append([event.time * 1000, event.address.ip])
+            case trace.AttemptFailed():
+                tls = isinstance(event.error, ssl.SSLError)
+                number = "TLS" if tls else errno.errorcode[event.error.errno or 0]
+                observed.attempt_errors.append([event.address.ip, number, event.time * 1000])
+                outcomes.append(event.attempt)
+            case trace.AttemptCancelled():
+                observed.cancelled.append(event.address.ip)
+                outcomes.append(event.attempt)
+            case trace.AttemptEstablished():
+                outcomes.append(event.attempt)
+            case trace.RunnerUpDiscarded():
+                observed.cancelled.append(event.address.ip)
+    assert sorted(outcomes) == list(range(1, len(observed.attempts) + 1))
+
+
+def _compare_with_the_wire(net: SimulatedNetwork, observed: Observed) -> None:
+    """Every attempt sent its first packet when its event says, but for those that never sent one."""
+    sent = [[time * 1000, address.ip] for time, address in net.connects]
+    assert [attempt for attempt in observed.attempts if attempt in sent] == sent
+
+
+def _network(row: Row) -> SimulatedNetwork:
+    """Build the network that a row describes; what it does not mention never answers."""
+    config = row["config"]
+    net = SimulatedNetwork(ipv6=config.get("v6", True), ipv4=config.get("v4", True))
+    net.answers(HOST, aaaa=[], a=[], after=math.inf)
+    for entry in row["dns"]:
+        after = (entry["t"] if "t" in entry else entry["after_query"]) / 1000
+        if not entry.get("push"):
+            error = socket.gaierror(socket.EAI_AGAIN if entry["rcode"] == "servfail" else socket.EAI_NONAME, "negative")
+            addresses = {"aaaa" if entry["type"] == "AAAA" else "a": entry["addrs"]}
+            net.answers(HOST, after=after, error=error, **addresses)
+    for address, deeds in row["hosts"].items():
+        _do(net.host(address), deeds)
+    return net
+
+
+def _do(host: SimulatedHost, deeds: Mapping[str, Any]) -> None:
+    if "connect" in deeds:
+        host.accepts(after=deeds["connect"] / 1000)
+    elif "refuse" in deeds:
+        host.refuses(after=deeds["refuse"] / 1000)
+    elif "unreach" in deeds:
+        host.unreachable(after=deeds["unreach"] / 1000 or None)
+    else:
+        host.swallows()
+
+
+def _tls(row: Row) -> Any:
+    """Return what decides that an attempt is established: a handshake as long as the row says."""
+
+    async def shake_hands(stream: trio.SocketStream) -> trio.SocketStream:
+        address = Address(stream.socket.family, *stream.socket.getpeername())
+        deeds = row["hosts"][address.ip].get("tls", {"ok": 0})
+        await trio.sleep(deeds.get("ok", deeds.get("fail", math.inf)) / 1000)
+        if "fail" in deeds:
+            raise ssl.SSLError("handshake failure")
+        return stream
+
+    return shake_hands
+
+
+def _policy(config: Mapping[str, Any]) -> Policy:
+    """Read the knobs; the family that a row prefers comes first."""
+    durations = {POLICY[knob]: value / 1000 for knob, value in config.items() if knob in POLICY and value is not None}
+    families = (socket.AF_INET6, socket.AF_INET)
+    return Policy(
+        **durations,
+        first_address_family_count=config.get("ffc", 1),
+        families=families if config.get("prefer", 6) == 6 else families[::-1],
+    )
+
+
+def _seconds(milliseconds: float | None) -> float:
+    return math.inf if milliseconds is None else milliseconds / 1000
+
+
+class _Scripted:
+    """A resolver whose answers change while the race runs, which the system's cannot."""
+
+    def __init__(self, row: Row, net: SimulatedNetwork) -> None:
+        self._entries = sorted(row["dns"], key=lambda entry: float(entry["t"]))
+        self._net = net
+
+    async def resolve(self, question: Question, deliver: Any) -> None:
+        for family in question.families:
+            self._net.queries.append((trio.current_time(), Source.of(family), question.host))
+            deliver(Asked(Source.of(family)))
+        for entry in self._entries:
+            await trio.sleep_until(entry["t"] / 1000)
+            family = socket.AF_INET6 if entry["type"] == "AAAA" else socket.AF_INET
+            addresses = tuple(Address(family, address, question.port) for address in entry["addrs"])
+            deliver(Answer(Source.of(family), addresses))

@@ -1,0 +1,92 @@
+"""Conformance: what the standards and our decisions say, row by row.
+
+`pytest tests/test_scenarios.py --scenarios FILE` runs the rows of any other table of the same form.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .scenarios import KNOBS, Row, differences
+
+TABLE = Path(__file__).with_name("scenarios.json")
+
+LATER = {"nat64", "last_resort_delay", "cad_mode", "rtt", "used"}
+"""Knobs of features that are not there yet: NAT64, and what a history of connections knows."""
+
+
+def rows(table: Path) -> list[Row]:
+    """Read a table."""
+    loaded: list[Row] = json.loads(table.read_text())
+    return loaded
+
+
+def marks(row: Row) -> list[Any]:
+    """Say which rows are not for us, or not yet."""
+    knobs = set(row["config"])
+    if row["config"].get("version", 2) != 2:
+        return [pytest.mark.skip(reason="version 3 of Happy Eyeballs is not there yet")]
+    if knobs & LATER:
+        return [pytest.mark.xfail(strict=True, reason=f"not there yet: {', '.join(sorted(knobs & LATER))}")]
+    if knobs - KNOBS:
+        return [pytest.mark.skip(reason=f"another implementation's knob: {', '.join(sorted(knobs - KNOBS))}")]
+    return []
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make each row of the table a test with the row's name."""
+    if "row" in metafunc.fixturenames:
+        table = metafunc.config.getoption("--scenarios") or TABLE
+        metafunc.parametrize("row", [pytest.param(row, id=row["id"], marks=marks(row)) for row in rows(table)])
+
+
+def test_row(row: Row) -> None:
+    """The race does exactly what the row expects."""
+    assert not differences(row), row["description"]
+
+
+SPOILED = {
+    "attempts": [[0, "2001:db8::a"]],
+    "winner": "192.0.2.9",
+    "time": 1,
+    "error": "dns",
+    "cancelled": ["192.0.2.9"],
+    "attempt_errors": [["192.0.2.9", "ECONNREFUSED", 1]],
+    "queries": [[0, "A", "."]],
+    "winner_proto": "h2",
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_a_row_that_expects_something_else_fails(name: str) -> None:
+    """The runner compares everything that a row expects, fields it does not know included."""
+    row = copy.deepcopy(next(row for row in rows(TABLE) if row["id"] == "v2-fail-02"))
+    row["expect"][name] = SPOILED[name]
+    assert [difference.split(":")[0] for difference in differences(row)] == [name]
+
+
+@pytest.mark.parametrize("shift", [-0.1, 0.1])
+def test_a_tenth_of_a_millisecond_matters(shift: float) -> None:
+    """Times are compared exactly, but for the rounding of floats."""
+    row = copy.deepcopy(next(row for row in rows(TABLE) if row["id"] == "v2-fail-02"))
+    row["expect"]["attempts"][1][0] += shift
+    assert differences(row)
+
+
+def test_other_tables_can_be_run(pytester: pytest.Pytester, request: pytest.FixtureRequest) -> None:
+    """`--scenarios FILE` runs the rows of that file, and those alone."""
+    good, bad = copy.deepcopy(rows(TABLE)[0]), copy.deepcopy(rows(TABLE)[0])
+    good["id"], bad["id"], bad["expect"]["time"] = "good", "bad", 1
+    table = pytester.path / "rows.json"
+    table.write_text(json.dumps([good, bad]))
+    root = request.config.rootpath
+    result = pytester.runpytest_subprocess(
+        f"--rootdir={root}", f"--config-file={root / 'pyproject.toml'}", str(Path(__file__)), "-k", "test_row",
+        f"--scenarios={table}",
+    )  # fmt: skip
+    result.assert_outcomes(passed=1, failed=1)
