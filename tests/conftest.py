@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 
 pytest_plugins = ["pytester"]
@@ -16,6 +19,24 @@ pytest_plugins = ["pytester"]
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let `pytest tests/test_scenarios.py --scenarios FILE` run the rows of another table."""
     parser.addoption("--scenarios", type=Path, default=None, metavar="FILE", help="a table of scenarios to run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let a module say `pytestmark = pytest.mark.virtual_time`."""
+    config.addinivalue_line("markers", "virtual_time: run the test on a clock that jumps to what happens next")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests so marked in virtual time, before any marker that says otherwise."""
+    for item in items:
+        if item.get_closest_marker("virtual_time"):
+            item.add_marker(pytest.mark.trio(run=_run_virtually), append=False)
+
+
+def _run_virtually(main: Callable[[], Awaitable[Any]], clock: object, instruments: Sequence[Any]) -> Any:
+    """Be `trio.run`, with a clock of our own."""
+    return trio.run(main, clock=MockClock(autojump_threshold=0), instruments=instruments)
 
 
 def open_sockets() -> set[str]:

@@ -389,8 +389,14 @@ def _until(time: float) -> AbstractContextManager[object]:
 
 def _sole(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the one exception of a group that is not a cancellation, or the group if there is no such one."""
-    rest = group.split(trio.Cancelled)[1]
-    return rest.exceptions[0] if rest is not None and len(rest.exceptions) == 1 else group
+    rest = [error for error in group.exceptions if not _is_cancellation(error)]
+    return rest[0] if len(rest) == 1 else group
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(trio.Cancelled)[1] is None
+    return isinstance(error, trio.Cancelled)
 
 
 def _as_os_error(error: Exception, address: Address) -> OSError:

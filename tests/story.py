@@ -1,0 +1,144 @@
+"""Stories: the events of a race, told by hand. Times are seconds since it started."""
+
+from __future__ import annotations
+
+from trio_nbconnect import Address, ConnectError, Policy, Source, trace
+from trio_nbconnect._address import parse_literal
+
+START = 100.1
+"""When all stories start on Trio's clock: at no round number."""
+
+_Answers = tuple[str, ...]
+
+
+def address(text: str, port: int = 443) -> Address:
+    """Read a numeric address."""
+    literal = parse_literal(text, port)
+    assert literal is not None
+    return literal
+
+
+class Story:
+    """One race. Attempts are numbered in the order of their starts and called by their addresses."""
+
+    def __init__(self, host: str = "example.org", port: int = 443, policy: Policy | None = None, race: int = 1) -> None:
+        self.race = race
+        self.events: list[trace.Event] = [
+            trace.RaceStarted(race=race, time=START, host=host, port=port, policy=policy or Policy())
+        ]
+        self._numbers: dict[str, int] = {}
+
+    def asks(self, source: Source, time: float = 0.0) -> None:
+        """A query goes out."""
+        self.events.append(trace.ResolutionStarted(race=self.race, time=START + time, source=source))
+
+    def answers(self, source: Source, time: float, *texts: str, error: OSError | None = None) -> None:
+        """Addresses arrive, or an error."""
+        addresses = tuple(address(text) for text in texts)
+        self.events.append(
+            trace.AnswerReceived(race=self.race, time=START + time, source=source, addresses=addresses, error=error)
+        )
+
+    def starts(self, text: str, time: float, reason: trace.Reason = trace.Reason.DELAY_OVER) -> None:
+        """An attempt begins."""
+        number = self._numbers[text] = len(self._numbers) + 1
+        self.events.append(
+            trace.AttemptStarted(
+                race=self.race, time=START + time, attempt=number, address=address(text), reason=reason
+            )
+        )
+
+    def connects(self, text: str, time: float) -> None:
+        """TCP is connected."""
+        self._tell(trace.AttemptConnected, text, time)
+
+    def establishes(self, text: str, time: float) -> None:
+        """The attempt is established."""
+        self._tell(trace.AttemptEstablished, text, time)
+
+    def fails(self, text: str, time: float, error: OSError) -> None:
+        """The attempt fails."""
+        self.events.append(
+            trace.AttemptFailed(
+                race=self.race, time=START + time, attempt=self._numbers[text], address=address(text), error=error
+            )
+        )
+
+    def cancels(self, text: str, time: float) -> None:
+        """The attempt is cancelled."""
+        self._tell(trace.AttemptCancelled, text, time)
+
+    def discards(self, text: str, time: float) -> None:
+        """The attempt is the runner-up."""
+        self._tell(trace.RunnerUpDiscarded, text, time)
+
+    def wins(self, text: str, time: float) -> None:
+        """The race is won."""
+        self._tell(trace.RaceWon, text, time)
+
+    def loses(self, time: float, error: ConnectError | None = None) -> None:
+        """The race is lost, or cancelled."""
+        self.events.append(trace.RaceLost(race=self.race, time=START + time, error=error))
+
+    def _tell(
+        self,
+        happened: type[
+            trace.AttemptConnected
+            | trace.AttemptEstablished
+            | trace.AttemptCancelled
+            | trace.RunnerUpDiscarded
+            | trace.RaceWon
+        ],
+        text: str,
+        time: float,
+    ) -> None:
+        self.events.append(
+            happened(race=self.race, time=START + time, attempt=self._numbers[text], address=address(text))
+        )
+
+
+def refused() -> OSError:
+    """What a host says where nobody listens."""
+    return ConnectionRefusedError(111, "Connection refused")
+
+
+def story_of_a_won_race() -> Story:
+    """Two black holes, one refusal, one winner, one address that was not needed."""
+    story = _story_with_five_addresses()
+    story.starts("2001:db8:1::10", 0.024, trace.Reason.FIRST)
+    story.answers(Source.A, 0.041, "198.51.100.7", "203.0.113.24", "192.0.2.80")
+    story.starts("198.51.100.7", 0.274)
+    story.fails("198.51.100.7", 0.336, refused())
+    story.starts("2001:db8:1::11", 0.336, trace.Reason.PREDECESSOR_FAILED)
+    story.starts("203.0.113.24", 0.586)
+    story.connects("203.0.113.24", 0.704)
+    story.establishes("203.0.113.24", 0.704)
+    story.cancels("2001:db8:1::10", 0.704)
+    story.cancels("2001:db8:1::11", 0.704)
+    story.wins("203.0.113.24", 0.704)
+    return story
+
+
+def story_of_a_lost_race(error: ConnectError) -> Story:
+    """Three black holes, two refusals, and then the time was over."""
+    story = _story_with_five_addresses()
+    story.starts("2001:db8:1::10", 0.024, trace.Reason.FIRST)
+    story.answers(Source.A, 0.041, "198.51.100.7", "203.0.113.24", "192.0.2.80")
+    story.starts("198.51.100.7", 0.274)
+    story.fails("198.51.100.7", 0.336, refused())
+    story.starts("2001:db8:1::11", 0.336, trace.Reason.PREDECESSOR_FAILED)
+    story.starts("203.0.113.24", 0.586)
+    story.starts("192.0.2.80", 0.836)
+    story.fails("192.0.2.80", 0.856, refused())
+    for text in ("2001:db8:1::10", "2001:db8:1::11", "203.0.113.24"):
+        story.cancels(text, 0.9)
+    story.loses(0.9, error)
+    return story
+
+
+def _story_with_five_addresses() -> Story:
+    story = Story()
+    story.asks(Source.AAAA)
+    story.asks(Source.A)
+    story.answers(Source.AAAA, 0.024, "2001:db8:1::10", "2001:db8:1::11")
+    return story

@@ -1,0 +1,503 @@
+"""The command: called in this process with real sockets, and as a user would where signals and pipes are the matter."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import runpy
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+
+import pytest
+import trio
+import trustme
+
+from trio_nbconnect import _cli, _demo, _tls
+from trio_nbconnect.__main__ import main
+from trio_nbconnect._json_lines import json_lines
+
+from .story import Story
+
+
+@dataclass
+class Output:
+    """What a call of the command gave back."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def headline(self) -> str:
+        """The answer."""
+        return self.out.splitlines()[0]
+
+
+class Run:
+    """The command, in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str | int) -> Output:
+        code = main([str(argument) for argument in arguments])
+        out, err = self._capsys.readouterr()
+        return Output(code, out, err)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Call the command."""
+    return Run(capsys)
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port of 127.0.0.1 where connections are accepted, by the kernel."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port of 127.0.0.1 where nobody listens, nor will."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+def test_a_connection_shows_its_picture(run: Run, port: int) -> None:
+    output = run("127.0.0.1", port)
+
+    assert (output.code, output.err) == (0, "")
+    assert output.headline.startswith(f"127.0.0.1:{port}  connected in ")
+    assert output.headline.endswith(" ms over IPv4 to 127.0.0.1")
+    assert "✓ won" in output.out
+
+
+def test_a_failure_shows_its_picture_and_each_attempt_on_standard_error(run: Run, silent_port: int) -> None:
+    output = run("example.org", silent_port, "--address", "127.0.0.1")
+
+    assert output.code == 1
+    assert output.headline.endswith(" ms: refused")
+    assert "✗ refused" in output.out
+    first, second = output.err.splitlines()
+    assert first == f"nbconnect: all attempts to connect to example.org:{silent_port} failed"
+    assert f"127.0.0.1:{silent_port} refused after " in second
+
+
+def test_the_same_failure_is_reported_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **keywords: object) -> list[object]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+
+    output = run("nosuch.example", 443)
+
+    assert output.code == 1
+    assert output.headline.endswith(" ms: no address")
+    assert output.err.splitlines() == [
+        "nbconnect: no results found for hostname lookup: nosuch.example:443",
+        f"  [Errno {socket.EAI_NONAME}] Name or service not known",
+    ]
+
+
+def test_addresses_can_be_given_more_than_once(run: Run, port: int) -> None:
+    output = run("example.org", port, "--address", "127.0.0.2", "--address", "127.0.0.1")
+
+    assert output.code == 0
+    assert "2 attempts, 1 refused" in output.out
+
+
+def test_one_family_can_be_asked_for(run: Run, port: int) -> None:
+    arguments = ("example.org", port, "--address", "::1", "--address", "127.0.0.1")
+
+    assert "1 attempt · " in run(*arguments, "--ipv4").out
+    assert "127.0.0.1" not in run(*arguments, "--ipv6").out
+
+
+def test_the_limit_can_be_set(run: Run) -> None:
+    with ExitStack() as sockets:
+        output = run("127.0.0.1", _demo._swallow(sockets, "127.0.0.1", 0), "--give-up-after", "0.01")
+
+    assert output.code == 1
+    assert output.headline.endswith(" ms: timed out")
+    assert "◷ timed out" in output.out
+    assert output.err.startswith("nbconnect: gave up connecting to 127.0.0.1:")
+
+
+def test_the_delay_can_be_set(run: Run, port: int) -> None:
+    assert run("127.0.0.1", port, "--attempt-delay", "0.1").out.splitlines()[1] == "1 attempt · attempt delay 100 ms"
+
+
+def test_events_are_lines_of_json(run: Run, port: int) -> None:
+    output = run("example.org", port, "--address", "127.0.0.1", "--json")
+
+    events = [json.loads(line) for line in output.out.splitlines()]
+    assert [event["event"] for event in events] == [
+        "RaceStarted",
+        "AnswerReceived",
+        "AttemptStarted",
+        "AttemptConnected",
+        "AttemptEstablished",
+        "RaceWon",
+    ]
+    assert events[0]["time"] == 0.0
+    assert events[0]["policy"]["families"] == ["IPv6", "IPv4"]
+    assert events[0]["policy"]["give_up_attempt_after"] is None
+    assert events[1] == {
+        "event": "AnswerReceived",
+        "race": 1,
+        "time": events[1]["time"],
+        "source": "given",
+        "addresses": [f"127.0.0.1:{port}"],
+        "error": None,
+    }
+    assert (events[2]["address"], events[2]["reason"]) == (f"127.0.0.1:{port}", "first")
+    assert all(0.0 <= event["time"] < 60.0 for event in events)
+
+
+def test_errors_in_json_have_type_number_and_message(run: Run, silent_port: int) -> None:
+    output = run("127.0.0.1", silent_port, "--json")
+
+    failed, lost = (json.loads(line) for line in output.out.splitlines()[-2:])
+    assert output.code == 1
+    assert failed["error"] == {
+        "type": "ConnectionRefusedError",
+        "errno": 111,
+        "message": f"[Errno 111] Connection refused: 127.0.0.1:{silent_port}",
+    }
+    assert lost["error"]["type"] == "ConnectionRefused"
+
+
+def test_a_fact_that_json_has_no_word_for_is_an_error() -> None:
+    story = Story()
+    object.__setattr__(story.events[0], "host", b"example.org")
+
+    with pytest.raises(TypeError, match=r"no JSON for b'example\.org'"):
+        list(json_lines(story.events))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "the following arguments are required: HOST"),
+        (["example.org"], "the following arguments are required: PORT"),
+        (["example.org", "https"], "argument PORT: invalid int value: 'https'"),
+        (["example.org", "99536"], "port must be between 0 and 65535, not 99536"),
+        (["a..b", "443"], "host must not have an empty label: 'a..b'"),
+        (["", "443"], "host must not be empty: ''"),
+        (["a..b", "443", "--tls"], "host must not have an empty label: 'a..b'"),
+        (["h", "1", "--address", "x"], "addresses must be numeric, not 'x'"),
+        (["h", "1", "--attempt-delay", "-1"], "attempt_delay must not be negative, not -1.0"),
+        (["h", "1", "--give-up-after", "nan"], "give_up_after must not be negative, not nan"),
+        (["h", "1", "--width", "49"], "argument --width: must be a number from 50 on, not '49'"),
+        (["h", "1", "--width", "wide"], "argument --width: must be a number from 50 on, not 'wide'"),
+        (["h", "1", "--ipv4", "--ipv6"], "argument --ipv6: not allowed with argument --ipv4"),
+        (["demo", "--tls"], "demo has addresses of its own, most of them IPv4, and no TLS"),
+        (["demo", "--ipv6"], "demo has addresses of its own, most of them IPv4, and no TLS"),
+        (["demo", "--address", "::1"], "demo has addresses of its own, most of them IPv4, and no TLS"),
+    ],
+)
+def test_wrong_usage_is_told_and_ends_with_2(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+
+    out, err = capsys.readouterr()
+    assert (caught.value.code, out) == (2, "")
+    assert err.splitlines()[-1] == f"nbconnect: error: {complaint}"
+
+
+def test_a_bug_during_the_race_is_no_wrong_usage(run: Run, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def break_down(stream: trio.SocketStream, **keywords: object) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(_tls, "shake_hands", break_down)
+
+    with pytest.raises(ValueError, match="a bug"):
+        run("127.0.0.1", port, "--tls")
+
+
+# TLS
+
+
+class TlsServer:
+    """A TLS server for localhost, for one connection, in a thread of its own."""
+
+    def __init__(self, authority: trustme.CA) -> None:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(self._context)
+
+    def __enter__(self) -> TlsServer:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._listener.settimeout(30)  # a command that never comes fails its test; it must not hang it
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with ExitStack() as stack:
+            stack.enter_context(suppress(OSError))
+            connection = stack.enter_context(self._listener.accept()[0])
+            stack.enter_context(self._context.wrap_socket(connection, server_side=True)).recv(1)
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    """Somebody to vouch for servers."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls_server(authority: trustme.CA) -> Iterator[TlsServer]:
+    """A server that shakes hands."""
+    with TlsServer(authority) as server:
+        yield server
+
+
+def test_the_tls_handshake_is_part_of_the_race(
+    run: Run, tls_server: TlsServer, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    monkeypatch.setattr(_tls, "default_context", lambda: context)
+
+    output = run("localhost.", tls_server.port, "--address", "127.0.0.1", "--tls")
+
+    assert (output.code, output.err) == (0, "")
+    assert output.out.endswith("┃ TCP connected\n")
+
+
+def test_a_certificate_that_nobody_vouches_for_is_a_failed_attempt(run: Run, tls_server: TlsServer) -> None:
+    output = run("localhost", tls_server.port, "--address", "127.0.0.1", "--tls")
+
+    assert output.code == 1
+    assert "✗ failed" in output.out
+    assert "╰ certificate verify failed: unable to get local issuer certificate" in output.out
+    assert "CERTIFICATE_VERIFY_FAILED" in output.err
+
+
+# The picture: width and colour
+
+
+class Terminal(io.StringIO):
+    """A standard output that calls itself a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("option", "environment", "coloured"),
+    [
+        ("auto", {}, True),
+        ("auto", {"NO_COLOR": ""}, True),
+        ("auto", {"NO_COLOR": "1"}, False),
+        ("never", {}, False),
+        ("always", {"NO_COLOR": "1"}, True),
+    ],
+)
+def test_colour_on_a_terminal(
+    option: str, environment: dict[str, str], coloured: bool, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert main(["127.0.0.1", str(port), "--color", option]) == 0
+
+    assert ("\x1b" in terminal.getvalue()) is coloured
+
+
+def test_what_is_no_terminal_gets_no_colour(run: Run, port: int) -> None:
+    assert "\x1b" not in run("127.0.0.1", port).out
+
+
+@pytest.mark.parametrize(("columns", "width"), [("70", 70), ("20", 50), ("300", 120)])
+def test_the_picture_is_as_wide_as_the_terminal(
+    columns: str, width: int, run: Run, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+
+    assert max(map(len, run("127.0.0.1", port).out.splitlines())) == width
+
+
+def test_the_picture_is_as_wide_as_asked_for(run: Run, port: int) -> None:
+    assert max(map(len, run("127.0.0.1", port, "--width", 130).out.splitlines())) == 130
+
+
+def test_what_the_terminal_cannot_show_becomes_a_question_mark(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding="ascii"))
+
+    assert main(["127.0.0.1", str(port)]) == 0
+
+    assert b"? won" in output.getvalue()
+
+
+# Signals and pipes
+
+
+def test_an_interrupted_race_shows_what_was_under_way(run: Run, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def interrupt(stream: trio.SocketStream, **keywords: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_tls, "shake_hands", interrupt)
+
+    output = run("127.0.0.1", port, "--tls")
+
+    assert (output.code, output.err) == (130, "")
+    assert "cancelled after" in output.headline
+    assert "⊘ cancelled" in output.out
+
+
+def test_an_interrupt_outside_of_the_race_is_quiet(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_cli, "_connect_and_show", interrupt)
+
+    assert run("127.0.0.1", 443) == Output(130, "", "")
+
+
+def test_a_pipe_that_nobody_reads_is_quiet(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(os.dup(writer), "w", encoding="utf-8") as errors, open(writer, "w", encoding="utf-8") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        monkeypatch.setattr(sys, "stderr", errors)
+
+        assert main(["127.0.0.1", str(port)]) == 141
+
+        output.flush()  # as the interpreter does when it ends: it goes nowhere
+
+
+PROGRAM = """\
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
+from trio_nbconnect.__main__ import main
+sys.exit(main())
+"""
+
+
+def start(*arguments: str | int, stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
+    """Start the command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *map(str, arguments)],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+    )
+
+
+def test_control_c_ends_the_command_with_its_picture() -> None:
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        port = listener.getsockname()[1]
+        process = stack.enter_context(start("localhost", port, "--address", "127.0.0.1", "--tls"))
+        connection = stack.enter_context(listener.accept()[0])
+        assert connection.recv(1) == b"\x16"  # it shakes hands: the race is under way
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+
+    assert (process.returncode, err) == (130, "")
+    assert "⊘ cancelled" in out
+
+
+@pytest.mark.parametrize("option", ["--color=never", "--json"])
+def test_a_pipe_closed_by_its_reader_is_no_traceback(option: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with start("demo", option, stdout=writer) as process:
+        os.close(writer)
+        _, err = process.communicate()
+
+    assert (process.returncode, err) == (141, "")
+
+
+def test_the_module_runs(port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["trio_nbconnect", "127.0.0.1", str(port)])
+    monkeypatch.delitem(sys.modules, "trio_nbconnect.__main__")
+
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module("trio_nbconnect", run_name="__main__")
+
+    assert caught.value.code == 0
+    assert "✓ won" in capsys.readouterr().out
+
+
+# The demo
+
+
+def test_the_demo_is_won_and_explained(run: Run) -> None:
+    output = run("demo")
+
+    lines = output.out.splitlines()
+    assert (output.code, output.err) == (0, "")
+    assert "connected in" in output.headline
+    assert "1 refused" in lines[1]
+    assert "✓ won" in output.out
+    first, *others = [line.split()[0] for line in lines[-5:]]
+    assert first in ("::1", "127.0.0.2")
+    assert others == ["127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6"]
+
+
+def test_the_demo_needs_no_ipv6(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "socket", SocketWithoutIpv6)
+
+    output = run("demo", "--attempt-delay", "0.05")
+
+    assert output.code == 0
+    assert output.out.splitlines()[-5].startswith("127.0.0.2  a full queue swallows")
+
+
+class SocketWithoutIpv6(socket.socket):
+    """A socket of a machine where IPv6 is disabled."""
+
+    def bind(self, address: object) -> None:
+        if self.family == socket.AF_INET6:
+            raise OSError(99, "Cannot assign requested address")
+        super().bind(address)  # type: ignore[arg-type]  # any address, as the base class has it
+
+
+def test_the_demo_explains_only_what_the_picture_shows(run: Run) -> None:
+    output = run("demo", "--ipv4", "--attempt-delay", "0.05")
+
+    assert "::1" not in output.out
+    assert output.out.splitlines()[-4].startswith("127.0.0.3 ")
+
+
+def test_the_demo_in_json_has_no_prose(run: Run) -> None:
+    output = run("demo", "--json", "--attempt-delay", "0.05")
+
+    assert json.loads(output.out.splitlines()[-1])["event"] == "RaceWon"
+
+
+def test_a_machine_without_the_addresses_is_told_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(sockets: ExitStack, host: str, port: int) -> socket.socket:
+        raise OSError(49, "Can't assign requested address")
+
+    monkeypatch.setattr(_demo, "_bind", fail)
+
+    output = run("demo")
+
+    assert (output.code, output.out) == (1, "")
+    assert output.err.startswith("nbconnect: the demo needs the addresses 127.0.0.2 to 127.0.0.6: [Errno 49]")

@@ -1,0 +1,297 @@
+"""The door: what callers may say, what is wrong at once, and how Trio's hooks are honoured."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+import trustme
+
+import trio_nbconnect as nb
+from trio_nbconnect.testing import SimulatedNetwork
+
+SIX, FOUR = "2001:db8::1", "192.0.2.1"
+
+
+@pytest.fixture
+def net() -> SimulatedNetwork:
+    """A network on which example.org has one address of each family, which accept at once."""
+    network = SimulatedNetwork()
+    network.answers("example.org", aaaa=[SIX], a=[FOUR])
+    for address in (SIX, FOUR):
+        network.host(address).accepts()
+    return network
+
+
+def peer(stream: trio.SocketStream) -> Any:
+    """Return the address that a stream is connected to, and close it."""
+    name = stream.socket.getpeername()
+    stream.socket.close()
+    return name
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "keywords", "error", "text"),
+    [
+        (None, 80, {}, ValueError, "host must be str or bytes, not None"),
+        ("", 80, {}, ValueError, "host must not be empty"),
+        ("127.0.0.1\0.evil.example", 80, {}, ValueError, "host must not contain NUL"),
+        (b"localhost\0.evil.example", 80, {}, ValueError, "host must not contain NUL"),
+        ("a..example", 80, {}, ValueError, "host must not have an empty label"),
+        ("x" * 64 + ".example", 80, {}, ValueError, "host must have no label over 63 characters"),
+        ("127.0.0.1", 99536, {}, ValueError, "port must be between 0 and 65535, not 99536"),
+        ("127.0.0.1", -1, {}, ValueError, "port must be between 0 and 65535, not -1"),
+        ("127.0.0.1", "80", {}, TypeError, "port must be int, not '80'"),
+        ("127.0.0.1", True, {}, TypeError, "port must be int, not True"),
+        ("example.org", 80, {"addresses": "192.0.2.1"}, TypeError, "addresses must be several"),
+        ("example.org", 80, {"addresses": []}, ValueError, "addresses must not be empty"),
+        ("example.org", 80, {"addresses": ["localhost"]}, ValueError, "addresses must be numeric, not 'localhost'"),
+        ("example.org", 80, {"give_up_after": -1}, ValueError, "give_up_after must not be negative"),
+        ("example.org", 80, {"give_up_after": math.nan}, ValueError, "give_up_after must not be negative"),
+        ("example.org", 80, {"give_up_after": None}, TypeError, "give_up_after must be a number of seconds"),
+        ("example.org", 80, {"happy_eyeballs_delay": -1}, ValueError, "happy_eyeballs_delay must not be negative"),
+        ("example.org", 80, {"happy_eyeballs_delay": "1"}, TypeError, "happy_eyeballs_delay must be a number"),
+    ],
+)
+async def test_bad_input_is_refused_at_once(
+    host: Any, port: Any, keywords: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    """Before anything is sent, with the value in the text."""
+    with pytest.raises(error, match=text):
+        await nb.open_tcp_stream(host, port, **keywords)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "text"),
+    [
+        ({"local_address": "localhost"}, "local_address must be numeric, not 'localhost'"),
+        ({"local_address": {}}, "local_address must give each family an address of its own"),
+        ({"local_address": {socket.AF_INET: "::1"}}, "local_address must give each family an address of its own"),
+        (
+            {"local_address": "::1", "policy": nb.Policy(families=(socket.AF_INET,))},
+            "local_address leaves no family of the policy: '::1'",
+        ),
+    ],
+)
+def test_a_connector_checks_its_local_address(keywords: dict[str, Any], text: str) -> None:
+    """At construction, not at the first connect."""
+    with pytest.raises(ValueError, match=text):
+        nb.Connector(**keywords)
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]", b"::1", "0:0:0:0:0:0:0:1"])
+async def test_literals_ask_nobody(autojump_clock: trio.abc.Clock, host: str | bytes) -> None:
+    """A literal, with or without brackets, is connected to without a look-up."""
+    net = SimulatedNetwork()
+    net.host("::1").accepts()
+    assert peer(await nb.Connector(network=net).open_tcp_stream(host, 80))[0] == "::1"
+    assert net.queries == []
+
+
+async def test_a_scope_survives(autojump_clock: trio.abc.Clock) -> None:
+    """RFC 4007, section 11: "fe80::1%2" is the address on interface 2, from the literal to the socket."""
+    net = SimulatedNetwork()
+    net.host("fe80::1%2").accepts()
+    assert peer(await nb.Connector(network=net).open_tcp_stream("fe80::1%2", 80)) == ("fe80::1", 80, 0, 2)
+
+
+async def test_addresses_take_the_place_of_a_look_up(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:
+    """`addresses=` pins a name, whatever name servers say."""
+    net.host("192.0.2.77").accepts()
+    connector = nb.Connector(network=net)
+    stream = await connector.open_tcp_stream("example.org", 80, addresses=["192.0.2.77"])
+    assert peer(stream)[0] == "192.0.2.77"
+    assert net.queries == []
+
+
+async def test_a_local_address_for_each_family(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:
+    """Each attempt is bound to the address of its family."""
+    local = {socket.AF_INET6: "2001:db8::99", socket.AF_INET: "192.0.2.99"}
+    connector = nb.Connector(network=net, local_address=local)
+    for address, expected in ((SIX, "2001:db8::99"), (FOUR, "192.0.2.99")):
+        stream = await connector.open_tcp_stream(address, 80)
+        assert stream.socket.getsockname()[0] == expected
+        stream.socket.close()
+
+
+async def test_a_local_address_that_is_not_ours() -> None:
+    """The kernel's reason is kept: which address, and the errno of `bind`."""
+    with pytest.raises(nb.ConnectError) as caught:
+        await nb.open_tcp_stream("127.0.0.1", 80, local_address="192.0.2.1")
+    failure = caught.value.attempts[0].error
+    assert str(failure).endswith("Cannot assign requested address: local address 192.0.2.1 for 127.0.0.1:80")
+
+
+async def test_a_local_address_by_name() -> None:
+    """Trio lets `local_address` be a name, so the drop-in does."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        stream = await nb.open_tcp_stream(*listener.getsockname(), local_address="localhost")
+        assert stream.socket.getsockname()[0] == "127.0.0.1"
+        stream.socket.close()
+
+
+async def test_no_local_port_is_reserved() -> None:
+    """ip(7): with IP_BIND_ADDRESS_NO_PORT, `connect` finds a port that other connections may share."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        stream = await nb.open_tcp_stream(*listener.getsockname(), local_address="127.0.0.1")
+        assert stream.socket.getsockopt(socket.IPPROTO_IP, trio.socket.IP_BIND_ADDRESS_NO_PORT)
+        stream.socket.close()
+
+
+async def test_a_delay_of_zero_is_stretched(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:
+    """Section 5: not even a caller may start attempts less than 10 ms apart."""
+    net.host(SIX).swallows()
+    net.host(FOUR).swallows()
+    with net.installed(), trio.move_on_after(1):
+        await nb.open_tcp_stream("example.org", 80, happy_eyeballs_delay=0)
+    assert net.started == {SIX: 0.0, FOUR: 0.010}
+
+
+async def test_a_connector_is_shared_between_tasks(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:
+    """It has no state: a hundred races at once do not know of each other."""
+    connector = nb.Connector(network=net)
+    won: list[Any] = []
+
+    async def connect() -> None:
+        won.append(peer(await connector.open_tcp_stream("example.org", 443)))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(100):
+            nursery.start_soon(connect)
+    assert won == [(SIX, 443, 0, 0)] * 100
+    assert net.open_sockets == 0
+
+
+# Trio's hooks
+
+
+async def test_hooks_are_honoured(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:
+    """A custom resolver and socket factory are used as Trio uses them; ours and Trio's own function see the same."""
+    net.host(SIX).refuses(after=0.1)
+    with net.installed():
+        for connect in (nb.open_tcp_stream, trio.open_tcp_stream):
+            assert peer(await connect("example.org", 443))[0] == FOUR
+    assert net.open_sockets == 0
+
+
+async def test_a_hook_that_finds_nothing(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:
+    """Its error is the cause of ours."""
+    with net.installed(), pytest.raises(socket.gaierror) as caught:
+        await nb.open_tcp_stream("unknown.example", 443)
+    assert isinstance(caught.value, nb.ResolutionError)
+    assert caught.value.errno == socket.EAI_NONAME
+
+
+async def test_foreign_sockets_are_handed_over_too(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:
+    """A foreign socket's `connect` cannot be taken up again, so it has its task from the start, with the same times."""
+    net.host(SIX).accepts(after=0.3)
+    net.host(FOUR).swallows()
+    with net.installed():
+        assert peer(await nb.open_tcp_stream("example.org", 443))[0] == SIX
+    assert net.started == {SIX: 0.0, FOUR: 0.25}
+    assert net.open_sockets == 0
+
+
+async def test_foreign_errors_pass_as_they_are(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:
+    """The errors of a socket factory are not ours to annotate."""
+    net.host(SIX).refuses(after=0.1)
+    with net.installed(), pytest.raises(nb.ConnectionRefused) as caught:
+        await nb.open_tcp_stream(SIX, 443)
+    assert not hasattr(caught.value.attempts[0].error, "__notes__")
+
+
+async def test_a_connector_s_own_network_comes_first(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:
+    """`network=` is explicit, hooks are ambient."""
+    with SimulatedNetwork().installed():
+        assert peer(await nb.Connector(network=net).open_tcp_stream("example.org", 443))[0] == SIX
+
+
+# Drop-ins
+
+
+@pytest.mark.parametrize("name", ["open_tcp_stream", "open_ssl_over_tcp_stream", "open_unix_socket"])
+def test_signatures_are_trio_s(name: str) -> None:
+    """Every parameter of Trio's, with its kind and default; what is ours comes after, keyword-only."""
+    ours = inspect.signature(getattr(nb, name)).parameters
+    for parameter in inspect.signature(getattr(trio, name)).parameters.values():
+        assert ours[parameter.name].kind is parameter.kind
+        assert ours[parameter.name].default == parameter.default
+
+
+@pytest.mark.parametrize("connect", [nb.open_ssl_over_tcp_stream, nb.Connector().open_ssl_over_tcp_stream])
+async def test_tls_over_a_connection(connect: Callable[..., Any]) -> None:
+    """The stream comes before the handshake; the certificate is checked for `server_hostname`, or else the host."""
+    authority = trustme.CA()
+    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("example.org").configure_cert(server_context)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+
+    async def echo(stream: trio.SSLStream[trio.SocketStream]) -> None:
+        async with stream:
+            try:
+                await stream.send_all(await stream.receive_some())
+            except trio.BrokenResourceError:
+                pass  # the client did not like our certificate
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            listeners = await trio.open_ssl_over_tcp_listeners(0, server_context, host="127.0.0.1")
+            nursery.start_soon(trio.serve_listeners, echo, listeners)
+            port = listeners[0].transport_listener.socket.getsockname()[1]  # type: ignore[attr-defined]
+            keywords: dict[str, Any] = {"ssl_context": context, "addresses": ["127.0.0.1"], "https_compatible": True}
+            async with await connect("example.org", port, **keywords) as stream:
+                await stream.send_all(b"hello")
+                assert await stream.receive_some() == b"hello"
+            async with await connect("other.example", port, server_hostname="example.org", **keywords) as stream:
+                await stream.do_handshake()
+            async with await connect("other.example", port, **keywords) as stream:
+                with pytest.raises(trio.BrokenResourceError) as caught:
+                    await stream.do_handshake()
+                assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
+            nursery.cancel_scope.cancel()
+
+
+async def test_the_default_tls_context_verifies() -> None:
+    """Trio's default: certificates are checked, host names too, and an early end of file is an error."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        stream = await nb.open_ssl_over_tcp_stream(*listener.getsockname())
+        context = stream.context
+        assert context is not None
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.check_hostname
+        assert not context.options & getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
+        await trio.aclose_forcefully(stream)
+
+
+class UnixFactory(trio.abc.SocketFactory):
+    """A factory that remembers the sockets it made."""
+
+    def __init__(self) -> None:
+        self.made: list[trio.socket.SocketType] = []
+
+    def socket(self, family: Any = None, type: Any = None, proto: Any = None) -> trio.socket.SocketType:  # noqa: A002
+        """Make one."""
+        self.made.append(trio.socket.from_stdlib_socket(socket.socket(family, type, proto)))
+        return self.made[-1]
+
+
+async def test_unix_sockets_of_a_factory() -> None:
+    """Where a custom factory is set, UNIX sockets come from it as well, as in Trio."""
+    factory = UnixFactory()
+    trio.socket.set_custom_socket_factory(factory)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("")  # the kernel finds an abstract name
+        listener.listen()
+        stream = await nb.open_unix_socket(listener.getsockname())
+        assert factory.made == [stream.socket]
+        stream.socket.close()
+        with pytest.raises(FileNotFoundError):
+            await nb.open_unix_socket("/nowhere/at/all")
+        assert factory.made[-1].fileno() == -1

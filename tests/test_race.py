@@ -1,0 +1,666 @@
+"""RFC 8305, sections 3, 5 and 6, as a race lives them: who starts when, who wins, and that nothing is left."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import math
+import random
+import ssl
+import sys
+from collections.abc import Awaitable, Callable
+from socket import AF_INET, AF_INET6
+
+import pytest
+import trio
+
+from trio_nbconnect import (
+    Address,
+    Answer,
+    Asked,
+    ConnectError,
+    ConnectionRefused,
+    Connector,
+    ConnectTimeout,
+    Phase,
+    Policy,
+    Question,
+    ResolutionError,
+    Source,
+    trace,
+)
+from trio_nbconnect.testing import SimulatedNetwork
+
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import ExceptionGroup
+
+pytestmark = pytest.mark.virtual_time
+
+SIX, FOUR = "2001:db8::1", "192.0.2.1"
+
+Deliver = Callable[[Asked | Answer], None]
+
+
+@pytest.fixture
+def net() -> SimulatedNetwork:
+    """A network in virtual time on which example.org has one address of each family."""
+    network = SimulatedNetwork()
+    network.answers("example.org", aaaa=[SIX], a=[FOUR])
+    return network
+
+
+@pytest.fixture
+def events() -> list[trace.Event]:
+    """What the connector's tracer has heard."""
+    return []
+
+
+@pytest.fixture
+def connector(net: SimulatedNetwork, events: list[trace.Event]) -> Connector:
+    """A connector with the default policy on that network."""
+    return Connector(network=net, tracer=events.append)
+
+
+def peer(stream: trio.SocketStream) -> str:
+    """Return the address that a stream is connected to, and close it."""
+    host: str = stream.socket.getpeername()[0]
+    stream.socket.close()
+    return host
+
+
+class CountTasks(trio.abc.Instrument):
+    """Count the tasks that are spawned."""
+
+    def __init__(self) -> None:
+        self.spawned = 0
+
+    def task_spawned(self, task: trio.lowlevel.Task) -> None:
+        """Count one."""
+        self.spawned += 1
+
+
+# Starting
+
+
+async def test_late_aaaa_joins_the_race(net: SimulatedNetwork, connector: Connector) -> None:
+    """Section 3: "the newly received IPv6 addresses are incorporated into the list of available addresses"."""
+    net.answers("example.org", a=[FOUR, "192.0.2.2"], after=0.0)
+    net.answers("example.org", aaaa=[SIX], after=0.2)
+    net.host(FOUR).swallows()
+    net.host(SIX).accepts(after=0.1)
+
+    stream = await connector.open_tcp_stream("example.org", 443)
+
+    assert peer(stream) == SIX
+    assert net.started == {FOUR: pytest.approx(0.05), SIX: pytest.approx(0.30)}
+    assert trio.current_time() == pytest.approx(0.40)
+
+
+async def test_one_attempt_needs_no_task(net: SimulatedNetwork, connector: Connector) -> None:
+    """The calling task waits for the first attempt itself: nothing is spawned for it."""
+    net.host(FOUR).accepts(after=0.2)
+    tasks = CountTasks()
+    trio.lowlevel.add_instrument(tasks)
+
+    stream = await connector.open_tcp_stream("example.org", 443, addresses=[FOUR, SIX])
+
+    assert peer(stream) == FOUR
+    assert tasks.spawned == 0
+
+
+async def test_attempts_that_fail_in_time_need_no_task(net: SimulatedNetwork, connector: Connector) -> None:
+    """While each attempt ends before the next is due, the calling task runs them all."""
+    net.host(FOUR).refuses(after=0.1)
+    net.host("192.0.2.2").refuses(after=0.1)
+    net.host(SIX).accepts(after=0.1)
+    tasks = CountTasks()
+    trio.lowlevel.add_instrument(tasks)
+
+    stream = await connector.open_tcp_stream("example.org", 443, addresses=[FOUR, "192.0.2.2", SIX])
+
+    assert peer(stream) == SIX
+    assert net.started == {FOUR: 0.0, SIX: pytest.approx(0.1)}
+    assert tasks.spawned == 0
+
+
+async def test_the_first_attempt_is_handed_over_half_open(net: SimulatedNetwork, connector: Connector) -> None:
+    """Section 5: an attempt that is still under way goes on when the next one starts, on the same socket."""
+    net.host(FOUR).accepts(after=0.3)
+    net.host(SIX).swallows()
+    tasks = CountTasks()
+    trio.lowlevel.add_instrument(tasks)
+
+    stream = await connector.open_tcp_stream("example.org", 443, addresses=[FOUR, SIX])
+
+    assert peer(stream) == FOUR
+    assert [address.host for _, address in net.connects] == [FOUR, SIX]
+    assert trio.current_time() == 0.3
+    assert tasks.spawned == 2
+
+
+async def test_ten_milliseconds_between_attempts(net: SimulatedNetwork, connector: Connector) -> None:
+    """Section 5: attempts "MUST NOT be started within 10 milliseconds" of each other, failed or not."""
+    net.host(SIX).refuses(after=0.002)
+    net.host(FOUR).accepts(after=0.1)
+
+    assert peer(await connector.open_tcp_stream("example.org", 443)) == FOUR
+    assert net.started == {SIX: 0.0, FOUR: 0.010}
+
+
+async def test_no_gap_between_loopback_addresses(net: SimulatedNetwork, connector: Connector) -> None:
+    """The gap protects networks; packets to ourselves cross none."""
+    net.host("::1").refuses(after=0.002)
+    net.host("127.0.0.1").accepts(after=0.001)
+
+    assert peer(await connector.open_tcp_stream("localhost", 443, addresses=["::1", "127.0.0.1"])) == "127.0.0.1"
+    assert net.started == {"::1": 0.0, "127.0.0.1": 0.002}
+
+
+async def test_the_last_failure_is_told_without_a_gap(net: SimulatedNetwork, connector: Connector) -> None:
+    """The gap delays attempts, never the news that there will be none."""
+    net.host(FOUR).refuses(after=0.001)
+    with pytest.raises(ConnectionRefused):
+        await connector.open_tcp_stream(FOUR, 443)
+    assert trio.current_time() == 0.001
+
+
+async def test_an_attempt_that_sends_nothing_costs_nothing(net: SimulatedNetwork, connector: Connector) -> None:
+    """A failure before any packet was sent uses up neither the gap nor the delay."""
+    addresses = [FOUR, "192.0.2.2", "192.0.2.3"]
+    for address in addresses[:2]:
+        net.host(address).unreachable()
+    net.host("192.0.2.3").accepts(after=0.1)
+
+    assert peer(await connector.open_tcp_stream("example.org", 443, addresses=addresses)) == "192.0.2.3"
+    assert net.started == {"192.0.2.3": 0.0}
+
+
+async def test_six_attempts_slow_the_pace(net: SimulatedNetwork, connector: Connector) -> None:
+    """Section 8: the Maximum Connection Attempt Delay, 2 s, is the pace of a crowd; nothing is killed."""
+    addresses = [f"192.0.2.{number}" for number in range(1, 9)]
+    net.host(addresses[0]).accepts(after=7.0)
+
+    assert peer(await connector.open_tcp_stream("example.org", 443, addresses=addresses)) == addresses[0]
+    assert list(net.started.values()) == [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 3.25, 5.25]
+
+
+async def test_a_crowd_that_shrinks_returns_to_its_pace(net: SimulatedNetwork, connector: Connector) -> None:
+    """When an older attempt ends, there is room again: the next is due by the ordinary delay."""
+    addresses = [f"192.0.2.{number}" for number in range(1, 8)]
+    net.host(addresses[2]).refuses(after=1.0)  # at 1.5 s, a quarter of a second after the sixth has started
+    net.host(addresses[6]).accepts(after=0.1)
+
+    assert peer(await connector.open_tcp_stream("example.org", 443, addresses=addresses)) == addresses[6]
+    assert net.started[addresses[6]] == 1.5
+
+
+async def test_progress_puts_the_next_attempt_off(net: SimulatedNetwork, connector: Connector) -> None:
+    """An attempt that has completed TCP is given one more delay, and two seconds in all at most."""
+    net.host(SIX).accepts(after=0.2)
+    net.host(FOUR).accepts(after=0.2)
+
+    async def hang_on_six(stream: trio.SocketStream) -> trio.SocketStream:
+        if stream.socket.family == AF_INET6:
+            await trio.sleep_forever()
+        return stream
+
+    stream = await connector.connect("example.org", 443, hang_on_six)
+
+    assert peer(stream) == FOUR
+    assert net.started == {SIX: 0.0, FOUR: pytest.approx(0.45)}
+
+
+async def test_infinite_delay_tries_one_after_the_other(net: SimulatedNetwork) -> None:
+    """`attempt_delay=math.inf` is the way to one attempt at a time."""
+    net.host(SIX).refuses(after=60)
+    net.host(FOUR).accepts(after=1)
+    connector = Connector(network=net, policy=Policy(attempt_delay=math.inf))
+
+    assert peer(await connector.open_tcp_stream("example.org", 443)) == FOUR
+    assert trio.current_time() == 61
+
+
+# Winning
+
+
+async def test_a_dead_heat_has_one_winner(
+    net: SimulatedNetwork, connector: Connector, events: list[trace.Event]
+) -> None:
+    """Two attempts are established at one instant: one stream comes back, and the other socket is closed."""
+    net.host(FOUR).accepts(after=0.5)
+    net.host(SIX).accepts(after=0.25)
+
+    stream = await connector.open_tcp_stream("example.org", 443, addresses=[FOUR, SIX])
+
+    assert net.open_sockets == 1
+    stream.socket.close()
+    established = [event for event in events if isinstance(event, trace.AttemptEstablished)]
+    discarded = [event for event in events if isinstance(event, trace.RunnerUpDiscarded)]
+    cancelled = [event for event in events if isinstance(event, trace.AttemptCancelled)]
+    assert len(established) == 1 + len(discarded)
+    assert len(discarded) + len(cancelled) == 1
+
+
+async def test_a_runner_up_is_closed(net: SimulatedNetwork, connector: Connector, events: list[trace.Event]) -> None:
+    """What is established after the race is won, before its task can be cancelled, is closed."""
+    net.host(FOUR).accepts(after=0.1)
+    net.host(SIX).accepts(after=0.1)
+    both = trio.Event()
+    waiting: list[str] = []
+
+    async def together(stream: trio.SocketStream) -> trio.SocketStream:
+        waiting.append(stream.socket.getpeername()[0])
+        if len(waiting) == 2:
+            both.set()
+        with trio.CancelScope(shield=True):
+            await both.wait()
+        return stream
+
+    stream = await connector.connect("example.org", 443, together)
+
+    assert net.open_sockets == 1
+    stream.socket.close()
+    assert sum(isinstance(event, trace.RunnerUpDiscarded) for event in events) == 1
+
+
+async def test_success_and_cancellation_at_one_instant(net: SimulatedNetwork, connector: Connector) -> None:
+    """A connection that comes with the cancellation is either returned or closed, never lost."""
+    net.host(SIX).accepts(after=1.0)
+    net.host(FOUR).swallows()
+    for _ in range(20):
+        stream = None
+        with trio.move_on_after(1.0):
+            stream = await connector.open_tcp_stream("example.org", 443)
+        assert net.open_sockets == (stream is not None)
+        if stream is not None:
+            stream.socket.close()
+
+
+async def test_no_attempt_starts_once_the_race_is_won(net: SimulatedNetwork, connector: Connector) -> None:
+    """One attempt wins at the very instant at which the newest fails: nothing more is sent."""
+    for _ in range(20):
+        net.connects.clear()
+        net.host(FOUR).accepts(after=0.3)
+        net.host(SIX).refuses(after=0.05)
+        stream = await connector.open_tcp_stream("example.org", 443, addresses=[FOUR, SIX, "192.0.2.2"])
+        assert peer(stream) == FOUR
+        assert len(net.connects) <= 3
+        assert net.open_sockets == 0
+
+
+@pytest.mark.parametrize("moment", [number / 100 for number in range(0, 90, 3)])
+async def test_cancelled_at_any_moment_nothing_is_left(
+    net: SimulatedNetwork, connector: Connector, events: list[trace.Event], moment: float
+) -> None:
+    """Whenever the caller cancels, every socket is closed and every attempt has exactly one outcome."""
+    net.answers("example.org", aaaa=[SIX], after=0.02)
+    net.answers("example.org", a=[FOUR, "192.0.2.2"], after=0.3)
+    net.host(SIX).refuses(after=0.4)
+
+    with trio.move_on_at(moment + 0.005) as scope:
+        await connector.open_tcp_stream("example.org", 443)
+
+    assert scope.cancelled_caught
+    assert net.open_sockets == 0
+    started = [event.attempt for event in events if isinstance(event, trace.AttemptStarted)]
+    ended = [event.attempt for event in events if isinstance(event, (trace.AttemptFailed, trace.AttemptCancelled))]
+    assert sorted(ended) == started
+    assert isinstance(events[-1], trace.RaceLost)
+    assert events[-1].error is None
+
+
+# Failing
+
+
+async def test_all_failed(net: SimulatedNetwork, connector: Connector) -> None:
+    """The error says what was tried: each address, its phase, when, and what it met."""
+    net.host(SIX).refuses(after=0.020)
+    net.host(FOUR).unreachable(after=0.030)
+
+    with pytest.raises(ConnectError, match=r"^all attempts to connect to example\.org:443 failed$") as caught:
+        await connector.open_tcp_stream("example.org", 443)
+
+    first, second = caught.value.attempts
+    assert (first.number, first.address.host, first.phase) == (1, SIX, Phase.HANDSHAKE)
+    assert (first.started, first.ended) == (0.0, 0.020)
+    assert isinstance(first.error, ConnectionRefusedError)
+    assert (second.started, second.ended) == (0.020, 0.050)
+    assert caught.value.errno is None
+    group = caught.value.__cause__
+    assert isinstance(group, ExceptionGroup)
+    assert [getattr(error, "errno", None) for error in group.exceptions] == [errno.ECONNREFUSED, errno.EHOSTUNREACH]
+    assert [error.__notes__ for error in group.exceptions] == [
+        ["attempt 1, after 0.000 s: [2001:db8::1]:443 refused after 0.020 s"],
+        ["attempt 2, after 0.020 s: 192.0.2.1:443 No route to host after 0.030 s"],
+    ]
+
+
+async def test_all_refused_is_refused(net: SimulatedNetwork, connector: Connector) -> None:
+    """Where every attempt agrees, the error has their class and number."""
+    net.host(SIX).refuses(after=0.020)
+    net.host(FOUR).refuses(after=0.020)
+    with pytest.raises(ConnectionRefusedError) as caught:
+        await connector.open_tcp_stream("example.org", 443)
+    assert caught.value.errno == errno.ECONNREFUSED
+
+
+async def test_a_failure_leaves_no_reference_cycle(net: SimulatedNetwork, connector: Connector) -> None:
+    """Failures shed their tracebacks, so that no frame is kept alive until the collector comes."""
+    net.host(SIX).refuses(after=0.3)
+    net.host(FOUR).refuses(after=0.3)
+    gc.collect()
+    gc.disable()
+    try:
+        for keywords in ({}, {"addresses": [FOUR]}, {"give_up_after": 0.1}):
+            try:
+                await connector.open_tcp_stream("example.org", 443, **keywords)  # type: ignore[arg-type]
+            except ConnectError as error:
+                assert error.__traceback__ is not None
+            assert not [thing for thing in _garbage() if isinstance(thing, BaseException)]
+    finally:
+        gc.enable()
+
+
+def _garbage() -> list[object]:
+    """Collect what only the collector can free, and return it."""
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.collect()
+        return list(gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+
+
+async def test_giving_up_says_what_every_attempt_was_doing(net: SimulatedNetwork, connector: Connector) -> None:
+    """A limit of ours is a `TimeoutError` and a `TooSlowError` that keeps the diagnosis."""
+    net.answers("example.org", aaaa=[SIX, "2001:db8::2"], a=[])
+    net.host(SIX).refuses(after=0.1)
+
+    with pytest.raises(ConnectTimeout) as caught:
+        await connector.open_tcp_stream("example.org", 443, give_up_after=0.3)
+
+    error = caught.value
+    assert isinstance(error, TimeoutError)
+    assert isinstance(error, trio.TooSlowError)
+    assert (error.errno, error.phase) == (errno.ETIMEDOUT, Phase.HANDSHAKE)
+    assert str(error) == (
+        "gave up connecting to example.org:443 after 0.3 s: "
+        "[2001:db8::1]:443 refused after 0.100 s, [2001:db8::2]:443 no answer after 0.200 s"
+    )
+    assert [attempt.error is None for attempt in error.attempts] == [False, True]
+    assert net.open_sockets == 0
+
+
+async def test_giving_up_on_resolution(net: SimulatedNetwork, connector: Connector) -> None:
+    """Before any address is known, the phase is resolution."""
+    net.answers("example.org", aaaa=[], a=[], after=math.inf)
+    with pytest.raises(ConnectTimeout, match="still looking for addresses") as caught:
+        await connector.open_tcp_stream("example.org", 443, give_up_after=3)
+    assert caught.value.phase is Phase.RESOLUTION
+    assert isinstance(caught.value.__cause__, ExceptionGroup)
+
+
+async def test_giving_up_on_what_comes_after_tcp(net: SimulatedNetwork, connector: Connector) -> None:
+    """An attempt that hangs after TCP was connected is in the phase of being established."""
+    net.host(SIX).accepts()
+
+    async def hang(stream: trio.SocketStream) -> None:
+        await trio.sleep_forever()
+
+    with pytest.raises(ConnectTimeout) as caught:
+        await connector.connect("example.org", 443, hang, give_up_after=0.2)
+    assert caught.value.phase is Phase.ESTABLISH
+
+
+async def test_a_limit_for_each_attempt(net: SimulatedNetwork) -> None:
+    """`give_up_attempt_after` ends attempts one by one, each with ETIMEDOUT."""
+    connector = Connector(network=net, policy=Policy(give_up_attempt_after=0.1))
+    net.host(FOUR).accepts(after=0.05)
+    assert peer(await connector.open_tcp_stream("example.org", 443)) == FOUR
+    assert net.started == {SIX: 0.0, FOUR: 0.1}
+
+    with pytest.raises(ConnectTimeout, match="^all attempts to connect") as caught:
+        await connector.open_tcp_stream(SIX, 443)
+    assert caught.value.errno == errno.ETIMEDOUT
+    assert net.open_sockets == 0
+
+
+async def test_a_limit_longer_than_the_delay(net: SimulatedNetwork) -> None:
+    """A limit binds an attempt that was handed over as well: from its start, not from then."""
+    connector = Connector(network=net, policy=Policy(give_up_attempt_after=0.4))
+    with pytest.raises(ConnectTimeout) as caught:
+        await connector.open_tcp_stream("example.org", 443, addresses=[SIX, FOUR])
+    assert [(attempt.started, attempt.ended) for attempt in caught.value.attempts] == [(0.0, 0.4), (0.25, 0.65)]
+
+
+async def test_a_caller_s_own_scope_stays_a_cancellation(net: SimulatedNetwork, connector: Connector) -> None:
+    """`trio.fail_after` around a call works as always."""
+    with pytest.raises(trio.TooSlowError) as caught:
+        with trio.fail_after(1):
+            await connector.open_tcp_stream("example.org", 443)
+    assert not isinstance(caught.value, ConnectTimeout)
+    assert trio.current_time() == 1
+
+
+# Establishing
+
+
+@pytest.mark.parametrize(
+    ("raised", "number"),
+    [
+        (ConnectionResetError(errno.ECONNRESET, "reset"), errno.ECONNRESET),
+        (trio.BrokenResourceError("gone"), errno.ECONNRESET),
+        (trio.TooSlowError(), errno.ETIMEDOUT),
+    ],
+)
+async def test_what_establish_may_raise_is_a_failed_attempt(
+    net: SimulatedNetwork, connector: Connector, raised: Exception, number: int
+) -> None:
+    """A broken or too slow stream fails its attempt, and the others go on."""
+    net.host(SIX).accepts(after=0.02)
+    net.host(FOUR).accepts(after=0.02)
+
+    async def only_four(stream: trio.SocketStream) -> trio.SocketStream:
+        if stream.socket.family == AF_INET6:
+            raise raised
+        return stream
+
+    assert peer(await connector.connect("example.org", 443, only_four)) == FOUR
+
+    async def none(stream: trio.SocketStream) -> None:
+        raise raised
+
+    with pytest.raises(ConnectError) as caught:
+        await connector.connect(SIX, 443, none)
+    assert caught.value.attempts[0].phase is Phase.ESTABLISH
+    assert caught.value.errno == number
+    assert net.open_sockets == 0
+
+
+async def test_a_tls_failure_keeps_its_ssl_error(net: SimulatedNetwork, connector: Connector) -> None:
+    """Trio wraps it in a BrokenResourceError; the attempt has failed with what is inside."""
+    net.host(SIX).accepts()
+
+    async def shake_hands(stream: trio.SocketStream) -> None:
+        raise trio.BrokenResourceError from ssl.SSLCertVerificationError("wrong name")
+
+    with pytest.raises(ConnectError) as caught:
+        await connector.connect(SIX, 443, shake_hands)
+    assert isinstance(caught.value.attempts[0].error, ssl.SSLCertVerificationError)
+
+
+@pytest.mark.parametrize("crash", [ValueError("a bug"), KeyboardInterrupt(), ExceptionGroup("two", [OSError()])])
+@pytest.mark.parametrize("addresses", [[SIX], [SIX, FOUR]])
+async def test_a_bug_in_establish_comes_out_as_it_is(
+    net: SimulatedNetwork, connector: Connector, crash: BaseException, addresses: list[str]
+) -> None:
+    """What is no failure of the network ends the race, unwrapped, and leaves no socket open."""
+    for address in addresses:
+        net.host(address).accepts()
+
+    async def buggy(stream: trio.SocketStream) -> None:
+        raise crash
+
+    with pytest.raises(type(crash)) as caught:
+        await connector.connect("example.org", 443, buggy, addresses=addresses)
+    assert repr(caught.value) == repr(crash)  # Trio makes a new group of a nested one
+    assert net.open_sockets == 0
+
+
+async def test_several_bugs_at_once_come_out_as_a_group(net: SimulatedNetwork, connector: Connector) -> None:
+    """Two crashes at one instant are two; neither is swallowed."""
+    net.host(SIX).accepts(after=0.25)
+    net.host(FOUR).accepts()
+    both = trio.Event()
+    count = iter([False, True])
+
+    async def buggy(stream: trio.SocketStream) -> None:
+        if next(count):
+            both.set()
+        with trio.CancelScope(shield=True):
+            await both.wait()
+        raise ValueError("a bug")
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await connector.connect("example.org", 443, buggy, addresses=[SIX, FOUR])
+    assert [type(error) for error in caught.value.exceptions] == [ValueError, ValueError]
+    assert net.open_sockets == 0
+
+
+# Resolution
+
+
+class Resolver:
+    """A resolver of one function."""
+
+    def __init__(self, resolve: Callable[[Question, Deliver], Awaitable[None]]) -> None:
+        self._resolve = resolve
+
+    async def resolve(self, question: Question, deliver: Deliver) -> None:
+        """Do what the function does."""
+        await self._resolve(question, deliver)
+
+
+async def test_a_resolver_that_fails_is_a_negative_answer(net: SimulatedNetwork) -> None:
+    """An OSError of a resolver is what it knows of the host."""
+
+    async def fail(question: Question, deliver: Deliver) -> None:
+        raise OSError(errno.EIO, "no name server")
+
+    with pytest.raises(ResolutionError) as caught:
+        await Connector(network=net, resolver=Resolver(fail)).open_tcp_stream("example.org", 443)
+    assert caught.value.errno == errno.EIO
+
+
+async def test_a_resolver_that_forgets_an_answer(net: SimulatedNetwork) -> None:
+    """A query whose resolver returned without an answer counts as unanswered, and the race goes on."""
+
+    async def forget(question: Question, deliver: Deliver) -> None:
+        deliver(Asked(Source.AAAA))
+        deliver(Answer(Source.A, (Address(AF_INET, FOUR, question.port),)))
+
+    net.host(FOUR).accepts()
+    stream = await Connector(network=net, resolver=Resolver(forget)).open_tcp_stream("example.org", 443)
+    assert peer(stream) == FOUR
+
+
+async def test_a_limit_for_resolution(net: SimulatedNetwork, events: list[trace.Event]) -> None:
+    """Addresses that came in time are tried; the silent family has failed with ETIMEDOUT."""
+    net.answers("example.org", a=[FOUR], after=0.01)
+    net.answers("example.org", aaaa=[], after=math.inf)
+    net.host(FOUR).refuses(after=0.2)
+    connector = Connector(network=net, tracer=events.append, policy=Policy(give_up_resolution_after=1))
+    with pytest.raises(ConnectionRefused):
+        await connector.open_tcp_stream("example.org", 443)
+    assert trio.current_time() == 1
+    answers = [event for event in events if isinstance(event, trace.AnswerReceived)]
+    assert [(answer.source, type(answer.error)) for answer in answers] == [
+        (Source.A, type(None)),
+        (Source.AAAA, TimeoutError),
+    ]
+
+    net.answers("example.org", a=[], after=math.inf)
+    with pytest.raises(ConnectTimeout) as caught:
+        await connector.open_tcp_stream("example.org", 443)
+    assert caught.value.phase is Phase.RESOLUTION
+
+
+async def test_a_resolver_s_bug_comes_out_as_it_is(net: SimulatedNetwork) -> None:
+    """A bug in a resolver is not taken for a missing name."""
+
+    async def buggy(question: Question, deliver: Deliver) -> None:
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        await Connector(network=net, resolver=Resolver(buggy)).open_tcp_stream("example.org", 443)
+
+
+async def test_addresses_of_a_family_that_is_ruled_out(net: SimulatedNetwork) -> None:
+    """They are left out, and are an error only if nothing else is left."""
+    net.host(FOUR).accepts()
+    connector = Connector(network=net, local_address="192.0.2.77")
+    stream = await connector.open_tcp_stream("example.org", 443, addresses=[SIX, FOUR])
+    assert stream.socket.getsockname()[0] == "192.0.2.77"
+    assert peer(stream) == FOUR
+    assert SIX not in net.started
+
+    with pytest.raises(ConnectError, match="^all attempts to connect") as caught:
+        await connector.open_tcp_stream(SIX, 443)
+    assert caught.value.errno == errno.EAFNOSUPPORT
+    assert caught.value.attempts == ()
+
+
+# Any network at all
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_whatever_the_network_does(seed: int) -> None:
+    """Random hosts, delays and a random cancellation: one outcome, and nothing left behind."""
+    dice = random.Random(seed)
+    net = _random_network(dice)
+    events: list[trace.Event] = []
+    connector = Connector(network=net, tracer=events.append, policy=Policy(attempt_delay=dice.choice([0.05, 0.25])))
+    stream = None
+    with trio.move_on_after(dice.choice([0.1, 0.4, 2.0, 100.0])):
+        try:
+            stream = await connector.open_tcp_stream("example.org", 443, give_up_after=dice.choice([0.3, 50.0]))
+        except ConnectError:
+            pass
+    assert net.open_sockets == (stream is not None)
+    if stream is not None:
+        stream.socket.close()
+    outcomes = (trace.AttemptEstablished, trace.AttemptFailed, trace.AttemptCancelled)
+    started = [event.attempt for event in events if isinstance(event, trace.AttemptStarted)]
+    assert sorted(event.attempt for event in events if isinstance(event, outcomes)) == started
+    assert [type(event) for event in events].count(trace.RaceStarted) == 1
+    assert isinstance(events[-1], trace.RaceLost if stream is None else trace.RaceWon)
+    sent = [time for time, _ in net.connects]
+    assert all(later - earlier > 0.0099 for earlier, later in zip(sent, sent[1:], strict=False))
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_one_more_slow_address_never_breaks_a_race(seed: int) -> None:
+    """A delay is no limit: whatever else a host has, its one slow address that works is reached."""
+    dice = random.Random(seed)
+    net = _random_network(dice)
+    net.host("192.0.2.99").accepts(after=dice.uniform(0.0, 30.0))
+    addresses = [f"192.0.2.{number}" for number in range(1, 9)]
+    addresses.insert(dice.randrange(9), "192.0.2.99")
+    stream = await Connector(network=net).open_tcp_stream("example.org", 443, addresses=addresses)
+    stream.socket.close()
+
+
+def _random_network(dice: random.Random) -> SimulatedNetwork:
+    net = SimulatedNetwork()
+    deeds = ["accepts", "refuses", "resets", "swallows", "unreachable", "unreachable"]
+    hosts = {AF_INET: [f"192.0.2.{n}" for n in range(1, 9)], AF_INET6: [f"2001:db8::{n}" for n in range(1, 9)]}
+    for address in hosts[AF_INET] + hosts[AF_INET6]:
+        deed = dice.choice(deeds)
+        keywords = {} if deed == "swallows" else {"after": dice.uniform(0.001, 0.6)}
+        getattr(net.host(address), deed)(**keywords)
+    aaaa, a = (dice.sample(hosts[family], dice.randrange(0, 6)) for family in (AF_INET6, AF_INET))
+    net.answers("example.org", aaaa=aaaa, after=dice.choice([0.0, 0.03, 0.2, math.inf]))
+    net.answers("example.org", a=a, after=dice.choice([0.001, 0.04, 0.21]))
+    return net

@@ -1,0 +1,165 @@
+"""Recording: every race of a block, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+import trio
+
+import trio_nbconnect as nb
+from trio_nbconnect._recording import Recording
+from trio_nbconnect._text import render_text
+from trio_nbconnect._timeline import Outcome, timeline_of
+from trio_nbconnect.trace import AttemptEstablished, RaceLost, RaceStarted, RaceWon, journal
+
+from .story import story_of_a_won_race
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """A server on loopback whose kernel accepts."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+async def connect(listener: socket.socket, *, through: nb.Connector | None = None) -> None:
+    """Open a connection and close it."""
+    stream = await (through or nb.Connector()).open_tcp_stream(*listener.getsockname())
+    await trio.aclose_forcefully(stream)
+
+
+async def test_a_recording_has_each_race_of_its_block(listener: socket.socket) -> None:
+    await connect(listener)
+    with nb.record() as recording:
+        await connect(listener)
+        await connect(listener)
+    await connect(listener)
+
+    assert len(recording) == 2
+    assert [type(race.events[0]) for race in recording] == [RaceStarted, RaceStarted]
+    assert [type(race.events[-1]) for race in recording] == [RaceWon, RaceWon]
+    assert all(race.timeline == timeline_of(race.events) for race in recording)
+    assert recording[-1].timeline.outcome is Outcome.WON
+
+
+async def test_a_recording_is_a_sequence(listener: socket.socket) -> None:
+    with nb.record() as recording:
+        assert not recording
+        await connect(listener)
+        await connect(listener)
+
+    assert list(recording) == [recording[0], recording[1]]
+    assert list(recording[1:]) == [recording[-1]]
+    with pytest.raises(IndexError):
+        recording[2]
+
+
+async def test_tasks_that_the_block_starts_are_heard(listener: socket.socket) -> None:
+    with nb.record() as recording:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connect, listener)
+            nursery.start_soon(connect, listener)
+
+    assert [race.timeline.outcome for race in recording] == [Outcome.WON, Outcome.WON]
+    assert {race.timeline.race for race in recording} == {recording[0].timeline.race, recording[0].timeline.race + 1}
+
+
+async def test_a_block_inside_another_is_heard_by_both(listener: socket.socket) -> None:
+    with nb.record() as outer:
+        await connect(listener)
+        with nb.record() as inner:
+            await connect(listener)
+        await connect(listener)
+
+    assert (len(outer), len(inner)) == (3, 1)
+    assert inner[0].events == outer[1].events
+
+
+async def test_a_recording_ends_with_its_block_on_an_error_too(listener: socket.socket) -> None:
+    def fail() -> None:
+        raise RuntimeError
+
+    with suppress(RuntimeError), nb.record() as recording:
+        fail()
+    await connect(listener)
+
+    assert len(recording) == 0
+
+
+async def test_a_race_under_way_can_be_looked_at(listener: socket.socket) -> None:
+    with nb.record() as recording:
+
+        async def look(stream: trio.SocketStream) -> Outcome:
+            await trio.aclose_forcefully(stream)
+            return recording[0].timeline.outcome
+
+        host, port = listener.getsockname()
+        seen = await nb.Connector().connect(host, port, look)
+
+    assert seen is Outcome.UNDER_WAY
+    assert recording[0].timeline.outcome is Outcome.WON
+
+
+async def test_a_lost_race_is_recorded_too(listener: socket.socket) -> None:
+    name = listener.getsockname()
+    listener.close()
+
+    with nb.record() as recording, pytest.raises(nb.ConnectionRefused) as caught:
+        await nb.open_tcp_stream(*name)
+
+    last = recording[0].events[-1]
+    assert isinstance(last, RaceLost)
+    assert last.error is caught.value
+
+
+def test_races_are_numbered_anew_in_each_run(listener: socket.socket) -> None:
+    async def connect_once() -> None:
+        await connect(listener)
+
+    with nb.record() as recording:
+        trio.run(connect_once)
+        trio.run(connect_once)
+
+    first, second = recording
+    assert first.timeline.race == second.timeline.race == 1
+    assert sum(isinstance(event, AttemptEstablished) for event in first.events) == 1
+    assert [type(event) for event in first.events] == [type(event) for event in second.events]
+
+
+def test_as_text_a_race_is_its_waterfall() -> None:
+    recording = Recording()
+    for event in story_of_a_won_race().events * 2:
+        recording._hear(event)
+
+    waterfall = render_text(timeline_of(story_of_a_won_race().events))
+    assert str(recording[0]) == waterfall
+    assert str(recording) == f"{waterfall}\n\n{waterfall}"
+    assert repr(recording[0]) == "<RecordedRace example.org:443, won>"
+    assert repr(recording) == "<Recording [<RecordedRace example.org:443, won>, <RecordedRace example.org:443, won>]>"
+
+
+async def test_a_tracer_that_raises_does_no_harm_and_is_logged_once(
+    listener: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(event: nb.trace.Event) -> None:
+        raise ZeroDivisionError
+
+    with nb.record() as recording, caplog.at_level(logging.ERROR, "trio_nbconnect"):
+        await connect(listener, through=nb.Connector(tracer=broken))
+
+    assert recording[0].timeline.outcome is Outcome.WON
+    assert [record.name for record in caplog.records] == ["trio_nbconnect"]
+
+
+async def test_with_nobody_listening_no_event_is_built(listener: socket.socket) -> None:
+    def build(**facts: object) -> RaceLost:
+        raise MemoryError
+
+    journal(None).tell(build, error=None)  # type: ignore[arg-type]  # it stands in for the class of an event
+
+    with nb.record(), pytest.raises(MemoryError):
+        journal(None).tell(build, error=None)  # type: ignore[arg-type]  # the same

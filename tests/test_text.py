@@ -1,0 +1,585 @@
+"""Text: the waterfall, as it is seen. Widths, glyphs and words are compared character by character."""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+import ssl
+
+import pytest
+
+from trio_nbconnect import ConnectError, ConnectionRefused, ConnectTimeout, Policy, ResolutionError, Source
+from trio_nbconnect._canvas import Line, shortened
+from trio_nbconnect._text import render_text
+from trio_nbconnect._timeline import timeline_of
+from trio_nbconnect._wording import error_text
+from trio_nbconnect.trace import Reason
+
+from .story import Story, refused, story_of_a_lost_race, story_of_a_won_race
+
+
+def picture(story: Story, width: int = 80) -> str:
+    """The waterfall of a story, plain, with a newline at either end."""
+    return f"\n{render_text(timeline_of(story.events), width=width)}\n"
+
+
+def certificate_error() -> OSError:
+    """What a handshake fails with where nobody vouches for the server."""
+    error = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed (_ssl.c:1028)")
+    error.reason = "CERTIFICATE_VERIFY_FAILED"
+    error.verify_message = "self-signed certificate"
+    return error
+
+
+def story_with_tls() -> Story:
+    """A host without a route, one with a bad certificate, one that is well; and A is never answered."""
+    story = Story()
+    story.asks(Source.AAAA)
+    story.asks(Source.A)
+    story.answers(Source.AAAA, 0.03, "2001:db8::1", "2001:db8::2", "fe80::1234:5678:9abc:def0%3")
+    story.starts("2001:db8::1", 0.03, Reason.FIRST)
+    story.fails("2001:db8::1", 0.0304, OSError(errno.EHOSTUNREACH, "No route to host: [2001:db8::1]:443"))
+    story.starts("2001:db8::2", 0.0404, Reason.PREDECESSOR_FAILED)
+    story.connects("2001:db8::2", 0.08)
+    story.starts("fe80::1234:5678:9abc:def0%3", 0.33)
+    story.connects("fe80::1234:5678:9abc:def0%3", 0.4)
+    story.fails("2001:db8::2", 0.5, certificate_error())
+    story.establishes("fe80::1234:5678:9abc:def0%3", 0.6)
+    story.wins("fe80::1234:5678:9abc:def0%3", 0.6)
+    return story
+
+
+def story_of_many_attempts() -> Story:
+    """The twentieth of thirty wins, long after all others were refused; ten more are not needed."""
+    story = Story(policy=Policy(attempt_delay=0.01))
+    story.answers(Source.GIVEN, 0.0, *[f"192.0.2.{number}" for number in range(1, 41)])
+    for number in range(1, 31):
+        story.starts(f"192.0.2.{number}", number / 100 - 0.01, Reason.DELAY_OVER if number > 1 else Reason.FIRST)
+    for number in range(1, 31):
+        if number != 20:
+            story.fails(f"192.0.2.{number}", 0.3 + number / 100, refused())
+    story.establishes("192.0.2.20", 12.5)
+    story.wins("192.0.2.20", 12.5)
+    return story
+
+
+def story_of_a_moment() -> Story:
+    """On loopback all is over in a third of a millisecond."""
+    story = Story("localhost", 8080)
+    story.answers(Source.GIVEN, 0.00001, "::1", "127.0.0.1")
+    story.starts("::1", 0.00002, Reason.FIRST)
+    story.fails("::1", 0.0001, refused())
+    story.starts("127.0.0.1", 0.00012, Reason.PREDECESSOR_FAILED)
+    story.connects("127.0.0.1", 0.00034)
+    story.establishes("127.0.0.1", 0.00034)
+    story.wins("127.0.0.1", 0.00034)
+    return story
+
+
+def story_of_a_dead_heat() -> Story:
+    """Two are established in the same step of the loop."""
+    story = Story()
+    story.answers(Source.GIVEN, 0.0, "192.0.2.1", "192.0.2.2")
+    story.starts("192.0.2.1", 0.0, Reason.FIRST)
+    story.starts("192.0.2.2", 0.25)
+    story.establishes("192.0.2.2", 0.4)
+    story.establishes("192.0.2.1", 0.4)
+    story.discards("192.0.2.1", 0.4)
+    story.wins("192.0.2.2", 0.4)
+    return story
+
+
+def test_a_won_race() -> None:
+    assert (
+        picture(story_of_a_won_race())
+        == """
+example.org:443  connected in 704 ms over IPv4 to 203.0.113.24
+4 attempts, 2 cancelled, 1 refused · attempt delay 250 ms
+
+                    0 ms       200        400        600
+                    ├──────────┼──────────┼──────────┼─────┐
+           DNS AAAA ━━ 2 addresses · 24 ms                 │
+              DNS A ━━━ 3 addresses · 41 ms                │
+                                                           │
+IPv6 2001:db8:1::10  ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░│ ⊘ cancelled  680 ms
+                           +250 ms ↓                       │
+IPv4   198.51.100.7   •············▓▓▓▓                    │ ✗ refused     62 ms
+                              failure ↓                    │
+IPv6 2001:db8:1::11  •················░░░░░░░░░░░░░░░░░░░░░│ ⊘ cancelled  368 ms
+                                            +250 ms ↓      │
+IPv4   203.0.113.24   •·····························███████│ ✓ won        118 ms
+                                                           │
+IPv4     192.0.2.80   •····································│ – not tried
+                                          connected 704 ms ┘
+"""
+    )
+
+
+def test_a_won_race_in_60_columns() -> None:
+    assert (
+        picture(story_of_a_won_race(), 60)
+        == """
+example.org:443
+connected in 704 ms over IPv4 to 203.0.113.24
+4 attempts, 2 cancelled, 1 refused · attempt delay 250 ms
+
+                    0 ms         500
+                    ├────────────┼─────┐
+           DNS AAAA ━ 2 addresses · 24 ms
+              DNS A ━━ 3 addresses · 41 ms
+                                       │
+IPv6 2001:db8:1::10 ░░░░░░░░░░░░░░░░░░░│ ⊘ cancelled  680 ms
+                   +250 ms ↓           │
+IPv4   198.51.100.7  •·····▓▓▓         │ ✗ refused     62 ms
+                     failure ↓         │
+IPv6 2001:db8:1::11 •········░░░░░░░░░░│ ⊘ cancelled  368 ms
+                           +250 ms ↓   │
+IPv4   203.0.113.24  •·············████│ ✓ won        118 ms
+                                       │
+IPv4     192.0.2.80  •·················│ – not tried
+                      connected 704 ms ┘
+"""
+    )
+
+
+def test_a_won_race_in_120_columns() -> None:
+    assert (
+        picture(story_of_a_won_race(), 120)
+        == """
+example.org:443  connected in 704 ms over IPv4 to 203.0.113.24
+4 attempts, 2 cancelled, 1 refused · attempt delay 250 ms
+
+                    0 ms       100        200        300        400         500        600
+                    ├──────────┼──────────┼──────────┼──────────┼───────────┼──────────┼───────────┐
+           DNS AAAA ━━━ 2 addresses · 24 ms                                                        │
+              DNS A ━━━━━ 3 addresses · 41 ms                                                      │
+                                                                                                   │
+IPv6 2001:db8:1::10   ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░│ ⊘ cancelled  680 ms
+                                          +250 ms ↓                                                │
+IPv4   198.51.100.7     •·························▓▓▓▓▓▓▓▓                                         │ ✗ refused     62 ms
+                                                 failure ↓                                         │
+IPv6 2001:db8:1::11   •··································░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░│ ⊘ cancelled  368 ms
+                                                                             +250 ms ↓             │
+IPv4   203.0.113.24     •····························································██████████████│ ✓ won        118 ms
+                                                                                                   │
+IPv4     192.0.2.80     •··········································································│ – not tried
+                                                                                  connected 704 ms ┘
+"""
+    )
+
+
+def test_a_won_race_in_50_columns_where_families_have_no_room() -> None:
+    assert (
+        picture(story_of_a_won_race(), 50)
+        == """
+example.org:443
+connected in 704 ms over IPv4 to 203.0.113.24
+4 attempts, 2 cancelled, 1 refused
+attempt delay 250 ms
+
+               0 ms     500
+               ├────────┼────┐
+      DNS AAAA ━ 2 addresses · 24 ms
+         DNS A ━ 3 addresses · 41 ms
+                             │
+2001:db8:1::10 ░░░░░░░░░░░░░░│ ⊘ cancelled  680 ms
+            +250 ms ↓        │
+  198.51.100.7 •····▓▓       │ ✗ refused     62 ms
+             failure ↓       │
+2001:db8:1::11 •·····░░░░░░░░│ ⊘ cancelled  368 ms
+                  +250 ms ↓  │
+  203.0.113.24 •··········███│ ✓ won        118 ms
+                             │
+    192.0.2.80 •·············│ – not tried
+            connected 704 ms ┘
+"""
+    )
+
+
+def test_a_lost_race() -> None:
+    story = story_of_a_lost_race(ConnectTimeout("gave up", host="example.org", port=443))
+
+    assert (
+        picture(story)
+        == """
+example.org:443  failed after 900 ms: timed out
+5 attempts, 3 timed out, 2 refused · attempt delay 250 ms
+
+                    0 ms    200      400      600     800
+                    ├───────┼────────┼────────┼───────┼────
+           DNS AAAA ━━ 2 addresses · 24 ms
+              DNS A ━━ 3 addresses · 41 ms
+
+IPv6 2001:db8:1::10  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒  ◷ timed out  876 ms
+                       +250 ms ↓
+IPv4   198.51.100.7  •·········▓▓▓▓                          ✗ refused     62 ms
+                          failure ↓
+IPv6 2001:db8:1::11  •············▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒  ◷ timed out  564 ms
+                                     +250 ms ↓
+IPv4   203.0.113.24  •·······················▒▒▒▒▒▒▒▒▒▒▒▒▒▒  ◷ timed out  314 ms
+                                                +250 ms ↓
+IPv4     192.0.2.80  •··································▓▓   ✗ refused     20 ms
+"""
+    )
+
+
+def test_a_race_under_way() -> None:
+    story = story_of_a_won_race()
+    del story.events[8:]
+
+    assert (
+        picture(story)
+        == """
+example.org:443  under way for 336 ms
+2 attempts, 1 under way, 1 refused · attempt delay 250 ms
+
+                    0 ms       100         200        300
+                    ├──────────┼───────────┼──────────┼────
+           DNS AAAA ━━━ 2 addresses · 24 ms
+              DNS A ━━━━━ 3 addresses · 41 ms
+
+IPv6 2001:db8:1::10   ╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍  … under way  312 ms
+                                           +250 ms ↓
+IPv4   198.51.100.7     •··························▓▓▓▓▓▓▓▓  ✗ refused     62 ms
+
+IPv6 2001:db8:1::11   •····································  – not tried
+IPv4   203.0.113.24     •··································  – not tried
+IPv4     192.0.2.80     •··································  – not tried
+"""
+    )
+
+
+def test_tcp_and_what_comes_on_top_are_two_phases_of_a_bar() -> None:
+    assert (
+        picture(story_with_tls())
+        == """
+example.org:443  connected in 600 ms over IPv6 to fe80::1234:5678:9abc:def0%3
+3 attempts, 2 failed · attempt delay 250 ms
+
+                                0 ms     200      400
+                                ├────────┼────────┼────────┐
+                       DNS AAAA ━━ 3 addresses · 30 ms     │
+                          DNS A ╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍│ no answer
+                                                           │
+IPv6                2001:db8::1  ▓                         │ ✗ failed     0.4 ms
+     ╰ No route to host                                    │
+                         failure ↓                         │
+IPv6                2001:db8::2  ▓▓┃▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓    │ ✗ failed     460 ms
+     ╰ certificate verify failed: self-signed certificate  │
+                                      +290 ms ↓            │
+IPv6    fe80:…:5678:9abc:def0%3  •············████┃████████│ ✓ won        270 ms
+                                          connected 600 ms ┘
+┃ TCP connected
+"""
+    )
+
+
+def test_long_addresses_are_shortened_and_long_remarks_are_cut() -> None:
+    assert (
+        picture(story_with_tls(), 50)
+        == """
+example.org:443
+connected in 600 ms over IPv6 to fe80:…:def0%3
+3 attempts, 2 failed · attempt delay 250 ms
+
+                0 ms      500
+                ├─────────┼──┐
+       DNS AAAA ━ 3 addresses · 30 ms
+          DNS A ╍╍╍╍╍╍╍╍╍╍╍╍╍│ no answer
+                             │
+    2001:db8::1 ▓            │ ✗ failed     0.4 ms
+╰ No route to host           │
+        failure ↓            │
+    2001:db8::2 ▓┃▓▓▓▓▓▓▓▓▓  │ ✗ failed     460 ms
+╰ certificate verify failed: self-signed certific…
+               +290 ms ↓     │
+  fe80:…:def0%3 •······█┃████│ ✓ won        270 ms
+            connected 600 ms ┘
+┃ TCP connected
+"""
+    )
+
+
+def test_of_many_attempts_the_middle_is_counted_and_the_winner_shown() -> None:
+    assert (
+        picture(story_of_many_attempts())
+        == """
+example.org:443  connected in 12.5 s over IPv4 to 192.0.2.20
+30 attempts, 29 refused · attempt delay 10 ms
+
+                0 s              5                10
+                ├────────────────┼────────────────┼────────┐
+                                                           │
+IPv4  192.0.2.1 ▓▓                                         │ ✗ refused    310 ms
+         +10 ms ↓                                          │
+IPv4  192.0.2.2 ▓▓                                         │ ✗ refused    310 ms
+         +10 ms ↓                                          │
+IPv4  192.0.2.3 ▓▓                                         │ ✗ refused    310 ms
+         +10 ms ↓                                          │
+IPv4  192.0.2.4 ▓▓                                         │ ✗ refused    310 ms
+         +10 ms ↓                                          │
+IPv4  192.0.2.5 ▓▓                                         │ ✗ refused    310 ms
+         +10 ms ↓                                          │
+IPv4  192.0.2.6 ▓▓                                         │ ✗ refused    310 ms
+         +10 ms ↓                                          │
+IPv4  192.0.2.7 ▓▓                                         │ ✗ refused    310 ms
+         +10 ms ↓                                          │
+IPv4  192.0.2.8 ▓▓                                         │ ✗ refused    310 ms
+     ⋮ 11 more attempts, 11 refused                        │
+         +10 ms ↓                                          │
+IPv4 192.0.2.20 ███████████████████████████████████████████│ ✓ won        12.3 s
+     ⋮ 2 more attempts, 2 refused                          │
+         +10 ms ↓                                          │
+IPv4 192.0.2.23 ▓▓                                         │ ✗ refused    310 ms
+         +10 ms ↓                                          │
+IPv4 192.0.2.24 ▓▓                                         │ ✗ refused    310 ms
+         +10 ms ↓                                          │
+IPv4 192.0.2.25 ▓▓                                         │ ✗ refused    310 ms
+         +10 ms ↓                                          │
+IPv4 192.0.2.26 ▓▓                                         │ ✗ refused    310 ms
+         +10 ms ↓                                          │
+IPv4 192.0.2.27 ▓▓                                         │ ✗ refused    310 ms
+         +10 ms ↓                                          │
+IPv4 192.0.2.28 ▓▓                                         │ ✗ refused    310 ms
+         +10 ms ↓                                          │
+IPv4 192.0.2.29 ▓▓▓                                        │ ✗ refused    310 ms
+         +10 ms ↓                                          │
+IPv4 192.0.2.30 ▓▓▓                                        │ ✗ refused    310 ms
+                                                           │
+IPv4 192.0.2.31 •··········································│ – not tried
+IPv4 192.0.2.32 •··········································│ – not tried
+IPv4 192.0.2.33 •··········································│ – not tried
+IPv4 192.0.2.34 •··········································│ – not tried
+     ⋮ 6 more, not tried                                   │
+                                          connected 12.5 s ┘
+"""
+    )
+
+
+def test_a_race_of_less_than_a_millisecond() -> None:
+    assert (
+        picture(story_of_a_moment())
+        == """
+localhost:8080  connected in 0.3 ms over IPv4 to 127.0.0.1
+2 attempts, 1 refused · attempt delay 250 ms
+
+               0 ms        0.1          0.2          0.3
+               ├───────────┼────────────┼────────────┼─────┐
+                                                           │
+IPv6       ::1  •▓▓▓▓▓▓▓▓▓▓▓                               │ ✗ refused    0.1 ms
+                      failure ↓                            │
+IPv4 127.0.0.1  •·············█████████████████████████████│ ✓ won        0.2 ms
+                                          connected 0.3 ms ┘
+"""
+    )
+
+
+def test_a_dead_heat() -> None:
+    assert (
+        picture(story_of_a_dead_heat())
+        == """
+example.org:443  connected in 400 ms over IPv4 to 192.0.2.2
+2 attempts, 1 runner-up · attempt delay 250 ms
+
+               0 ms       100        200        300
+               ├──────────┼──────────┼──────────┼──────────┐
+                                                           │
+IPv4 192.0.2.1 ▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞▞│ ≈ runner-up  400 ms
+                                  +250 ms ↓                │
+IPv4 192.0.2.2 •··························█████████████████│ ✓ won        150 ms
+                                          connected 400 ms ┘
+"""
+    )
+
+
+def story_without_an_address() -> Story:
+    """The name does not exist, and one of its name servers does not answer well."""
+    story = Story("nosuch.example")
+    story.asks(Source.AAAA)
+    story.asks(Source.A)
+    story.answers(Source.AAAA, 0.02, error=socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+    story.answers(Source.A, 0.03, error=socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"))
+    story.loses(0.03, ResolutionError("no results", host="nosuch.example", port=443))
+    return story
+
+
+def test_a_name_without_an_address() -> None:
+    assert (
+        picture(story_without_an_address())
+        == """
+nosuch.example:443  failed after 30 ms: no address
+no attempts · attempt delay 250 ms
+
+              0 ms    10      20
+              ├───────┼───────┼───────
+     DNS AAAA ━━━━━━━━━━━━━━━━ no addresses · 20 ms
+        DNS A ━━━━━━━━━━━━━━━━━━━━━━━━  Temporary failure in name resolution · …
+"""
+    )
+
+
+def test_an_empty_answer_of_a_hook_and_a_race_that_took_no_time() -> None:
+    story = Story()
+    story.asks(Source.HOOK)
+    story.answers(Source.HOOK, 0.0)
+
+    assert (
+        picture(story)
+        == """
+example.org:443  under way for 0.0 ms
+no attempts · attempt delay 250 ms
+
+          0 ms
+          ├───────────────────────────────────────────────────────────────────
+     hook ━ no addresses · 0.0 ms
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (None, "cancelled after 500 ms"),
+        (ConnectError("failed", host="example.org", port=443), "failed after 500 ms"),
+        (ConnectTimeout("failed", host="example.org", port=443), "failed after 500 ms: timed out"),
+        (ResolutionError("failed", host="example.org", port=443), "failed after 500 ms: no address"),
+        (ConnectionRefused("failed", host="example.org", port=443), "failed after 500 ms: refused"),
+    ],
+)
+def test_the_headline_of_a_race_that_was_not_won(error: ConnectError | None, answer: str) -> None:
+    story = Story()
+    story.loses(0.5, error)
+
+    assert picture(story) == f"\nexample.org:443  {answer}\nno attempts · attempt delay 250 ms\n"
+
+
+def test_a_race_that_tries_one_at_a_time_says_so() -> None:
+    story = Story(policy=Policy(attempt_delay=float("inf")))
+
+    assert picture(story).endswith("\nno attempts · one attempt at a time\n")
+
+
+def test_a_long_name_has_a_line_of_its_own() -> None:
+    story = Story("a-rather-long-name-of-a-host.in-a-rather-long-domain.example")
+    story.loses(0.5)
+
+    assert picture(story).splitlines()[1:3] == [
+        "a-rather-long-name-of-a-host.in-a-rather-long-domain.example:443",
+        "cancelled after 500 ms",
+    ]
+
+
+def test_what_a_terminal_would_obey_is_not_printed() -> None:
+    story = Story("bell\x07\x1b[31m.example")
+
+    assert picture(story).splitlines()[1].startswith("bell??[31m.example:443  ")
+
+
+def test_wide_and_combining_characters_are_given_their_columns() -> None:
+    story = Story("日本語" * 20)
+    line = Line(7)
+    line.put(0, "e\N{COMBINING ACUTE ACCENT}日本語")
+
+    assert picture(story).splitlines()[1] == "日本語" * 13 + " …"
+    assert line.text(color=False) == "e\N{COMBINING ACUTE ACCENT}日本語"
+
+
+@pytest.mark.parametrize(("width", "text"), [(8, "日本語"), (6, "日本語"), (5, "日本…"), (4, "日 …")])
+def test_a_wide_character_is_not_cut_in_two(width: int, text: str) -> None:
+    line = Line(width)
+    line.put(0, "日本語")
+
+    assert line.text(color=False) == text
+
+
+@pytest.mark.parametrize("width", [50, 51, 59, 60, 80, 131])
+def test_no_picture_is_wider_than_asked_for(width: int) -> None:
+    stories = [
+        story_of_a_won_race(),
+        story_of_a_lost_race(ConnectTimeout("gave up", host="example.org", port=443)),
+        story_with_tls(),
+        story_of_many_attempts(),
+        story_of_a_moment(),
+        story_of_a_dead_heat(),
+        story_without_an_address(),
+    ]
+    stories += [unfinished(story, known) for story in list(stories) for known in range(1, len(story.events))]
+
+    for story in stories:
+        assert max(map(len, picture(story, width).splitlines())) <= width
+
+
+def unfinished(story: Story, known: int) -> Story:
+    """The same story, told up to here."""
+    part = Story()
+    part.events = story.events[:known]
+    return part
+
+
+@pytest.mark.parametrize("width", [49, 0, -1])
+def test_a_width_without_room_is_an_error(width: int) -> None:
+    with pytest.raises(ValueError, match=f"width must be at least 50, not {width}"):
+        render_text(timeline_of(story_of_a_won_race().events), width=width)
+
+
+def test_colour_changes_nothing_but_the_colour() -> None:
+    timeline = timeline_of(story_of_a_won_race().events)
+
+    painted = render_text(timeline, color=True)
+
+    assert "\x1b" not in render_text(timeline)
+    assert re.sub("\x1b\\[[0-9;]*m", "", painted) == render_text(timeline)
+
+
+def test_colour_repeats_what_became_of_each() -> None:
+    painted = render_text(timeline_of(story_of_a_moment().events), color=True)
+
+    bold, faint, red, green, winner, plain = (f"\x1b[{style}m" for style in ("1", "2", "31", "32", "1;32", "0"))
+    lines = painted.splitlines()
+    assert lines[0] == (f"{bold}localhost:8080{plain}  {winner}connected in 0.3 ms over IPv4 to 127.0.0.1{plain}")
+    assert lines[1] == f"{faint}2 attempts, 1 refused · attempt delay 250 ms{plain}"
+    assert lines[6] == (
+        f"{faint}IPv6{plain}       ::1  {faint}•{plain}{red}▓▓▓▓▓▓▓▓▓▓▓{plain}{' ' * 31}{green}│{plain}"
+        f" {red}✗ refused{plain}    {red}0.1 ms{plain}"
+    )
+    assert lines[8] == (
+        f"{bold}IPv4{plain} {bold}127.0.0.1{plain}  {faint}•·············{plain}{green}{'█' * 29}│{plain}"
+        f" {winner}✓ won{plain}        {winner}0.2 ms{plain}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "width", "text"),
+    [
+        ("2001:db8::1", 15, "2001:db8::1"),
+        ("2001:db8:1234:5678:9abc:def0:1234:5678", 38, "2001:db8:1234:5678:9abc:def0:1234:5678"),
+        ("2001:db8:1234:5678:9abc:def0:1234:5678", 37, "2001:…:1234:5678:9abc:def0:1234:5678"),
+        ("2001:db8:1234:5678:9abc:def0:1234:5678", 15, "2001:…:5678"),
+        ("fe80::1234:5678:9abc:def0%3", 20, "fe80:…:9abc:def0%3"),
+    ],
+)
+def test_an_address_keeps_its_last_groups(address: str, width: int, text: str) -> None:
+    assert shortened(address, width) == text
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError(errno.ENETUNREACH, "Network is unreachable: [2001:db8::1]:443"), "Network is unreachable"),
+        (certificate_error(), "certificate verify failed: self-signed certificate"),
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), "EOF occurred in violation of protocol"),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), "Temporary failure"),
+        (OSError("no number\x1b"), "no number?"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_an_error_is_told_in_its_own_words(error: OSError, text: str) -> None:
+    assert error_text(error) == text
+
+
+def test_a_handshake_error_is_told_by_its_reason() -> None:
+    error = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1028)")
+    error.reason = "WRONG_VERSION_NUMBER"
+
+    assert error_text(error) == "wrong version number"

@@ -1,0 +1,136 @@
+"""Canvas: cells, lines and columns, for pictures made of text.
+
+The problem: a picture that is wider than its terminal is garbage, and lengths of strings lie: a character may take two
+cells or none, and colour takes none. So a line is a row of cells, each a character and a style, and `Line.put` clips.
+A `Layout` turns times into columns.
+
+What lives here: nothing that knows what a race is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import unicodedata
+from dataclasses import dataclass
+
+_Cell = tuple[str, str]
+"""A character, with those that combine with it, and its style: numbers of SGR (ECMA-48, section 8.3.117)."""
+
+
+class Line:
+    """One line of a picture; a text that runs out of it ends in an ellipsis."""
+
+    def __init__(self, width: int) -> None:
+        self._cells: list[_Cell] = [(" ", "")] * width
+
+    def put(self, column: int, text: str, style: str = "") -> None:
+        """Write from a column on."""
+        cells = _cells(text, style)
+        room = len(self._cells) - column
+        if len(cells) > room:
+            if cells[room - 1][0] == "":  # the second half of a wide character: leave no first half alone
+                cells[room - 2] = (" ", style)
+            cells[room - 1 :] = [("…", style)]
+        self._cells[column : column + len(cells)] = cells
+
+    def put_before(self, column: int, text: str, style: str = "") -> None:
+        """Write so that the text ends before a column."""
+        self.put(max(0, column - len(text)), text, style)
+
+    def text(self, *, color: bool) -> str:
+        """Return the line without blanks at its end, in colour or plain."""
+        cells = list(self._cells)
+        while cells and cells[-1][0] == " ":
+            cells.pop()
+        if not color:
+            return "".join(character for character, _ in cells)
+        runs = itertools.groupby(cells, key=lambda cell: cell[1])
+        return "".join(_painted("".join(character for character, _ in run), style) for style, run in runs)
+
+
+def _cells(text: str, style: str) -> list[_Cell]:
+    """Spread a text over cells: a wide character takes two, a combining one none."""
+    cells: list[_Cell] = []
+    for character in text:
+        if unicodedata.combining(character) and cells:
+            cells[-1] = (cells[-1][0] + character, style)
+        elif unicodedata.east_asian_width(character) in "WF":
+            cells += [(character, style), ("", style)]
+        else:
+            cells.append((character, style))
+    return cells
+
+
+def columns_of(text: str) -> int:
+    """How many columns a text takes."""
+    return len(_cells(text, ""))
+
+
+def _painted(text: str, style: str) -> str:
+    return f"\x1b[{style}m{text}\x1b[0m" if style else text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where things stand in a picture: names at the left, then a chart of time, then what became of each."""
+
+    width: int
+    names: int
+    """Where names begin; what stands before them has no room if that is 0."""
+    chart: int
+    """Where time 0 is."""
+    columns: int
+    """How many columns the chart takes."""
+    span: float
+    """How many seconds they stand for."""
+
+    @property
+    def end(self) -> int:
+        """The first column behind the chart."""
+        return self.chart + self.columns
+
+    def column(self, time: float) -> int:
+        """The column that holds a time."""
+        return self.chart + min(int(self._place(time)), self.columns - 1)
+
+    def bar(self, start: float, end: float) -> tuple[int, int]:
+        """The columns of a bar, the second one exclusive; the shortest bar takes one."""
+        first = self.column(start)
+        return first, max(first + 1, self.chart + math.ceil(self._place(end)))
+
+    def _place(self, time: float) -> float:
+        """Where a time is in the chart, rounded so that sums of floats stay on the edge of a column."""
+        return round(time / self.span * self.columns, 6) if self.span else 0.0
+
+    def ticks(self) -> list[float]:
+        """Round times that keep their distance, the first one 0."""
+        if not self.span:
+            return [0.0]
+        step = _round_step(self.span / self.columns * _TICK_DISTANCE)
+        return [number * step for number in range(math.floor(self.span / step) + 1)]
+
+
+_TICK_DISTANCE = 7
+"""The least number of columns between two times on the axis."""
+
+
+def _round_step(least: float) -> float:
+    """The next number of the form 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least)
+
+
+def shortened(address: str, width: int) -> str:
+    """Shorten an address to a width; of IPv6, the first group and as many of the last ones as fit.
+
+    Example:
+        >>> shortened("2001:db8:1234:5678:9abc:def0:1234:5678", 18)
+        '2001:…:1234:5678'
+    """
+    if len(address) <= width:
+        return address
+    first, *rest = address.split(":")
+    while len(rest) > 1 and len(f"{first}:…:{':'.join(rest)}") > width:
+        del rest[0]
+    return f"{first}:…:{':'.join(rest)}"

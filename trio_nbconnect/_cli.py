@@ -1,0 +1,204 @@
+"""Command line: race to a host and show how it went.
+
+It prints one picture (or, with `--json`, the events) on standard output and an error on standard error, so that the
+picture can be piped. A race that was lost or interrupted shows its picture all the same; that is when it is needed.
+
+What lives here: options, streams and exit codes. What does not: anything that a program could want to call. We write
+with `print` once the race is over: a picture that grows would need a terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from types import MappingProxyType
+
+import trio
+
+from . import _tls
+from ._address import IPV4, IPV6, check_host, check_name
+from ._connector import Connector
+from ._demo import open_demo_network
+from ._errors import ConnectError
+from ._json_lines import json_lines
+from ._policy import Policy
+from ._recording import record
+from ._text import NARROWEST, render_text
+from ._timeline import Timeline
+
+CONNECTED, FAILED = 0, 1
+INTERRUPTED, CLOSED_PIPE = 130, 141
+"""What shells report for a command that SIGINT, or SIGPIPE, has ended: 128 and the signal's number."""
+
+_WIDEST = 120
+"""No picture gets clearer beyond that."""
+
+_EPILOG = """\
+`nbconnect demo` needs no network: it races to addresses of this machine, some of which misbehave.
+
+exit codes: 0 connected, 1 failed, 2 wrong usage, 130 interrupted
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code; wrong usage ends in `SystemExit(2)`, as argparse has it."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    _replace_what_cannot_be_encoded()
+    try:
+        code = _demo(parser, options) if _is_demo(parser, options) else _connect_and_show(parser, options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_output()
+        return CLOSED_PIPE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    policy = Policy()
+    parser = argparse.ArgumentParser(
+        prog="nbconnect",
+        description="Connect to a host the way RFC 8305 asks for, and show the race between its addresses.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("host", metavar="HOST", help='a name or an address; "demo" without a port shows a race on this machine')
+    add("port", metavar="PORT", nargs="?", type=int)
+    add("--tls", action="store_true", help="the TLS handshake is part of the race")
+    add("--address", action="append", metavar="ADDRESS", help="try this address instead of a look-up; repeatable")
+    families = parser.add_mutually_exclusive_group()
+    families.add_argument("--ipv4", dest="families", action="store_const", const=(IPV4,), help="IPv4 only")
+    families.add_argument("--ipv6", dest="families", action="store_const", const=(IPV6,), help="IPv6 only")
+    add(
+        "--attempt-delay",
+        metavar="SECONDS",
+        type=float,
+        default=policy.attempt_delay,
+        help="when to start the next attempt beside one that has not answered (default: %(default)s)",
+    )
+    add("--give-up-after", metavar="SECONDS", type=float, default=math.inf, help="the limit of it all (default: none)")
+    add("--json", action="store_true", help="print the events, a JSON object on each line, instead of the picture")
+    add("--width", metavar="COLUMNS", type=_width, help="of the picture (default: that of the terminal)")
+    add("--color", choices=["auto", "always", "never"], default="auto", help="auto: on a terminal, without NO_COLOR")
+    parser.set_defaults(families=policy.families)
+    return parser
+
+
+def _width(text: str) -> int:
+    if not text.isdecimal() or int(text) < NARROWEST:
+        raise argparse.ArgumentTypeError(f"must be a number from {NARROWEST} on, not {text!r}")
+    return int(text)
+
+
+def _is_demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> bool:
+    if options.port is not None:
+        return False
+    if options.host != "demo":
+        parser.error("the following arguments are required: PORT")
+    if options.tls or options.address or options.families == (IPV6,):
+        parser.error("demo has addresses of its own, most of them IPv4, and no TLS")
+    return True
+
+
+def _demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    """Race on this machine, and explain the picture row by row."""
+    with ExitStack() as stack:
+        try:
+            network = stack.enter_context(open_demo_network())
+        except OSError as error:
+            print(f"nbconnect: the demo needs the addresses 127.0.0.2 to 127.0.0.6: {error}", file=sys.stderr)
+            return FAILED
+        options.port, options.address = network.port, list(network.hosts)
+        return _connect_and_show(parser, options, network.hosts)
+
+
+def _connect_and_show(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, remarks: Mapping[str, str] = MappingProxyType({})
+) -> int:
+    """Run the race, print its picture or its events, and report an error."""
+    code, error = CONNECTED, None
+    with record() as recording:
+        try:
+            trio.run(_connect, options, restrict_keyboard_interrupt_to_checkpoints=True)
+        except ConnectError as failure:
+            code, error = FAILED, failure
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        except (TypeError, ValueError) as misuse:
+            if recording:  # the race had started: then this is a bug, and its traceback is wanted
+                raise
+            parser.error(str(misuse))
+    for race in recording:
+        if options.json:
+            print(*json_lines(race.events), sep="\n")
+        else:
+            _print_picture(race.timeline, options, remarks)
+    if error is not None:
+        _report(error)
+    return code
+
+
+async def _connect(options: argparse.Namespace) -> None:
+    connector = Connector(policy=Policy(attempt_delay=options.attempt_delay, families=options.families))
+    stream: trio.abc.AsyncResource
+    if options.tls:
+        name = check_name(check_host(options.host)).removesuffix(".")
+        shake_hands = partial(_tls.shake_hands, context=_tls.default_context(), server_hostname=name)
+        stream = await connector.connect(
+            options.host,
+            options.port,
+            shake_hands,
+            addresses=options.address,
+            give_up_after=options.give_up_after,
+        )
+    else:
+        stream = await connector.open_tcp_stream(
+            options.host, options.port, addresses=options.address, give_up_after=options.give_up_after
+        )
+    await trio.aclose_forcefully(stream)
+
+
+def _print_picture(timeline: Timeline, options: argparse.Namespace, remarks: Mapping[str, str]) -> None:
+    columns = min(max(shutil.get_terminal_size().columns, NARROWEST), _WIDEST)
+    auto = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    color = auto if options.color == "auto" else options.color == "always"
+    print(render_text(timeline, width=options.width or columns, color=color))
+    shown = {attempt.address.ip for attempt in timeline.attempts} | {row.address.ip for row in timeline.untried}
+    if shown & remarks.keys():
+        print()
+    for address, remark in remarks.items():
+        if address in shown:
+            print(f"{address:10} {remark}")
+
+
+def _report(error: ConnectError) -> None:
+    """Say what failed, and for each attempt how."""
+    sys.stdout.flush()
+    print(f"nbconnect: {error}", file=sys.stderr)
+    failures = getattr(error.__cause__, "exceptions", ())
+    lines = [line for failure in failures for line in getattr(failure, "__notes__", [str(failure)])]
+    for line in dict.fromkeys(lines):
+        print(f"  {line}", file=sys.stderr)
+
+
+def _replace_what_cannot_be_encoded() -> None:
+    """Let a terminal that cannot show the glyphs show question marks, not a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def _forget_output() -> None:
+    """Nobody reads on: let what is still to be flushed at exit go nowhere."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        os.dup2(nowhere.fileno(), sys.stderr.fileno())

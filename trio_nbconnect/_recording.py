@@ -1,0 +1,109 @@
+"""Recording: every race of a block, to be looked at afterwards.
+
+The problem: the connection that needs a look is opened deep inside somebody else's library. How we solve it: `record`
+adds a tracer to `trace.listening`, a context variable, so that whatever the block connects is heard, through any
+library and in every task that the block starts.
+
+What lives here: the container, which keeps events and nothing else; timelines and pictures are made when asked for.
+What does not: rendering. A race that began before the block is not in its recording: it never heard of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import overload
+
+from . import trace
+from ._text import render_text
+from ._timeline import Timeline, timeline_of
+from ._wording import target_text
+
+
+class RecordedRace:
+    """One race; `str()` of it is its waterfall, 80 columns wide.
+
+    Attributes:
+        events: What has happened so far, in order; see `trio_nbconnect.trace`.
+        timeline: The same, in the shape of the picture.
+    """
+
+    __slots__ = ("_events",)
+
+    def __init__(self, start: trace.RaceStarted) -> None:
+        self._events: list[trace.Event] = [start]
+
+    @property
+    def events(self) -> tuple[trace.Event, ...]:
+        """What has happened so far, in order."""
+        return tuple(self._events)
+
+    @property
+    def timeline(self) -> Timeline:
+        """The events, sorted by address and look-up."""
+        return timeline_of(self.events)
+
+    def __str__(self) -> str:
+        return render_text(self.timeline)
+
+    def __repr__(self) -> str:
+        timeline = self.timeline
+        return f"<RecordedRace {target_text(timeline)}, {timeline.outcome.value}>"
+
+
+class Recording(Sequence[RecordedRace]):
+    """The races of a block in the order of their starts; `str()` of it is all their waterfalls."""
+
+    __slots__ = ("_latest", "_races")
+
+    def __init__(self) -> None:
+        self._races: list[RecordedRace] = []
+        self._latest: dict[int, RecordedRace] = {}
+
+    def _hear(self, event: trace.Event) -> None:
+        """Take in one event. Races are numbered anew in each `trio.run`: the latest of a number is meant."""
+        if isinstance(event, trace.RaceStarted):
+            self._latest[event.race] = RecordedRace(event)
+            self._races.append(self._latest[event.race])
+        else:
+            self._latest[event.race]._events.append(event)
+
+    @overload
+    def __getitem__(self, index: int) -> RecordedRace: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[RecordedRace]: ...
+    def __getitem__(self, index: int | slice) -> RecordedRace | Sequence[RecordedRace]:
+        return self._races[index]
+
+    def __len__(self) -> int:
+        return len(self._races)
+
+    def __str__(self) -> str:
+        return "\n\n".join(str(race) for race in self._races)
+
+    def __repr__(self) -> str:
+        return f"<Recording {self._races}>"
+
+
+@contextmanager
+def record() -> Iterator[Recording]:
+    """Record every connection that is opened in a `with` block, through whatever library.
+
+    It hears what the block connects and what tasks started in the block connect. Blocks may be nested; each recording
+    then hears of the race. The recording can be read at any time, also while a race is under way.
+
+    Example:
+        >>> import socket, trio, trio_nbconnect as nb
+        >>> async def main():
+        ...     with socket.create_server(("127.0.0.1", 0)) as listener, nb.record() as recording:
+        ...         async with await nb.open_tcp_stream(*listener.getsockname()):
+        ...             print(recording[-1].timeline.winner.address.ip)
+        >>> trio.run(main)
+        127.0.0.1
+    """
+    recording = Recording()
+    token = trace.listening.set((*trace.listening.get(), recording._hear))
+    try:
+        yield recording
+    finally:
+        trace.listening.reset(token)
