@@ -12,7 +12,6 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-
 pytest_plugins = ["pytester"]
 
 
@@ -32,6 +31,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("virtual_time"):
             item.add_marker(pytest.mark.trio(run=_run_virtually), append=False)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported out of each test's garbage collection."""
+    gc.collect()
+    gc.freeze()
 
 
 def _run_virtually(main: Callable[[], Awaitable[Any]], clock: object, instruments: Sequence[Any]) -> Any:

@@ -144,8 +144,7 @@ def parse_literal(host: str, port: int) -> Address | None:
         ValueError: `host` is an IPv6 literal whose scope is malformed.
     """
     if ":" not in host:
-        packed = _packed(IPV4, host)
-        return None if packed is None else Address(IPV4, socket.inet_ntop(IPV4, packed), port)
+        return None if _packed(IPV4, host) is None else Address(IPV4, host, port)  # IPv4 has one spelling
     text, percent, scope = host.partition("%")
     packed = _packed(IPV6, text)
     if packed is None:

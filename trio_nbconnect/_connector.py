@@ -180,24 +180,26 @@ class Connector:
 
     def _race(
         self,
-        host: object,
-        port: object,
+        host: str | bytes,
+        port: int,
         establish: Callable[[trio.SocketStream], Awaitable[Any]] | None,
         addresses: Iterable[str] | None,
         give_up_after: float,
     ) -> Race[Any]:
-        name, number = check_host(host), check_port(port)
+        host, port = check_host(host), check_port(port)
         check_seconds("give_up_after", give_up_after)
         network = self.network or KernelNetwork()
         native = self.network is not None or not has_socket_factory()
         families, resolver, beside = self._families, None, False
-        given = _given(name, number, addresses)
+        given = _given(host, port, addresses)
+        name = host if given else check_name(host)
         if not given:
             resolver, beside = self._who_knows(network)
             families = _connected(network, name, families) if beside else families
         return Race(
-            host=name,
-            port=number,
+            host=host,
+            name=name,
+            port=port,
             families=families,
             given=given,
             resolver=resolver,
@@ -217,14 +219,11 @@ class Connector:
         return self.resolver or SystemResolver(network), True
 
 
-def _given(name: str, port: int, addresses: Iterable[str] | None) -> tuple[Address, ...]:
+def _given(host: str, port: int, addresses: Iterable[str] | None) -> tuple[Address, ...]:
     """Return the addresses that nobody needs to be asked for: those of the caller, or a literal."""
     if addresses is None:
-        literal = parse_literal(name, port)
-        if literal is not None:
-            return (literal,)
-        check_name(name)
-        return ()
+        literal = parse_literal(host, port)
+        return () if literal is None else (literal,)
     if isinstance(addresses, (str, bytes)):
         raise TypeError(f"addresses must be several, not one str: {addresses!r}")
     given = tuple(_numeric("addresses", address, port) for address in addresses)

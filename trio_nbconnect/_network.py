@@ -66,8 +66,8 @@ class KernelNetwork:
 
     def open(self, family: socket.AddressFamily) -> socket.socket:
         """Open a socket; one system call does it where the kernel can."""
-        sock = socket.socket(family, socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0))
-        if sock.gettimeout() != 0.0:  # pragma: no cover - macOS and Windows
+        sock = socket.socket(family, _STREAM)
+        if _STREAM == socket.SOCK_STREAM:  # pragma: no cover - macOS and Windows
             sock.setblocking(False)
         return sock
 
@@ -103,6 +103,8 @@ class KernelNetwork:
             return False
         return True
 
+
+_STREAM = int(socket.SOCK_STREAM) | getattr(socket, "SOCK_NONBLOCK", 0)
 
 _SOMEWHERE = {IPV6: "2001:503:ba3e::2:30", IPV4: "198.41.0.4"}
 """A root name server, far from every host; nothing is ever sent to it (RFC 863's discard port, if it were)."""

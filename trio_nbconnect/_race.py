@@ -24,21 +24,21 @@ slows down (`Policy.attempts_at_full_pace`). We never divide time among addresse
 
 from __future__ import annotations
 
-import errno
 import math
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from socket import AddressFamily
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import trio
 
 from . import trace
 from ._address import Address
 from ._agenda import Agenda
-from ._errors import Attempt, ConnectError, Phase, all_failed, gave_up, no_address, os_error, timed_out
+from ._attempt import AnyHandshake, LiveAttempt, add_note, as_os_error, ruled_out
+from ._errors import ConnectError, all_failed, gave_up, no_address, timed_out
 from ._policy import Policy
 from ._question import Answer, Asked, Question, Source
 from ._resolve import Resolver
@@ -49,42 +49,14 @@ if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on
 T = TypeVar("T")
 
 
-class AnyHandshake(Protocol):
-    """What a race needs of a handshake, the kernel's or a hooked one."""
-
-    async def wait(self) -> None: ...
-    def abort(self) -> None: ...
-    def stream(self) -> trio.SocketStream: ...
-
-
-@dataclass(slots=True, eq=False)
-class _Attempt:
-    """One attempt under way, and then what became of it."""
-
-    number: int
-    address: Address
-    started: float
-    handshake: AnyHandshake | None = None
-    connected: float | None = None
-    ended: float | None = None
-    error: OSError | None = None
-
-    def report(self) -> Attempt:
-        return Attempt(
-            number=self.number,
-            address=self.address,
-            phase=Phase.HANDSHAKE if self.connected is None else Phase.ESTABLISH,
-            started=self.started,
-            ended=trio.current_time() if self.ended is None else self.ended,
-            error=self.error,
-        )
-
-
 @dataclass(kw_only=True, eq=False)
 class Race(Generic[T]):
     """One race: everything that its tasks share. It is run once."""
 
     host: str
+    """As the caller wrote it, for errors and events."""
+    name: str
+    """As it is asked for: a name of another script in its A-label form."""
     port: int
     families: tuple[AddressFamily, ...]
     """The families that can be used, the preferred one first."""
@@ -104,10 +76,10 @@ class Race(Generic[T]):
 
     _finished: bool = field(init=False, default=False)
     _unusable: list[OSError] = field(init=False, default_factory=list)
-    _attempts: list[_Attempt] = field(init=False, default_factory=list)
+    _attempts: list[LiveAttempt] = field(init=False, default_factory=list)
     _under_way: int = field(init=False, default=0)
-    _last_sent: _Attempt | None = field(init=False, default=None)
-    _winner: _Attempt | None = field(init=False, default=None)
+    _last_sent: LiveAttempt | None = field(init=False, default=None)
+    _winner: LiveAttempt | None = field(init=False, default=None)
     _scope: trio.CancelScope | None = field(init=False, default=None)
     _news: trio.Event | None = field(init=False, default=None)
 
@@ -152,19 +124,23 @@ class Race(Generic[T]):
             await self._alone()
         if self._winner is None and (self.beside or self._under_way):
             await self._in_nursery()
+        if not self._attempts:
+            await trio.lowlevel.checkpoint()
 
     async def _alone(self) -> None:
         """Section 5, for as long as each attempt ends before the next is due: the calling task does it all."""
         while (address := await self._next_address()) is not None:
             attempt = self._start(address)
             has_rival = self._agenda.peek() is not None
+            if attempt.ended is not None:
+                await trio.lowlevel.checkpoint()
+                continue
+            if has_rival and not (self.native and self.establish is None):
+                return  # its wait cannot be interrupted and taken up again
+            with _until(self._due(attempt) if has_rival else math.inf):
+                await self._drive(attempt)
             if attempt.ended is None:
-                if has_rival and not (self.native and self.establish is None):
-                    return  # its wait cannot be interrupted and taken up again
-                with _until(self._due(attempt) if has_rival else math.inf):
-                    await self._drive(attempt)
-                if attempt.ended is None:
-                    return
+                return
 
     async def _in_nursery(self) -> None:
         """Race together; let Ctrl-C, or one bug in foreign code, come out as what it is and not as a group of one."""
@@ -195,7 +171,7 @@ class Race(Generic[T]):
 
     async def _resolve(self, resolver: Resolver) -> None:
         """Section 3: take in the answers as they come."""
-        question = Question(host=self.host, port=self.port, families=self.families)
+        question = Question(host=self.name, port=self.port, families=self.families)
         try:
             with _until(self._began + self.policy.give_up_resolution_after):
                 await resolver.resolve(question, self._deliver)
@@ -214,7 +190,7 @@ class Race(Generic[T]):
             return
         unusable = [address for address in item.addresses if address.family not in self.families]
         if unusable:
-            self._unusable += map(_unusable, unusable)
+            self._unusable += map(ruled_out, unusable)
             usable = tuple(address for address in item.addresses if address not in unusable)
             item = Answer(item.source, usable, item.error)
         self._agenda.note(item, trio.current_time())
@@ -241,9 +217,9 @@ class Race(Generic[T]):
             return -math.inf
         return last.started + self.policy.minimum_gap
 
-    def _start(self, address: Address) -> _Attempt:
+    def _start(self, address: Address) -> LiveAttempt:
         """Begin an attempt. One that fails before a packet is sent has ended when this returns."""
-        attempt = _Attempt(len(self._attempts) + 1, address, trio.current_time())
+        attempt = LiveAttempt(len(self._attempts) + 1, address, trio.current_time())
         reason = self._reason()
         self._attempts.append(attempt)
         self._under_way += 1
@@ -269,7 +245,7 @@ class Race(Generic[T]):
         while newest.ended is None and (due := self._due(newest)) > trio.current_time():
             await self._wait_for_news(due)
 
-    def _due(self, newest: _Attempt) -> float:
+    def _due(self, newest: LiveAttempt) -> float:
         """When the next attempt is due, if the newest does not fail.
 
         Progress extends the delay: the attempt that has completed TCP is likely to be established soon.
@@ -282,7 +258,7 @@ class Race(Generic[T]):
             due = max(due, min(newest.started + policy.maximum_delay, newest.connected + delay))
         return due
 
-    async def _attempt(self, attempt: _Attempt) -> None:
+    async def _attempt(self, attempt: LiveAttempt) -> None:
         """Run one attempt as a task; cancelled, it leaves nothing behind."""
         try:
             await self._drive(attempt)
@@ -290,7 +266,7 @@ class Race(Generic[T]):
             if attempt.ended is None:
                 self._cancel(attempt)
 
-    async def _drive(self, attempt: _Attempt) -> None:
+    async def _drive(self, attempt: LiveAttempt) -> None:
         """Bring one attempt to its end: established or failed, which is recorded, not raised."""
         limit = attempt.started + self.policy.give_up_attempt_after
         try:
@@ -300,23 +276,23 @@ class Race(Generic[T]):
         except OSError as error:
             self._fail(attempt, error)
         except (trio.BrokenResourceError, trio.TooSlowError) as error:
-            self._fail(attempt, _as_os_error(error, attempt.address))
+            self._fail(attempt, as_os_error(error, attempt.address))
         if attempt.ended is None and limit <= trio.current_time():
             self._fail(attempt, timed_out(str(attempt.address)))
 
-    async def _connection(self, attempt: _Attempt) -> T:
+    async def _connection(self, attempt: LiveAttempt) -> T:
         """Wait for the handshake, then for what the caller wants on top of it."""
         assert attempt.handshake is not None
         await attempt.handshake.wait()
-        attempt.connected = trio.current_time()
         self.journal.tell(trace.AttemptConnected, attempt=attempt.number, address=attempt.address)
         stream = attempt.handshake.stream()
         if self.establish is None:
             return stream  # type: ignore[return-value]  # then T is SocketStream, says Connector
+        attempt.connected = trio.current_time()
         self._wake()
         return await self.establish(stream)
 
-    def _succeed(self, attempt: _Attempt, result: T) -> None:
+    def _succeed(self, attempt: LiveAttempt, result: T) -> None:
         self._end(attempt)
         self.journal.tell(trace.AttemptEstablished, attempt=attempt.number, address=attempt.address)
         if self._winner is None:
@@ -326,32 +302,28 @@ class Race(Generic[T]):
         else:
             self._discard(attempt)
 
-    def _fail(self, attempt: _Attempt, error: OSError) -> None:
+    def _fail(self, attempt: LiveAttempt, error: OSError) -> None:
         self._end(attempt)
         attempt.error = error.with_traceback(None)
-        if attempt.handshake is not None:
-            attempt.handshake.abort()
+        attempt.close()
         if self.native:
-            _add_note(
-                error, f"attempt {attempt.number}, after {attempt.started - self._began:.3f} s: {attempt.report()}"
-            )
+            after = attempt.started - self._began
+            add_note(error, f"attempt {attempt.number}, after {after:.3f} s: {attempt.report()}")
         self.journal.tell(trace.AttemptFailed, attempt=attempt.number, address=attempt.address, error=error)
         self._wake()
 
-    def _cancel(self, attempt: _Attempt) -> None:
+    def _cancel(self, attempt: LiveAttempt) -> None:
         self._end(attempt)
-        assert attempt.handshake is not None
-        attempt.handshake.abort()
+        attempt.close()
         self.journal.tell(trace.AttemptCancelled, attempt=attempt.number, address=attempt.address)
 
-    def _end(self, attempt: _Attempt) -> None:
+    def _end(self, attempt: LiveAttempt) -> None:
         attempt.ended = trio.current_time()
         self._under_way -= 1
         self._wake()
 
-    def _discard(self, attempt: _Attempt) -> None:
-        assert attempt.handshake is not None
-        attempt.handshake.abort()
+    def _discard(self, attempt: LiveAttempt) -> None:
+        attempt.close()
         self.journal.tell(trace.RunnerUpDiscarded, attempt=attempt.number, address=attempt.address)
 
     def _abandon(self) -> None:
@@ -384,7 +356,10 @@ class Race(Generic[T]):
 
 def _until(time: float) -> AbstractContextManager[object]:
     """Cancel the block at a time on Trio's clock; "never" costs nothing."""
-    return nullcontext() if time == math.inf else trio.CancelScope(deadline=time)
+    return _NEVER if time == math.inf else trio.CancelScope(deadline=time)
+
+
+_NEVER = nullcontext()
 
 
 def _sole(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -397,22 +372,3 @@ def _is_cancellation(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return error.split(trio.Cancelled)[1] is None
     return isinstance(error, trio.Cancelled)
-
-
-def _as_os_error(error: Exception, address: Address) -> OSError:
-    """What broke a stream, or took a handshake on top of it too long, as the failure of an attempt."""
-    if isinstance(error.__cause__, OSError):
-        return error.__cause__
-    number = errno.ETIMEDOUT if isinstance(error, trio.TooSlowError) else errno.ECONNRESET
-    failure = os_error(number, address)
-    failure.__cause__ = error.with_traceback(None)
-    return failure
-
-
-def _unusable(address: Address) -> OSError:
-    return os_error(errno.EAFNOSUPPORT, f"{address} (its family is ruled out by local_address or Policy.families)")
-
-
-def _add_note(error: OSError, note: str) -> None:
-    """`BaseException.add_note`, which Python 3.10 lacks."""
-    error.__dict__.setdefault("__notes__", []).append(note)

@@ -112,7 +112,7 @@ class AttemptCancelled(_Happened):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerUpDiscarded(_Happened):
-    """A second attempt was established before it could be cancelled; its connection was closed."""
+    """An established connection was closed unused: another attempt had won, or the caller was cancelled."""
 
     attempt: int
     address: Address

@@ -1,0 +1,1 @@
+"""What a connect costs; see `__main__`."""

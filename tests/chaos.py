@@ -1,0 +1,106 @@
+"""Chaos: real sockets, cancelled at random moments, and then a count of what is left.
+
+`python -m tests.chaos [ROUNDS]`. Each round connects over TCP or over a UNIX socket, to listeners that accept, whose
+queue is full, or that are not there, and is cancelled after a random time. What must never be: a stream that is not
+connected, a socket that stays open, a wait that does not end.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import socket
+import sys
+from collections import Counter
+from contextlib import ExitStack
+
+import trio
+
+import trio_nbconnect as nb
+
+from .conftest import open_sockets
+
+
+class Chaos:
+    """A few listeners, and what became of the connects to them."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.dice = random.Random()
+        self.became: Counter[str] = Counter()
+        accepts = self._listen(stack, socket.AF_INET, ("127.0.0.1", 0), backlog=4096)
+        port = accepts.getsockname()[1]
+        full = self._listen(stack, socket.AF_INET, ("127.0.0.2", port), backlog=0)
+        stack.enter_context(socket.create_connection(full.getsockname()))
+        self.port = port
+        self.addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]  # accepts, swallows, refuse
+        self.roomy = self._listen(stack, socket.AF_UNIX, "", backlog=4096)
+        self.crowded = self._listen(stack, socket.AF_UNIX, "", backlog=0)
+        first = stack.enter_context(socket.socket(socket.AF_UNIX))
+        first.connect(self.crowded.getsockname())
+        self.tcp = accepts
+
+    @staticmethod
+    def _listen(stack: ExitStack, family: int, address: object, *, backlog: int) -> socket.socket:
+        sock = stack.enter_context(socket.socket(family))
+        sock.bind(address)  # type: ignore[arg-type]  # a path or a tuple, as the family has it
+        sock.listen(backlog)
+        sock.setblocking(False)
+        return sock
+
+    async def round(self) -> None:
+        """Connect once, for as long as the dice say."""
+        with trio.move_on_after(self.dice.choice([0.0, 0.0001, 0.0005, 0.002, 0.02]) * self.dice.random()) as scope:
+            try:
+                stream = await self._connect()
+            except OSError:
+                self.became["failed"] += 1
+            else:
+                stream.socket.getpeername()  # raises if it is not connected
+                stream.socket.close()
+                self.became["connected"] += 1
+        self.became["cancelled"] += scope.cancelled_caught
+        self._drain()
+
+    async def _connect(self) -> trio.SocketStream:
+        kind = self.dice.randrange(3)
+        if kind == 0:
+            return await nb.open_unix_socket(self.dice.choice([self.roomy, self.crowded]).getsockname())
+        addresses = self.dice.sample(self.addresses, self.dice.randrange(1, 5))
+        delay = self.dice.choice([0.0, 0.010, 0.25])
+        give_up_after = self.dice.choice([0.001, 0.01, 1.0])
+        return await nb.open_tcp_stream(
+            "chaos.example",
+            self.port,
+            addresses=addresses,
+            happy_eyeballs_delay=delay,
+            give_up_after=give_up_after,
+        )
+
+    def _drain(self) -> None:
+        """Accept and close what has arrived where there is room, so that there stays some."""
+        for listener in (self.tcp, self.roomy):
+            try:
+                while True:
+                    listener.accept()[0].close()
+            except BlockingIOError:
+                pass
+
+
+async def main(rounds: int) -> int:
+    """Run the rounds, twenty at a time, and return how many sockets are left."""
+    with ExitStack() as stack:
+        chaos = Chaos(stack)
+        before = open_sockets()
+        with trio.fail_after(60 + rounds / 20):
+            for _ in range(rounds // 20):
+                async with trio.open_nursery() as nursery:
+                    for _ in range(20):
+                        nursery.start_soon(chaos.round)
+        gc.collect()
+        left = open_sockets() - before
+        print(f"{rounds} rounds: {dict(chaos.became)}; {len(left)} sockets left open")
+        return len(left)
+
+
+if __name__ == "__main__":
+    sys.exit(bool(trio.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 5000)))

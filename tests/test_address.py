@@ -1,0 +1,294 @@
+"""Addresses: what is refused before anything is sent, and what is read as a literal."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+
+import pytest
+
+from trio_nbconnect import Address
+from trio_nbconnect._address import (
+    IPV4,
+    IPV6,
+    SocketAddress,
+    check_host,
+    check_name,
+    check_port,
+    format_host_port,
+    from_sockaddr,
+    parse_literal,
+)
+
+LOOPBACK = socket.if_nametoindex("lo")
+
+
+@pytest.mark.parametrize(
+    ("host", "text"),
+    [
+        ("example.org", "example.org"),
+        (b"example.org", "example.org"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        (b"[2001:db8::1]", "2001:db8::1"),
+        ("[fe80::1%lo]", "fe80::1%lo"),
+        ("bücher.example", "bücher.example"),
+        ("[half", "[half"),
+        ("half]", "half]"),
+    ],
+)
+def test_a_host_is_text_without_brackets(host: object, text: str) -> None:
+    """RFC 3986, section 3.2.2: IPv6 is distinguished "by enclosing the IP literal within square brackets"."""
+    assert check_host(host) == text
+
+
+@pytest.mark.parametrize(
+    ("host", "complaint"),
+    [
+        (None, "host must be str or bytes, not None"),
+        (127, "host must be str or bytes, not 127"),
+        (bytearray(b"example.org"), "host must be str or bytes, not bytearray(b'example.org')"),
+        (("example.org", 443), "host must be str or bytes, not ('example.org', 443)"),
+        ("bücher.example".encode(), "host must be ASCII when it is bytes, not b'b\\xc3\\xbccher.example'"),
+        (b"\xff", "host must be ASCII when it is bytes, not b'\\xff'"),
+        ("example.org\0.evil.example", "host must not contain NUL: 'example.org\\x00.evil.example'"),
+        (b"\0", "host must not contain NUL: b'\\x00'"),
+        ("127.0.0.1\0", "host must not contain NUL: '127.0.0.1\\x00'"),
+        ("", "host must not be empty: ''"),
+        (b"", "host must not be empty: b''"),
+        ("[]", "host must not be empty: '[]'"),
+    ],
+)
+def test_a_host_that_nobody_can_mean_is_refused(host: object, complaint: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        check_host(host)
+
+    assert str(caught.value) == complaint
+
+
+LABEL = "a" * 63
+LONGEST = f"{LABEL}.{LABEL}.{LABEL}.{'a' * 61}"
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("localhost", "localhost"),
+        ("example.org.", "example.org."),
+        ("_dns.resolver.arpa", "_dns.resolver.arpa"),
+        (LABEL, LABEL),
+        (LONGEST, LONGEST),
+        (f"{LONGEST}.", f"{LONGEST}."),
+        ("127.1", "127.1"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("BÜCHER.example", "xn--bcher-kva.example"),
+        ("straße.example", "xn--strae-oqa.example"),
+        ("bücher\u3002example", "xn--bcher-kva.example"),
+    ],
+)
+def test_a_name_is_what_goes_to_the_resolver(host: str, name: str) -> None:
+    """RFC 1035, section 2.3.4: "labels 63 octets or less, names 255 octets or less"; RFC 5891 for other scripts."""
+    assert check_name(host) == name
+
+
+@pytest.mark.parametrize(
+    ("host", "complaint"),
+    [
+        (".", "host must not have an empty label: '.'"),
+        (".example.org", "host must not have an empty label: '.example.org'"),
+        ("example..org", "host must not have an empty label: 'example..org'"),
+        ("example.org..", "host must not have an empty label: 'example.org..'"),
+        (f"{LABEL}a.org", f"host must have no label over 63 characters: '{LABEL}a.org'"),
+        (f"{LONGEST}a", f"host must have at most 253 characters: '{LONGEST}a'"),
+        (f"{LONGEST}a.", f"host must have at most 253 characters: '{LONGEST}a.'"),
+    ],
+)
+def test_a_name_that_dns_cannot_carry_is_refused(host: str, complaint: str) -> None:
+    """RFC 1035, section 2.3.4: "Various objects and parameters in the DNS have size limits"."""
+    with pytest.raises(ValueError) as caught:
+        check_name(host)
+
+    assert str(caught.value) == complaint
+
+
+@pytest.mark.parametrize("host", ["bücher..example", "-é.example", "☃.example", "\ud800.example", "é" * 64])
+def test_a_name_that_no_registry_would_take_is_refused(host: str) -> None:
+    with pytest.raises(ValueError, match=r"^host is no valid international name: ") as caught:
+        check_name(host)
+
+    assert repr(host) in str(caught.value)
+    assert not isinstance(caught.value, UnicodeError)
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("port", [0, 1, 443, 65535])
+def test_a_port_is_any_of_16_bits(port: int) -> None:
+    assert check_port(port) == port
+
+
+@pytest.mark.parametrize(
+    ("port", "kind", "complaint"),
+    [
+        ("443", TypeError, "port must be int, not '443'"),
+        (443.0, TypeError, "port must be int, not 443.0"),
+        (None, TypeError, "port must be int, not None"),
+        (True, TypeError, "port must be int, not True"),
+        (False, TypeError, "port must be int, not False"),
+        (-1, ValueError, "port must be between 0 and 65535, not -1"),
+        (65536, ValueError, "port must be between 0 and 65535, not 65536"),
+        (99536, ValueError, "port must be between 0 and 65535, not 99536"),
+    ],
+)
+def test_a_port_that_would_become_another_one_is_refused(port: object, kind: type[Exception], complaint: str) -> None:
+    """The C library takes a port modulo 65536: 99536 would connect to 34000."""
+    with pytest.raises(kind) as caught:
+        check_port(port)
+
+    assert str(caught.value) == complaint
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("192.0.2.1", Address(IPV4, "192.0.2.1", 443)),
+        ("2001:db8::1", Address(IPV6, "2001:db8::1", 443)),
+        ("2001:0DB8:0:0:0:0:0:1", Address(IPV6, "2001:db8::1", 443)),
+        ("::", Address(IPV6, "::", 443)),
+        ("::ffff:192.0.2.1", Address(IPV6, "::ffff:192.0.2.1", 443)),
+        ("fe80::1", Address(IPV6, "fe80::1", 443)),
+        ("fe80::1%7", Address(IPV6, "fe80::1", 443, scope_id=7)),
+        ("fe80::1%0", Address(IPV6, "fe80::1", 443)),
+        ("fe80::1%4294967295", Address(IPV6, "fe80::1", 443, scope_id=2**32 - 1)),
+        ("fe80::1%lo", Address(IPV6, "fe80::1", 443, scope_id=LOOPBACK)),
+    ],
+)
+def test_a_literal_is_read_with_its_scope(host: str, address: Address) -> None:
+    """RFC 4007, section 11: "<address>%<zone_id>", where the zone is an index or an interface's name."""
+    assert parse_literal(host, 443) == address
+
+
+@pytest.mark.parametrize(
+    "host", ["127.1", "0x7f.1", "2130706433", "127.0.0.1.", "192.0.2.256", "localhost", "1", "192.0.2.1%lo", "\ud800"]
+)
+def test_an_old_spelling_of_an_address_is_a_name(host: str) -> None:
+    """RFC 6943, section 3.1.1: "127.1" and its like are ambiguous; whoever resolves names may understand them."""
+    assert parse_literal(host, 443) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "complaint"),
+    [
+        ("fe80::1%nosuch0", "host names an interface that does not exist: 'fe80::1%nosuch0'"),
+        ("fe80::1%", "host names an interface that does not exist: 'fe80::1%'"),
+        ("fe80::1%-1", "host names an interface that does not exist: 'fe80::1%-1'"),
+        ("fe80::1%²", "host names an interface that does not exist: 'fe80::1%²'"),
+        ("fe80::1%4294967297", "host names an interface that does not exist: 'fe80::1%4294967297'"),
+        ("::1::", "host must be a name or an address, not '::1::'"),
+        ("example.org:443", "host must be a name or an address, not 'example.org:443'"),
+        ("2001:db8::1/64", "host must be a name or an address, not '2001:db8::1/64'"),
+    ],
+)
+def test_a_broken_literal_is_refused(host: str, complaint: str) -> None:
+    """A scope is 32 bits to the kernel, too: 4294967297 would leave through interface 1."""
+    with pytest.raises(ValueError) as caught:
+        parse_literal(host, 443)
+
+    assert str(caught.value) == complaint
+
+
+@pytest.mark.parametrize(
+    ("family", "sockaddr", "address"),
+    [
+        (IPV4, ("192.0.2.1", 80), Address(IPV4, "192.0.2.1", 80)),
+        (IPV6, ("2001:db8::1", 80), Address(IPV6, "2001:db8::1", 80)),
+        (IPV6, ("2001:db8::1", 80, 5), Address(IPV6, "2001:db8::1", 80, flow_info=5)),
+        (IPV6, ("fe80::1", 80, 5, 7), Address(IPV6, "fe80::1", 80, flow_info=5, scope_id=7)),
+        (IPV6, ("fe80::1%7", 80, 0, 0), Address(IPV6, "fe80::1", 80, scope_id=7)),
+        (IPV6, ("fe80::1%8", 80, 0, 7), Address(IPV6, "fe80::1", 80, scope_id=7)),
+    ],
+)
+def test_a_socket_address_is_read_with_all_it_says(
+    family: socket.AddressFamily, sockaddr: tuple[object, ...], address: Address
+) -> None:
+    assert from_sockaddr(family, sockaddr) == address
+
+
+@pytest.mark.parametrize(
+    ("family", "sockaddr", "kind", "complaint"),
+    [
+        (IPV4, "192.0.2.1", ValueError, "address must be a tuple of host and port, not '192.0.2.1'"),
+        (IPV4, ("192.0.2.1",), ValueError, "address must be a tuple of host and port, not ('192.0.2.1',)"),
+        (IPV6, ("::1", 1, 2, 3, 4), ValueError, "address must be a tuple of host and port, not ('::1', 1, 2, 3, 4)"),
+        (
+            IPV4,
+            ("localhost", 80),
+            ValueError,
+            "address must be numeric and of the socket's family, not ('localhost', 80)",
+        ),
+        (IPV4, ("::1", 80), ValueError, "address must be numeric and of the socket's family, not ('::1', 80)"),
+        (
+            IPV6,
+            ("127.0.0.1", 80),
+            ValueError,
+            "address must be numeric and of the socket's family, not ('127.0.0.1', 80)",
+        ),
+        (IPV4, ("127.0.0.1", 99536), ValueError, "port must be between 0 and 65535, not 99536"),
+        (IPV4, ("127.0.0.1", True), TypeError, "port must be int, not True"),
+        (IPV4, (None, 80), ValueError, "host must be str or bytes, not None"),
+    ],
+)
+def test_a_socket_address_that_would_be_looked_up_is_refused(
+    family: socket.AddressFamily, sockaddr: object, kind: type[Exception], complaint: str
+) -> None:
+    """`socket.connect` would block for a name."""
+    with pytest.raises(kind) as caught:
+        from_sockaddr(family, sockaddr)
+
+    assert str(caught.value) == complaint
+
+
+@pytest.mark.parametrize(
+    ("address", "text", "ip", "sockaddr"),
+    [
+        (Address(IPV4, "192.0.2.1", 80), "192.0.2.1:80", "192.0.2.1", ("192.0.2.1", 80)),
+        (Address(IPV6, "2001:db8::1", 80), "[2001:db8::1]:80", "2001:db8::1", ("2001:db8::1", 80, 0, 0)),
+        (Address(IPV6, "fe80::1", 80, 5, 7), "[fe80::1%7]:80", "fe80::1%7", ("fe80::1", 80, 5, 7)),
+    ],
+)
+def test_an_address_has_three_forms(address: Address, text: str, ip: str, sockaddr: SocketAddress) -> None:
+    assert (str(address), address.ip, address.sockaddr) == (text, ip, sockaddr)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_loopback"),
+    [("127.0.0.1", True), ("127.8.9.10", True), ("128.0.0.1", False), ("::1", True), ("::", False), ("1:127::", False)],
+)
+def test_loopback_stays_on_this_machine(host: str, is_loopback: bool) -> None:
+    """RFC 1122, section 3.2.1.3: "Addresses of this form MUST NOT appear outside a host"."""
+    address = parse_literal(host, 80)
+
+    assert address is not None
+    assert address.is_loopback is is_loopback
+
+
+def test_addresses_that_mean_the_same_are_the_same() -> None:
+    """An endpoint is tried once, however it was spelled."""
+    spellings = [parse_literal(host, 80) for host in ("2001:db8::1", "2001:DB8:0::1", "2001:db8::1%0")]
+
+    assert len(set(spellings)) == 1
+    assert parse_literal("fe80::1%1", 80) != parse_literal("fe80::1%2", 80)
+
+
+def test_an_address_pickles() -> None:
+    address = Address(IPV6, "fe80::1", 80, 5, 7)
+
+    assert pickle.loads(pickle.dumps(address)) == address
+
+
+@pytest.mark.parametrize(
+    ("host", "text"), [("example.org", "example.org:80"), ("192.0.2.1", "192.0.2.1:80"), ("::1", "[::1]:80")]
+)
+def test_host_and_port_are_one_word(host: str, text: str) -> None:
+    """RFC 3986, section 3.2.2: the port of an IPv6 address stands behind the bracket."""
+    assert format_host_port(host, 80) == text

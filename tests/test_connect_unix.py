@@ -1,0 +1,358 @@
+"""One connect over a UNIX socket, against this machine's kernel.
+
+Linux answers EAGAIN when the server's backlog is full, and then nothing is under way: the socket polls writable at
+once, has no error and no peer, and gets no event when the server accepts. Whoever takes that for EINPROGRESS reports
+a connection that does not exist. The only remedy is to ask again, and the only question is how often.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+import trio_nbconnect as nb
+
+AnySocket = socket.socket | trio.socket.SocketType
+NewSocket = Callable[..., AnySocket]
+
+
+class Counted(socket.socket):
+    """A kernel socket that notes when it was asked to connect, and what it said."""
+
+    def __init__(self) -> None:
+        super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.setblocking(False)
+        self.times: list[float] = []
+        self.said: list[int] = []
+
+    def connect_ex(self, address: Any, /) -> int:
+        self.times.append(trio.current_time())
+        self.said.append(super().connect_ex(address))
+        return self.said[-1]
+
+
+def non_blocking(family: int = socket.AF_UNIX, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    """Open a stdlib socket for a connect."""
+    sock = socket.socket(family, kind)
+    sock.setblocking(False)
+    return sock
+
+
+@pytest.fixture(params=[non_blocking, trio.socket.socket], ids=["stdlib", "trio"])
+def new_socket(request: pytest.FixtureRequest) -> NewSocket:
+    """The two kinds of socket that `connect_socket` takes."""
+    new: NewSocket = request.param
+    return new
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """A path where nothing is yet."""
+    return str(tmp_path / "server")
+
+
+@contextmanager
+def serving(path: str | bytes, kind: int = socket.SOCK_STREAM, backlog: int = 5) -> Iterator[socket.socket]:
+    """Listen at a path."""
+    with socket.socket(socket.AF_UNIX, kind) as server:
+        server.bind(path)
+        server.listen(backlog)
+        server.settimeout(5)
+        yield server
+
+
+@contextmanager
+def busy(path: str, kind: int = socket.SOCK_STREAM) -> Iterator[socket.socket]:
+    """Listen at a path with a full backlog: listen(n) admits n + 1 connections."""
+    with serving(path, kind, backlog=0) as server, socket.socket(socket.AF_UNIX, kind) as client:
+        client.connect(path)
+        yield server
+
+
+async def fail(sock: AnySocket, path: Any) -> OSError:
+    """Connect, which must fail and close the socket, and return with what."""
+    try:
+        await nb.connect_socket(sock, path)
+    except OSError as error:
+        assert sock.fileno() == -1
+        return error
+    raise AssertionError(f"connected to {path}")
+
+
+async def expect_closed(do: Callable[..., Any], *args: object) -> None:
+    """The socket is closed meanwhile, and the waiter is told."""
+    with trio.fail_after(5), pytest.raises(trio.ClosedResourceError):
+        await do(*args)
+
+
+# Every spelling of a path
+
+
+@pytest.mark.parametrize("spell", [str, os.fsencode, Path], ids=["str", "bytes", "PathLike"])
+async def test_spellings(path: str, new_socket: NewSocket, spell: Callable[[str], Any]) -> None:
+    """A path may be a `str`, `bytes` or path-like, for the primitive and for the door."""
+    with serving(path), closing(new_socket(socket.AF_UNIX)) as sock:
+        await nb.connect_socket(sock, spell(path))
+        assert sock.getpeername() == path
+        async with await nb.open_unix_socket(spell(path)) as stream:
+            assert stream.socket.getpeername() == path
+
+
+@pytest.mark.parametrize("spell", [str, os.fsencode], ids=["str", "bytes"])
+async def test_abstract(new_socket: NewSocket, spell: Callable[[str], Any]) -> None:
+    """Linux, unix(7): in an abstract address "null bytes in the name have no special significance"."""
+    name = f"\0trio_nbconnect\0{os.getpid()}"
+    with serving(os.fsencode(name)), closing(new_socket(socket.AF_UNIX)) as sock:
+        await nb.connect_socket(sock, spell(name))
+        assert sock.getpeername() == os.fsencode(name)
+        async with await nb.open_unix_socket(spell(name)) as stream:
+            assert stream.socket.getpeername() == os.fsencode(name)
+
+
+@pytest.mark.parametrize("spell", [str, os.fsencode, Path], ids=["str", "bytes", "PathLike"])
+async def test_nul_inside(path: str, new_socket: NewSocket, spell: Callable[[str], Any]) -> None:
+    """The kernel ends a path at its first NUL, and would reach a server that nobody named."""
+    with serving(path):
+        sock = new_socket(socket.AF_UNIX)
+        with pytest.raises(ValueError, match=r"path must not contain NUL: .*server.*junk"):
+            await nb.connect_socket(sock, spell(path + "\0junk"))
+        assert sock.fileno() == -1
+        with pytest.raises(ValueError, match="path must not contain NUL"):
+            await nb.open_unix_socket(spell(path + "\0junk"))
+
+
+async def test_no_path() -> None:
+    """What is no path is a TypeError, and nothing stays open."""
+    with pytest.raises(TypeError):
+        await nb.connect_socket(non_blocking(), 80)
+    with pytest.raises(TypeError):
+        await nb.open_unix_socket(80)  # type: ignore[arg-type]  # that is the subject
+
+
+async def test_path_too_long() -> None:
+    """A path that no sockaddr_un holds is an OSError, and nothing stays open."""
+    with pytest.raises(OSError, match="path too long"):
+        await nb.open_unix_socket("/" + 200 * "x")
+
+
+# What connect says
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET], ids=["stream", "seqpacket"])
+async def test_connected_at_once(path: str, new_socket: NewSocket, kind: int) -> None:
+    """With room in the backlog connect says 0; that is a checkpoint all the same."""
+    with serving(path, kind), closing(new_socket(socket.AF_UNIX, kind)) as sock:
+        with trio.testing.assert_checkpoints():
+            await nb.connect_socket(sock, path)
+        assert sock.getpeername() == path
+
+
+async def test_connected_at_once_and_cancelled(path: str, new_socket: NewSocket) -> None:
+    """Cancelled at that checkpoint, the connected socket is closed."""
+    sock = new_socket(socket.AF_UNIX)
+    with serving(path), trio.CancelScope() as scope:
+        scope.cancel()
+        await nb.connect_socket(sock, path)
+    assert scope.cancelled_caught
+    assert sock.fileno() == -1
+
+
+async def test_datagram(path: str) -> None:
+    """A datagram connect has no backlog: always 0, even when the receiver is full."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server, non_blocking(kind=socket.SOCK_DGRAM) as sock:
+        server.bind(path)
+        with non_blocking(kind=socket.SOCK_DGRAM) as flood, suppress(BlockingIOError):
+            while True:
+                flood.sendto(b"x", path)
+        await nb.connect_socket(sock, path)
+        assert sock.getpeername() == path
+
+
+async def test_nothing_there(path: str, new_socket: NewSocket) -> None:
+    """A missing path is ENOENT, and the error names it."""
+    error = await fail(new_socket(socket.AF_UNIX), path)
+    assert isinstance(error, FileNotFoundError)
+    assert path in str(error)
+
+
+async def test_nobody_listens(path: str, new_socket: NewSocket) -> None:
+    """Bound but not listening is ECONNREFUSED."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        assert isinstance(await fail(new_socket(socket.AF_UNIX), path), ConnectionRefusedError)
+
+
+async def test_wrong_type(path: str, new_socket: NewSocket) -> None:
+    """A stream socket and a datagram server do not go together: EPROTOTYPE."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(path)
+        assert (await fail(new_socket(socket.AF_UNIX), path)).errno == errno.EPROTOTYPE
+
+
+async def test_door_closes_on_failure(path: str) -> None:
+    """The door raises the kernel's error with the path, and nothing stays open."""
+    with pytest.raises(FileNotFoundError, match="server"):
+        await nb.open_unix_socket(path)
+
+
+# A full backlog
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET], ids=["stream", "seqpacket"])
+async def test_full_backlog_is_no_success(
+    path: str, new_socket: NewSocket, kind: int, autojump_clock: MockClock
+) -> None:
+    """EAGAIN is waited out, and a cancelled wait leaves nothing open."""
+    sock = new_socket(socket.AF_UNIX, kind)
+    with busy(path, kind), trio.move_on_after(60) as scope:
+        await nb.connect_socket(sock, path)
+    assert scope.cancelled_caught
+    assert sock.fileno() == -1
+    assert trio.current_time() == 60
+
+
+async def test_door_waits_for_room(path: str, autojump_clock: MockClock) -> None:
+    """`open_unix_socket` returns when the server has accepted somebody, and what it returns is connected."""
+    with busy(path) as server:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_accept_after, 1.0, server)
+            stream = await nb.open_unix_socket(path)
+        async with stream:
+            assert 1 < trio.current_time() <= 1.05
+            with server.accept()[0] as served:
+                await stream.send_all(b"hello")
+                assert served.recv(5) == b"hello"
+
+
+async def test_door_cancelled_while_waiting(path: str, autojump_clock: MockClock) -> None:
+    """Cancelled in a full backlog, the door leaves nothing open."""
+    with busy(path), trio.move_on_after(60) as scope:
+        await nb.open_unix_socket(path)
+    assert scope.cancelled_caught
+
+
+async def test_room_appears(path: str, new_socket: NewSocket, autojump_clock: MockClock) -> None:
+    """Asking again works on the same socket, and comes at most 50 ms late."""
+    with busy(path) as server, closing(new_socket(socket.AF_UNIX)) as sock:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_accept_after, 1.0, server)
+            await nb.connect_socket(sock, path)
+        assert 1 < trio.current_time() <= 1.05
+        assert sock.getpeername() == path
+
+
+async def test_listener_closes(path: str, new_socket: NewSocket, autojump_clock: MockClock) -> None:
+    """When the listener is closed while we wait, asking again says ECONNREFUSED, which ends it."""
+    with busy(path) as server:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_close_after, 1.0, server)
+            assert isinstance(await fail(new_socket(socket.AF_UNIX), path), ConnectionRefusedError)
+    assert 1 < trio.current_time() <= 1.05
+
+
+async def test_no_busy_loop(path: str, autojump_clock: MockClock) -> None:
+    """Pauses of 1 ms at first, doubled up to 50 ms, each shortened by up to a half."""
+    sock = Counted()
+    with busy(path), trio.move_on_after(10):
+        await nb.connect_socket(sock, path)
+    assert set(sock.said) == {errno.EAGAIN}
+    pauses = [later - earlier for earlier, later in itertools.pairwise(sock.times)]
+    for pause, longest in zip(pauses, [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, *[0.05] * 1000], strict=False):
+        assert longest / 2 - 1e-9 <= pause <= longest + 1e-9
+    assert 200 <= len(pauses) <= 410
+
+
+async def test_clients_do_not_march_in_step(path: str, autojump_clock: MockClock) -> None:
+    """Many clients of one busy server come back at different times."""
+    socks = [Counted() for _ in range(10)]
+    with busy(path), trio.move_on_after(1):
+        async with trio.open_nursery() as nursery:
+            for sock in socks:
+                nursery.start_soon(nb.connect_socket, sock, path)
+    assert len({sock.times[-1] for sock in socks}) > 1
+
+
+async def test_a_cancelled_wait_loses_nothing(path: str, autojump_clock: MockClock) -> None:
+    """A handshake that waits for room may be left, and taken up again by another task."""
+    with busy(path) as server:
+        handshake = nb.Handshake.begin(non_blocking(), path)
+        with trio.move_on_after(1):
+            await handshake.wait()
+        server.accept()[0].close()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(handshake.wait)
+        assert handshake.state is nb.HandshakeState.CONNECTED
+        await handshake.stream().aclose()
+
+
+async def test_two_tasks_wait(path: str, autojump_clock: MockClock) -> None:
+    """Both learn of the success, and only one of them asked for it."""
+    with busy(path) as server, Counted() as sock:
+        handshake = nb.Handshake.begin(sock, path)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(handshake.wait)
+            nursery.start_soon(handshake.wait)
+            nursery.start_soon(_accept_after, 1.0, server)
+        assert handshake.state is nb.HandshakeState.CONNECTED
+        assert sock.said.count(0) == 1
+
+
+async def test_aborted_while_another_task_waits(path: str, autojump_clock: MockClock) -> None:
+    """An aborted handshake does not ask again; its waiter is told."""
+    with busy(path):
+        handshake = nb.Handshake.begin(sock := Counted(), path)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(expect_closed, handshake.wait)
+            await trio.sleep(1)
+            asked = len(sock.said)
+            handshake.abort()
+        assert len(sock.said) == asked
+
+
+async def test_closed_by_another_task(path: str, new_socket: NewSocket, autojump_clock: MockClock) -> None:
+    """A socket closed under the connect is `trio.ClosedResourceError`, as everywhere in Trio."""
+    sock = new_socket(socket.AF_UNIX)
+    with busy(path):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(expect_closed, nb.connect_socket, sock, path)
+            await trio.sleep(1)
+            sock.close()
+
+
+async def test_a_foreign_descriptor_is_not_connected(
+    path: str, new_socket: NewSocket, autojump_clock: MockClock
+) -> None:
+    """Closed by another task, and its number taken by another socket: that one is not connected to our server."""
+    sock = new_socket(socket.AF_UNIX)
+    with busy(path) as server:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(expect_closed, nb.connect_socket, sock, path)
+            await trio.sleep(1)
+            with non_blocking() as stranger:
+                number = sock.fileno()
+                sock.close()
+                os.dup2(stranger.fileno(), number)
+            server.accept()[0].close()
+        with socket.socket(fileno=number) as foreign, pytest.raises(OSError, match="not connected"):
+            foreign.getpeername()
+
+
+async def _accept_after(seconds: float, server: socket.socket) -> None:
+    await trio.sleep(seconds)
+    server.accept()[0].close()
+
+
+async def _close_after(seconds: float, server: socket.socket) -> None:
+    await trio.sleep(seconds)
+    server.close()

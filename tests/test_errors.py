@@ -1,0 +1,314 @@
+"""Errors: which class, which number, which text; what pickles; what keeps nothing alive."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import gc
+import os
+import pickle
+import socket
+import ssl
+import sys
+import weakref
+from collections.abc import Callable
+
+import pytest
+import trio
+
+from trio_nbconnect import (
+    Address,
+    Attempt,
+    ConnectError,
+    ConnectionRefused,
+    ConnectTimeout,
+    Phase,
+    ResolutionError,
+)
+from trio_nbconnect._address import IPV4, IPV6
+from trio_nbconnect._errors import all_failed, gave_up, no_address, os_error, timed_out
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import ExceptionGroup
+
+V6 = Address(IPV6, "2001:db8::1", 443)
+V4 = Address(IPV4, "192.0.2.1", 443)
+
+REFUSED = os_error(errno.ECONNREFUSED, V4)
+REFUSED_TOO = os_error(errno.ECONNREFUSED, V6)
+UNREACHABLE = os_error(errno.ENETUNREACH, V4)
+LATE = timed_out(str(V4))
+UNTRUSTED = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
+NUMBERLESS = OSError("the proxy said no")
+UNKNOWN = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+AGAIN = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+
+def attempts(*failures: OSError | None, phase: Phase = Phase.HANDSHAKE) -> list[Attempt]:
+    """Attempts 250 ms apart, each of which lasted 100 ms."""
+    return [
+        Attempt(number=number, address=V4, phase=phase, started=number / 4, ended=number / 4 + 0.1, error=failure)
+        for number, failure in enumerate(failures, start=1)
+    ]
+
+
+def causes(error: ConnectError) -> list[BaseException]:
+    """What the error's group holds; a group it must be, also of one."""
+    assert isinstance(error.__cause__, ExceptionGroup)
+    return list(error.__cause__.exceptions)
+
+
+@pytest.mark.parametrize(
+    ("failures", "kind", "number", "strerror"),
+    [
+        ([REFUSED], ConnectionRefused, errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)),
+        ([REFUSED, REFUSED_TOO], ConnectionRefused, errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)),
+        ([LATE, LATE], ConnectTimeout, errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)),
+        ([UNREACHABLE], ConnectError, errno.ENETUNREACH, os.strerror(errno.ENETUNREACH)),
+        ([REFUSED, UNREACHABLE], ConnectError, None, None),
+        ([REFUSED, LATE], ConnectError, None, None),
+        ([NUMBERLESS], ConnectError, None, None),
+        ([UNTRUSTED, UNTRUSTED], ConnectError, None, None),
+        ([UNTRUSTED, REFUSED], ConnectError, None, None),
+    ],
+)
+def test_the_failures_agree_on_a_class_and_a_number(
+    failures: list[OSError], kind: type[ConnectError], number: int | None, strerror: str | None
+) -> None:
+    """OpenSSL's 1 is no EPERM."""
+    tried = attempts(*failures)
+
+    error = all_failed("example.org", 443, tried)
+
+    assert type(error) is kind
+    assert str(error) == "all attempts to connect to example.org:443 failed"
+    assert (error.host, error.port, error.attempts) == ("example.org", 443, tuple(tried))
+    assert (error.errno, error.strerror) == (number, strerror)
+    assert causes(error) == failures
+    assert str(error.__cause__).startswith("all attempts to connect to example.org:443 failed (")
+    assert not hasattr(error, "__notes__")
+
+
+def test_an_address_that_could_not_be_attempted_is_told_before_the_attempts() -> None:
+    error = all_failed("::1", 443, attempts(REFUSED), [UNREACHABLE])
+
+    assert str(error) == "all attempts to connect to [::1]:443 failed"
+    assert error.errno is None
+    assert causes(error) == [UNREACHABLE, REFUSED]
+
+
+@pytest.mark.parametrize(
+    ("failures", "kind", "number", "cause"),
+    [
+        ([UNKNOWN], ResolutionError, socket.EAI_NONAME, UNKNOWN),
+        ([UNKNOWN, UNKNOWN], ResolutionError, socket.EAI_NONAME, UNKNOWN),
+        ([AGAIN, UNKNOWN], ResolutionError, None, AGAIN),
+        ([LATE], ConnectTimeout, errno.ETIMEDOUT, LATE),
+        ([LATE, UNKNOWN], ResolutionError, None, LATE),
+        ([NUMBERLESS], ResolutionError, None, NUMBERLESS),
+    ],
+)
+def test_a_host_without_addresses_says_what_the_resolver_met(
+    failures: list[OSError], kind: type[ConnectError], number: int | None, cause: OSError
+) -> None:
+    error = no_address("example.org", 443, failures)
+
+    assert type(error) is kind
+    assert str(error) == "no results found for hostname lookup: example.org:443"
+    assert (error.errno, error.attempts) == (number, ())
+    assert causes(error)[0] is cause
+    assert len(causes(error)) == len(failures)
+    if isinstance(error, ConnectTimeout):
+        assert error.phase is Phase.RESOLUTION
+
+
+def test_an_empty_answer_is_a_name_without_addresses() -> None:
+    """RFC 2308, section 2.2: no data is no error of the name server's, but one for us."""
+    error = no_address("example.org", 443, [])
+
+    assert type(error) is ResolutionError
+    assert error.errno == socket.EAI_NONAME
+    assert error.strerror == str(error)
+    assert [str(cause) for cause in causes(error)] == [f"[Errno {socket.EAI_NONAME}] no addresses in the answer"]
+
+
+def test_a_time_out_says_what_every_attempt_was_doing() -> None:
+    tried = attempts(REFUSED, UNREACHABLE, None)
+
+    error = gave_up("example.org", 443, 1.5, tried, [AGAIN])
+
+    unreachable = os.strerror(errno.ENETUNREACH)
+    assert str(error) == (
+        "gave up connecting to example.org:443 after 1.5 s: 192.0.2.1:443 refused after 0.100 s, "
+        f"192.0.2.1:443 {unreachable} after 0.100 s, 192.0.2.1:443 no answer after 0.100 s"
+    )
+    assert (error.errno, error.strerror) == (errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+    again, refused, out_of_reach, silent = causes(error)
+    assert (again, refused, out_of_reach) == (AGAIN, REFUSED, UNREACHABLE)
+    assert isinstance(silent, TimeoutError)
+    assert str(silent).endswith("no answer: 192.0.2.1:443")
+
+
+def test_a_time_out_while_looking_for_addresses_says_so() -> None:
+    error = gave_up("::1", 443, 10, [])
+
+    assert str(error) == "gave up connecting to [::1]:443 after 10 s: still looking for addresses"
+    assert error.phase is Phase.RESOLUTION
+    assert [str(cause) for cause in causes(error)] == [str(timed_out("no addresses in time: [::1]:443"))]
+
+
+@pytest.mark.parametrize(("count", "end"), [(6, " s"), (7, " s, and 1 more"), (60, " s, and 54 more")])
+def test_the_text_of_a_long_race_stays_one_line(count: int, end: str) -> None:
+    error = gave_up("example.org", 443, 1, attempts(*[None] * count))
+
+    assert str(error).count("no answer") == 6
+    assert str(error).endswith(f"no answer after 0.100{end}")
+    assert len(causes(error)) == len(error.attempts) == count
+
+
+@pytest.mark.parametrize(
+    ("tried", "phase"),
+    [
+        ([], Phase.RESOLUTION),
+        (attempts(None), Phase.HANDSHAKE),
+        (attempts(None) + attempts(None, phase=Phase.ESTABLISH), Phase.ESTABLISH),
+        (attempts(None) + attempts(REFUSED, phase=Phase.ESTABLISH), Phase.HANDSHAKE),
+        (attempts(REFUSED) + attempts(UNTRUSTED, phase=Phase.ESTABLISH), Phase.ESTABLISH),
+    ],
+)
+def test_the_phase_is_the_furthest_that_was_still_under_way(tried: list[Attempt], phase: Phase) -> None:
+    assert gave_up("example.org", 443, 1, tried).phase is phase
+
+
+def test_attempts_that_all_ran_into_their_limit_have_a_phase_too() -> None:
+    error = all_failed("example.org", 443, attempts(LATE, phase=Phase.ESTABLISH))
+
+    assert isinstance(error, ConnectTimeout)
+    assert error.phase is Phase.ESTABLISH
+
+
+@pytest.mark.parametrize(
+    ("failure", "text"),
+    [
+        (None, "192.0.2.1:443 no answer after 0.100 s"),
+        (REFUSED, "192.0.2.1:443 refused after 0.100 s"),
+        (LATE, "192.0.2.1:443 timed out after 0.100 s"),
+        (os_error(errno.EHOSTUNREACH, V4), f"192.0.2.1:443 {os.strerror(errno.EHOSTUNREACH)} after 0.100 s"),
+        (NUMBERLESS, "192.0.2.1:443 the proxy said no after 0.100 s"),
+    ],
+)
+def test_an_attempt_is_told_in_a_few_words(failure: OSError | None, text: str) -> None:
+    """The address stands there once."""
+    assert str(attempts(failure)[0]) == text
+
+
+@pytest.mark.parametrize(
+    ("error", "classes"),
+    [
+        (all_failed("h", 1, attempts(UNREACHABLE)), (OSError, ConnectError)),
+        (all_failed("h", 1, attempts(REFUSED)), (OSError, ConnectError, ConnectionError, ConnectionRefusedError)),
+        (all_failed("h", 1, attempts(LATE)), (OSError, ConnectError, TimeoutError, trio.TooSlowError)),
+        (gave_up("h", 1, 1, []), (OSError, ConnectError, TimeoutError, trio.TooSlowError)),
+        (no_address("h", 1, [LATE]), (OSError, ConnectError, TimeoutError, trio.TooSlowError)),
+        (no_address("h", 1, []), (OSError, ConnectError, socket.gaierror)),
+    ],
+)
+def test_what_caught_it_before_catches_it_now(error: ConnectError, classes: tuple[type[Exception], ...]) -> None:
+    for kind in classes:
+        assert isinstance(error, kind)
+
+
+def test_a_number_that_is_the_resolver_s_has_no_system_s_words() -> None:
+    """The resolver's numbers are negative on Linux; `os.strerror` knows nothing of them."""
+    error = ResolutionError("no such host", host="h", port=1, errno=-2)
+
+    assert (error.errno, error.strerror, str(error)) == (-2, "no such host", "no such host")
+
+
+def test_an_error_number_has_its_class_and_its_address() -> None:
+    assert type(REFUSED) is ConnectionRefusedError
+    assert str(REFUSED) == f"[Errno {errno.ECONNREFUSED}] {os.strerror(errno.ECONNREFUSED)}: 192.0.2.1:443"
+    assert type(LATE) is TimeoutError
+    assert LATE.errno == errno.ETIMEDOUT
+
+
+MAKERS: list[Callable[[], ConnectError]] = [
+    lambda: all_failed("example.org", 443, attempts(os_error(errno.ENETUNREACH, V4))),
+    lambda: all_failed(
+        "example.org", 443, attempts(os_error(errno.ECONNREFUSED, V4), os_error(errno.ECONNREFUSED, V6))
+    ),
+    lambda: all_failed("example.org", 443, attempts(timed_out(str(V4)), phase=Phase.ESTABLISH)),
+    lambda: all_failed("example.org", 443, attempts(OSError(errno.EPERM, "no"), OSError("without a number"))),
+    lambda: no_address("example.org", 443, [socket.gaierror(socket.EAI_AGAIN, "later")]),
+    lambda: no_address("example.org", 443, [timed_out("no answer")]),
+    lambda: gave_up("example.org", 443, 1.5, attempts(os_error(errno.ECONNREFUSED, V4), None)),
+    lambda: gave_up("example.org", 443, 1.5, []),
+]
+"""One maker for each way to fail."""
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_an_error_goes_through_a_pickle_with_all_it_knows(make: Callable[[], ConnectError], protocol: int) -> None:
+    error = make()
+    causes(error)[0].__dict__["__notes__"] = ["attempt 1, after 0.000 s"]
+    error.__dict__["__notes__"] = ["while fetching the list"]
+
+    assert_same(pickle.loads(pickle.dumps(error, protocol)), error)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
+def test_an_error_can_be_copied(
+    make: Callable[[], ConnectError], duplicate: Callable[[ConnectError], ConnectError]
+) -> None:
+    error = make()
+
+    assert_same(duplicate(error), error)
+
+
+def assert_same(twin: ConnectError, error: ConnectError) -> None:
+    """Compare what can be seen of two errors; exceptions themselves compare by identity."""
+    assert type(twin) is type(error)
+    assert (str(twin), twin.args, twin.errno, twin.strerror) == (str(error), error.args, error.errno, error.strerror)
+    assert (twin.host, twin.port, repr(twin.attempts)) == (error.host, error.port, repr(error.attempts))
+    assert getattr(twin, "phase", None) == getattr(error, "phase", None)
+    assert twin.__dict__.get("__notes__") == error.__dict__.get("__notes__")
+    assert str(twin.__cause__) == str(error.__cause__)
+    assert list(map(repr, causes(twin))) == list(map(repr, causes(error)))
+    assert [cause.__dict__ for cause in causes(twin)] == [cause.__dict__ for cause in causes(error)]
+    failures = [attempt.error for attempt in twin.attempts if attempt.error is not None]
+    assert all(failure in causes(twin) for failure in failures)
+
+
+def fall(failure: OSError) -> OSError:
+    """Give a failure a traceback, whose frame knows the failure: a cycle."""
+    try:
+        raise failure
+    except OSError as error:
+        caught = error
+    return caught
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda failure: all_failed("example.org", 443, attempts(failure)),
+        lambda failure: all_failed("example.org", 443, [], [failure]),
+        lambda failure: no_address("example.org", 443, [failure]),
+        lambda failure: gave_up("example.org", 443, 1, attempts(failure), [failure]),
+    ],
+)
+def test_an_error_keeps_nothing_alive(make: Callable[[OSError], ConnectError]) -> None:
+    """Without the garbage collector all is gone with the last reference, for failures shed their tracebacks."""
+    assert not gc.isenabled()
+    failure = fall(os_error(errno.ECONNREFUSED, V4))
+    error = make(failure)
+    seen = weakref.ref(error)
+
+    assert failure.__traceback__ is None
+    before = sys.getrefcount(failure)
+    del error
+
+    assert seen() is None
+    assert sys.getrefcount(failure) < before

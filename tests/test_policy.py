@@ -1,0 +1,142 @@
+"""Policy: RFC 8305's numbers, and which others may stand in their place."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pickle
+import socket
+from typing import Any
+
+import pytest
+
+from trio_nbconnect import Policy
+from trio_nbconnect._address import IPV4, IPV6
+from trio_nbconnect._policy import check_seconds
+
+DURATIONS = (
+    "attempt_delay",
+    "minimum_gap",
+    "maximum_delay",
+    "resolution_delay",
+    "give_up_resolution_after",
+    "give_up_attempt_after",
+)
+COUNTS = ("attempts_at_full_pace", "first_address_family_count")
+
+
+def test_the_defaults_are_those_of_rfc_8305() -> None:
+    """They stand in section 8, "Summary of Configurable Values"; the pace, the families and the limits are ours."""
+    assert dataclasses.asdict(Policy()) == {
+        "attempt_delay": 0.250,
+        "minimum_gap": 0.010,
+        "maximum_delay": 2.0,
+        "attempts_at_full_pace": 6,
+        "resolution_delay": 0.050,
+        "first_address_family_count": 1,
+        "families": (IPV6, IPV4),
+        "give_up_resolution_after": math.inf,
+        "give_up_attempt_after": math.inf,
+    }
+
+
+@pytest.mark.parametrize("name", DURATIONS)
+@pytest.mark.parametrize("seconds", [0, 0.0, 1, 0.125, math.inf])
+def test_a_duration_is_any_time_that_passes(name: str, seconds: float) -> None:
+    """Section 8: "implementors should feel welcome to use different values"."""
+    assert getattr(_policy(name, seconds), name) == seconds
+
+
+@pytest.mark.parametrize("name", DURATIONS)
+@pytest.mark.parametrize(
+    ("seconds", "kind", "complaint"),
+    [
+        ("1", TypeError, "must be a number of seconds, not '1'"),
+        (None, TypeError, "must be a number of seconds, not None"),
+        (True, TypeError, "must be a number of seconds, not True"),
+        (-0.001, ValueError, "must not be negative, not -0.001"),
+        (-math.inf, ValueError, "must not be negative, not -inf"),
+        (math.nan, ValueError, "must not be negative, not nan"),
+    ],
+)
+def test_a_duration_that_never_passes_is_refused(
+    name: str, seconds: object, kind: type[Exception], complaint: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        _policy(name, seconds)
+
+    assert str(caught.value) == f"{name} {complaint}"
+
+
+@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("count", [1, 2, 1000])
+def test_a_count_is_at_least_one(name: str, count: int) -> None:
+    assert getattr(_policy(name, count), name) == count
+
+
+@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize(
+    ("count", "kind", "complaint"),
+    [
+        (2.0, TypeError, "must be int, not 2.0"),
+        ("2", TypeError, "must be int, not '2'"),
+        (True, TypeError, "must be int, not True"),
+        (math.inf, TypeError, "must be int, not inf"),
+        (0, ValueError, "must be at least 1, not 0"),
+        (-1, ValueError, "must be at least 1, not -1"),
+    ],
+)
+def test_a_count_that_counts_nothing_is_refused(
+    name: str, count: object, kind: type[Exception], complaint: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        _policy(name, count)
+
+    assert str(caught.value) == f"{name} {complaint}"
+
+
+@pytest.mark.parametrize(
+    "families", [(IPV6, IPV4), (IPV4, IPV6), (IPV6,), (IPV4,), [IPV4, IPV6], iter((IPV4, IPV6)), (socket.AF_INET,)]
+)
+def test_either_family_may_come_first_or_be_left_out(families: Any) -> None:
+    """Section 2: the preference for IPv6 "can be easily adapted"."""
+    policy = Policy(families=families)
+
+    assert isinstance(policy.families, tuple)
+    assert set(policy.families) <= {IPV4, IPV6}
+
+
+@pytest.mark.parametrize(
+    ("families", "complaint"),
+    [
+        ((), "families must be AF_INET6, AF_INET or both, not ()"),
+        (("AF_INET",), "families must be AF_INET6, AF_INET or both, not ('AF_INET',)"),
+        ([IPV4, IPV4], f"families must be AF_INET6, AF_INET or both, not {[IPV4, IPV4]!r}"),
+        ((IPV4, socket.AF_UNIX), f"families must be AF_INET6, AF_INET or both, not {(IPV4, socket.AF_UNIX)!r}"),
+    ],
+)
+def test_families_that_cannot_race_are_refused(families: Any, complaint: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        Policy(families=families)
+
+    assert str(caught.value) == complaint
+
+
+def test_a_policy_is_a_value() -> None:
+    """Many tasks may hold it: frozen, comparable, hashable; it goes through a pickle."""
+    policy = Policy(attempt_delay=0.1, families=[IPV4])  # type: ignore[arg-type]  # a list is taken, and kept as tuple
+
+    assert policy == Policy(attempt_delay=0.1, families=(IPV4,))
+    assert hash(policy) == hash(Policy(attempt_delay=0.1, families=(IPV4,)))
+    assert pickle.loads(pickle.dumps(policy)) == policy
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        policy.attempt_delay = 0.2  # type: ignore[misc]  # that it is refused is the point
+
+
+def test_seconds_come_back_as_they_are() -> None:
+    assert check_seconds("give_up_after", math.inf) == math.inf
+
+
+def _policy(name: str, value: object) -> Policy:
+    facts: dict[str, Any] = {name: value}
+    return Policy(**facts)

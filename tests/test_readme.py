@@ -1,0 +1,190 @@
+"""The README tells the truth: its programs run, its commands print what it shows, its two first lines work.
+
+- A `python` block is a complete program. It runs in a process of its own, in an empty folder; warnings are errors.
+- A `console` block holds commands behind `$ ` and what they print. Those that begin with `python -m trio_nbconnect`
+  run, must succeed, and print what is shown, but for numbers and the length of bars.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parent.parent
+README = (PROJECT / "README.md").read_text("utf-8")
+
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+DEMO = re.compile(r"^\$ .*python -m pip install .+ && python -m trio_nbconnect demo$", re.MULTILINE)
+TESTS = re.compile(r"^\$ .*(python -m pip install .+ && python -m pytest)$", re.MULTILINE)
+UNITS = {"ms", "s"}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A `python` block, and how many lines stand before it."""
+
+    code: str
+    above: int
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of a `console` block, and what it is shown to print."""
+
+    line: str
+    output: str
+
+
+def programs(text: str) -> list[Program]:
+    """Find the programs of a text."""
+    return [
+        Program(block[2], text.count("\n", 0, block.start(2))) for block in BLOCK.finditer(text) if block[1] == "python"
+    ]
+
+
+def commands(text: str) -> list[Command]:
+    """Find the commands of a text that are ours."""
+    consoles = "\n".join(block[2] for block in BLOCK.finditer(text) if block[1] == "console")
+    parts = (part.partition("\n") for part in re.split(r"^\$ ", consoles, flags=re.MULTILINE)[1:])
+    return [Command(line, output) for line, _, output in parts if line.startswith("python -m trio_nbconnect")]
+
+
+def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python in a folder, with nobody at the keyboard and no terminal."""
+    environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "FORCE_COLOR"}}
+    environment |= {"PYTHONPATH": str(PROJECT), "PYTHONUTF8": "1"}
+    return subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+def complaints_about_program(program: Program, folder: Path) -> str:
+    """Run a program; return what went wrong, with the README's own line numbers."""
+    path = folder / "README.py"
+    path.write_text("\n" * program.above + program.code, "utf-8")
+    result = run([str(path)], folder)
+    failed = result.returncode != 0 or "Exception ignored" in result.stderr
+    return result.stderr or f"exit code {result.returncode}" if failed else ""
+
+
+def complaints_about_command(command: Command, folder: Path) -> str:
+    """Run a command; return what went wrong."""
+    result = run(shlex.split(command.line)[1:], folder)
+    if result.returncode != 0:
+        return f"exit code {result.returncode}: {result.stderr}"
+    if command.output.strip() and shape(result.stdout) != shape(command.output):
+        return f"it prints\n{result.stdout}"
+    return ""
+
+
+def shape(output: str) -> list[list[str]]:
+    """Reduce an output to the words of its lines: no numbers and their units, no bars, no empty lines."""
+    lines = [re.findall(r"[^\W\d_]+", line) for line in output.splitlines()]
+    words = [[word for word in line if word not in UNITS] for line in lines]
+    return [line for line in words if line]
+
+
+@pytest.mark.parametrize("program", programs(README), ids=lambda program: f"line {program.above + 1}")
+def test_a_program_runs(program: Program, tmp_path: Path) -> None:
+    assert complaints_about_program(program, tmp_path) == ""
+
+
+@pytest.mark.parametrize("command", commands(README), ids=lambda command: command.line)
+def test_a_command_prints_what_is_shown(command: Command, tmp_path: Path) -> None:
+    assert complaints_about_command(command, tmp_path) == ""
+
+
+def test_the_first_screen_has_something_to_run() -> None:
+    assert programs(README)
+    assert commands(README)
+
+
+def test_a_fresh_machine_needs_one_command_for_the_demo_and_one_for_the_tests() -> None:
+    assert len(DEMO.findall(README)) == 1
+    assert len(TESTS.findall(README)) == 1
+
+
+def test_what_runs_on_every_change_is_the_command_of_the_readme() -> None:
+    script = [str(PROJECT / ".ci" / "run"), "--command"]
+    shown = subprocess.run(script, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+
+    assert shown.stdout.splitlines() == TESTS.findall(README)
+
+
+MADE_UP = """\
+# A title
+
+```python
+import sys
+print("fine")
+```
+
+```python
+
+raise SystemExit(open("nowhere"))
+```
+
+```python
+import socket
+socket.socket()
+```
+
+```console
+$ cd somewhere
+$ python -m trio_nbconnect --help
+usage: something else
+$ python -m trio_nbconnect --no-such-option
+$ python -m trio_nbconnect --version-that-nobody-shows && true
+```
+
+```text
+$ python -m trio_nbconnect in a text
+```
+"""
+
+
+def test_a_program_that_fails_is_noticed(tmp_path: Path) -> None:
+    """Also one that leaves a socket open."""
+    fine, failing, leaking = (complaints_about_program(program, tmp_path) for program in programs(MADE_UP))
+
+    assert fine == ""
+    assert "line 10" in failing
+    assert "FileNotFoundError" in failing
+    assert "ResourceWarning" in leaking
+
+
+def test_a_command_that_fails_is_noticed(tmp_path: Path) -> None:
+    different, failing, piped = (complaints_about_command(command, tmp_path) for command in commands(MADE_UP))
+
+    assert different.startswith("it prints\nusage: ")
+    assert failing.startswith("exit code 2: ")
+    assert piped.startswith("exit code 2: ")
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "is_same"),
+    [
+        ("connected in 503 ms over IPv4\n", "connected in 1.2 s over IPv4\n", True),
+        ("IPv6 ::1 ░░░░│ ✓ won\n", "IPv6 ::1 ░░│ ✓ won\n\n", True),
+        ("127.0.0.3:59019 refused\n", "127.0.0.3:42 refused\n", True),
+        ("IPv6 ::1 │ ✓ won\n", "IPv4 ::1 │ ✗ refused\n", False),
+        ("one\ntwo\n", "one two\n", False),
+        ("one\n", "one\ntwo\n", False),
+    ],
+)
+def test_an_output_is_compared_by_its_words(shown: str, printed: str, is_same: bool) -> None:
+    assert (shape(shown) == shape(printed)) is is_same

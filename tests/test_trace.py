@@ -1,0 +1,154 @@
+"""Trace: who is told, how races are counted, and that a tracer can do no harm."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import logging
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import get_args
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from trio_nbconnect import Address, Policy, Source, trace
+from trio_nbconnect._address import IPV4
+
+ADDRESS = Address(IPV4, "192.0.2.1", 443)
+
+
+class Broken:
+    """A tracer that raises, and counts how often it was asked to."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        self.calls = 0
+
+    def __call__(self, event: trace.Event) -> None:
+        self.calls += 1
+        raise self.error
+
+
+@contextmanager
+def listener(*tracers: trace.Tracer) -> Iterator[None]:
+    """Let these tracers hear what begins in the block."""
+    token = trace.listening.set(tracers)
+    try:
+        yield
+    finally:
+        trace.listening.reset(token)
+
+
+async def test_a_tracer_is_told_what_happened_and_when(autojump_clock: MockClock) -> None:
+    """The time is that of Trio's clock."""
+    events: list[trace.Event] = []
+    journal = trace.journal(events.append)
+    began = trio.current_time()
+
+    journal.tell(trace.RaceStarted, host="example.org", port=443, policy=Policy())
+    await trio.sleep(0.25)
+    journal.tell(trace.AttemptStarted, attempt=1, address=ADDRESS, reason=trace.Reason.FIRST)
+
+    assert events == [
+        trace.RaceStarted(race=1, time=began, host="example.org", port=443, policy=Policy()),
+        trace.AttemptStarted(race=1, time=began + 0.25, attempt=1, address=ADDRESS, reason=trace.Reason.FIRST),
+    ]
+
+
+def test_without_a_tracer_nothing_is_built() -> None:
+    """No clock is read: this test has none."""
+    journal = trace.journal(None)
+
+    journal.tell(trace.RaceLost, error=None)
+    journal.tell(trace.RaceWon, this="is not even looked at")
+
+
+async def test_races_are_numbered_from_one_in_each_run() -> None:
+    """Those that nobody listens to do not count."""
+    events: list[trace.Event] = []
+
+    for _ in range(2):
+        trace.journal(events.append).tell(trace.RaceLost, error=None)
+        trace.journal(None).tell(trace.RaceLost, error=None)
+
+    assert [event.race for event in events] == [1, 2]
+
+
+async def test_who_listened_when_the_race_began_is_told_after_its_own_tracer() -> None:
+    told: list[str] = []
+
+    with listener(lambda _: told.append("listener"), lambda _: told.append("second")):
+        heard = trace.journal(lambda _: told.append("own"))
+        unowned = trace.journal(None)
+    heard.tell(trace.RaceLost, error=None)
+    unowned.tell(trace.RaceLost, error=None)
+    trace.journal(lambda _: told.append("later")).tell(trace.RaceLost, error=None)
+
+    assert told == ["own", "listener", "second", "listener", "second", "later"]
+
+
+async def test_a_tracer_that_raises_is_logged_and_off(caplog: pytest.LogCaptureFixture) -> None:
+    """The others go on; what raised is off for this race, not for the next one."""
+    events: list[trace.Event] = []
+    broken = Broken(OSError("the disk is full"))
+    with listener(events.append):
+        journal = trace.journal(broken)
+
+    with caplog.at_level(logging.ERROR, "trio_nbconnect"):
+        journal.tell(trace.RaceLost, error=None)
+        journal.tell(trace.RaceLost, error=None)
+
+    assert broken.calls == 1
+    assert len(events) == 2
+    (record,) = caplog.records
+    assert record.name == "trio_nbconnect"
+    assert record.getMessage() == f"tracer {broken!r} raised; it is off for this race"
+    assert record.exc_info is not None
+    assert record.exc_info[1] is broken.error
+
+    trace.journal(broken).tell(trace.RaceLost, error=None)
+    assert broken.calls == 2
+
+
+async def test_ctrl_c_in_a_tracer_is_ctrl_c() -> None:
+    journal = trace.journal(Broken(KeyboardInterrupt()))
+
+    with pytest.raises(KeyboardInterrupt):
+        journal.tell(trace.RaceLost, error=None)
+
+
+def events_of(module: object) -> set[type]:
+    """Every public event class of the module."""
+    return {
+        kind
+        for name, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, trace._Happened) and not name.startswith("_")
+    }
+
+
+def test_the_set_of_events_is_closed() -> None:
+    assert events_of(trace) == set(get_args(trace.Event))
+
+
+@pytest.mark.parametrize("kind", get_args(trace.Event))
+def test_an_event_is_a_frozen_fact(kind: type) -> None:
+    """Frozen, keyword-only, with a sentence, its race and its time."""
+    assert dataclasses.is_dataclass(kind)
+    fields = dataclasses.fields(kind)
+    assert [field.name for field in fields][:2] == ["race", "time"]
+    assert all(field.kw_only for field in fields)
+    assert kind.__doc__ is not None
+    assert kind.__doc__.endswith(".")
+    event = kind(**dict.fromkeys((field.name for field in fields), 1))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        event.time = 2  # type: ignore[attr-defined]  # every event has one, as was just asserted
+    assert not hasattr(event, "__dict__")
+
+
+def test_an_event_pickles() -> None:
+    event = trace.AnswerReceived(race=1, time=0.5, source=Source.A, addresses=(ADDRESS,), error=None)
+
+    assert pickle.loads(pickle.dumps(event)) == event

@@ -1,0 +1,75 @@
+"""Attempt: one of a race, from its first packet to its end (RFC 8305, section 5).
+
+What lives here: what a race knows of an attempt under way, and how whatever ends it becomes an `OSError` with a note.
+What does not: when it begins and what follows from its end; that is `_race`.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from typing import Protocol
+
+import trio
+
+from ._address import Address
+from ._errors import Attempt, Phase, os_error
+
+
+class AnyHandshake(Protocol):
+    """What a race needs of a handshake, the kernel's or a hooked one."""
+
+    async def wait(self) -> None: ...
+    def abort(self) -> None: ...
+    def stream(self) -> trio.SocketStream: ...
+
+
+@dataclass(slots=True, eq=False)
+class LiveAttempt:
+    """One attempt under way, and then what became of it. Times are seconds on Trio's clock."""
+
+    number: int
+    address: Address
+    started: float
+    handshake: AnyHandshake | None = None
+    """None until a packet could be sent."""
+    connected: float | None = None
+    """When TCP was connected, if something is to be established on top of it."""
+    ended: float | None = None
+    error: OSError | None = None
+
+    def close(self) -> None:
+        """Close its socket, if it has one, at once."""
+        if self.handshake is not None:
+            self.handshake.abort()
+
+    def report(self) -> Attempt:
+        """Say what became of it, or what it is doing now."""
+        return Attempt(
+            number=self.number,
+            address=self.address,
+            phase=Phase.HANDSHAKE if self.connected is None else Phase.ESTABLISH,
+            started=self.started,
+            ended=trio.current_time() if self.ended is None else self.ended,
+            error=self.error,
+        )
+
+
+def as_os_error(error: Exception, address: Address) -> OSError:
+    """What broke a stream, or took a handshake on top of it too long, as the failure of an attempt."""
+    if isinstance(error.__cause__, OSError):
+        return error.__cause__
+    number = errno.ETIMEDOUT if isinstance(error, trio.TooSlowError) else errno.ECONNRESET
+    failure = os_error(number, address)
+    failure.__cause__ = error.with_traceback(None)
+    return failure
+
+
+def ruled_out(address: Address) -> OSError:
+    """Why an address of a family that is not used was not even attempted."""
+    return os_error(errno.EAFNOSUPPORT, f"{address} (its family is ruled out by local_address or Policy.families)")
+
+
+def add_note(error: OSError, note: str) -> None:
+    """`BaseException.add_note`, which Python 3.10 lacks."""
+    error.__dict__.setdefault("__notes__", []).append(note)
