@@ -46,7 +46,7 @@ def test_a_positive_aaaa_starts_the_race_at_once() -> None:
     agenda.note(Answer(Source.AAAA, (V6A,)), now=1.0)
 
     assert agenda.may_begin_at() == 1.0
-    assert agenda.unanswered == (Source.A,)
+    assert agenda.unanswered == ((Source.A, ""),)
 
 
 def test_a_positive_a_waits_for_the_aaaa() -> None:

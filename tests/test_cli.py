@@ -158,7 +158,9 @@ def test_events_are_lines_of_json(run: Run, port: int) -> None:
         "race": 1,
         "time": events[1]["time"],
         "source": "given",
+        "name": "",
         "addresses": [f"127.0.0.1:{port}"],
+        "services": [],
         "error": None,
     }
     assert (events[2]["address"], events[2]["reason"]) == (f"127.0.0.1:{port}", "first")

@@ -29,12 +29,14 @@ def test_the_defaults_are_those_of_rfc_8305() -> None:
     """They stand in section 8, "Summary of Configurable Values"; the pace, the families and the limits are ours."""
     assert dataclasses.asdict(Policy()) == {
         "attempt_delay": 0.250,
+        "attempt_delay_multiplier": 1.0,
         "minimum_gap": 0.010,
         "maximum_delay": 2.0,
         "attempts_at_full_pace": 6,
         "resolution_delay": 0.050,
         "first_address_family_count": 1,
         "families": (IPV6, IPV4),
+        "ech": False,
         "give_up_resolution_after": math.inf,
         "give_up_attempt_after": math.inf,
     }
@@ -140,3 +142,22 @@ def test_seconds_come_back_as_they_are() -> None:
 def _policy(name: str, value: object) -> Policy:
     facts: dict[str, Any] = {name: value}
     return Policy(**facts)
+
+
+@pytest.mark.parametrize(
+    ("multiplier", "kind", "complaint"),
+    [
+        ("2", TypeError, "attempt_delay_multiplier must be a number, not '2'"),
+        (0.5, ValueError, "attempt_delay_multiplier must be at least 1, not 0.5"),
+        (-1, ValueError, "attempt_delay_multiplier must not be negative, not -1"),
+    ],
+)
+def test_a_delay_does_not_shrink(multiplier: object, kind: type[Exception], complaint: str) -> None:
+    with pytest.raises(kind) as caught:
+        _policy("attempt_delay_multiplier", multiplier)
+    assert str(caught.value) == complaint
+
+
+def test_families_are_several() -> None:
+    with pytest.raises(TypeError, match="families must be a tuple, not <AddressFamily.AF_INET: 2>"):
+        _policy("families", IPV4)

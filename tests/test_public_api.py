@@ -35,6 +35,7 @@ NAMES = {
     "Recording",
     "ResolutionError",
     "Resolver",
+    "Service",
     "Source",
     "connect_socket",
     "open_ssl_over_tcp_stream",

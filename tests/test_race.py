@@ -7,6 +7,7 @@ import errno
 import gc
 import math
 import random
+import socket
 import ssl
 import sys
 from collections.abc import Awaitable, Callable
@@ -28,6 +29,7 @@ from trio_nbconnect import (
     Policy,
     Question,
     ResolutionError,
+    Service,
     Source,
     trace,
 )
@@ -609,6 +611,55 @@ async def test_addresses_of_a_family_that_is_ruled_out(net: SimulatedNetwork) ->
         await connector.open_tcp_stream(SIX, 443)
     assert caught.value.errno == errno.EAFNOSUPPORT
     assert caught.value.attempts == ()
+
+
+def protected(*later: tuple[float, Answer]) -> Resolver:
+    """A resolver over protected DNS: the AAAA answer at once, and then what is said, so much later."""
+
+    async def resolve(question: Question, deliver: Deliver) -> None:
+        deliver(Asked(Source.HTTPS, protected=True))
+        deliver(Asked(Source.AAAA))
+        deliver(Answer(Source.AAAA, (Address(AF_INET6, SIX, question.port),)))
+        for seconds, answer in later:
+            await trio.sleep(seconds)
+            deliver(answer)
+
+    return Resolver(resolve)
+
+
+async def test_ech_holds_the_handshake_until_the_services_are_known(net: SimulatedNetwork) -> None:
+    """Version 3, 6.3: TCP may go on, what comes after it "MUST" wait for the services, if they are to be relied on."""
+    net.host(SIX).accepts(after=0.02)
+    answered = (0.2, Answer(Source.HTTPS, services=(Service(priority=1, ech=True),)))
+    times: list[float] = []
+
+    async def establish(stream: trio.SocketStream) -> trio.SocketStream:
+        times.append(trio.current_time())
+        return stream
+
+    for relies, expected in ((True, 0.2), (False, 0.27)):
+        connector = Connector(network=net, resolver=protected(answered), policy=Policy(ech=relies))
+        peer(await connector.connect("example.org", 443, establish))
+        assert times.pop() == pytest.approx(expected)
+
+
+async def test_services_withheld_from_protected_dns_end_the_race(net: SimulatedNetwork) -> None:
+    """Version 3, 6.3: where they cannot be had, all attempts "SHOULD" be abandoned: somebody may be on the way."""
+    failed = (0.2, Answer(Source.HTTPS, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL")))
+    with pytest.raises(ResolutionError, match="services could not be resolved over protected DNS") as caught:
+        await Connector(network=net, resolver=protected(failed)).open_tcp_stream("example.org", 443)
+    assert trio.current_time() == 0.2
+    assert [attempt.started for attempt in caught.value.attempts] == [0.05]
+    assert net.open_sockets == 0
+
+
+async def test_a_delay_that_grows(net: SimulatedNetwork) -> None:
+    """The delay is multiplied for each attempt that is under way already: 50, 100 and 200 ms from 50 and 2."""
+    addresses = [f"192.0.2.{number}" for number in range(1, 6)]
+    connector = Connector(network=net, policy=Policy(attempt_delay=0.05, attempt_delay_multiplier=2))
+    with trio.move_on_after(1):
+        await connector.open_tcp_stream("example.org", 443, addresses=addresses)
+    assert list(net.started.values()) == pytest.approx([0.0, 0.05, 0.15, 0.35, 0.75])
 
 
 # Any network at all

@@ -82,16 +82,17 @@ async def test_a_dead_name_server_takes_no_thread_from_the_application(dead: Dea
 async def test_silence_in_one_family_does_not_starve_the_other(dead: DeadNameServer) -> None:
     """Each family has a limiter of its own: a hundred hung AAAA look-ups leave A's threads free."""
 
+    heard: list[Asked | Answer] = []
+
     async def ask(family: socket.AddressFamily) -> None:
         question = Question(host="example.org", port=80, families=(family,))
-        await SystemResolver(dead).resolve(question, [].append)
+        await SystemResolver(dead).resolve(question, heard.append)
 
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
             for _ in range(100):
                 nursery.start_soon(ask, socket.AF_INET6)
             await trio.testing.wait_all_tasks_blocked()
-            heard: list[Asked | Answer] = []
             question = Question(host="127.0.0.1", port=80, families=(socket.AF_INET,))
             await SystemResolver(KernelNetwork()).resolve(question, heard.append)
             assert isinstance(heard[-1], Answer)

@@ -26,6 +26,7 @@ from ._policy import Policy as Policy
 from ._question import Answer as Answer
 from ._question import Asked as Asked
 from ._question import Question as Question
+from ._question import Service as Service
 from ._question import Source as Source
 from ._recording import RecordedRace as RecordedRace
 from ._recording import Recording as Recording
@@ -50,6 +51,7 @@ __all__ = [
     "Recording",
     "ResolutionError",
     "Resolver",
+    "Service",
     "Source",
     "connect_socket",
     "open_ssl_over_tcp_stream",

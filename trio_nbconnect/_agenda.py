@@ -13,12 +13,16 @@ caller brings; nothing here waits, or knows a clock. Taking an address costs the
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from ._address import Address
 from ._order import interleave, prefer
 from ._policy import Policy
-from ._question import Answer, Asked, Source
+from ._question import Answer, Asked, Service, Source
+
+_Key: TypeAlias = tuple[Source, str]
+"""A record type and whose it is, empty for the host itself."""
 
 
 @dataclass(slots=True)
@@ -29,8 +33,9 @@ class Agenda:
     failures: list[OSError] = field(default_factory=list)
     """What the sources that brought no address said."""
 
-    _pending: set[Source] = field(default_factory=set)
-    _answers: dict[Source, tuple[Address, ...]] = field(default_factory=dict)
+    _pending: set[_Key] = field(default_factory=set)
+    _answers: dict[_Key, tuple[Address, ...]] = field(default_factory=dict)
+    _services: tuple[Service, ...] = ()
     _first_positive: float = math.inf
     _tried: list[Address] = field(default_factory=list)
     _ahead: list[Address] = field(default_factory=list)
@@ -38,33 +43,45 @@ class Agenda:
 
     def ask(self, asked: Asked) -> None:
         """Expect an answer from this source."""
-        self._pending.add(asked.source)
+        self._pending.add((asked.source, asked.name))
 
     def note(self, answer: Answer, now: float) -> None:
         """Take in an answer; it replaces the former one of its source."""
-        self._pending.discard(answer.source)
-        self._answers[answer.source] = answer.addresses
-        if answer.addresses:
-            self._first_positive = min(self._first_positive, now)
+        self._pending.discard((answer.source, answer.name))
+        if answer.source is Source.HTTPS:
+            self._services = answer.services
+        else:
+            self._answers[answer.source, answer.name] = answer.addresses
         if answer.error is not None:
             self.failures.append(answer.error)
         self._ahead = self._sorted()
         self._ahead.reverse()
+        if self._ahead and self._first_positive == math.inf:
+            self._first_positive = now
 
     @property
-    def unanswered(self) -> tuple[Source, ...]:
-        """The sources that were asked and have not answered."""
+    def unanswered(self) -> tuple[_Key, ...]:
+        """The sources that were asked and have not answered, with the names."""
         return tuple(self._pending)
 
     def may_begin_at(self) -> float:
         """Section 3: when the first attempt may begin, infinity while nothing is known.
 
-        At once when the preferred family has answered, with addresses or without; else when addresses of the other
-        one have waited for it over the Resolution Delay.
+        At once when the preferred family has answered, with addresses or without, and so have the services where they
+        were asked for; else when the first addresses have waited for that over the Resolution Delay.
         """
-        if self._pending and Source.of(self.policy.families[0]) in self._pending:
+        if self._pending and self._waits():
             return self._first_positive + self.policy.resolution_delay
         return self._first_positive
+
+    def _waits(self) -> bool:
+        """Version 3, section 4.2; a hint of an address is a positive answer there."""
+        preferred = self.policy.families[0]
+        if (Source.HTTPS, "") in self._pending:
+            return True
+        return (Source.of(preferred), "") in self._pending and all(
+            address.family != preferred for address in self._ahead
+        )
 
     def peek(self) -> Address | None:
         """Return the address that is next, None if all that are known were tried."""
@@ -77,15 +94,31 @@ class Agenda:
         return address
 
     def _sorted(self) -> list[Address]:
-        """Section 4, over everything that is known now.
+        """Section 4, over everything that is known now: the services by priority, and then the host itself."""
+        known = [address for (_, name), addresses in self._answers.items() if not name for address in addresses]
+        if len(known) < 2 and not self._tried and not self._services:
+            return known
+        order = [address for service in self._services for address in self._in_order(self._offered(service))]
+        order += self._in_order(known)
+        tried = set(self._tried)
+        return [address for address in dict.fromkeys(order) if address not in tried]
+
+    def _in_order(self, known: list[Address]) -> list[Address]:
+        """Sort and interleave the addresses of one group.
 
         One answer that holds both families, from a hook or from the caller, is in the order that was meant.
         """
-        known = [address for addresses in self._answers.values() for address in addresses]
-        if len(known) < 2 and not self._tried:
-            return known
-        if all(source.family is not None for source in self._answers):
+        if (Source.HOOK, "") not in self._answers and (Source.GIVEN, "") not in self._answers:
             known = prefer(self.policy.families, known)
-        tried = set(self._tried)
-        order = interleave(known, self.policy.first_address_family_count)
-        return [address for address in order if address not in tried]
+        return interleave(known, self.policy.first_address_family_count)
+
+    def _offered(self, service: Service) -> list[Address]:
+        """Version 3, section 4.2: the target's addresses, or in their place its hints while there are none."""
+        offered: list[Address] = []
+        for family in self.policy.families:
+            answer = self._answers.get((Source.of(family), service.target), ())
+            hints = [hint for hint in service.hints if hint.family == family]
+            offered += answer or hints
+        if service.port is None:
+            return offered
+        return [replace(address, port=service.port) for address in offered]

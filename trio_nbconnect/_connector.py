@@ -33,6 +33,8 @@ from .trace import Tracer, journal
 
 T = TypeVar("T")
 
+_KERNEL = KernelNetwork()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connector:
@@ -176,7 +178,7 @@ class Connector:
         path = os.fspath(filename)
         if self.network is None and has_socket_factory():
             return await open_hooked_unix(path)
-        return await open_unix(self.network or KernelNetwork(), path)
+        return await open_unix(self.network or _KERNEL, path)
 
     def _race(
         self,
@@ -188,7 +190,7 @@ class Connector:
     ) -> Race[Any]:
         host, port = check_host(host), check_port(port)
         check_seconds("give_up_after", give_up_after)
-        network = self.network or KernelNetwork()
+        network = self.network or _KERNEL
         native = self.network is not None or not has_socket_factory()
         families, resolver, beside = self._families, None, False
         given = _given(host, port, addresses)

@@ -156,6 +156,14 @@ def no_address(host: str, port: int, failures: Sequence[OSError]) -> ConnectErro
     return _caused_by(ResolutionError(message, host=host, port=port, errno=number), failures)
 
 
+def services_unknown(host: str, port: int, attempts: Sequence[Attempt], failure: OSError) -> ResolutionError:
+    """Protected DNS did not tell which services the host has, so that an attacker may have taken one away."""
+    message = f"services could not be resolved over protected DNS: {format_host_port(host, port)}"
+    error = ResolutionError(message, host=host, port=port, attempts=attempts, errno=failure.errno)
+    _caused_by(error, [failure])
+    return error
+
+
 def gave_up(
     host: str, port: int, seconds: float, attempts: Sequence[Attempt], failures: Sequence[OSError] = ()
 ) -> ConnectTimeout:

@@ -16,6 +16,7 @@ from dataclasses import fields
 from . import trace
 from ._address import IPV6, Address
 from ._policy import Policy
+from ._question import Service
 
 
 def json_lines(events: Sequence[trace.Event]) -> Iterator[str]:
@@ -33,7 +34,7 @@ def json_lines(events: Sequence[trace.Event]) -> Iterator[str]:
         yield json.dumps({"event": type(event).__name__, **facts}, default=_plain, allow_nan=False)
 
 
-def _fields(value: trace.Event | Policy) -> dict[str, object]:
+def _fields(value: trace.Event | Policy | Service) -> dict[str, object]:
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
@@ -45,6 +46,8 @@ def _plain(value: object) -> object:
         return value.value
     if isinstance(value, OSError):
         return {"type": type(value).__name__, "errno": value.errno, "message": str(value)}
+    if isinstance(value, Service):
+        return _fields(value)
     if isinstance(value, Policy):
         settings = {name: None if setting == math.inf else setting for name, setting in _fields(value).items()}
         return {**settings, "families": ["IPv6" if family == IPV6 else "IPv4" for family in value.families]}

@@ -30,6 +30,9 @@ class Policy:
     """RFC 8305, section 8: the Connection Attempt Delay; "if not configured otherwise, 250 milliseconds". `math.inf`
     tries one address at a time; below `minimum_gap` the gap rules."""
 
+    attempt_delay_multiplier: float = 1.0
+    """By what the delay grows with each attempt that is under way already, for those who begin with a short one."""
+
     minimum_gap: float = 0.010
     """RFC 8305, section 5: attempts "MUST NOT be started within 10 milliseconds" of each other. It binds failures
     too. Where no packet was sent, or none leaves the machine, there is no gap."""
@@ -51,6 +54,10 @@ class Policy:
     families: tuple[socket.AddressFamily, ...] = (IPV6, IPV4)
     """The families to use, the preferred one first (RFC 8305, section 2: "can be easily adapted")."""
 
+    ech: bool = False
+    """Whether `establish` relies on Encrypted Client Hello. Then, over protected DNS, it is held back until the
+    services are known (Happy Eyeballs version 3, section 6.3). Python's `ssl` cannot use ECH yet."""
+
     give_up_resolution_after: float = math.inf
     """How long the look-up of a name may take. Addresses that came in time are tried all the same."""
 
@@ -62,15 +69,19 @@ class Policy:
             check_seconds(name, getattr(self, name))
         for name in ("give_up_resolution_after", "give_up_attempt_after"):
             check_seconds(name, getattr(self, name))
+        if check_seconds("attempt_delay_multiplier", self.attempt_delay_multiplier, "a number") < 1:
+            raise ValueError(f"attempt_delay_multiplier must be at least 1, not {self.attempt_delay_multiplier!r}")
         for name in ("attempts_at_full_pace", "first_address_family_count"):
             _check_count(name, getattr(self, name))
+        if not isinstance(self.families, (tuple, list)):
+            raise TypeError(f"families must be a tuple, not {self.families!r}")
         families = tuple(self.families)
         if not families or len(set(families)) != len(families) or not set(families) <= {IPV4, IPV6}:
             raise ValueError(f"families must be AF_INET6, AF_INET or both, not {self.families!r}")
         object.__setattr__(self, "families", families)
 
 
-def check_seconds(name: str, seconds: object) -> float:
+def check_seconds(name: str, seconds: object, unit: str = "a number of seconds") -> float:
     """Return a duration in seconds, or raise what is wrong with it.
 
     Raises:
@@ -78,7 +89,7 @@ def check_seconds(name: str, seconds: object) -> float:
         ValueError: It is negative, or no number after all (NaN).
     """
     if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
-        raise TypeError(f"{name} must be a number of seconds, not {seconds!r}")
+        raise TypeError(f"{name} must be {unit}, not {seconds!r}")
     if not seconds >= 0:
         raise ValueError(f"{name} must not be negative, not {seconds!r}")
     return seconds

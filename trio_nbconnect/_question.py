@@ -25,11 +25,16 @@ class Source(enum.Enum):
     A = "A", IPV4
     """The name's IPv4 addresses (RFC 1035, section 3.4.1)."""
 
+    HTTPS = "HTTPS", None
+    """The services that offer the name, with hints of their addresses (RFC 9460)."""
+
     HOOK = "hook", None
     """Both families in one answer, from the resolver set with `trio.socket.set_custom_hostname_resolver`."""
 
     GIVEN = "given", None
     """The caller knew them: a literal, or `addresses=`."""
+
+    __hash__ = object.__hash__  # each is one object; Enum would hash its name, in Python
 
     family: socket.AddressFamily | None
     """The one family that such an answer holds, None where it may hold both."""
@@ -55,11 +60,38 @@ class Question:
     families: tuple[socket.AddressFamily, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One way to reach a host: a ServiceMode record (RFC 9460, section 2.4.3) that this client can use."""
+
+    priority: int
+    """Lower is better; equal ones come in the order in which they are delivered."""
+
+    target: str = ""
+    """The name whose addresses offer it; empty for the host itself."""
+
+    port: int | None = None
+    """The port in place of the host's, if it has one of its own (section 7.2)."""
+
+    alpn: tuple[str, ...] = ()
+    """The protocols that it speaks (section 7.1)."""
+
+    hints: tuple[Address, ...] = ()
+    """Addresses to use until those of the target are known (section 7.3)."""
+
+    ech: bool = False
+    """Whether it offers Encrypted Client Hello. Python's `ssl` cannot use that; the record is reported all the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A query went out; an answer from this source is to be expected."""
 
     source: Source
+    name: str = ""
+    """Whose records were asked for; empty for the host itself."""
+    protected: bool = False
+    """Whether nobody on the way can read or forge the answer (DNS over TLS or HTTPS)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +101,10 @@ class Answer:
     source: Source
     addresses: tuple[Address, ...] = ()
     error: OSError | None = None
+    name: str = ""
+    """Whose records they are; empty for the host itself."""
+    services: tuple[Service, ...] = ()
+    """What an HTTPS answer holds."""
 
 
 Deliver: TypeAlias = Callable[[Asked | Answer], None]

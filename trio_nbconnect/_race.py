@@ -28,7 +28,7 @@ import math
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from socket import AddressFamily
 from typing import Generic, TypeVar
 
@@ -38,7 +38,7 @@ from . import trace
 from ._address import Address
 from ._agenda import Agenda
 from ._attempt import AnyHandshake, LiveAttempt, add_note, as_os_error, ruled_out
-from ._errors import ConnectError, all_failed, gave_up, no_address, timed_out
+from ._errors import ConnectError, all_failed, gave_up, no_address, services_unknown, timed_out
 from ._policy import Policy
 from ._question import Answer, Asked, Question, Source
 from ._resolve import Resolver
@@ -82,6 +82,9 @@ class Race(Generic[T]):
     _winner: LiveAttempt | None = field(init=False, default=None)
     _scope: trio.CancelScope | None = field(init=False, default=None)
     _news: trio.Event | None = field(init=False, default=None)
+    _protected_services: trio.Event | None = field(init=False, default=None)
+    """Set when the services are known that were asked for over protected DNS."""
+    _forbidden: OSError | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._began = trio.current_time()
@@ -177,25 +180,44 @@ class Race(Generic[T]):
                 await resolver.resolve(question, self._deliver)
         except OSError as error:
             self._agenda.failures.append(error)
-        for source in self._agenda.unanswered:
-            silence = timed_out(f"no answer for {source.value} of {self.host}")
-            self._deliver(Answer(source, error=silence))
+        for source, name in self._agenda.unanswered:
+            silence = timed_out(f"no answer for {source.value} of {name or self.host}")
+            self._deliver(Answer(source, error=silence, name=name))
         self._resolved = True
         self._wake()
 
     def _deliver(self, item: Asked | Answer) -> None:
         if isinstance(item, Asked):
             self._agenda.ask(item)
-            self.journal.tell(trace.ResolutionStarted, source=item.source)
+            if item.protected and item.source is Source.HTTPS:
+                self._protected_services = trio.Event()
+            self.journal.tell(trace.ResolutionStarted, source=item.source, name=item.name)
             return
+        if item.source is Source.HTTPS and self._protected_services is not None:
+            self._protected_services.set()
+            if item.error is not None:
+                self._abandon_for(item.error)
         unusable = [address for address in item.addresses if address.family not in self.families]
         if unusable:
             self._unusable += map(ruled_out, unusable)
             usable = tuple(address for address in item.addresses if address not in unusable)
-            item = Answer(item.source, usable, item.error)
+            item = replace(item, addresses=usable)
         self._agenda.note(item, trio.current_time())
-        self.journal.tell(trace.AnswerReceived, source=item.source, addresses=item.addresses, error=item.error)
+        self.journal.tell(
+            trace.AnswerReceived,
+            source=item.source,
+            name=item.name,
+            addresses=item.addresses,
+            services=item.services,
+            error=item.error,
+        )
         self._wake()
+
+    def _abandon_for(self, error: OSError) -> None:
+        """Version 3, section 6.3: somebody keeps the services from us that protected DNS would have shown."""
+        self._forbidden = error
+        if self._scope is not None:
+            self._scope.cancel()
 
     async def _next_address(self) -> Address | None:
         """Section 6: the best address not yet tried, as soon as it may be; None if there will be no more."""
@@ -204,7 +226,7 @@ class Race(Generic[T]):
             if self._winner is not None or (address is None and self._resolved):
                 return None
             start_at = math.inf if address is None else self._may_start_at(address)
-            if start_at <= trio.current_time():
+            if start_at <= self._began or start_at <= trio.current_time():
                 return self._agenda.take()
             await self._wait_for_news(start_at)
 
@@ -251,8 +273,11 @@ class Race(Generic[T]):
         Progress extends the delay: the attempt that has completed TCP is likely to be established soon.
         """
         policy = self.policy
-        crowded = self._under_way >= policy.attempts_at_full_pace
-        delay = max(policy.attempt_delay, policy.maximum_delay) if crowded else policy.attempt_delay
+        delay = policy.attempt_delay
+        if policy.attempt_delay_multiplier != 1 and self._under_way > 1:
+            delay *= policy.attempt_delay_multiplier ** (self._under_way - 1)
+        if self._under_way >= policy.attempts_at_full_pace:
+            delay = max(delay, policy.maximum_delay)
         due = newest.started + delay
         if newest.connected is not None:
             due = max(due, min(newest.started + policy.maximum_delay, newest.connected + delay))
@@ -290,6 +315,8 @@ class Race(Generic[T]):
             return stream  # type: ignore[return-value]  # then T is SocketStream, says Connector
         attempt.connected = trio.current_time()
         self._wake()
+        if self.policy.ech and self._protected_services is not None:
+            await self._protected_services.wait()
         return await self.establish(stream)
 
     def _succeed(self, attempt: LiveAttempt, result: T) -> None:
@@ -349,6 +376,8 @@ class Race(Generic[T]):
         attempts = [attempt.report() for attempt in self._attempts]
         if not self._finished:
             return gave_up(self.host, self.port, self.give_up_after, attempts, self._agenda.failures)
+        if self._forbidden is not None:
+            return services_unknown(self.host, self.port, attempts, self._forbidden)
         if attempts or self._unusable:
             return all_failed(self.host, self.port, attempts, self._unusable)
         return no_address(self.host, self.port, self._agenda.failures)

@@ -2,10 +2,12 @@
 
 The problem: a race over a simulated network is worth what its sockets are worth. So they behave, call by call, as the
 kernel's do: `connect_ex` says EINPROGRESS and then EALREADY, `SO_ERROR` is cleared by reading it, a fresh socket is
-writable. `tests/test_network_contract.py` holds both to the same contract.
+writable, and what is sent to a closed peer is lost without a word. `tests/test_network_contract.py` holds both to the
+same contract, which was measured on Linux 6.18.
 
-What lives here: `Endpoint`, the socket as a connect sees it, and `SimulatedSocket`, the same as Trio's sockets look,
-with bytes that arrive at the other side. What does not: which host does what; that is `testing`.
+What lives here: `Endpoint`, the socket as system calls see it. What does not: how Trio's sockets look, which is
+`_simulated_hooks`, and which host does what, which is `testing`. What we left out: datagrams, listening (a host of
+`testing` accepts instead), and a delay for bytes: only a connect takes time.
 """
 
 from __future__ import annotations
@@ -15,17 +17,26 @@ import errno
 import math
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import struct
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import trio
-from trio.testing import memory_stream_pair
 
-from ._address import IPV4, Address, from_sockaddr
-from ._connect import Handshake
-from ._network import Network
+from ._address import IPV4, IPV6, Address, from_sockaddr
+
+CAPACITY = 65536
+"""How many unread bytes one direction of a connection holds; then the sender has to wait."""
+
+_SOURCES = {IPV4: "192.0.2.254", IPV6: "2001:db8::fffe"}
+"""This host's addresses, in the networks that RFC 5737 and RFC 3849 keep for documentation."""
+
+_ERROR = (socket.SOL_SOCKET, socket.SO_ERROR)
+_LINGER = (socket.SOL_SOCKET, socket.SO_LINGER)
+_NO_PORT = (socket.IPPROTO_IP, getattr(trio.socket, "IP_BIND_ADDRESS_NO_PORT", 24))
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +54,13 @@ class Outcome:
 class Fabric(Protocol):
     """What a socket needs of the network that it belongs to."""
 
+    def free_port(self) -> int:
+        """Find a local port."""
+
     def connecting(self, target: Address) -> Outcome:
         """Say what will become of a connect that begins now."""
 
-    def connected(self, target: Address, peer: SimulatedSocket) -> None:
+    def connected(self, target: Address, far: Endpoint) -> None:
         """Take the server's end of a connection."""
 
     def closed(self, endpoint: Endpoint) -> None:
@@ -57,36 +71,33 @@ class _State(enum.Enum):
     FRESH = enum.auto()
     HANDSHAKING = enum.auto()
     CONNECTED = enum.auto()
-    FAILED = enum.auto()
+    FAILED = enum.auto()  # also a connection that was reset, or has ended in both directions
     CLOSED = enum.auto()
 
 
 class Endpoint:
-    """A non-blocking socket of a simulated network; its methods are the system calls."""
+    """A non-blocking TCP socket of a simulated network; its methods are the system calls.
+
+    Nothing runs in the background: whoever looks finds that what is due by then has happened.
+    """
 
     type = socket.SOCK_STREAM
 
     def __init__(self, fabric: Fabric, family: socket.AddressFamily) -> None:
         self.family = family
-        self.stream: trio.StapledStream[Any, Any] | None = None
         self._fabric = fabric
         self._state = _State.FRESH
         self._outcome = Outcome()
-        self._ready_at = -math.inf
+        self._ready_at = math.inf
         self._error = 0
         self._told = False
-        self._closing = trio.Event()
-        self._local = Address(family, "0.0.0.0" if family == IPV4 else "::", 0)
-        self._peer = self._local
-        self._options: dict[tuple[int, int], int | bytes] = {}
-
-    @classmethod
-    def accepted(cls, fabric: Fabric, client: Endpoint, stream: trio.StapledStream[Any, Any]) -> Endpoint:
-        """Make the server's end of a connection."""
-        server = cls(fabric, client.family)
-        server._state = _State.CONNECTED
-        server._local, server._peer, server.stream = client._peer, client._local, stream
-        return server
+        self._local = self._remote = Address(family, "0.0.0.0" if family == IPV4 else "::", 0)
+        self._options: dict[tuple[int, int], bytes] = {}
+        self._far: Endpoint | None = None  # while connected, and only then
+        self._inbox = bytearray()
+        self._eof_sent = self._eof_received = False
+        self._news = trio.Event()
+        self._waiting: set[Callable[[], bool]] = set()
 
     @property
     def is_closed(self) -> bool:
@@ -94,9 +105,13 @@ class Endpoint:
         return self._state is _State.CLOSED
 
     def bind(self, address: Any, /) -> None:
-        """Take a local address; that it is one of this host's is not checked."""
+        """Take a local address; whether it is one of this host's, and free, is not checked."""
         self._check_open()
-        self._local = from_sockaddr(self.family, address)
+        if self._local.port:
+            raise _os_error(errno.EINVAL)
+        local = from_sockaddr(self.family, address)
+        reserves = not local.port and not any(self._options.get(_NO_PORT, b""))
+        self._local = replace(local, port=self._fabric.free_port()) if reserves else local
 
     def connect_ex(self, address: Any, /) -> int:
         """Begin to connect, or say how that stands."""
@@ -105,58 +120,134 @@ class Endpoint:
             return errno.EBADF
         if state is _State.HANDSHAKING:
             return errno.EALREADY
+        if self._told:
+            return errno.EISCONN
         if state is _State.CONNECTED:
-            self._told, told = True, self._told
-            return errno.EISCONN if told else 0
+            self._told = True
+            return 0
         if state is _State.FAILED:
             self._state = _State.FRESH
-            self._error, error = 0, self._error
-            return error or errno.ECONNABORTED
+            return self._take_error() or errno.ECONNABORTED
         return self._connect(from_sockaddr(self.family, address))
 
     def getsockopt(self, level: int, option: int, /) -> int:
-        """Read an option; reading `SO_ERROR` clears it."""
+        """Read an option, 0 if it was never set; reading `SO_ERROR` clears it."""
+        return int.from_bytes(self.read_option(level, option)[:4], sys.byteorder, signed=True)
+
+    def read_option(self, level: int, option: int) -> bytes:
+        """Read an option as the bytes that the kernel would copy."""
         self._check_open()
         self._settle()
-        if (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR):
-            self._error, error = 0, self._error
-            return error
-        value = self._options.get((level, option), 0)
-        return value if isinstance(value, int) else int.from_bytes(value[:4], "little")
+        if (level, option) == _ERROR:
+            return struct.pack("i", self._take_error())
+        return self._options.get((level, option), bytes(4))
 
     def setsockopt(self, level: int, option: int, value: int | bytes, /) -> None:
-        """Remember an option; it changes nothing."""
+        """Remember an option. Two have an effect: `SO_LINGER` of (1, 0), and `IP_BIND_ADDRESS_NO_PORT`."""
         self._check_open()
-        self._options[level, option] = value
+        self._options[level, option] = struct.pack("i", value) if isinstance(value, int) else bytes(value)
 
     def getpeername(self) -> Any:
         """Return the other side's address; ENOTCONN while there is none."""
-        self._check_open()
-        if self._settle() is not _State.CONNECTED:
-            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
-        return self._peer.sockaddr
+        self._check_connected()
+        return self._remote.sockaddr
 
     def getsockname(self) -> Any:
         """Return this side's address."""
         self._check_open()
         return self._local.sockaddr
 
+    def send(self, data: Any, /) -> int:
+        """Hand over as many bytes as there is room for. A peer that has closed answers them with a reset."""
+        self._check_open()
+        if self._settle() is _State.HANDSHAKING:
+            raise _os_error(errno.EAGAIN)
+        if self._error or self._far is None or self._eof_sent:
+            raise _os_error(self._take_error() or errno.EPIPE)
+        if self._far.is_closed:
+            self._fail(errno.EPIPE)
+            return len(data)
+        taken = data[: CAPACITY - len(self._far._inbox)]
+        if data and not taken:
+            raise _os_error(errno.EAGAIN)
+        self._far._inbox += taken
+        self._far._wake()
+        return len(taken)
+
+    def recv(self, most: int, /) -> bytes:
+        """Take what has come, at most so many bytes; none at the end."""
+        self._check_open()
+        state = self._settle()
+        if self._inbox:
+            taken = bytes(self._inbox[:most])
+            del self._inbox[:most]
+            if self._far is not None:
+                self._far._wake()
+            return taken
+        if self._eof_received:
+            return b""
+        if self._error:
+            raise _os_error(self._take_error())
+        if state is _State.FAILED:
+            return b""
+        raise _os_error(errno.ENOTCONN if state is _State.FRESH else errno.EAGAIN)
+
+    def shutdown(self, flag: int, /) -> None:
+        """Send an end of file; `SHUT_RD` changes nothing."""
+        self._check_connected()
+        if flag != socket.SHUT_RD and self._far is not None:
+            self._eof_sent = True
+            self._far._receive_eof()
+            self._end_if_both_have()
+
     def close(self) -> None:
-        """Close, and wake whoever waits."""
-        if self._state is not _State.CLOSED:
-            self._state = _State.CLOSED
-            self._closing.set()
-            if self.stream is not None:
-                self.stream.send_stream.close()
-                self.stream.receive_stream.close()
-            self._fabric.closed(self)
+        """Close, and wake whoever waits. Bytes that nobody has read turn the end of file into a reset."""
+        self._settle()  # a handshake that is over has reached the server, whoever looked
+        far, self._far = self._far, None
+        if self._state is _State.CLOSED:
+            return
+        self._state = _State.CLOSED
+        if far is not None and (self._inbox or self._options.get(_LINGER) == _RESET_ON_CLOSE):
+            far._fail(errno.ECONNRESET)
+        elif far is not None:
+            far._receive_eof()
+        self._wake()
+        self._fabric.closed(self)
+
+    def is_writable(self) -> bool:
+        """Whether `send` has room, or an error to report; a socket that never began to connect is writable."""
+        if self._settle() is _State.HANDSHAKING:
+            return False
+        return self._far is None or self._far.is_closed or len(self._far._inbox) < CAPACITY
+
+    def is_readable(self) -> bool:
+        """Whether `recv` has bytes, an end of file or an error."""
+        idle = self._settle() in (_State.HANDSHAKING, _State.CONNECTED)
+        return not idle or bool(self._inbox) or self._eof_received
 
     async def wait_writable(self) -> None:
-        """Wait until the connect is decided; a socket that never began one is writable."""
-        self._check_open()
-        with trio.move_on_at(max(self._ready_at, trio.current_time())):
-            await self._closing.wait()
-        if self._state is _State.CLOSED:
+        """Wait until it is writable, so until a connect is decided. Cancel it and call it again as you like."""
+        await self._wait_until(self.is_writable)
+
+    async def wait_readable(self) -> None:
+        """Wait until it is readable."""
+        await self._wait_until(self.is_readable)
+
+    async def _wait_until(self, ready: Callable[[], bool]) -> None:
+        if self.is_closed:
+            raise trio.ClosedResourceError("this socket is closed")
+        if ready in self._waiting:
+            raise trio.BusyResourceError("another task is already waiting for this socket")
+        self._waiting.add(ready)
+        try:
+            if ready():
+                await trio.lowlevel.checkpoint()
+            while not ready():
+                with trio.move_on_at(self._ready_at):
+                    await self._news.wait()
+        finally:
+            self._waiting.discard(ready)
+        if self.is_closed:
             raise trio.ClosedResourceError("another task closed this socket")
 
     def _connect(self, target: Address) -> int:
@@ -164,124 +255,60 @@ class Endpoint:
         if outcome.at_once:
             return outcome.errno
         self._state = _State.HANDSHAKING
-        self._outcome, self._peer = outcome, target
+        self._outcome, self._remote = outcome, target
         self._ready_at = trio.current_time() + outcome.after
         if not self._local.port:
-            self._local = replace(self._local, host=_source(self._local), port=49152)
+            host = _SOURCES[self.family] if self._local.host in ("0.0.0.0", "::") else self._local.host
+            self._local = replace(self._local, host=host, port=self._fabric.free_port())
         return errno.EINPROGRESS
 
     def _settle(self) -> _State:
         """Let what is due have happened, and return the state."""
         if self._state is _State.HANDSHAKING and self._ready_at <= trio.current_time():
-            self._error = self._outcome.errno
-            self._state = _State.FAILED if self._error else _State.CONNECTED
-            if self._state is _State.CONNECTED:
-                self.stream, server = memory_stream_pair()
-                self._fabric.connected(self._peer, SimulatedSocket(Endpoint.accepted(self._fabric, self, server)))
+            self._ready_at = math.inf
+            if self._outcome.errno:
+                self._fail(self._outcome.errno)
+            else:
+                self._meet(Endpoint(self._fabric, self.family))
         return self._state
 
+    def _meet(self, far: Endpoint) -> None:
+        """Become connected to the server's end, which knows us from the start."""
+        far._state = self._state = _State.CONNECTED
+        far._local, far._remote = self._remote, self._local
+        far._far, self._far = self, far
+        self._fabric.connected(self._remote, far)
+
+    def _receive_eof(self) -> None:
+        self._eof_received = True
+        self._end_if_both_have()
+        self._wake()
+
+    def _end_if_both_have(self) -> None:
+        if self._eof_sent and self._eof_received:
+            self._fail(0)
+
+    def _fail(self, number: int) -> None:
+        self._state, self._error, self._far = _State.FAILED, number, None
+        self._wake()
+
+    def _take_error(self) -> int:
+        self._error, error = 0, self._error
+        return error
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = trio.Event()
+
     def _check_open(self) -> None:
-        if self._state is _State.CLOSED:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        if self.is_closed:
+            raise _os_error(errno.EBADF)
+
+    def _check_connected(self) -> None:
+        self._check_open()
+        if self._settle() is not _State.CONNECTED:
+            raise _os_error(errno.ENOTCONN)
 
 
-def _source(bound: Address) -> str:
-    """The address that a packet is sent from: the bound one, or ours in a network kept for documentation."""
-    if bound.host not in ("0.0.0.0", "::"):
-        return bound.host
-    return "192.0.2.254" if bound.family == IPV4 else "2001:db8::fffe"
-
-
-class SimulatedSocket(trio.socket.SocketType):
-    """A socket of a simulated network, as Trio's sockets look: what `trio.SocketStream` needs, and `connect`."""
-
-    def __init__(self, endpoint: Endpoint, network: Network | None = None) -> None:
-        self._endpoint = endpoint
-        self._network = network
-        self._eof_sent = False
-
-    @property
-    def did_shutdown_SHUT_WR(self) -> bool:  # noqa: N802 - Trio's name
-        return self._eof_sent
-
-    @property
-    def family(self) -> socket.AddressFamily:
-        return self._endpoint.family
-
-    @property
-    def type(self) -> socket.SocketKind:
-        return self._endpoint.type
-
-    @property
-    def proto(self) -> int:
-        return socket.IPPROTO_TCP
-
-    async def bind(self, address: Any) -> None:
-        await trio.lowlevel.checkpoint()
-        self._endpoint.bind(address)
-
-    async def connect(self, address: Any) -> None:
-        """Connect as the library does on the kernel's sockets; cancelled, close."""
-        try:
-            await Handshake.begin(self._endpoint, address, network=self._network).wait()
-        except trio.Cancelled:
-            self.close()
-            raise
-
-    def getpeername(self) -> Any:
-        return self._endpoint.getpeername()
-
-    def getsockname(self) -> Any:
-        return self._endpoint.getsockname()
-
-    def getsockopt(self, level: int, optname: int, buflen: int | None = None) -> Any:
-        return self._endpoint.getsockopt(level, optname)
-
-    def setsockopt(self, level: int, optname: int, value: Any, optlen: int | None = None) -> None:
-        self._endpoint.setsockopt(level, optname, value)
-
-    def fileno(self) -> int:
-        """Return -1 once closed; else a number that is no descriptor."""
-        return -1 if self._endpoint.is_closed else _NO_DESCRIPTOR
-
-    async def wait_writable(self) -> None:
-        await self._endpoint.wait_writable()
-
-    async def send(self, data: Any, flags: int = 0, /) -> int:
-        """Hand the bytes to the other side."""
-        with _as_system_calls_fail():
-            await self._stream().send_all(data)
-        return len(data)
-
-    async def recv(self, buflen: int, flags: int = 0, /) -> bytes:
-        """Take up to `buflen` bytes, none at the end."""
-        with _as_system_calls_fail():
-            return bytes(await self._stream().receive_some(buflen))
-
-    def shutdown(self, flag: int) -> None:
-        """Say that no more bytes will be sent."""
-        self._stream().send_stream.close()
-        self._eof_sent = True
-
-    def close(self) -> None:
-        """Close; the other side reads an end of file."""
-        self._endpoint.close()
-
-    def _stream(self) -> trio.StapledStream[Any, Any]:
-        self._endpoint.getpeername()
-        assert self._endpoint.stream is not None
-        return self._endpoint.stream
-
-
-_NO_DESCRIPTOR = 1 << 30
-
-
-@contextmanager
-def _as_system_calls_fail() -> Iterator[None]:
-    """Turn a memory stream's errors into the errno that a kernel's socket has for them."""
-    try:
-        yield
-    except trio.BrokenResourceError:
-        raise OSError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
-    except trio.ClosedResourceError:
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
+def _os_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))

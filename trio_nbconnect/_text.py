@@ -118,7 +118,7 @@ def _lay_out(timeline: Timeline, width: int) -> Layout:
     longest_note = width // 3 if fates else width // 2
     right = 2 + max([*map(len, fates), *(min(len(note), longest_note) for note in notes)], default=0)
     texts = [attempt.address.ip for attempt in timeline.attempts] + [row.address.ip for row in timeline.untried]
-    texts += [source_text(row.source) for row in timeline.look_ups]
+    texts += [source_text(row) for row in timeline.look_ups]
     room = width - names - right - 1
     left = min(max(map(len, texts), default=0), max(15, room // 2))
     return Layout(width=width, names=names, chart=names + left + 1, columns=room - left, span=timeline.duration)
@@ -184,7 +184,7 @@ class _Waterfall:
         return line
 
     def _look_up(self, row: LookUpRow) -> Line:
-        line = self._named(source_text(row.source))
+        line = self._named(source_text(row))
         first, end = self.layout.bar(row.started, self.timeline.duration if row.ended is None else row.ended)
         line.put(first, ("╍" if row.ended is None else "━") * (end - first), _MAGENTA)
         at = end + 1 if end < self.layout.end else end + 2

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -23,7 +23,7 @@ from . import trace
 from ._address import Address
 from ._errors import ConnectError, ConnectTimeout
 from ._policy import Policy
-from ._question import Source
+from ._question import Service, Source
 
 
 class Outcome(enum.Enum):
@@ -60,7 +60,10 @@ class LookUpRow:
     started: float
     ended: float | None
     """When the answer came; None if none has."""
+    name: str = ""
+    """Whose records; empty for the host itself."""
     addresses: tuple[Address, ...] = ()
+    services: tuple[Service, ...] = ()
     error: OSError | None = None
 
 
@@ -177,32 +180,42 @@ def _known_since(events: Sequence[trace.Event], began: float) -> dict[Address, f
     known: dict[Address, float] = {}
     for event in events:
         if isinstance(event, trace.AnswerReceived):
-            for address in event.addresses:
+            for address in _told(event):
                 known.setdefault(address, event.time - began)
     return known
 
 
+def _told(answer: trace.AnswerReceived) -> Iterator[Address]:
+    """The addresses in an answer, the hints of services included."""
+    yield from answer.addresses
+    for service in answer.services:
+        yield from service.hints
+
+
 def _latest_addresses(events: Sequence[trace.Event]) -> dict[Address, None]:
     """What is known at the end, each address once: a later answer has replaced the earlier one of its source."""
-    answers = {event.source: event.addresses for event in events if isinstance(event, trace.AnswerReceived)}
-    return dict.fromkeys(address for addresses in answers.values() for address in addresses)
+    answers = {(event.source, event.name): event for event in events if isinstance(event, trace.AnswerReceived)}
+    return dict.fromkeys(address for answer in answers.values() for address in _told(answer))
 
 
 def _look_up_rows(events: Sequence[trace.Event], began: float) -> tuple[LookUpRow, ...]:
     """A row for each query, and for each answer that nobody asked for; what the caller gave is no look-up."""
     rows: list[LookUpRow] = []
-    pending: dict[Source, int] = {}
+    pending: dict[tuple[Source, str], int] = {}
     for event in events:
         if not isinstance(event, trace.ResolutionStarted | trace.AnswerReceived) or event.source is Source.GIVEN:
             continue
         now = event.time - began
         asked = isinstance(event, trace.ResolutionStarted)
-        if asked or event.source not in pending:
-            pending[event.source] = len(rows)
-            rows.append(LookUpRow(source=event.source, started=now, ended=None))
+        key = (event.source, event.name)
+        if asked or key not in pending:
+            pending[key] = len(rows)
+            rows.append(LookUpRow(source=event.source, name=event.name, started=now, ended=None))
         if isinstance(event, trace.AnswerReceived):
-            place = pending.pop(event.source)
-            rows[place] = replace(rows[place], ended=now, addresses=event.addresses, error=event.error)
+            place = pending.pop(key)
+            rows[place] = replace(
+                rows[place], ended=now, addresses=event.addresses, services=event.services, error=event.error
+            )
     return tuple(rows)
 
 

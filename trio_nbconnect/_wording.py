@@ -84,9 +84,15 @@ def reason_text(attempt: AttemptRow, before: AttemptRow) -> str:
     return f"+{seconds_text(attempt.started - before.started)}"
 
 
-def source_text(source: Source) -> str:
-    """Name a source of addresses: `DNS AAAA`, or `hook` for a resolver of the program's own."""
-    return source.value if source is Source.HOOK else f"DNS {source.value}"
+def source_text(look_up: LookUpRow) -> str:
+    """Name a source of addresses: `DNS AAAA`, and whose if not the host's; `hook` for a resolver of the program's own.
+
+    Example:
+        >>> source_text(LookUpRow(source=Source.A, name="cdn.example", started=0.0, ended=None))
+        'DNS A cdn.example'
+    """
+    text = look_up.source.value if look_up.source is Source.HOOK else f"DNS {look_up.source.value}"
+    return f"{text} {look_up.name}" if look_up.name else text
 
 
 def look_up_text(look_up: LookUpRow) -> str:
@@ -96,8 +102,16 @@ def look_up_text(look_up: LookUpRow) -> str:
     if look_up.error is not None and look_up.error.errno not in _NO_ADDRESSES:
         found = error_text(look_up.error)
     else:
-        found = _counted(len(look_up.addresses), "address") if look_up.addresses else "no addresses"
+        found = _found(look_up)
     return f"{found} · {seconds_text(look_up.ended - look_up.started)}"
+
+
+def _found(look_up: LookUpRow) -> str:
+    """Count what an answer holds; a service with Encrypted Client Hello, which Python cannot use yet, says so."""
+    if look_up.source is Source.HTTPS:
+        ech = ", ECH" if any(service.ech for service in look_up.services) else ""
+        return _counted(len(look_up.services), "service") + ech if look_up.services else "no services"
+    return _counted(len(look_up.addresses), "address") if look_up.addresses else "no addresses"
 
 
 _NO_ADDRESSES = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})

@@ -7,25 +7,28 @@ How it works: `SimulatedNetwork` is a network *below* the connector. Every socke
 as on the kernel, `EINPROGRESS` and all, so what is tested is what runs. Connections carry bytes: `accept` returns the
 server's end. For code that calls Trio itself, `installed` puts it behind Trio's own hooks.
 
-What lives here: names, hosts and what they do. The sockets are in `_simulated`.
+What lives here: names, hosts and what they do. The sockets are in `_simulated`, Trio's hooks in `_simulated_hooks`.
 """
 
 from __future__ import annotations
 
+import copy
 import errno
+import itertools
 import math
+import os
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import trio
 
-from ._address import IPV4, IPV6, Address, check_host, check_port, parse_literal
+from ._address import IPV4, IPV6, Address, check_host, check_name, check_port, parse_literal
 from ._policy import check_seconds
 from ._question import Source
-from ._simulated import Endpoint, Outcome, SimulatedSocket
+from ._simulated import Endpoint, Outcome
+from ._simulated_hooks import Hooks, SimulatedSocket
 
 __all__ = ["SimulatedHost", "SimulatedNetwork"]
 
@@ -38,34 +41,78 @@ class _Records:
     after: float
     error: OSError
 
+    def read(self, port: int) -> list[Address]:
+        """Return the addresses, or raise what there is instead."""
+        if not self.addresses:
+            raise copy.copy(self.error)
+        return [_literal(text, port=port) for text in self.addresses]
+
+
+_UNKNOWN = _Records((), 0.0, socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+
 
 class SimulatedHost:
-    """One address of a simulated network; say what it does. The last word counts, for connects that begin later."""
+    """One address of a simulated network; say what it does. The last word counts, for connects that begin later.
 
-    def __init__(self) -> None:
+    All times are seconds from the first packet of a connect to the answer to it. Each verb returns the host.
+
+    Example:
+        >>> SimulatedNetwork().host("192.0.2.1").accepts(after=0.05)
+        <SimulatedHost 192.0.2.1: accepts after 0.05 s>
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._outcome = Outcome(after=math.inf)
-        self._accepted, self._waiting = trio.open_memory_channel[SimulatedSocket](math.inf)
+        self._accepted, self._waiting = trio.open_memory_channel[Endpoint](math.inf)
+
+    def __repr__(self) -> str:
+        outcome = self._outcome
+        deed = errno.errorcode[outcome.errno] if outcome.errno else "accepts"
+        when = "at once" if outcome.at_once else f"after {outcome.after:g} s"
+        return f"<SimulatedHost {self._name}: {'swallows' if outcome.after == math.inf else f'{deed} {when}'}>"
 
     def accepts(self, *, after: float = 0.0) -> SimulatedHost:
-        """Complete handshakes, `after` seconds after their first packet."""
+        """Complete handshakes; `accept` then has the server's end.
+
+        >>> SimulatedNetwork().host("2001:db8::1", 443).accepts()
+        <SimulatedHost [2001:db8::1]:443: accepts after 0 s>
+        """
         return self._does(0, after)
 
     def refuses(self, *, after: float = 0.0) -> SimulatedHost:
-        """Answer with a reset: `ECONNREFUSED` after so many seconds."""
+        """Answer with a reset, as a host does where nobody listens.
+
+        >>> SimulatedNetwork().host("192.0.2.1").refuses(after=0.02)
+        <SimulatedHost 192.0.2.1: ECONNREFUSED after 0.02 s>
+        """
         return self._does(errno.ECONNREFUSED, after)
 
     def resets(self, *, after: float = 0.0) -> SimulatedHost:
-        """Complete the handshake and reset it at once: `ECONNRESET`, before anybody can look."""
+        """Complete the handshake and reset it before anybody can look, as an overloaded load balancer does.
+
+        >>> SimulatedNetwork().host("192.0.2.1").resets(after=0.02)
+        <SimulatedHost 192.0.2.1: ECONNRESET after 0.02 s>
+        """
         return self._does(errno.ECONNRESET, after)
 
     def swallows(self) -> SimulatedHost:
-        """Answer nothing at all, the default."""
+        """Answer nothing at all, as a firewall that drops packets; the default.
+
+        >>> SimulatedNetwork().host("192.0.2.1").swallows()
+        <SimulatedHost 192.0.2.1: swallows>
+        """
         return self._does(0, math.inf)
 
     def unreachable(self, *, after: float | None = None) -> SimulatedHost:
-        """Be out of reach: no route, which `connect` itself reports (`ENETUNREACH`).
+        """Be out of reach: no route, so that `connect` itself fails and no packet is sent.
 
-        With `after`, a router says so (`EHOSTUNREACH`) that many seconds after the first packet.
+        With `after`, there is a route, and a router on it says so that many seconds after the first packet.
+
+        >>> SimulatedNetwork().host("192.0.2.1").unreachable()
+        <SimulatedHost 192.0.2.1: ENETUNREACH at once>
+        >>> SimulatedNetwork().host("192.0.2.1").unreachable(after=0.03)
+        <SimulatedHost 192.0.2.1: EHOSTUNREACH after 0.03 s>
         """
         if after is None:
             self._outcome = Outcome(errno.ENETUNREACH, at_once=True)
@@ -73,12 +120,27 @@ class SimulatedHost:
         return self._does(errno.EHOSTUNREACH, after)
 
     def fails(self, number: int, *, after: float = 0.0) -> SimulatedHost:
-        """Fail with any errno."""
+        """Fail with any error of the `errno` module.
+
+        >>> SimulatedNetwork().host("192.0.2.1").fails(errno.EACCES, after=0.01)
+        <SimulatedHost 192.0.2.1: EACCES after 0.01 s>
+        """
+        if number not in errno.errorcode:
+            raise ValueError(f"number must be one of errno's, not {number!r}")
         return self._does(number, after)
 
     async def accept(self) -> trio.SocketStream:
-        """Return the server's end of the next connection, as soon as there is one."""
-        return trio.SocketStream(await self._waiting.receive())
+        """Return the server's end of the next connection, as soon as there is one.
+
+        A connection waits here until it is accepted, also one that the client has closed by then.
+
+        Example:
+            >>> async def echo(host: SimulatedHost) -> None:
+            ...     async with await host.accept() as stream:
+            ...         async for chunk in stream:
+            ...             await stream.send_all(chunk)
+        """
+        return trio.SocketStream(SimulatedSocket(await self._waiting.receive()))
 
     def _does(self, number: int, after: float) -> SimulatedHost:
         self._outcome = Outcome(number, check_seconds("after", after))
@@ -117,6 +179,7 @@ class SimulatedNetwork:
         self._names: dict[tuple[str, socket.AddressFamily], _Records] = {}
         self._hosts: dict[tuple[str, int | None], SimulatedHost] = {}
         self._open: set[Endpoint] = set()
+        self._ports = itertools.count()
 
     def answers(
         self,
@@ -129,7 +192,8 @@ class SimulatedNetwork:
     ) -> None:
         """Say what a name server knows of a name.
 
-        A family that was never mentioned has no addresses, and says so at once.
+        A family that was never mentioned has no addresses, and says so at once. Names are those of DNS: upper and
+        lower case are the same, and a dot at the end changes nothing.
 
         Args:
             name: The host name.
@@ -137,20 +201,41 @@ class SimulatedNetwork:
             a: Its IPv4 addresses.
             after: Seconds from the query to the answer; `math.inf` never answers.
             error: What an empty list means, by default `socket.gaierror` with `EAI_NONAME`.
+
+        Raises:
+            TypeError: No family was mentioned, or its addresses are one `str`.
+            ValueError: An address is not numeric, or not of its family; or the name or the time makes no sense.
+
+        Example:
+            >>> net = SimulatedNetwork()
+            >>> net.answers("example.org", a=["192.0.2.1", "192.0.2.2"], after=0.02)
+            >>> net.answers("example.org", aaaa=[], after=0.5, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL"))
         """
         check_seconds("after", after)
-        error = error or socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        for family, addresses in ((IPV6, aaaa), (IPV4, a)):
-            if addresses is not None:
-                texts = tuple(addresses)
-                for text in texts:
-                    self._literal(text, family)
-                self._names[name, family] = _Records(texts, after, error)
+        said = {family: addresses for family, addresses in ((IPV6, aaaa), (IPV4, a)) if addresses is not None}
+        if not said or any(isinstance(addresses, str) for addresses in said.values()):
+            raise TypeError(f"aaaa and a must be lists of addresses, at least one of them: {name!r}")
+        for family, addresses in said.items():
+            texts = tuple(_literal(text, family).ip for text in addresses)
+            self._names[_key(name), family] = _Records(texts, after, error or _UNKNOWN.error)
 
     def host(self, address: str, port: int | None = None) -> SimulatedHost:
-        """Return the host with this address, or just one port of it, to say what it does."""
-        literal = self._literal(address)
-        return self._hosts.setdefault((literal.ip, None if port is None else check_port(port)), SimulatedHost())
+        """Return the host with this address, or just one port of it, to say what it does.
+
+        What is said of a port counts for that port, what is said of the address for all others.
+
+        Raises:
+            TypeError: `port` is no int.
+            ValueError: `address` is not numeric, or `port` out of range.
+
+        Example:
+            >>> net = SimulatedNetwork()
+            >>> net.host("192.0.2.1").refuses(), net.host("192.0.2.1", 443).accepts()
+            (<SimulatedHost 192.0.2.1: ECONNREFUSED after 0 s>, <SimulatedHost 192.0.2.1:443: accepts after 0 s>)
+        """
+        literal = _literal(address, port=0 if port is None else check_port(port))
+        name = literal.ip if port is None else str(literal)
+        return self._hosts.setdefault((literal.ip, port), SimulatedHost(name))
 
     @property
     def started(self) -> dict[str, float]:
@@ -167,8 +252,23 @@ class SimulatedNetwork:
 
     @contextmanager
     def installed(self) -> Iterator[SimulatedNetwork]:
-        """Let everything in this `trio.run` that opens sockets through Trio use this network, for the block."""
-        hooks = _Hooks(self)
+        """Let everything in this `trio.run` that opens sockets through Trio use this network, for the block.
+
+        `trio.open_tcp_stream` and what builds on it (HTTPX, for one) needs no change. The hooks that were set before
+        are put back.
+
+        Example:
+            >>> async def main():
+            ...     net = SimulatedNetwork()
+            ...     net.answers("example.org", a=["192.0.2.1"])
+            ...     net.host("192.0.2.1").accepts(after=0.03)
+            ...     with net.installed():
+            ...         async with await trio.open_tcp_stream("example.org", 443) as stream:
+            ...             print(stream.socket.getpeername())
+            >>> trio.run(main)
+            ('192.0.2.1', 443)
+        """
+        hooks = Hooks(self.open, self.ask)
         resolver = trio.socket.set_custom_hostname_resolver(hooks)
         factory = trio.socket.set_custom_socket_factory(hooks)
         try:
@@ -180,53 +280,54 @@ class SimulatedNetwork:
     # What follows is `Network`, the port.
 
     def open(self, family: socket.AddressFamily) -> Endpoint:
-        """Open a socket."""
+        if family not in self._routes:
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
         endpoint = Endpoint(self, family)
         self._open.add(endpoint)
         return endpoint
 
     async def wait_writable(self, sock: Endpoint) -> None:
-        """Wait until its connect is decided."""
         await sock.wait_writable()
 
     def close(self, sock: Endpoint) -> None:
-        """Close it."""
         sock.close()
 
     def stream(self, sock: Endpoint) -> trio.SocketStream:
-        """Make it a stream."""
-        return trio.SocketStream(SimulatedSocket(sock, self))
+        return trio.SocketStream(SimulatedSocket(sock))
 
     async def getaddrinfo(
         self, host: str, port: int, family: socket.AddressFamily, limiter: trio.CapacityLimiter | None = None
     ) -> list[Address]:
-        """Answer as was said with `answers`."""
-        self.queries.append((trio.current_time(), Source.of(family), host))
-        unknown = _Records((), 0.0, socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
-        records = self._names.get((host, family), unknown)
+        records = self.ask(host, family)
         await trio.sleep(records.after)
-        if not records.addresses:
-            raise type(records.error)(*records.error.args)
-        return [self._literal(text, family, port) for text in records.addresses]
+        return records.read(port)
 
     def has_route(self, family: socket.AddressFamily) -> bool:
-        """Whether this host can send to the internet over this family."""
         return self._routes[family]
 
-    # What follows is `Fabric`, for the sockets.
+    # What follows is for the hooks, and `Fabric`, for the sockets.
+
+    def ask(self, host: str, family: socket.AddressFamily) -> _Records:
+        """Send a query, and know the answer before it is there."""
+        self.queries.append((trio.current_time(), Source.of(family), host))
+        return self._names.get((_key(host), family), _UNKNOWN)
+
+    def free_port(self) -> int:
+        """Take the next of the dynamic ports (RFC 6335, section 6)."""
+        return 49152 + next(self._ports) % 16384
 
     def connecting(self, target: Address) -> Outcome:
-        """Say what will become of a connect that begins now."""
-        if not self._routes[target.family]:
+        """Say what will become of a connect that begins now; loopback needs no route."""
+        if not self._routes[target.family] and not target.is_loopback:
             return Outcome(errno.ENETUNREACH, at_once=True)
         outcome = self._find(target)._outcome
         if not outcome.at_once:
             self.connects.append((trio.current_time(), target))
         return outcome
 
-    def connected(self, target: Address, peer: SimulatedSocket) -> None:
+    def connected(self, target: Address, far: Endpoint) -> None:
         """Queue the server's end of a connection for `accept`."""
-        self._find(target)._accepted.send_nowait(peer)
+        self._find(target)._accepted.send_nowait(far)
 
     def closed(self, endpoint: Endpoint) -> None:
         """Forget a socket."""
@@ -235,41 +336,14 @@ class SimulatedNetwork:
     def _find(self, target: Address) -> SimulatedHost:
         return self._hosts.get((target.ip, target.port)) or self.host(target.ip)
 
-    @staticmethod
-    def _literal(text: str, family: socket.AddressFamily | None = None, port: int = 0) -> Address:
-        literal = parse_literal(check_host(text), port)
-        if literal is None or family not in (None, literal.family):
-            raise ValueError(f"address must be numeric and of its family, not {text!r}")
-        return literal
+
+def _literal(text: str, family: socket.AddressFamily | None = None, port: int = 0) -> Address:
+    literal = parse_literal(check_host(text), port)
+    if literal is None or family not in (None, literal.family):
+        raise ValueError(f"address must be numeric and of its family, not {text!r}")
+    return literal
 
 
-class _Hooks(trio.abc.HostnameResolver, trio.abc.SocketFactory):
-    """A simulated network as Trio's hooks see it."""
-
-    def __init__(self, network: SimulatedNetwork) -> None:
-        self._network = network
-
-    def socket(self, family: Any = IPV4, *_kind: Any) -> SimulatedSocket:
-        """Open a socket."""
-        return SimulatedSocket(self._network.open(socket.AddressFamily(family)), self._network)
-
-    async def getaddrinfo(self, host: Any, port: Any, family: int = 0, *_kind: Any) -> Any:
-        """Look both families up, one after the other, as the system's resolver would for Trio."""
-        entries: list[Any] = []
-        failure: OSError | None = None
-        for wanted in (IPV6, IPV4):
-            if family in (0, wanted):
-                try:
-                    found = await self._network.getaddrinfo(host.decode("ascii"), int(port), wanted)
-                except OSError as error:
-                    failure = error
-                else:
-                    entries += [(wanted, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", a.sockaddr) for a in found]
-        if not entries and failure is not None:
-            raise failure
-        return entries
-
-    async def getnameinfo(self, sockaddr: Any, flags: int) -> tuple[str, str]:
-        """Name an address by itself."""
-        await trio.lowlevel.checkpoint()
-        return str(sockaddr[0]), str(sockaddr[1])
+def _key(name: str) -> str:
+    """A name as DNS compares it (RFC 4343), in the form that goes to a resolver."""
+    return check_name(check_host(name)).removesuffix(".").lower()

@@ -24,7 +24,7 @@ import trio
 from ._address import Address
 from ._errors import ConnectError
 from ._policy import Policy
-from ._question import Source
+from ._question import Service, Source
 
 
 class Reason(enum.Enum):
@@ -57,6 +57,8 @@ class ResolutionStarted(_Happened):
     """A query went out for addresses from this source."""
 
     source: Source
+    name: str = ""
+    """Whose records were asked for; empty for the host itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,10 @@ class AnswerReceived(_Happened):
     source: Source
     addresses: tuple[Address, ...]
     error: OSError | None
+    name: str = ""
+    """Whose records they are; empty for the host itself."""
+    services: tuple[Service, ...] = ()
+    """What an HTTPS answer holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
