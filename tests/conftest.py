@@ -1,4 +1,4 @@
-"""What every test has: the `--scenarios` option, and a watch over descriptors."""
+"""What every test has: the options `--scenarios` and `--vectors`, and a watch over descriptors."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ pytest_plugins = ["pytester"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let `pytest tests/test_scenarios.py --scenarios FILE` run the rows of another table."""
+    """Let `test_scenarios.py --scenarios FILE` and `test_rfc6724.py --vectors FILE` run the rows of another table."""
     parser.addoption("--scenarios", type=Path, default=None, metavar="FILE", help="a table of scenarios to run")
+    parser.addoption("--vectors", type=Path, default=None, metavar="FILE", help="a table of RFC 6724 vectors to run")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -10,6 +10,7 @@ import errno
 import math
 import socket
 import ssl
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,9 +28,12 @@ from trio_nbconnect import (
     Policy,
     Question,
     ResolutionError,
+    Resolver,
+    Service,
     Source,
     trace,
 )
+from trio_nbconnect._history import History
 from trio_nbconnect.testing import SimulatedHost, SimulatedNetwork
 
 HOST = "host.example"
@@ -39,15 +43,39 @@ POLICY = {
     "cad": "attempt_delay",
     "spacing": "minimum_gap",
     "max_cad": "maximum_delay",
+    "min_cad": "minimum_delay",
     "rd": "resolution_delay",
     "attempt_timeout": "give_up_attempt_after",
+    "last_resort_delay": "last_resort_delay",
 }
 """The knobs of a row that are durations of a `Policy`."""
 
-KNOBS = {*POLICY, "version", "ffc", "prefer", "v6", "v4", "deadline", "cancel_at", "success", "literal", "min_cad"}
+KNOBS = {
+    *POLICY,
+    "version",
+    "ffc",
+    "prefer",
+    "v6",
+    "v4",
+    "deadline",
+    "cancel_at",
+    "success",
+    "literal",
+    "min_cad",
+    "rtt",
+    "used",
+    "cad_mode",
+    "cad_mult",
+    "secure_dns",
+    "ech",
+    "nat64",
+}
 """Every knob that this library has; a row with another one asks for another implementation's ways."""
 
 Row = Mapping[str, Any]
+
+_LONG = 3600.0
+"""Virtual seconds after which a race that nothing ends has failed its row."""
 
 
 @dataclass
@@ -74,7 +102,7 @@ def differences(row: Row) -> list[str]:
     wrong = []
     for name, expected in row["expect"].items():
         actual = getattr(observed, name, "not observed")
-        is_set = name in ("cancelled", "attempt_errors")  # the table lists them in no particular order
+        is_set = name in ("cancelled", "attempt_errors", "queries")  # the table lists them in no particular order
         if not (_same(sorted(expected, key=str), sorted(actual, key=str)) if is_set else _same(expected, actual)):
             wrong.append(f"{name}: expected {expected}, not {actual}")
     return wrong
@@ -95,17 +123,19 @@ async def _observe(row: Row) -> Observed:
     happened: list[trace.Event] = []
     connector = Connector(
         policy=_policy(row["config"]),
+        history=_history(row["config"]),
         network=net,
         tracer=happened.append,
-        resolver=_Scripted(row, net) if any(entry.get("push") for entry in row["dns"]) else None,
+        resolver=_resolver(row, net),
+        nat64=row["config"].get("nat64"),
     )
-    with trio.move_on_at(_seconds(row["config"].get("cancel_at"))) as scope:
+    with trio.fail_after(_LONG), trio.move_on_at(_seconds(row["config"].get("cancel_at"))) as scope:
         observed.error, observed.winner = await _race(row, connector)
     if scope.cancelled_caught:
         observed.error = "cancelled"
     assert net.open_sockets == 0, "the race left sockets open"
     observed.time = trio.current_time() * 1000
-    observed.queries = [[time * 1000, source.value, "."] for time, source, _name in net.queries]
+    observed.queries = [[at * 1000, source.value, "." if name == HOST else name] for at, source, name in net.queries]
     _read(happened, observed)
     _compare_with_the_wire(net, observed)
     return observed
@@ -122,8 +152,8 @@ async def _race(row: Row, connector: Connector) -> tuple[str | None, str | None]
             stream = await connector.open_tcp_stream(host, PORT, give_up_after=give_up_after)
     except ConnectTimeout as error:
         return "deadline" if "gave up" in str(error) else "all_failed", None
-    except ResolutionError:
-        return "dns", None
+    except ResolutionError as error:
+        return "svcb_resolution_failed" if "services" in str(error) else "dns", None
     except ConnectError:
         return "all_failed", None
     family, sockaddr = stream.socket.family, stream.socket.getpeername()
@@ -163,16 +193,59 @@ def _network(row: Row) -> SimulatedNetwork:
     """Build the network that a row describes; what it does not mention never answers."""
     config = row["config"]
     net = SimulatedNetwork(ipv6=config.get("v6", True), ipv4=config.get("v4", True))
-    net.answers(HOST, aaaa=[], a=[], after=math.inf)
+    for name in {HOST, *_targets(row)}:
+        net.answers(name, aaaa=[], a=[], https=[], after=math.inf)
     for entry in row["dns"]:
         after = (entry["t"] if "t" in entry else entry["after_query"]) / 1000
         if not entry.get("push"):
-            error = socket.gaierror(socket.EAI_AGAIN if entry["rcode"] == "servfail" else socket.EAI_NONAME, "negative")
-            addresses = {"aaaa" if entry["type"] == "AAAA" else "a": entry["addrs"]}
-            net.answers(HOST, after=after, error=error, **addresses)
+            net.answers(_name(entry.get("name", ".")), after=after, error=_negative(entry), **_records(entry))
     for address, deeds in row["hosts"].items():
         _do(net.host(address), deeds)
     return net
+
+
+def _records(entry: Row) -> dict[str, Any]:
+    """Say an answer in the words of `SimulatedNetwork.answers`."""
+    if entry["type"] != "HTTPS":
+        return {entry["type"].lower(): entry["addrs"]}
+    aliases = [record["target"] for record in entry["records"] if record["priority"] == 0]
+    return {"alias": aliases[0]} if aliases else {"https": [_service(record) for record in entry["records"]]}
+
+
+def _service(record: Row) -> Service:
+    hints = [*record.get("hint6", ()), *record.get("hint4", ())]
+    return Service(
+        priority=record["priority"],
+        target="" if record["target"] == "." else record["target"],
+        port=record.get("port"),
+        alpn=tuple(record.get("alpn", ())),
+        hints=tuple(map(_address, hints)),
+        ech=bool(record.get("ech")),
+    )
+
+
+def _negative(entry: Row) -> OSError | None:
+    """What it means when there are no records; a name without services has no error."""
+    if entry.get("rcode") == "servfail":
+        return socket.gaierror(socket.EAI_AGAIN, "SERVFAIL")
+    return None if entry["type"] == "HTTPS" else socket.gaierror(socket.EAI_NONAME, "negative")
+
+
+def _targets(row: Row) -> set[str]:
+    """The names that records of a row point to."""
+    return {_name(record["target"]) for entry in row["dns"] for record in entry.get("records", ())}
+
+
+def _name(name: str) -> str:
+    return HOST if name == "." else name
+
+
+def _resolver(row: Row, net: SimulatedNetwork) -> Resolver | None:
+    """Ask as the row's version does: 2 the operating system, 3 the name servers, HTTPS records included."""
+    if any(entry.get("push") for entry in row["dns"]):
+        return _Scripted(row, net)
+    config = row["config"]
+    return net.resolver(protected=config.get("secure_dns", False)) if config.get("version", 2) == 3 else None
 
 
 def _do(host: SimulatedHost, deeds: Mapping[str, Any]) -> None:
@@ -206,9 +279,28 @@ def _policy(config: Mapping[str, Any]) -> Policy:
     families = (socket.AF_INET6, socket.AF_INET)
     return Policy(
         **durations,
+        attempt_delay_multiplier=config.get("cad_mult", 1),
+        delay_from_history=config.get("cad_mode") == "rtt",
         first_address_family_count=config.get("ffc", 1),
+        ech=config.get("ech", False),
         families=families if config.get("prefer", 6) == 6 else families[::-1],
     )
+
+
+def _history(config: Mapping[str, Any]) -> History | None:
+    """Have learnt what a row says was learnt before; `now` is when the races run, all at once."""
+    if not config.keys() & {"rtt", "used", "cad_mode"}:
+        return None
+    history = History(set_aside_every=math.inf)
+    for text, rtt in config.get("rtt", {}).items():
+        history.record(_address(text), rtt / 1000, time.time())
+    for text in config.get("used", ()):
+        history.mark_used(_address(text), time.time())
+    return history
+
+
+def _address(text: str) -> Address:
+    return Address(socket.AF_INET6 if ":" in text else socket.AF_INET, text, PORT)
 
 
 def _seconds(milliseconds: float | None) -> float:
@@ -223,11 +315,12 @@ class _Scripted:
         self._net = net
 
     async def resolve(self, question: Question, deliver: Any) -> None:
-        for family in question.families:
-            self._net.queries.append((trio.current_time(), Source.of(family), question.host))
-            deliver(Asked(Source.of(family)))
+        sources = [Source.of(family) for family in question.families]
+        if any(entry["type"] == "HTTPS" for entry in self._entries):
+            sources.insert(0, Source.HTTPS)
+        for source in sources:
+            self._net.queries.append((trio.current_time(), source, question.host))
+            deliver(Asked(source))
         for entry in self._entries:
             await trio.sleep_until(entry["t"] / 1000)
-            family = socket.AF_INET6 if entry["type"] == "AAAA" else socket.AF_INET
-            addresses = tuple(Address(family, address, question.port) for address in entry["addrs"])
-            deliver(Answer(Source.of(family), addresses))
+            deliver(Answer(Source[entry["type"]], tuple(map(_address, entry.get("addrs", ())))))

@@ -22,13 +22,18 @@ company is optional. The roof, `__init__`, sees everything."""
 
 FLOORS = {
     WORDS: ["_address", "_policy", "_question", "_errors", "trace"],
-    PLANS: ["_order", "_agenda"],
-    KERNEL: ["_network", "_connect", "_hooked"],
-    TIME: ["_resolve", "_attempt", "_race", "_tls"],
+    PLANS: ["_order", "_agenda", "_destination", "_nat64", "_history", "_cache", "_search"],
+    KERNEL: ["_network", "_connect", "_hooked", "_wire", "_hosts"],
+    TIME: ["_resolve", "_stub", "_in_turn", "_attempt", "_inquiry", "_race", "_tls"],
     DOOR: ["_connector", "_drop_in"],
     COMPANY: [
+        "dns",
+        "_dns_message",
+        "_dns_servers",
         "testing",
         "_simulated",
+        "_simulated_hooks",
+        "_simulated_names",
         "_timeline",
         "_wording",
         "_canvas",
@@ -43,8 +48,8 @@ FLOORS = {
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 
-NURSERIES_IN_COMPANY = {"_cli", "_demo", "_simulated", "testing"}
-SOCKETS_IN_COMPANY = {"_demo", "_simulated", "testing"}
+NURSERIES_IN_COMPANY = {"_cli", "_demo", "_simulated", "_simulated_hooks", "_simulated_names", "testing"}
+SOCKETS_IN_COMPANY = {"_demo", "_simulated", "_simulated_hooks", "_simulated_names", "testing"}
 CORE_NEEDS = {*sys.stdlib_module_names, "trio", "exceptiongroup", "idna"}
 """Trio brings `idna`, and `exceptiongroup` for Python 3.10."""
 

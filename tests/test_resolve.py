@@ -81,7 +81,6 @@ async def test_a_dead_name_server_takes_no_thread_from_the_application(dead: Dea
 
 async def test_silence_in_one_family_does_not_starve_the_other(dead: DeadNameServer) -> None:
     """Each family has a limiter of its own: a hundred hung AAAA look-ups leave A's threads free."""
-
     heard: list[Asked | Answer] = []
 
     async def ask(family: socket.AddressFamily) -> None:

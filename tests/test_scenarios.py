@@ -16,9 +16,6 @@ from .scenarios import KNOBS, Row, differences
 
 TABLE = Path(__file__).with_name("scenarios.json")
 
-LATER = {"nat64", "last_resort_delay", "cad_mode", "rtt", "used"}
-"""Knobs of features that are not there yet: NAT64, and what a history of connections knows."""
-
 
 def rows(table: Path) -> list[Row]:
     """Read a table."""
@@ -29,10 +26,6 @@ def rows(table: Path) -> list[Row]:
 def marks(row: Row) -> list[Any]:
     """Say which rows are not for us, or not yet."""
     knobs = set(row["config"])
-    if row["config"].get("version", 2) != 2:
-        return [pytest.mark.skip(reason="version 3 of Happy Eyeballs is not there yet")]
-    if knobs & LATER:
-        return [pytest.mark.xfail(strict=True, reason=f"not there yet: {', '.join(sorted(knobs & LATER))}")]
     if knobs - KNOBS:
         return [pytest.mark.skip(reason=f"another implementation's knob: {', '.join(sorted(knobs - KNOBS))}")]
     return []

@@ -16,8 +16,9 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from ._address import Address
-from ._order import interleave, prefer
+from ._address import IPV6, Address
+from ._history import View
+from ._order import Rules, interleave, prefer
 from ._policy import Policy
 from ._question import Answer, Asked, Service, Source
 
@@ -30,6 +31,10 @@ class Agenda:
     """The addresses of one race: what has been asked, what was answered, what was tried."""
 
     policy: Policy
+    view: View | None = None
+    """What earlier connections taught, for the order; None if nothing."""
+    rules: Rules | None = None
+    """What decides between the families; None if only the policy's preference does."""
     failures: list[OSError] = field(default_factory=list)
     """What the sources that brought no address said."""
 
@@ -64,6 +69,11 @@ class Agenda:
         """The sources that were asked and have not answered, with the names."""
         return tuple(self._pending)
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether all that was asked so far has been answered."""
+        return bool(self._answers) and not self._pending
+
     def may_begin_at(self) -> float:
         """Section 3: when the first attempt may begin, infinity while nothing is known.
 
@@ -93,6 +103,21 @@ class Agenda:
         self._tried.append(address)
         return address
 
+    def delay(self, address: Address, under_way: int) -> float:
+        """Section 5: the Connection Attempt Delay after an attempt at this address, beside so many others.
+
+        History has it, or the policy. It grows with each of the others, up to the Maximum Connection Attempt Delay.
+        """
+        policy, delay = self.policy, self.policy.attempt_delay
+        if self.view is not None and policy.delay_from_history:
+            bounds = {"minimum": policy.minimum_delay, "maximum": policy.maximum_delay}
+            delay = self.view.attempt_delay(address, default=delay, **bounds)
+        if policy.attempt_delay_multiplier != 1:
+            limit = max(delay, policy.maximum_delay)
+            for _ in range(under_way):
+                delay = min(delay * policy.attempt_delay_multiplier, limit)
+        return delay
+
     def _sorted(self) -> list[Address]:
         """Section 4, over everything that is known now: the services by priority, and then the host itself."""
         known = [address for (_, name), addresses in self._answers.items() if not name for address in addresses]
@@ -109,7 +134,11 @@ class Agenda:
         One answer that holds both families, from a hook or from the caller, is in the order that was meant.
         """
         if (Source.HOOK, "") not in self._answers and (Source.GIVEN, "") not in self._answers:
-            known = prefer(self.policy.families, known)
+            known = self.view.sort(known) if self.view else known
+            if self.rules is not None and self.policy.families[0] == IPV6:
+                known = self.rules.sort(known)
+            else:
+                known = prefer(self.policy.families, known)
         return interleave(known, self.policy.first_address_family_count)
 
     def _offered(self, service: Service) -> list[Address]:

@@ -7,6 +7,7 @@ What does not: when it begins and what follows from its end; that is `_race`.
 from __future__ import annotations
 
 import errno
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +22,7 @@ class AnyHandshake(Protocol):
 
     async def wait(self) -> None: ...
     def abort(self) -> None: ...
+    def round_trip_time(self) -> float | None: ...
     def stream(self) -> trio.SocketStream: ...
 
 
@@ -31,6 +33,8 @@ class LiveAttempt:
     number: int
     address: Address
     started: float
+    delay: float = math.inf
+    """How long the next attempt waits for this one; settled when it starts."""
     handshake: AnyHandshake | None = None
     """None until a packet could be sent."""
     connected: float | None = None
@@ -42,6 +46,16 @@ class LiveAttempt:
         """Close its socket, if it has one, at once."""
         if self.handshake is not None:
             self.handshake.abort()
+
+    def round_trip_time(self) -> float | None:
+        """What the handshake, just over, tells about the route; None if nothing is sure.
+
+        Where the kernel does not say, the handshake's own time will do if it is under a second; after that the SYN has
+        been sent again (RFC 6298, section 2.1), and the answer may be to either (section 3).
+        """
+        rtt = None if self.handshake is None else self.handshake.round_trip_time()
+        elapsed = trio.current_time() - self.started
+        return elapsed if rtt is None and elapsed < 1 else rtt
 
     def report(self) -> Attempt:
         """Say what became of it, or what it is doing now."""

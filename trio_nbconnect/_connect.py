@@ -165,6 +165,10 @@ class Handshake:
         self.state = HandshakeState.CLOSED
         self._network.close(self.socket)
 
+    def round_trip_time(self) -> float | None:
+        """Return what the kernel has measured, in seconds; None if it does not say."""
+        return self._network.round_trip_time(self.socket)
+
     def stream(self) -> trio.SocketStream:
         """Give the connected socket away as a stream, which owns it from then on."""
         return self._network.stream(self.socket)

@@ -22,14 +22,18 @@ from typing import Any, TypeVar
 import trio
 
 from . import _tls
-from ._address import Address, LocalAddress, check_host, check_name, check_port, parse_literal
+from ._address import IPV4, Address, LocalAddress, check_host, check_name, check_port, parse_literal
 from ._connect import begin, open_unix
+from ._history import History
 from ._hooked import HookedHandshake, has_hostname_resolver, has_socket_factory, open_hooked_unix
+from ._inquiry import Inquiry
+from ._nat64 import Prefix, Translator
 from ._network import KernelNetwork, Network
+from ._order import Rules
 from ._policy import Policy, check_seconds
 from ._race import Race
 from ._resolve import HookResolver, Resolver, SystemResolver
-from .trace import Tracer, journal
+from .trace import Journal, Tracer, journal
 
 T = TypeVar("T")
 
@@ -43,8 +47,11 @@ class Connector:
     Args:
         policy: The delays and limits of a race.
         resolver: Who finds addresses; None asks the operating system, or the resolver set with Trio's hook.
+        nat64: The prefix of this network's NAT64 (RFC 6052), "64:ff9b::/96" say, to reach IPv4 hosts where there is no
+            route for IPv4; `discover_nat64` finds it.
         local_address: The numeric address to connect from, or one for each family. Addresses of a family without one
             are left out. No local port is reserved.
+        history: What earlier connections taught about addresses, and where this connector's go; see `History`.
         tracer: A callable that is told each event; see `trio_nbconnect.trace`.
         network: The network below; None is the kernel's, or sockets from the factory set with Trio's hook.
 
@@ -59,11 +66,14 @@ class Connector:
     policy: Policy = Policy()
     resolver: Resolver | None = None
     local_address: LocalAddress | None = None
+    history: History | None = None
+    nat64: str | None = None
     tracer: Tracer | None = None
     network: Network | None = None
 
     _local: Mapping[socket.AddressFamily, Address] = field(init=False, repr=False, compare=False)
     _families: tuple[socket.AddressFamily, ...] = field(init=False, repr=False, compare=False)
+    _translator: Translator | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         local = _local_addresses(self.local_address)
@@ -72,6 +82,8 @@ class Connector:
             raise ValueError(f"local_address leaves no family of the policy: {self.local_address!r}")
         object.__setattr__(self, "_local", local)
         object.__setattr__(self, "_families", families)
+        translator = None if self.nat64 is None else Translator(Prefix.read(self.nat64))
+        object.__setattr__(self, "_translator", translator)
 
     async def connect(
         self,
@@ -192,26 +204,41 @@ class Connector:
         check_seconds("give_up_after", give_up_after)
         network = self.network or _KERNEL
         native = self.network is not None or not has_socket_factory()
-        families, resolver, beside = self._families, None, False
-        given = _given(host, port, addresses)
-        name = host if given else check_name(host)
-        if not given:
-            resolver, beside = self._who_knows(network)
-            families = _connected(network, name, families) if beside else families
+        log = journal(self.tracer)
         return Race(
-            host=host,
-            name=name,
-            port=port,
-            families=families,
-            given=given,
-            resolver=resolver,
-            beside=beside,
+            inquiry=self._inquiry(network, host, port, _given(host, port, addresses), log),
             policy=self.policy,
+            history=self.history,
             begin=partial(begin, network, self._local) if native else partial(HookedHandshake, self._local),
             native=native,
             establish=establish,
             give_up_after=give_up_after,
-            journal=journal(self.tracer),
+            journal=log,
+        )
+
+    def _inquiry(self, network: Network, host: str, port: int, given: tuple[Address, ...], log: Journal) -> Inquiry:
+        name, families, resolver, beside, rules = host, self._families, None, False, None
+        if not given:
+            name = check_name(host)
+            resolver, beside = self._who_knows(network)
+        nat64 = None if self._translator is None or network.has_route(IPV4) else self._translator
+        if beside:
+            families = _connected(network, name, families)
+            source_of = network.source_address if nat64 is None else partial(_source, network)
+            rules = Rules(source_of, network.policy_table, by_system=self.resolver is None)
+        return Inquiry(
+            host=host,
+            name=name,
+            port=port,
+            families=families if nat64 is None or IPV4 in families else (*families, IPV4),
+            given=given,
+            resolver=resolver,
+            beside=beside,
+            policy=self.policy,
+            history=self.history,
+            rules=rules,
+            nat64=nat64,
+            journal=log,
         )
 
     def _who_knows(self, network: Network) -> tuple[Resolver, bool]:
@@ -252,6 +279,11 @@ def _local_addresses(local_address: LocalAddress | None) -> Mapping[socket.Addre
     if not local or any(family != literal.family for family, literal in local.items()):
         raise ValueError(f"local_address must give each family an address of its own: {local_address!r}")
     return MappingProxyType(local)
+
+
+def _source(network: Network, address: Address) -> Address | None:
+    """Where an address is connected to from; what the NAT64 translates has a source beyond it."""
+    return address if address.family == IPV4 else network.source_address(address)
 
 
 def _connected(

@@ -25,7 +25,7 @@ import trio
 from ._address import Address, format_host_port
 
 if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
-    from exceptiongroup import ExceptionGroup
+    from exceptiongroup import BaseExceptionGroup, ExceptionGroup
 
 
 class Phase(enum.Enum):
@@ -206,3 +206,15 @@ def _caused_by(error: ConnectError, failures: Sequence[OSError]) -> ConnectError
     bare = [failure.with_traceback(None) for failure in failures]
     error.__cause__ = ExceptionGroup(str(error), bare)
     return error
+
+
+def sole(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the one exception of a group that is not a cancellation, or the group if there is no such one."""
+    rest = [error for error in group.exceptions if not _is_cancellation(error)]
+    return rest[0] if len(rest) == 1 else group
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(trio.Cancelled)[1] is None
+    return isinstance(error, trio.Cancelled)

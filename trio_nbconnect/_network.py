@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import trio
 
 from ._address import IPV4, IPV6, Address
+from ._destination import DEFAULT_POLICY_TABLE, PolicyTable, parse_gai_conf
 from ._errors import os_error
 
 
@@ -60,6 +63,15 @@ class Network(Protocol):
     def has_route(self, family: socket.AddressFamily) -> bool:
         """Whether this host can send to the internet over this family."""
 
+    def source_address(self, address: Address) -> Address | None:
+        """Where the system would connect to this address from, None if it has no way there."""
+
+    def policy_table(self) -> PolicyTable:
+        """The table by which this host prefers addresses (RFC 6724, section 2.1)."""
+
+    def round_trip_time(self, sock: Any) -> float | None:
+        """What the network has measured on a connected socket, in seconds; None if it does not say."""
+
 
 class KernelNetwork:
     """The network that the operating system offers."""
@@ -95,19 +107,47 @@ class KernelNetwork:
         return [from_getaddrinfo(entry[0], entry[4]) for entry in entries]
 
     def has_route(self, family: socket.AddressFamily) -> bool:
-        """Connect a datagram socket, which asks the routing table and sends nothing."""
+        return self.source_address(Address(family, _SOMEWHERE[family], _DISCARD)) is not None
+
+    def source_address(self, address: Address) -> Address | None:
+        """Connect a datagram socket, a fresh one each time, which asks the routing table and sends nothing."""
         try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.connect((_SOMEWHERE[family], 9))
+            with socket.socket(address.family, socket.SOCK_DGRAM) as probe:
+                probe.connect(replace(address, port=_DISCARD).sockaddr)
+                return from_getaddrinfo(address.family, probe.getsockname())
         except OSError:
-            return False
-        return True
+            return None
+
+    def policy_table(self) -> PolicyTable:
+        """Read the system's table, once in each `trio.run`, as the C library does it once in a process."""
+        try:
+            return _policy_table.get()
+        except LookupError:
+            _policy_table.set(read_policy_table())
+            return _policy_table.get()
+
+    def round_trip_time(self, sock: socket.socket) -> float | None:
+        return round_trip_time(sock)
 
 
 _STREAM = int(socket.SOCK_STREAM) | getattr(socket, "SOCK_NONBLOCK", 0)
 
+_policy_table: trio.lowlevel.RunVar[PolicyTable] = trio.lowlevel.RunVar("trio_nbconnect.network.policy_table")
+
 _SOMEWHERE = {IPV6: "2001:503:ba3e::2:30", IPV4: "198.41.0.4"}
-"""A root name server, far from every host; nothing is ever sent to it (RFC 863's discard port, if it were)."""
+"""A root name server, far from every host; nothing is ever sent to it."""
+
+_DISCARD = 9
+"""RFC 863, if anything were sent."""
+
+
+def read_policy_table(path: str = "/etc/gai.conf") -> PolicyTable:
+    """Read the table that the system's administrator has set, RFC 6724's where there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return parse_gai_conf(file.read())
+    except OSError:
+        return DEFAULT_POLICY_TABLE
 
 
 def from_getaddrinfo(family: int, sockaddr: tuple[Any, ...]) -> Address:
@@ -132,6 +172,29 @@ def open_socket(network: Network, address: Address, local: Mapping[socket.Addres
             network.close(sock)
             raise os_error(error.errno or 0, f"local address {local[address.family].ip} for {address}") from None
     return sock
+
+
+def round_trip_time(sock: socket.socket | trio.socket.SocketType) -> float | None:
+    """Read the smoothed round-trip time that the kernel keeps for a TCP connection (Linux's tcp(7), `TCP_INFO`).
+
+    It is taken from the handshake, and not from one whose SYN was sent twice, unless timestamps tell the two apart
+    (Karn's algorithm, RFC 6298, section 3). 0 means that there is no sample yet.
+
+    Returns:
+        Seconds; None where there is none, the socket is not TCP, or the kernel does not say.
+    """
+    if sys.platform != "linux":  # pragma: no cover - others have other structures, if any
+        return None
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RTT_OFFSET + 4)
+    except OSError:
+        return None
+    microseconds = int.from_bytes(info[_RTT_OFFSET:], sys.byteorder)
+    return microseconds / 1e6 if microseconds else None
+
+
+_RTT_OFFSET = 68
+"""Of `tcpi_rtt` in Linux's `struct tcp_info`: 8 bytes, and 15 numbers of 32 bits. The structure only grows behind."""
 
 
 def bind_address_only(sock: Socket | trio.socket.SocketType) -> None:

@@ -37,6 +37,13 @@ class Policy:
     """RFC 8305, section 5: attempts "MUST NOT be started within 10 milliseconds" of each other. It binds failures
     too. Where no packet was sent, or none leaves the machine, there is no gap."""
 
+    delay_from_history: bool = True
+    """RFC 8305, section 5: whether a round-trip time that a `History` knows takes the place of `attempt_delay`."""
+
+    minimum_delay: float = 0.100
+    """RFC 8305, section 8: the Minimum Connection Attempt Delay. It binds delays that were computed from history;
+    `attempt_delay` may be shorter."""
+
     maximum_delay: float = 2.0
     """RFC 8305, section 8: the Maximum Connection Attempt Delay. The pace of a race whose attempts crowd, and the
     longest that an attempt's progress may put off the next one."""
@@ -44,6 +51,10 @@ class Policy:
     attempts_at_full_pace: int = 6
     """While this many attempts run, the next one waits for `maximum_delay`. Curl kills the oldest at six, which may
     be the slow one that works; waiting for one to fail would stall behind six black holes for two minutes."""
+
+    last_resort_delay: float = 2.0
+    """RFC 8305, section 8: the Last Resort Local Synthesis Delay, on networks with NAT64 and no IPv4: how long after
+    the last attempt has started the name's IPv4 addresses are asked for after all."""
 
     resolution_delay: float = 0.050
     """RFC 8305, section 3: how long addresses of the other family wait for those of the preferred one."""
@@ -65,20 +76,31 @@ class Policy:
     """How long one attempt may take, from its first packet until it is established."""
 
     def __post_init__(self) -> None:
-        for name in ("attempt_delay", "minimum_gap", "maximum_delay", "resolution_delay"):
-            check_seconds(name, getattr(self, name))
-        for name in ("give_up_resolution_after", "give_up_attempt_after"):
+        for name in _DURATIONS:
             check_seconds(name, getattr(self, name))
         if check_seconds("attempt_delay_multiplier", self.attempt_delay_multiplier, "a number") < 1:
             raise ValueError(f"attempt_delay_multiplier must be at least 1, not {self.attempt_delay_multiplier!r}")
         for name in ("attempts_at_full_pace", "first_address_family_count"):
             _check_count(name, getattr(self, name))
-        if not isinstance(self.families, (tuple, list)):
-            raise TypeError(f"families must be a tuple, not {self.families!r}")
-        families = tuple(self.families)
+        try:
+            families = tuple(self.families)
+        except TypeError:
+            raise TypeError(f"families must be a tuple, not {self.families!r}") from None
         if not families or len(set(families)) != len(families) or not set(families) <= {IPV4, IPV6}:
             raise ValueError(f"families must be AF_INET6, AF_INET or both, not {self.families!r}")
         object.__setattr__(self, "families", families)
+
+
+_DURATIONS = (
+    "attempt_delay",
+    "minimum_gap",
+    "minimum_delay",
+    "maximum_delay",
+    "last_resort_delay",
+    "resolution_delay",
+    "give_up_resolution_after",
+    "give_up_attempt_after",
+)
 
 
 def check_seconds(name: str, seconds: object, unit: str = "a number of seconds") -> float:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import trio
+
 from ._address import IPV4, IPV6, Address
 
 
@@ -58,6 +60,8 @@ class Question:
     host: str
     port: int
     families: tuple[socket.AddressFamily, ...]
+    last_resort: trio.Event | None = None
+    """Where NAT64 can make up for missing IPv4: set when all else has failed, and A is to be asked for after all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,21 +26,20 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
-from socket import AddressFamily
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import trio
 
 from . import trace
 from ._address import Address
-from ._agenda import Agenda
-from ._attempt import AnyHandshake, LiveAttempt, add_note, as_os_error, ruled_out
-from ._errors import ConnectError, all_failed, gave_up, no_address, services_unknown, timed_out
+from ._attempt import AnyHandshake, LiveAttempt, add_note, as_os_error
+from ._errors import ConnectError, all_failed, gave_up, no_address, services_unknown, sole, timed_out
+from ._history import History
+from ._inquiry import Inquiry, until_time
 from ._policy import Policy
-from ._question import Answer, Asked, Question, Source
 from ._resolve import Resolver
 
 if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
@@ -53,19 +52,9 @@ T = TypeVar("T")
 class Race(Generic[T]):
     """One race: everything that its tasks share. It is run once."""
 
-    host: str
-    """As the caller wrote it, for errors and events."""
-    name: str
-    """As it is asked for: a name of another script in its A-label form."""
-    port: int
-    families: tuple[AddressFamily, ...]
-    """The families that can be used, the preferred one first."""
-    given: tuple[Address, ...]
-    """The addresses that are known without asking anybody."""
-    resolver: Resolver | None
-    beside: bool
-    """Whether resolution runs beside the attempts; else its one answer is waited for."""
+    inquiry: Inquiry
     policy: Policy
+    history: History | None
     begin: Callable[[Address], AnyHandshake]
     """Open a socket and begin to connect it; an OSError says that not even a packet could be sent."""
     native: bool
@@ -75,21 +64,16 @@ class Race(Generic[T]):
     journal: trace.Journal
 
     _finished: bool = field(init=False, default=False)
-    _unusable: list[OSError] = field(init=False, default_factory=list)
     _attempts: list[LiveAttempt] = field(init=False, default_factory=list)
     _under_way: int = field(init=False, default=0)
     _last_sent: LiveAttempt | None = field(init=False, default=None)
     _winner: LiveAttempt | None = field(init=False, default=None)
     _scope: trio.CancelScope | None = field(init=False, default=None)
-    _news: trio.Event | None = field(init=False, default=None)
-    _protected_services: trio.Event | None = field(init=False, default=None)
-    """Set when the services are known that were asked for over protected DNS."""
-    _forbidden: OSError | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._began = trio.current_time()
-        self._agenda = Agenda(self.policy)
-        self._resolved = self.resolver is None
+        self._agenda = self.inquiry.agenda
+        self._news = self.inquiry.news
 
     async def run(self) -> T:
         """Return the first connection to be established, and leave nothing else behind.
@@ -97,9 +81,9 @@ class Race(Generic[T]):
         Raises:
             ConnectError: There is none; its class says why.
         """
-        self.journal.tell(trace.RaceStarted, host=self.host, port=self.port, policy=self.policy)
+        self.journal.tell(trace.RaceStarted, host=self.inquiry.host, port=self.inquiry.port, policy=self.policy)
         try:
-            with _until(self._began + self.give_up_after):
+            with until_time(self._began + self.give_up_after):
                 await self._run()
                 self._finished = True
         except BaseException:
@@ -114,18 +98,20 @@ class Race(Generic[T]):
                 raise failure
             finally:
                 del failure  # this frame is in its traceback
+        if self.history is not None:
+            self.history.mark_used(self._winner.address, time.time())
         self.journal.tell(trace.RaceWon, attempt=self._winner.number, address=self._winner.address)
         return self._result
 
     async def _run(self) -> None:
         """Run the race until it has a winner, or nothing is left to try."""
-        if self.given:
-            self._deliver(Answer(Source.GIVEN, self.given))
-        if not self.beside:
-            if self.resolver is not None:
-                await self._resolve(self.resolver)
+        inquiry = self.inquiry
+        inquiry.begin()
+        if not inquiry.beside:
+            if inquiry.resolver is not None:
+                await self._resolve(inquiry.resolver)
             await self._alone()
-        if self._winner is None and (self.beside or self._under_way):
+        if self._winner is None and (inquiry.beside or self._under_way):
             await self._in_nursery()
         if not self._attempts:
             await trio.lowlevel.checkpoint()
@@ -140,7 +126,7 @@ class Race(Generic[T]):
                 continue
             if has_rival and not (self.native and self.establish is None):
                 return  # its wait cannot be interrupted and taken up again
-            with _until(self._due(attempt) if has_rival else math.inf):
+            with until_time(self._due(attempt) if has_rival else math.inf):
                 await self._drive(attempt)
             if attempt.ended is None:
                 return
@@ -153,7 +139,7 @@ class Race(Generic[T]):
                 await self._together(nursery)
             return
         except BaseExceptionGroup as group:
-            crash = _sole(group)
+            crash = sole(group)
         try:
             raise crash
         finally:
@@ -161,8 +147,8 @@ class Race(Generic[T]):
 
     async def _together(self, nursery: trio.Nursery) -> None:
         """Section 5: start an attempt, wait until the next is due, until there is none."""
-        if self.resolver is not None and self.beside:
-            nursery.start_soon(self._resolve, self.resolver)
+        if self.inquiry.resolver is not None and self.inquiry.beside:
+            nursery.start_soon(self._resolve, self.inquiry.resolver)
         if self._under_way:
             nursery.start_soon(self._attempt, self._attempts[-1])
             await self._stagger()
@@ -171,64 +157,33 @@ class Race(Generic[T]):
             if attempt.ended is None:
                 nursery.start_soon(self._attempt, attempt)
             await self._stagger()
+        if self._is_over:
+            nursery.cancel_scope.cancel()
 
     async def _resolve(self, resolver: Resolver) -> None:
-        """Section 3: take in the answers as they come."""
-        question = Question(host=self.name, port=self.port, families=self.families)
-        try:
-            with _until(self._began + self.policy.give_up_resolution_after):
-                await resolver.resolve(question, self._deliver)
-        except OSError as error:
-            self._agenda.failures.append(error)
-        for source, name in self._agenda.unanswered:
-            silence = timed_out(f"no answer for {source.value} of {name or self.host}")
-            self._deliver(Answer(source, error=silence, name=name))
-        self._resolved = True
-        self._wake()
-
-    def _deliver(self, item: Asked | Answer) -> None:
-        if isinstance(item, Asked):
-            self._agenda.ask(item)
-            if item.protected and item.source is Source.HTTPS:
-                self._protected_services = trio.Event()
-            self.journal.tell(trace.ResolutionStarted, source=item.source, name=item.name)
-            return
-        if item.source is Source.HTTPS and self._protected_services is not None:
-            self._protected_services.set()
-            if item.error is not None:
-                self._abandon_for(item.error)
-        unusable = [address for address in item.addresses if address.family not in self.families]
-        if unusable:
-            self._unusable += map(ruled_out, unusable)
-            usable = tuple(address for address in item.addresses if address not in unusable)
-            item = replace(item, addresses=usable)
-        self._agenda.note(item, trio.current_time())
-        self.journal.tell(
-            trace.AnswerReceived,
-            source=item.source,
-            name=item.name,
-            addresses=item.addresses,
-            services=item.services,
-            error=item.error,
-        )
-        self._wake()
-
-    def _abandon_for(self, error: OSError) -> None:
-        """Version 3, section 6.3: somebody keeps the services from us that protected DNS would have shown."""
-        self._forbidden = error
-        if self._scope is not None:
-            self._scope.cancel()
+        await self.inquiry.resolve(resolver, self._began + self.policy.give_up_resolution_after)
 
     async def _next_address(self) -> Address | None:
         """Section 6: the best address not yet tried, as soon as it may be; None if there will be no more."""
         while True:
             address = self._agenda.peek()
-            if self._winner is not None or (address is None and self._resolved):
+            if self._is_over or (address is None and self.inquiry.resolved):
                 return None
-            start_at = math.inf if address is None else self._may_start_at(address)
-            if start_at <= self._began or start_at <= trio.current_time():
+            if address is None:
+                newest = self._attempts[-1].started if self._attempts else None
+                at = self.inquiry.last_resort_at(newest, self._under_way)
+            else:
+                at = self._may_start_at(address)
+            if at > self._began and at > trio.current_time():
+                await self._news.wait(at)
+            elif address is not None:
                 return self._agenda.take()
-            await self._wait_for_news(start_at)
+            else:
+                self.inquiry.ask_last_resort()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._winner is not None or self.inquiry.forbidden is not None
 
     def _may_start_at(self, address: Address) -> float:
         """Sections 3 and 5: the first attempt waits for the preferred family, each other one for the minimum gap."""
@@ -241,7 +196,9 @@ class Race(Generic[T]):
 
     def _start(self, address: Address) -> LiveAttempt:
         """Begin an attempt. One that fails before a packet is sent has ended when this returns."""
-        attempt = LiveAttempt(len(self._attempts) + 1, address, trio.current_time())
+        address = self.inquiry.on_the_wire(address)
+        delay = self._agenda.delay(address, self._under_way)
+        attempt = LiveAttempt(len(self._attempts) + 1, address, trio.current_time(), delay)
         reason = self._reason()
         self._attempts.append(attempt)
         self._under_way += 1
@@ -264,18 +221,15 @@ class Race(Generic[T]):
         newest = self._attempts[-1]
         if newest.ended is not None:
             await trio.lowlevel.checkpoint()
-        while newest.ended is None and (due := self._due(newest)) > trio.current_time():
-            await self._wait_for_news(due)
+        while not self._is_over and newest.ended is None and (due := self._due(newest)) > trio.current_time():
+            await self._news.wait(due)
 
     def _due(self, newest: LiveAttempt) -> float:
         """When the next attempt is due, if the newest does not fail.
 
         Progress extends the delay: the attempt that has completed TCP is likely to be established soon.
         """
-        policy = self.policy
-        delay = policy.attempt_delay
-        if policy.attempt_delay_multiplier != 1 and self._under_way > 1:
-            delay *= policy.attempt_delay_multiplier ** (self._under_way - 1)
+        policy, delay = self.policy, newest.delay
         if self._under_way >= policy.attempts_at_full_pace:
             delay = max(delay, policy.maximum_delay)
         due = newest.started + delay
@@ -295,7 +249,7 @@ class Race(Generic[T]):
         """Bring one attempt to its end: established or failed, which is recorded, not raised."""
         limit = attempt.started + self.policy.give_up_attempt_after
         try:
-            with _until(limit):
+            with until_time(limit):
                 result = await self._connection(attempt)
                 self._succeed(attempt, result)
         except OSError as error:
@@ -310,13 +264,15 @@ class Race(Generic[T]):
         assert attempt.handshake is not None
         await attempt.handshake.wait()
         self.journal.tell(trace.AttemptConnected, attempt=attempt.number, address=attempt.address)
+        if self.history is not None and (rtt := attempt.round_trip_time()) is not None:
+            self.history.record(attempt.address, rtt, time.time())
         stream = attempt.handshake.stream()
         if self.establish is None:
             return stream  # type: ignore[return-value]  # then T is SocketStream, says Connector
         attempt.connected = trio.current_time()
-        self._wake()
-        if self.policy.ech and self._protected_services is not None:
-            await self._protected_services.wait()
+        self._news.ring()
+        if self.policy.ech and self.inquiry.services_known is not None:
+            await self.inquiry.services_known.wait()
         return await self.establish(stream)
 
     def _succeed(self, attempt: LiveAttempt, result: T) -> None:
@@ -337,7 +293,7 @@ class Race(Generic[T]):
             after = attempt.started - self._began
             add_note(error, f"attempt {attempt.number}, after {after:.3f} s: {attempt.report()}")
         self.journal.tell(trace.AttemptFailed, attempt=attempt.number, address=attempt.address, error=error)
-        self._wake()
+        self._news.ring()
 
     def _cancel(self, attempt: LiveAttempt) -> None:
         self._end(attempt)
@@ -347,7 +303,7 @@ class Race(Generic[T]):
     def _end(self, attempt: LiveAttempt) -> None:
         attempt.ended = trio.current_time()
         self._under_way -= 1
-        self._wake()
+        self._news.ring()
 
     def _discard(self, attempt: LiveAttempt) -> None:
         attempt.close()
@@ -361,43 +317,14 @@ class Race(Generic[T]):
         if self._winner is not None:
             self._discard(self._winner)
 
-    def _wake(self) -> None:
-        if self._news is not None:
-            self._news.set()
-
-    async def _wait_for_news(self, until: float) -> None:
-        """Wait until something has happened, or until a time on Trio's clock."""
-        self._news = trio.Event()
-        with _until(until):
-            await self._news.wait()
-
     def _failure(self) -> ConnectError:
         """The one error of a race that was lost; it says what was tried."""
+        host, port, inquiry = self.inquiry.host, self.inquiry.port, self.inquiry
         attempts = [attempt.report() for attempt in self._attempts]
+        if inquiry.forbidden is not None:
+            return services_unknown(host, port, attempts, inquiry.forbidden)
         if not self._finished:
-            return gave_up(self.host, self.port, self.give_up_after, attempts, self._agenda.failures)
-        if self._forbidden is not None:
-            return services_unknown(self.host, self.port, attempts, self._forbidden)
-        if attempts or self._unusable:
-            return all_failed(self.host, self.port, attempts, self._unusable)
-        return no_address(self.host, self.port, self._agenda.failures)
-
-
-def _until(time: float) -> AbstractContextManager[object]:
-    """Cancel the block at a time on Trio's clock; "never" costs nothing."""
-    return _NEVER if time == math.inf else trio.CancelScope(deadline=time)
-
-
-_NEVER = nullcontext()
-
-
-def _sole(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the one exception of a group that is not a cancellation, or the group if there is no such one."""
-    rest = [error for error in group.exceptions if not _is_cancellation(error)]
-    return rest[0] if len(rest) == 1 else group
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    if isinstance(error, BaseExceptionGroup):
-        return error.split(trio.Cancelled)[1] is None
-    return isinstance(error, trio.Cancelled)
+            return gave_up(host, port, self.give_up_after, attempts, inquiry.agenda.failures)
+        if attempts or inquiry.unusable:
+            return all_failed(host, port, attempts, inquiry.unusable)
+        return no_address(host, port, inquiry.agenda.failures)

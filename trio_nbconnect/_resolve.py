@@ -66,6 +66,10 @@ class SystemResolver:
             for family in others:
                 nursery.start_soon(self._look_up, question, family, deliver)
             await self._look_up(question, first, deliver)
+        if question.last_resort is not None and IPV4 not in question.families:
+            await question.last_resort.wait()
+            deliver(Asked(Source.A))
+            await self._look_up(question, IPV4, deliver)
 
     async def _look_up(self, question: Question, family: socket.AddressFamily, deliver: Deliver) -> None:
         source = Source.of(family)

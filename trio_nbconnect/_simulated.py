@@ -30,6 +30,16 @@ from ._address import IPV4, IPV6, Address, from_sockaddr
 CAPACITY = 65536
 """How many unread bytes one direction of a connection holds; then the sender has to wait."""
 
+
+def source_address(address: Address) -> Address:
+    """Where this host sends from to an address: from the address itself on loopback, from its link on a link."""
+    if address.is_loopback:
+        return address
+    if address.host.startswith("fe80:"):
+        return replace(address, host="fe80::fffe", port=0)
+    return Address(address.family, _SOURCES[address.family], 0)
+
+
 _SOURCES = {IPV4: "192.0.2.254", IPV6: "2001:db8::fffe"}
 """This host's addresses, in the networks that RFC 5737 and RFC 3849 keep for documentation."""
 

@@ -14,12 +14,14 @@ import errno
 import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import trio
 
-from ._address import IPV4, IPV6, Address
+from ._address import IPV4, IPV6
+from ._question import Source
 from ._simulated import Endpoint
+from ._simulated_names import Told, literal
 
 T = TypeVar("T")
 
@@ -125,26 +127,18 @@ class SimulatedSocket(trio.socket.SocketType):
                 await wait()
 
 
-class Answers(Protocol):
-    """What a resolver knows of a name, in one family, and when."""
-
-    @property
-    def after(self) -> float: ...
-    def read(self, port: int) -> list[Address]: ...
-
-
 class Hooks(trio.abc.HostnameResolver, trio.abc.SocketFactory):
     """Answer `trio.socket.socket` and `trio.socket.getaddrinfo` from a simulated network.
 
     Args:
         open: How to open a socket of a family there.
-        ask: How to ask there for the addresses of a name, in a family.
+        ask: How to ask there for the records of a name.
     """
 
     def __init__(
         self,
         open: Callable[[socket.AddressFamily], Endpoint],  # noqa: A002 - what it is called in `Network`
-        ask: Callable[[str, socket.AddressFamily], Answers],
+        ask: Callable[[str, Source], Told],
     ) -> None:
         self._open = open
         self._ask = ask
@@ -163,8 +157,8 @@ class Hooks(trio.abc.HostnameResolver, trio.abc.SocketFactory):
     async def getaddrinfo(self, host: bytes | None, port: Any, family: int = 0, *_kind: Any) -> Any:
         """Look both families up side by side, and answer when both have, as the system's resolver does."""
         families = [wanted for wanted in (IPV6, IPV4) if family in (0, wanted)]
-        asked = [self._ask((host or b"localhost").decode("ascii"), wanted) for wanted in families]
-        await trio.sleep(max((answers.after for answers in asked), default=0.0))
+        asked = [self._ask((host or b"localhost").decode("ascii"), Source.of(wanted)) for wanted in families]
+        await trio.sleep(max((told.after for told in asked), default=0.0))
         return _entries(asked, int(port or 0))
 
     async def getnameinfo(self, sockaddr: Any, flags: int) -> tuple[str, str]:
@@ -173,13 +167,13 @@ class Hooks(trio.abc.HostnameResolver, trio.abc.SocketFactory):
         return str(sockaddr[0]), str(sockaddr[1])
 
 
-def _entries(asked: Sequence[Answers], port: int) -> list[tuple[Any, ...]]:
+def _entries(asked: Sequence[Told], port: int) -> list[tuple[Any, ...]]:
     """Put the answers together; the last one's error counts if there are no addresses at all."""
     entries: list[tuple[Any, ...]] = []
     failure: OSError = socket.gaierror(socket.EAI_FAMILY, "ai_family not supported")
-    for answers in asked:
+    for told in asked:
         try:
-            found = answers.read(port)
+            found = [literal(text, port=port) for text in told.read().addresses]
         except OSError as error:
             failure = error
         else:

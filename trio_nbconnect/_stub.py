@@ -5,10 +5,13 @@ alias to another host, and each of them has addresses of its own; any of these m
 
 How we solve it, in the draft's order:
 
-1. Ask for HTTPS, AAAA and A, "as close together as possible", and deliver each answer when it comes.
+1. Ask for HTTPS, AAAA and A, "as close together as possible", and deliver each answer when it comes. HTTPS records
+   of another port than 443 have a name of their own (RFC 9460, section 9.1).
 2. An alias (RFC 9460, section 2.4.2) takes the place of the host: follow it, eight steps at most, none of them twice.
 3. Each service that names another target has its addresses asked for at once; until they come, its hints serve.
+   The end of a chain of aliases is a service too, the last one (RFC 9460, section 3).
 4. A service that speaks no protocol of ours is left out (RFC 9460, section 7.1.2).
+5. What has expired is delivered at once, and what holds now in its place as soon as it is known (section 4.4).
 
 What lives here: that order. What does not: messages, servers and caches, which are behind `LookUp`: dnspython's in
 `dns`, the simulated network's in `testing`; nor the decision what to do with the answers, which is `_agenda`'s.
@@ -19,7 +22,7 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import trio
@@ -30,6 +33,9 @@ from ._question import Answer, Asked, Deliver, Question, Service, Source
 ALIASES = 8
 """RFC 9460, section 3.1: clients "MUST impose" a limit on the length of a chain; this is a common one."""
 
+SERVICES = 16
+"""How many services of a host are considered: each may cost two queries more, and a name server may name thousands."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
@@ -39,10 +45,29 @@ class Records:
     services: tuple[Service, ...] = ()
     alias: str = ""
     """The host that stands in for this one (AliasMode)."""
+    fresher: Callable[[], Awaitable[Records]] | None = field(default=None, compare=False)
+    """How to find out what holds now, where these have expired; None where they have not."""
 
 
 LookUp: TypeAlias = Callable[[str, Source], Awaitable[Records]]
 """Look one type of a name up; raise `OSError` when it cannot be known. No such records is no error: `Records()`."""
+
+
+@dataclass(slots=True)
+class _Trail:
+    """Where the aliases of a host lead to."""
+
+    names: list[str]
+    """The name asked for first, and the aliases."""
+    services: tuple[Service, ...] = ()
+    error: OSError | None = None
+    expired: list[Records] = field(default_factory=list)
+    """What was found on the way and holds no more."""
+
+    @property
+    def end(self) -> str:
+        """The host that stands in for the first one."""
+        return self.names[-1]
 
 
 class StubResolver:
@@ -93,49 +118,63 @@ class StubResolver:
         source = Source.of(family)
         try:
             records = await self._look_up(name or question.host, source)
+            deliver(_addresses(records, source, name, question.port))
+            if records.fresher is not None and (fresh := await records.fresher()) != records:
+                deliver(_addresses(fresh, source, name, question.port))
         except OSError as error:
             deliver(Answer(source, error=error, name=name))
-        else:
-            addresses = tuple(Address(family, text, question.port) for text in records.addresses)
-            deliver(Answer(source, addresses, name=name))
 
     async def _ask_services(self, question: Question, deliver: Deliver) -> None:
-        """Find the services, follow aliases on the way, and ask for the addresses of each target at once."""
-        try:
-            owner, services = await self._follow(question.host)
-        except OSError as error:
-            deliver(Answer(Source.HTTPS, error=error))
-            return
-        usable = [self._named(service, owner, question) for service in services if self._speaks(service)]
-        self._dice.shuffle(usable)
-        usable.sort(key=lambda service: service.priority)
-        if owner != question.host and not services:
-            usable = [Service(priority=1, target=owner)]
-        targets = list(dict.fromkeys(service.target for service in usable if service.target))
+        """Find the services, and the addresses of each target; once more, if what was found has expired."""
+        asked: set[str] = set()
+        async with trio.open_nursery() as nursery:
+            trail = await self._follow(question)
+            for name in self._tell(trail, question, asked, deliver):
+                nursery.start_soon(self._ask_addresses, question, name, deliver)
+            if await _has_changed(trail.expired):
+                trail = await self._follow(question)
+                for name in self._tell(trail, question, asked, deliver):
+                    nursery.start_soon(self._ask_addresses, question, name, deliver)
+
+    async def _follow(self, question: Question) -> _Trail:
+        """RFC 9460, section 3: find the host that the aliases lead to, and its services."""
+        trail = _Trail([question.host if question.port == 443 else f"_{question.port}._https.{question.host}"])
+        while True:
+            try:
+                records = await self._look_up(trail.end, Source.HTTPS)
+            except OSError as error:
+                trail.error = None if error.errno == socket.EAI_NONAME else error  # no such name: no such records
+                return trail
+            if records.fresher is not None:
+                trail.expired.append(records)
+            if not records.alias:
+                trail.services = records.services
+                return trail
+            if _key(records.alias) in map(_key, trail.names) or len(trail.names) > ALIASES:
+                way = " -> ".join([*trail.names, records.alias])
+                trail.error = socket.gaierror(socket.EAI_FAIL, f"the aliases of {question.host} lead nowhere: {way}")
+                return trail
+            trail.names.append(records.alias)
+
+    def _tell(self, trail: _Trail, question: Question, asked: set[str], deliver: Deliver) -> list[str]:
+        """Deliver the services, and return the targets whose addresses have not been asked for."""
+        services = self._usable(trail, question)
+        targets = list(dict.fromkeys(service.target for service in services if service.target not in {"", *asked}))
+        asked.update(targets)
         for target in targets:
             self._announce(question, target, deliver)
-        deliver(Answer(Source.HTTPS, services=tuple(usable)))
-        async with trio.open_nursery() as nursery:
-            for target in targets:
-                nursery.start_soon(self._ask_addresses, question, target, deliver)
+        deliver(Answer(Source.HTTPS, error=trail.error, services=services))
+        return targets
 
-    async def _follow(self, host: str) -> tuple[str, tuple[Service, ...]]:
-        """RFC 9460, section 3: return the host that the aliases lead to, and its services."""
-        seen = [host]
-        while True:
-            records = await self._look_up(seen[-1], Source.HTTPS)
-            if not records.alias:
-                return seen[-1], records.services
-            if records.alias in seen or len(seen) > ALIASES:
-                raise socket.gaierror(socket.EAI_FAIL, f"the aliases of {host} lead nowhere: {' -> '.join(seen)}")
-            seen.append(records.alias)
-
-    def _named(self, service: Service, owner: str, question: Question) -> Service:
-        """Say whose addresses offer a service: "." is the owner of the record, which an alias may have moved."""
-        target = service.target or owner
-        port = question.port if service.port is None else service.port
-        hints = tuple(replace(hint, port=port) for hint in service.hints)
-        return replace(service, target="" if target == question.host else target, hints=hints)
+    def _usable(self, trail: _Trail, question: Question) -> tuple[Service, ...]:
+        """Order the services that speak a protocol of ours by priority, equal ones shuffled (section 2.4.1)."""
+        usable = [service for service in trail.services if self._speaks(service)]
+        self._dice.shuffle(usable)
+        usable.sort(key=lambda service: service.priority)
+        del usable[SERVICES:]
+        if len(trail.names) > 1:
+            usable.append(Service(priority=_LAST, target=trail.end))
+        return tuple(_named(service, trail.end, question) for service in usable)
 
     def _speaks(self, service: Service) -> bool:
         """RFC 9460, section 7.1.2: "clients SHOULD NOT attempt connection" where no protocol is shared."""
@@ -147,6 +186,44 @@ class StubResolver:
             deliver(Asked(Source.of(family), name))
 
 
+_LAST = 65535
+"""The lowest priority that a record can have (RFC 9460, section 2.2)."""
+
+
 def _in_order(question: Question) -> list[socket.AddressFamily]:
-    """RFC 8305, section 3: AAAA first, whichever family is preferred."""
-    return [family for family in (IPV6, IPV4) if family in question.families]
+    """RFC 8305, section 3: AAAA first, whichever family is preferred.
+
+    Where NAT64 can make up for missing IPv4, clients "MUST" ask for A as well (version 3, section 4.1).
+    """
+    families = question.families if question.last_resort is None else (IPV6, IPV4)
+    return [family for family in (IPV6, IPV4) if family in families]
+
+
+def _addresses(records: Records, source: Source, name: str, port: int) -> Answer:
+    family = IPV6 if source is Source.AAAA else IPV4
+    return Answer(source, tuple(Address(family, text, port) for text in records.addresses), name=name)
+
+
+async def _has_changed(expired: list[Records]) -> bool:
+    """Ask again for what has expired; that there is nothing any more is a change, too."""
+    changed = False
+    for records in expired:
+        if records.fresher is not None:
+            try:
+                changed |= await records.fresher() != records
+            except OSError:
+                changed = True
+    return changed
+
+
+def _named(service: Service, owner: str, question: Question) -> Service:
+    """Say whose addresses offer a service: "." is the owner of the record, which an alias may have moved."""
+    target = service.target or owner
+    port = question.port if service.port is None else service.port
+    hints = tuple(replace(hint, port=port) for hint in service.hints if hint.family in question.families)
+    return replace(service, target="" if _key(target) == _key(question.host) else target, hints=hints)
+
+
+def _key(name: str) -> str:
+    """A name as names are compared (RFC 4343)."""
+    return name.removesuffix(".").lower()

@@ -12,43 +12,28 @@ What lives here: names, hosts and what they do. The sockets are in `_simulated`,
 
 from __future__ import annotations
 
-import copy
 import errno
 import itertools
 import math
 import os
+import random
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 
 import trio
 
-from ._address import IPV4, IPV6, Address, check_host, check_name, check_port, parse_literal
+from ._address import IPV4, IPV6, Address, check_port
+from ._destination import DEFAULT_POLICY_TABLE, PolicyTable
 from ._policy import check_seconds
-from ._question import Source
-from ._simulated import Endpoint, Outcome
+from ._question import Service, Source
+from ._simulated import Endpoint, Outcome, source_address
 from ._simulated_hooks import Hooks, SimulatedSocket
+from ._simulated_names import NameServer, Told, literal
+from ._stub import Records, StubResolver
 
 __all__ = ["SimulatedHost", "SimulatedNetwork"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Records:
-    """What a name server says of a name, in one family."""
-
-    addresses: tuple[str, ...]
-    after: float
-    error: OSError
-
-    def read(self, port: int) -> list[Address]:
-        """Return the addresses, or raise what there is instead."""
-        if not self.addresses:
-            raise copy.copy(self.error)
-        return [_literal(text, port=port) for text in self.addresses]
-
-
-_UNKNOWN = _Records((), 0.0, socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
 
 
 class SimulatedHost:
@@ -155,7 +140,6 @@ class SimulatedNetwork:
         ipv4: Whether this host has a route for IPv4.
 
     Attributes:
-        queries: Every look-up: its time, the record type and the name.
         connects: Every connect that sent a packet: its time and the address.
 
     Example:
@@ -173,10 +157,9 @@ class SimulatedNetwork:
     """
 
     def __init__(self, *, ipv6: bool = True, ipv4: bool = True) -> None:
-        self.queries: list[tuple[float, Source, str]] = []
         self.connects: list[tuple[float, Address]] = []
         self._routes = {IPV6: ipv6, IPV4: ipv4}
-        self._names: dict[tuple[str, socket.AddressFamily], _Records] = {}
+        self._names = NameServer()
         self._hosts: dict[tuple[str, int | None], SimulatedHost] = {}
         self._open: set[Endpoint] = set()
         self._ports = itertools.count()
@@ -187,23 +170,27 @@ class SimulatedNetwork:
         *,
         aaaa: Iterable[str] | None = None,
         a: Iterable[str] | None = None,
+        https: Iterable[Service] | None = None,
+        alias: str = "",
         after: float = 0.0,
         error: OSError | None = None,
     ) -> None:
         """Say what a name server knows of a name.
 
-        A family that was never mentioned has no addresses, and says so at once. Names are those of DNS: upper and
+        A record type that was never mentioned has no records, and says so at once. Names are those of DNS: upper and
         lower case are the same, and a dot at the end changes nothing.
 
         Args:
             name: The host name.
             aaaa: Its IPv6 addresses; an empty list says that there are none.
             a: Its IPv4 addresses.
+            https: Its services; the resolver of `resolver()` asks for them.
+            alias: In their place, the host that stands in for this one (AliasMode, RFC 9460, section 2.4.2).
             after: Seconds from the query to the answer; `math.inf` never answers.
-            error: What an empty list means, by default `socket.gaierror` with `EAI_NONAME`.
+            error: What an empty list means, by default `socket.gaierror` with `EAI_NONAME` for addresses.
 
         Raises:
-            TypeError: No family was mentioned, or its addresses are one `str`.
+            TypeError: No record type was mentioned, or its addresses are one `str`.
             ValueError: An address is not numeric, or not of its family; or the name or the time makes no sense.
 
         Example:
@@ -212,12 +199,45 @@ class SimulatedNetwork:
             >>> net.answers("example.org", aaaa=[], after=0.5, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL"))
         """
         check_seconds("after", after)
-        said = {family: addresses for family, addresses in ((IPV6, aaaa), (IPV4, a)) if addresses is not None}
-        if not said or any(isinstance(addresses, str) for addresses in said.values()):
-            raise TypeError(f"aaaa and a must be lists of addresses, at least one of them: {name!r}")
-        for family, addresses in said.items():
-            texts = tuple(_literal(text, family).ip for text in addresses)
-            self._names[_key(name), family] = _Records(texts, after, error or _UNKNOWN.error)
+        said = {
+            source: addresses for source, addresses in ((Source.AAAA, aaaa), (Source.A, a)) if addresses is not None
+        }
+        if any(isinstance(addresses, str) for addresses in said.values()):
+            raise TypeError(f"aaaa and a must be lists of addresses: {name!r}")
+        told = {
+            source: Records(addresses=tuple(literal(text, source.family).ip for text in addresses))
+            for source, addresses in said.items()
+        }
+        if https is not None or alias:
+            told[Source.HTTPS] = Records(services=tuple(https or ()), alias=alias)
+        if not told:
+            raise TypeError(f"aaaa, a, https and alias are all missing: {name!r}")
+        for source, records in told.items():
+            nothing = Told(error=None) if source is Source.HTTPS else Told()
+            self._names.say(name, source, replace(nothing, records=records, after=after, error=error or nothing.error))
+
+    @property
+    def queries(self) -> list[tuple[float, Source, str]]:
+        """Every look-up: its time, the record type and the name."""
+        return self._names.queries
+
+    def resolver(
+        self,
+        *,
+        protocols: tuple[str, ...] = ("h2", "http/1.1"),
+        protected: bool = False,
+        dice: random.Random | None = None,
+    ) -> StubResolver:
+        """Return a resolver that asks this network's name servers itself, HTTPS records included.
+
+        Without it, a connector asks `getaddrinfo`, as for the operating system.
+
+        Args:
+            protocols: The ALPN protocols that the client speaks.
+            protected: Whether queries travel protected (DNS over TLS or HTTPS).
+            dice: What shuffles services of equal priority.
+        """
+        return StubResolver(self._names.look_up, protocols=protocols, protected=protected, dice=dice)
 
     def host(self, address: str, port: int | None = None) -> SimulatedHost:
         """Return the host with this address, or just one port of it, to say what it does.
@@ -233,9 +253,9 @@ class SimulatedNetwork:
             >>> net.host("192.0.2.1").refuses(), net.host("192.0.2.1", 443).accepts()
             (<SimulatedHost 192.0.2.1: ECONNREFUSED after 0 s>, <SimulatedHost 192.0.2.1:443: accepts after 0 s>)
         """
-        literal = _literal(address, port=0 if port is None else check_port(port))
-        name = literal.ip if port is None else str(literal)
-        return self._hosts.setdefault((literal.ip, port), SimulatedHost(name))
+        endpoint = literal(address, port=0 if port is None else check_port(port))
+        name = endpoint.ip if port is None else str(endpoint)
+        return self._hosts.setdefault((endpoint.ip, port), SimulatedHost(name))
 
     @property
     def started(self) -> dict[str, float]:
@@ -268,7 +288,7 @@ class SimulatedNetwork:
             >>> trio.run(main)
             ('192.0.2.1', 443)
         """
-        hooks = Hooks(self.open, self.ask)
+        hooks = Hooks(self.open, self._names.ask)
         resolver = trio.socket.set_custom_hostname_resolver(hooks)
         factory = trio.socket.set_custom_socket_factory(hooks)
         try:
@@ -298,19 +318,23 @@ class SimulatedNetwork:
     async def getaddrinfo(
         self, host: str, port: int, family: socket.AddressFamily, limiter: trio.CapacityLimiter | None = None
     ) -> list[Address]:
-        records = self.ask(host, family)
-        await trio.sleep(records.after)
-        return records.read(port)
+        records = await self._names.look_up(host, Source.of(family))
+        return [literal(text, port=port) for text in records.addresses]
+
+    def round_trip_time(self, sock: Endpoint) -> float | None:
+        """Measure nothing; the time that a handshake takes is what was asked for."""
+        return None
 
     def has_route(self, family: socket.AddressFamily) -> bool:
         return self._routes[family]
 
-    # What follows is for the hooks, and `Fabric`, for the sockets.
+    def source_address(self, address: Address) -> Address | None:
+        return source_address(address) if self._routes[address.family] or address.is_loopback else None
 
-    def ask(self, host: str, family: socket.AddressFamily) -> _Records:
-        """Send a query, and know the answer before it is there."""
-        self.queries.append((trio.current_time(), Source.of(family), host))
-        return self._names.get((_key(host), family), _UNKNOWN)
+    def policy_table(self) -> PolicyTable:
+        return DEFAULT_POLICY_TABLE
+
+    # What follows is `Fabric`, for the sockets.
 
     def free_port(self) -> int:
         """Take the next of the dynamic ports (RFC 6335, section 6)."""
@@ -335,15 +359,3 @@ class SimulatedNetwork:
 
     def _find(self, target: Address) -> SimulatedHost:
         return self._hosts.get((target.ip, target.port)) or self.host(target.ip)
-
-
-def _literal(text: str, family: socket.AddressFamily | None = None, port: int = 0) -> Address:
-    literal = parse_literal(check_host(text), port)
-    if literal is None or family not in (None, literal.family):
-        raise ValueError(f"address must be numeric and of its family, not {text!r}")
-    return literal
-
-
-def _key(name: str) -> str:
-    """A name as DNS compares it (RFC 4343), in the form that goes to a resolver."""
-    return check_name(check_host(name)).removesuffix(".").lower()

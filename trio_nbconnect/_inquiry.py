@@ -1,0 +1,174 @@
+"""Inquiry: what a race learns of its host's addresses, as it comes (RFC 8305, sections 3, 6 and 7).
+
+The problem: answers arrive while attempts run, from several sources, and some of them decide more than the order.
+
+How we solve it: one object takes in all of them. Each goes to the agenda, which knows what is next; and news is rung,
+which the race waits for. What the caller knew is an answer like any other.
+
+What lives here: the resolver's side of a race, NAT64's two turns (an address it made is read as the IPv4 address that
+it stands for; a name's IPv4 addresses are asked for when all else has failed), and the rule of version 3 on services
+that protected DNS does not tell. What does not: attempts, and the decision when one starts.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from socket import AddressFamily
+
+import trio
+
+from . import trace
+from ._address import IPV6, Address
+from ._agenda import Agenda
+from ._attempt import ruled_out
+from ._errors import timed_out
+from ._history import History
+from ._nat64 import Translator
+from ._order import Rules
+from ._policy import Policy
+from ._question import Answer, Asked, Question, Source
+from ._resolve import Resolver
+
+
+class News:
+    """A bell that one task waits for and any may ring."""
+
+    __slots__ = ("_bell",)
+
+    def __init__(self) -> None:
+        self._bell: trio.Event | None = None
+
+    def ring(self) -> None:
+        """Say that something has happened."""
+        if self._bell is not None:
+            self._bell.set()
+
+    async def wait(self, until: float) -> None:
+        """Wait until something has happened, or until a time on Trio's clock."""
+        self._bell = trio.Event()
+        with until_time(until):
+            await self._bell.wait()
+
+
+@dataclass(kw_only=True, eq=False)
+class Inquiry:
+    """The addresses of one race: who is asked for them, and what has been learnt."""
+
+    host: str
+    """As the caller wrote it, for errors and events."""
+    name: str
+    """As it is asked for: a name of another script in its A-label form."""
+    port: int
+    families: tuple[AddressFamily, ...]
+    """The families that can be used, the preferred one first."""
+    given: tuple[Address, ...]
+    """The addresses that are known without asking anybody."""
+    resolver: Resolver | None
+    beside: bool
+    """Whether answers come over time, beside the attempts; else there is one, which is waited for."""
+    policy: Policy
+    history: History | None
+    rules: Rules | None
+    """How RFC 6724 orders the families on this host, where there may be two."""
+    nat64: Translator | None
+    """The network's translator, if it is needed to reach IPv4."""
+    journal: trace.Journal
+
+    services_known: trio.Event | None = field(init=False, default=None)
+    """Set when the services are known that were asked for over protected DNS."""
+    forbidden: OSError | None = field(init=False, default=None)
+    """Why no address may be used: protected DNS did not tell the services."""
+    unusable: list[OSError] = field(init=False, default_factory=list)
+    """Why addresses were left out."""
+
+    def __post_init__(self) -> None:
+        self.news = News()
+        self.agenda = Agenda(self.policy, None if self.history is None else self.history.view(time.time()), self.rules)
+        self.resolved = self.resolver is None
+        self._last_resort = None if self.nat64 is None else trio.Event()
+
+    def begin(self) -> None:
+        """Take in what is known without asking."""
+        if self.given:
+            self.deliver(Answer(Source.GIVEN, self.given))
+
+    async def resolve(self, resolver: Resolver, limit: float) -> None:
+        """Section 3: take in the answers as they come, until a time on Trio's clock."""
+        asked = tuple(family for family in self.families if family == IPV6 or self.nat64 is None)
+        question = Question(host=self.name, port=self.port, families=asked, last_resort=self._last_resort)
+        try:
+            with until_time(limit):
+                await resolver.resolve(question, self.deliver)
+        except OSError as error:
+            self.agenda.failures.append(error)
+        for source, name in self.agenda.unanswered:
+            silence = timed_out(f"no answer for {source.value} of {name or self.host}")
+            self.deliver(Answer(source, error=silence, name=name))
+        self.resolved = True
+        self.news.ring()
+
+    def deliver(self, item: Asked | Answer) -> None:
+        """Take in what a resolver does and learns."""
+        if isinstance(item, Asked):
+            self.agenda.ask(item)
+            if item.protected and item.source is Source.HTTPS:
+                self.services_known = trio.Event()
+            self.journal.tell(trace.ResolutionStarted, source=item.source, name=item.name)
+            return
+        if item.source is Source.HTTPS and self.services_known is not None:
+            self.services_known.set()
+            self.forbidden = item.error
+        item = self._readable(item)
+        self.agenda.note(item, trio.current_time())
+        self.journal.tell(
+            trace.AnswerReceived,
+            source=item.source,
+            name=item.name,
+            addresses=item.addresses,
+            services=item.services,
+            error=item.error,
+        )
+        self.news.ring()
+
+    def last_resort_at(self, newest_started: float | None, under_way: int) -> float:
+        """Section 7.2: when to ask for IPv4 addresses after all; at once if every attempt has failed."""
+        if self._last_resort is None or self._last_resort.is_set():
+            return math.inf
+        if newest_started is not None and under_way:
+            return newest_started + self.policy.last_resort_delay
+        return -math.inf if newest_started is not None or self.agenda.is_answered else math.inf
+
+    def ask_last_resort(self) -> None:
+        """Let the resolver ask for IPv4 addresses."""
+        assert self._last_resort is not None
+        self._last_resort.set()
+
+    def on_the_wire(self, address: Address) -> Address:
+        """Return the address to connect to, which is another one behind NAT64."""
+        return address if self.nat64 is None else self.nat64.write(address)
+
+    def _readable(self, answer: Answer) -> Answer:
+        """Read translated addresses as what they stand for, and leave out those of a family that is not used."""
+        if self.nat64 is not None:
+            answer = replace(answer, addresses=tuple(map(self.nat64.read, answer.addresses)))
+        left_out = [address for address in answer.addresses if address.family not in self.families]
+        if not left_out:
+            return answer
+        self.unusable += map(ruled_out, left_out)
+        return replace(answer, addresses=_without(answer.addresses, left_out))
+
+
+def _without(addresses: Iterable[Address], left_out: list[Address]) -> tuple[Address, ...]:
+    return tuple(address for address in addresses if address not in left_out)
+
+
+def until_time(time: float) -> AbstractContextManager[object]:
+    """Cancel the block at a time on Trio's clock; "never" costs nothing."""
+    return _NEVER if time == math.inf else trio.CancelScope(deadline=time)
+
+
+_NEVER = nullcontext()

@@ -1,0 +1,175 @@
+"""NAT64: reaching IPv4 hosts from a network that speaks IPv6 alone (RFC 6052 and RFC 7050).
+
+The problem: such a network has a translator that stands for all of IPv4 under an IPv6 prefix of its own, Pref64::/n.
+A host that knows only an IPv4 address, a literal say, must write it into that prefix itself (RFC 8305, section 7.1).
+And an AAAA record that a name server made so is an IPv4 address for all that concerns order (its successor, section 8).
+
+How we solve it:
+- RFC 6052, section 2.2: put the four octets of the IPv4 address behind the prefix and skip octet 8, called u, which is
+  zero; the prefix has 32, 40, 48, 56, 64 or 96 bits. `synthesize` writes, `extract` reads back.
+- RFC 7050, section 3: the name ipv4only.arpa has the IPv4 addresses 192.0.0.170 and 192.0.0.171, and no IPv6 address.
+  Where AAAA records come back nevertheless, one of the two stands at one of the six places: there is the prefix.
+  `prefixes_from` finds it.
+
+What lives here: those three, on addresses that are given. What does not: asking for ipv4only.arpa, knowing whether
+this network has IPv4, and any decision to synthesise; those wait, or look at the system.
+
+What we chose not to do: RFC 6052, section 3.1, bars private IPv4 addresses from the well-known prefix. Translators drop
+such packets, but some networks do translate them, and an attempt that fails costs what any failed attempt costs. The
+validation by DNSSEC of RFC 7050, section 3.1: a lying prefix can do no more than a lying AAAA record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from ._address import IPV4, IPV6, Address
+
+PREFIX_LENGTHS = (32, 40, 48, 56, 64, 96)
+"""RFC 6052, section 2.2: "the prefixes can only have one of the following lengths"."""
+
+NEVER_SYNTHESIZED = tuple(
+    IPv4Network(network) for network in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "255.255.255.255/32")
+)
+"""This host, this link, everybody: they mean something else on the far side (RFC 8305's successor, section 8)."""
+
+IPV4ONLY_ARPA = (IPv4Address("192.0.0.170"), IPv4Address("192.0.0.171"))
+"""RFC 7050, section 2.2: the well-known addresses of the well-known name, ipv4only.arpa."""
+
+_U = 8
+"""RFC 6052, section 2.2: bits 64 to 71, octet 8, "MUST be set to zero"; it keeps clear of interface identifiers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """A Pref64::/n: the IPv6 prefix under which a translator stands for IPv4.
+
+    Raises:
+        ValueError: Its length is none of the six, or octet 8 is not zero, which RFC 6052, section 2.2, reserves.
+
+    Example:
+        >>> str(Prefix.read("64:ff9b::/96"))
+        '64:ff9b::/96'
+    """
+
+    network: IPv6Network
+
+    def __post_init__(self) -> None:
+        if self.network.prefixlen not in PREFIX_LENGTHS:
+            raise ValueError(f"prefix must have 32, 40, 48, 56, 64 or 96 bits, not {self.network}")
+        if self.network.network_address.packed[_U] != 0:
+            raise ValueError(f"prefix must have zeros in bits 64 to 71, not {self.network}")
+
+    @classmethod
+    def read(cls, text: str) -> Prefix:
+        """Read a prefix as RFC 4291, section 2.3, writes it."""
+        return cls(IPv6Network(text))
+
+    def __str__(self) -> str:
+        return str(self.network)
+
+
+def may_synthesize(address: Address) -> bool:
+    """Whether this is an IPv4 address that has a meaning beyond this host and this link."""
+    return address.family == IPV4 and not any(IPv4Address(address.host) in network for network in NEVER_SYNTHESIZED)
+
+
+def synthesize(prefix: Prefix, address: Address) -> Address | None:
+    """RFC 6052, section 2.3: write an IPv4 address as an IPv6 one, the port kept; None if that must never be done.
+
+    Example:
+        >>> str(synthesize(Prefix.read("64:ff9b::/96"), Address(IPV4, "192.0.2.33", 443)))
+        '[64:ff9b::c000:221]:443'
+    """
+    if not may_synthesize(address):
+        return None
+    length = prefix.network.prefixlen
+    octets = prefix.network.network_address.packed[: length // 8] + IPv4Address(address.host).packed
+    if length < 96:
+        octets = octets[:_U] + b"\0" + octets[_U:]
+    return Address(IPV6, str(IPv6Address(octets.ljust(16, b"\0"))), address.port)
+
+
+def extract(prefix: Prefix, address: Address) -> Address | None:
+    """RFC 6052, section 2.3: read the IPv4 address back, the port kept; None if the address is not of that prefix.
+
+    What `synthesize` would never have written is none either: no answer of a name server becomes an address of this
+    host. The bits behind the IPv4 address are ignored, as section 2.2 asks.
+
+    Example:
+        >>> str(extract(Prefix.read("64:ff9b::/96"), Address(IPV6, "64:ff9b::c000:221", 443)))
+        '192.0.2.33:443'
+    """
+    if address.family != IPV6:
+        return None
+    number = IPv6Address(address.host)
+    if number not in prefix.network or number.packed[_U] != 0:
+        return None
+    embedded = Address(IPV4, str(_embedded(number, prefix.network.prefixlen)), address.port)
+    return embedded if may_synthesize(embedded) else None
+
+
+def _embedded(number: IPv6Address, length: int) -> IPv4Address:
+    """Take the 32 bits that follow a prefix of this length, octet u left out."""
+    octets = number.packed if length == 96 else number.packed[:_U] + number.packed[_U + 1 :]
+    return IPv4Address(octets[length // 8 :][:4])
+
+
+def prefixes_from(addresses: Iterable[Address]) -> list[Prefix]:
+    """RFC 7050, section 3: find the prefixes in the AAAA records of ipv4only.arpa, each once, in the records' order.
+
+    An address in which the well-known ones stand at several places, because the prefix itself looks like one, says by
+    itself nothing. That is why there are two of them: the true prefix is the one that is found with both.
+
+    Example:
+        >>> [str(prefix) for prefix in prefixes_from([Address(IPV6, "64:ff9b::192.0.0.170", 0)])]
+        ['64:ff9b::/96']
+    """
+    found = [_well_known_in(IPv6Address(address.host)) for address in addresses if address.family == IPV6]
+    everywhere = {pair for places in found for pair in places}
+    prefixes = [
+        prefix
+        for places in found
+        for prefix, _ in places
+        if len(places) == 1 or all((prefix, well_known) in everywhere for well_known in IPV4ONLY_ARPA)
+    ]
+    return list(dict.fromkeys(prefixes))
+
+
+def _well_known_in(number: IPv6Address) -> list[tuple[Prefix, IPv4Address]]:
+    """Look at the six places of RFC 6052; return the prefix before each that holds a well-known address.
+
+    An address whose first 32 bits are zero is of no translator: resolvers make IPv4-mapped ones of A records (RFC
+    3493, section 6.1).
+    """
+    if number.packed[_U] != 0 or int(number) >> 96 == 0:
+        return []
+    embedded = {length: _embedded(number, length) for length in PREFIX_LENGTHS}
+    return [
+        (Prefix(IPv6Network((int(number), length), strict=False)), ipv4)
+        for length, ipv4 in embedded.items()
+        if ipv4 in IPV4ONLY_ARPA
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Translator:
+    """A network's NAT64, seen from a host that has no route for IPv4.
+
+    Example:
+        >>> translator = Translator(Prefix.read("64:ff9b::/96"))
+        >>> translator.write(translator.read(Address(IPV6, "64:ff9b::c000:201", 443))).host
+        '64:ff9b::c000:201'
+    """
+
+    prefix: Prefix
+
+    def read(self, address: Address) -> Address:
+        """Return the IPv4 address that an IPv6 one stands for, for all that concerns order; others as they are."""
+        return extract(self.prefix, address) or address
+
+    def write(self, address: Address) -> Address:
+        """Return the address that can be connected to: an IPv4 one through the translator, others as they are."""
+        return synthesize(self.prefix, address) or address

@@ -1,0 +1,82 @@
+"""Simulated names: what name servers say, and when.
+
+What lives here: the records of a simulated network, and who asked for them. `testing` has the words to say them with;
+the system's resolver and the stub resolver read them, each in its way.
+"""
+
+from __future__ import annotations
+
+import copy
+import socket
+from dataclasses import dataclass, field
+
+import trio
+
+from ._address import Address, check_host, check_name, parse_literal
+from ._question import Source
+from ._stub import Records
+
+_NONE = Records()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a name server says of a name, in one record type."""
+
+    records: Records = _NONE
+    after: float = 0.0
+    error: OSError | None = field(
+        default_factory=lambda: socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    )
+    """What it means when there are no records; None means just that."""
+
+    def read(self) -> Records:
+        """Return the records, or raise what there is instead."""
+        if self.records == _NONE and self.error is not None:
+            raise copy.copy(self.error)
+        return self.records
+
+
+class NameServer:
+    """All that is said of names.
+
+    Attributes:
+        queries: Every look-up: its time, the record type and the name.
+    """
+
+    def __init__(self) -> None:
+        self.queries: list[tuple[float, Source, str]] = []
+        self._told: dict[tuple[str, Source], Told] = {}
+
+    def say(self, name: str, source: Source, told: Told) -> None:
+        """Say it; the last word counts."""
+        self._told[_key(name), source] = told
+
+    def ask(self, name: str, source: Source) -> Told:
+        """Send a query, and know the answer before it is there."""
+        self.queries.append((trio.current_time(), source, name))
+        unknown = Told(error=None) if source is Source.HTTPS else Told()
+        return self._told.get((_key(name), source), unknown)
+
+    async def look_up(self, name: str, source: Source) -> Records:
+        """Answer when it is time to."""
+        told = self.ask(name, source)
+        await trio.sleep(told.after)
+        return told.read()
+
+
+def literal(text: str, family: socket.AddressFamily | None = None, port: int = 0) -> Address:
+    """Read a numeric address.
+
+    Raises:
+        ValueError: It is none, or not of that family.
+    """
+    address = parse_literal(check_host(text), port)
+    if address is None or family not in (None, address.family):
+        raise ValueError(f"address must be numeric and of its family, not {text!r}")
+    return address
+
+
+def _key(name: str) -> str:
+    """A name as DNS compares it (RFC 4343), in the form that goes to a resolver."""
+    return check_name(check_host(name)).removesuffix(".").lower()
