@@ -50,6 +50,13 @@ class Agenda:
         """Expect an answer from this source."""
         self._pending.add((asked.source, asked.name))
 
+    def give(self, addresses: tuple[Address, ...]) -> None:
+        """Start with addresses that the caller knows; they wait for nothing."""
+        self._answers[Source.GIVEN, ""] = addresses
+        self._first_positive = -math.inf
+        self._ahead = self._sorted()
+        self._ahead.reverse()
+
     def note(self, answer: Answer, now: float) -> None:
         """Take in an answer; it replaces the former one of its source."""
         self._pending.discard((answer.source, answer.name))

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from socket import AddressFamily
+from typing import Any
 
 import trio
 
@@ -50,8 +50,7 @@ class News:
     async def wait(self, until: float) -> None:
         """Wait until something has happened, or until a time on Trio's clock."""
         self._bell = trio.Event()
-        with until_time(until):
-            await self._bell.wait()
+        await within(until, self._bell.wait)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -92,17 +91,18 @@ class Inquiry:
         self._last_resort = None if self.nat64 is None else trio.Event()
 
     def begin(self) -> None:
-        """Take in what is known without asking."""
+        """Take in what is known without asking; that may be tried at once, in the order that was meant."""
         if self.given:
-            self.deliver(Answer(Source.GIVEN, self.given))
+            addresses = self._usable(self.given)
+            self.agenda.give(addresses)
+            self.journal.tell(trace.AnswerReceived, source=Source.GIVEN, addresses=addresses, error=None)
 
     async def resolve(self, resolver: Resolver, limit: float) -> None:
         """Section 3: take in the answers as they come, until a time on Trio's clock."""
         asked = tuple(family for family in self.families if family == IPV6 or self.nat64 is None)
         question = Question(host=self.name, port=self.port, families=asked, last_resort=self._last_resort)
         try:
-            with until_time(limit):
-                await resolver.resolve(question, self.deliver)
+            await within(limit, resolver.resolve, question, self.deliver)
         except OSError as error:
             self.agenda.failures.append(error)
         for source, name in self.agenda.unanswered:
@@ -122,7 +122,7 @@ class Inquiry:
         if item.source is Source.HTTPS and self.services_known is not None:
             self.services_known.set()
             self.forbidden = item.error
-        item = self._readable(item)
+        item = replace(item, addresses=self._usable(item.addresses))
         self.agenda.note(item, trio.current_time())
         self.journal.tell(
             trace.AnswerReceived,
@@ -151,24 +151,21 @@ class Inquiry:
         """Return the address to connect to, which is another one behind NAT64."""
         return address if self.nat64 is None else self.nat64.write(address)
 
-    def _readable(self, answer: Answer) -> Answer:
+    def _usable(self, addresses: tuple[Address, ...]) -> tuple[Address, ...]:
         """Read translated addresses as what they stand for, and leave out those of a family that is not used."""
         if self.nat64 is not None:
-            answer = replace(answer, addresses=tuple(map(self.nat64.read, answer.addresses)))
-        left_out = [address for address in answer.addresses if address.family not in self.families]
+            addresses = tuple(map(self.nat64.read, addresses))
+        left_out = [address for address in addresses if address.family not in self.families]
         if not left_out:
-            return answer
+            return addresses
         self.unusable += map(ruled_out, left_out)
-        return replace(answer, addresses=_without(answer.addresses, left_out))
+        return tuple(address for address in addresses if address not in left_out)
 
 
-def _without(addresses: Iterable[Address], left_out: list[Address]) -> tuple[Address, ...]:
-    return tuple(address for address in addresses if address not in left_out)
-
-
-def until_time(time: float) -> AbstractContextManager[object]:
-    """Cancel the block at a time on Trio's clock; "never" costs nothing."""
-    return _NEVER if time == math.inf else trio.CancelScope(deadline=time)
-
-
-_NEVER = nullcontext()
+async def within(time: float, do: Callable[..., Awaitable[object]], *args: Any) -> None:
+    """Do something, until a time on Trio's clock; "never" costs nothing."""
+    if time == math.inf:
+        await do(*args)
+    else:
+        with trio.CancelScope(deadline=time):
+            await do(*args)

@@ -38,7 +38,7 @@ from ._address import Address
 from ._attempt import AnyHandshake, LiveAttempt, add_note, as_os_error
 from ._errors import ConnectError, all_failed, gave_up, no_address, services_unknown, sole, timed_out
 from ._history import History
-from ._inquiry import Inquiry, until_time
+from ._inquiry import Inquiry, within
 from ._policy import Policy
 from ._resolve import Resolver
 
@@ -83,9 +83,7 @@ class Race(Generic[T]):
         """
         self.journal.tell(trace.RaceStarted, host=self.inquiry.host, port=self.inquiry.port, policy=self.policy)
         try:
-            with until_time(self._began + self.give_up_after):
-                await self._run()
-                self._finished = True
+            await within(self._began + self.give_up_after, self._run)
         except BaseException:
             self._abandon()
             self.journal.tell(trace.RaceLost, error=None)
@@ -115,6 +113,7 @@ class Race(Generic[T]):
             await self._in_nursery()
         if not self._attempts:
             await trio.lowlevel.checkpoint()
+        self._finished = True
 
     async def _alone(self) -> None:
         """Section 5, for as long as each attempt ends before the next is due: the calling task does it all."""
@@ -126,8 +125,7 @@ class Race(Generic[T]):
                 continue
             if has_rival and not (self.native and self.establish is None):
                 return  # its wait cannot be interrupted and taken up again
-            with until_time(self._due(attempt) if has_rival else math.inf):
-                await self._drive(attempt)
+            await within(self._due(attempt) if has_rival else math.inf, self._drive, attempt)
             if attempt.ended is None:
                 return
 
@@ -249,9 +247,7 @@ class Race(Generic[T]):
         """Bring one attempt to its end: established or failed, which is recorded, not raised."""
         limit = attempt.started + self.policy.give_up_attempt_after
         try:
-            with until_time(limit):
-                result = await self._connection(attempt)
-                self._succeed(attempt, result)
+            await within(limit, self._establish, attempt)
         except OSError as error:
             self._fail(attempt, error)
         except (trio.BrokenResourceError, trio.TooSlowError) as error:
@@ -259,7 +255,7 @@ class Race(Generic[T]):
         if attempt.ended is None and limit <= trio.current_time():
             self._fail(attempt, timed_out(str(attempt.address)))
 
-    async def _connection(self, attempt: LiveAttempt) -> T:
+    async def _establish(self, attempt: LiveAttempt) -> None:
         """Wait for the handshake, then for what the caller wants on top of it."""
         assert attempt.handshake is not None
         await attempt.handshake.wait()
@@ -268,12 +264,13 @@ class Race(Generic[T]):
             self.history.record(attempt.address, rtt, time.time())
         stream = attempt.handshake.stream()
         if self.establish is None:
-            return stream  # type: ignore[return-value]  # then T is SocketStream, says Connector
+            self._succeed(attempt, stream)  # type: ignore[arg-type]  # then T is SocketStream, says Connector
+            return
         attempt.connected = trio.current_time()
         self._news.ring()
         if self.policy.ech and self.inquiry.services_known is not None:
             await self.inquiry.services_known.wait()
-        return await self.establish(stream)
+        self._succeed(attempt, await self.establish(stream))
 
     def _succeed(self, attempt: LiveAttempt, result: T) -> None:
         self._end(attempt)
