@@ -16,11 +16,10 @@ from typing import cast
 
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
-import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
-import dns.zonefile
 import trio
 
 from trio_nbconnect import Source
@@ -66,6 +65,7 @@ class Zone:
     queries: list[tuple[str, str, str]] = field(default_factory=list)
     """Who was asked for what, and how: `udp`, `tcp` or `virtual`."""
     _sayings: dict[tuple[str, str], Saying] = field(default_factory=dict)
+    _curious: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
 
     def says(
         self,
@@ -96,7 +96,13 @@ class Zone:
         name = question.name.to_text(omit_final_dot=True).lower()
         kind = dns.rdatatype.to_text(question.rdtype)
         self.queries.append((name, kind, way))
+        self._curious.unpark_all()
         return self._sayings.get((name, kind), Saying(rcode="NXDOMAIN"))
+
+    async def wait_for(self, count: int, way: str) -> None:
+        """Wait until so many queries have come this way."""
+        while sum(came == way for _, _, came in self.queries) < count:
+            await self._curious.park()
 
     def count(self, kind: str) -> int:
         """How often a type was asked for."""
@@ -104,8 +110,13 @@ class Zone:
 
 
 def parse(*records: str) -> tuple[dns.rrset.RRset, ...]:
-    """Read lines of a zone file; records of one name and type become one set."""
-    return tuple(dns.zonefile.read_rrsets("\n".join(records), rdclass=dns.rdataclass.IN, default_ttl=300))
+    """Read lines of a zone file, `name 300 IN A 192.0.2.1`; records of one name and type become one set."""
+    sets: dict[tuple[str, str], dns.rrset.RRset] = {}
+    for record in records:
+        name, ttl, _, kind, data = record.split(maxsplit=4)
+        found = dns.rrset.from_text(name, int(ttl), "IN", kind, data)
+        sets.setdefault((name, kind), found).add(found[0])
+    return tuple(sets.values())
 
 
 def lost(wire: bytes) -> Sequence[bytes]:
@@ -134,7 +145,7 @@ class ScriptedServer:
     slower: float = 0.0
     """Seconds more than the zone says; infinite, and it is silent."""
 
-    async def ask(self, name: str, source: Source) -> dns.message.QueryMessage:
+    async def ask(self, name: dns.name.Name, source: Source) -> dns.message.QueryMessage:
         """Be a `Server`."""
         query = make_query(name, source, protected=self.protected)
         saying = self.zone.asked(query, self.label)
@@ -181,7 +192,7 @@ async def _serve_datagrams(zone: Zone, sock: trio.socket.SocketType) -> None:
             nursery.start_soon(_answer_datagram, zone, sock, wire, client)
 
 
-async def _answer_datagram(zone: Zone, sock: trio.socket.SocketType, wire: bytes, client: object) -> None:
+async def _answer_datagram(zone: Zone, sock: trio.socket.SocketType, wire: bytes, client: tuple[object, ...]) -> None:
     query = dns.message.from_wire(wire)
     saying = zone.asked(query, "udp")
     await trio.sleep(saying.after)

@@ -294,3 +294,56 @@ async def test_unix_sockets_of_a_factory() -> None:
         with pytest.raises(FileNotFoundError):
             await nb.open_unix_socket("/nowhere/at/all")
         assert factory.made[-1].fileno() == -1
+
+
+# Which address first
+
+
+async def test_rfc_6724_decides_between_the_families(autojump_clock: trio.abc.Clock) -> None:
+    """RFC 6724, section 10.2: a unique local address comes after IPv4, by the default policy table."""
+    net = SimulatedNetwork()
+    net.answers("example.org", aaaa=["fd00::1"], a=[FOUR])
+    net.host(FOUR).accepts()
+    resolver = net.resolver()
+    assert peer(await nb.Connector(network=net, resolver=resolver).open_tcp_stream("example.org", 443))[0] == FOUR
+
+
+async def test_a_caller_s_preference_comes_first(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:
+    """`Policy.families` with IPv4 first is what RFC 8305, section 2, calls a host with another preference."""
+    connector = nb.Connector(network=net, policy=nb.Policy(families=(socket.AF_INET, socket.AF_INET6)))
+    assert peer(await connector.open_tcp_stream("example.org", 443))[0] == FOUR
+
+
+async def test_addresses_without_a_route_come_last(autojump_clock: trio.abc.Clock) -> None:
+    """RFC 6724, section 6, rule 1: "avoid unusable destinations"; here both families are asked, for lack of routes."""
+    net = SimulatedNetwork(ipv6=False, ipv4=False)
+    net.answers("db.localhost", aaaa=[SIX], a=["127.0.0.1"])
+    net.answers("db.localhost", https=[], after=0.01)
+    net.host("127.0.0.1").accepts()
+    events: list[nb.trace.Event] = []
+    connector = nb.Connector(network=net, resolver=net.resolver(), tracer=events.append)
+    assert peer(await connector.open_tcp_stream("db.localhost", 443))[0] == "127.0.0.1"
+    started = [event.address.host for event in events if isinstance(event, nb.trace.AttemptStarted)]
+    assert started == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"), [(FOUR, "64:ff9b::c000:201"), ("64:ff9b::192.0.2.1", "64:ff9b::c000:201"), (SIX, SIX)]
+)
+async def test_nat64_reaches_ipv4_literals(autojump_clock: trio.abc.Clock, host: str, expected: str) -> None:
+    """RFC 8305, section 7.1: an IPv4 address is written into the prefix where there is no route for IPv4."""
+    net = SimulatedNetwork(ipv4=False)
+    net.host(expected).accepts()
+    connector = nb.Connector(network=net, nat64="64:ff9b::/96")
+    assert peer(await connector.open_tcp_stream(host, 443))[0] == expected
+
+
+async def test_nat64_is_not_used_beside_ipv4(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:
+    """Where IPv4 works there is nothing to translate."""
+    assert peer(await nb.Connector(network=net, nat64="64:ff9b::/96").open_tcp_stream(FOUR, 443))[0] == FOUR
+
+
+def test_a_prefix_that_is_none() -> None:
+    """RFC 6052, section 2.2: prefixes have six lengths."""
+    with pytest.raises(ValueError, match="64:ff9b::/95"):
+        nb.Connector(nat64="64:ff9b::/95")

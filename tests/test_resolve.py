@@ -9,7 +9,17 @@ from collections.abc import Iterator
 import pytest
 import trio
 
-from trio_nbconnect import Address, Answer, Asked, Connector, Question, ResolutionError, Source, trace
+from trio_nbconnect import (
+    Address,
+    Answer,
+    Asked,
+    Connector,
+    Question,
+    ResolutionError,
+    Source,
+    discover_nat64,
+    trace,
+)
 from trio_nbconnect._network import KernelNetwork
 from trio_nbconnect._resolve import SystemResolver
 from trio_nbconnect.testing import SimulatedNetwork
@@ -138,3 +148,29 @@ def test_routes_of_this_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trio_nbconnect._network._SOMEWHERE", {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "fe80::1"})
     assert KernelNetwork().has_route(socket.AF_INET)
     assert not KernelNetwork().has_route(socket.AF_INET6)  # link-local without an interface
+
+
+@pytest.mark.parametrize(
+    ("aaaa", "expected"),
+    [
+        (["64:ff9b::192.0.0.170", "64:ff9b::192.0.0.171"], "64:ff9b::/96"),
+        (["2001:db8:122:344::c000:aa"], "2001:db8:122:344::/96"),
+        ([], None),
+        (["2001:db8::1"], None),
+    ],
+)
+async def test_nat64_is_found_by_a_name_without_ipv6(
+    autojump_clock: trio.abc.Clock, aaaa: list[str], expected: str | None
+) -> None:
+    """RFC 7050, section 3: ask for AAAA of "ipv4only.arpa", and look for its IPv4 addresses in the answer."""
+    net = SimulatedNetwork()
+    net.answers("ipv4only.arpa", aaaa=aaaa)
+    assert await discover_nat64(network=net) == expected
+
+
+async def test_nat64_is_not_ruled_out_by_a_name_server_that_fails(autojump_clock: trio.abc.Clock) -> None:
+    """A failed look-up is an error, and not the news that there is none."""
+    net = SimulatedNetwork()
+    net.answers("ipv4only.arpa", aaaa=[], error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL"))
+    with pytest.raises(socket.gaierror):
+        await discover_nat64(network=net)

@@ -22,6 +22,7 @@ from ._errors import ConnectionRefused as ConnectionRefused
 from ._errors import ConnectTimeout as ConnectTimeout
 from ._errors import Phase as Phase
 from ._errors import ResolutionError as ResolutionError
+from ._history import History as History
 from ._policy import Policy as Policy
 from ._question import Answer as Answer
 from ._question import Asked as Asked
@@ -32,6 +33,7 @@ from ._recording import RecordedRace as RecordedRace
 from ._recording import Recording as Recording
 from ._recording import record as record
 from ._resolve import Resolver as Resolver
+from ._resolve import discover_nat64 as discover_nat64
 
 __all__ = [
     "Address",
@@ -44,6 +46,7 @@ __all__ = [
     "Connector",
     "Handshake",
     "HandshakeState",
+    "History",
     "Phase",
     "Policy",
     "Question",
@@ -54,6 +57,7 @@ __all__ = [
     "Service",
     "Source",
     "connect_socket",
+    "discover_nat64",
     "open_ssl_over_tcp_stream",
     "open_tcp_stream",
     "open_unix_socket",

@@ -30,6 +30,7 @@ from ._errors import ConnectError
 from ._json_lines import json_lines
 from ._policy import Policy
 from ._recording import record
+from ._resolve import Resolver
 from ._text import NARROWEST, render_text
 from ._timeline import Timeline
 
@@ -76,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     add("port", metavar="PORT", nargs="?", type=int)
     add("--tls", action="store_true", help="the TLS handshake is part of the race")
     add("--address", action="append", metavar="ADDRESS", help="try this address instead of a look-up; repeatable")
+    add("--dns", action="store_true", help="ask the name servers ourselves, for HTTPS records too (extra: dns)")
+    add("--server", action="append", metavar="SERVER", help="a name server to ask, or tls://SERVER; repeatable")
     families = parser.add_mutually_exclusive_group()
     families.add_argument("--ipv4", dest="families", action="store_const", const=(IPV4,), help="IPv4 only")
     families.add_argument("--ipv6", dest="families", action="store_const", const=(IPV6,), help="IPv6 only")
@@ -134,6 +137,8 @@ def _connect_and_show(
             code, error = FAILED, failure
         except KeyboardInterrupt:
             code = INTERRUPTED
+        except ImportError as missing:
+            parser.error(str(missing))
         except (TypeError, ValueError) as misuse:
             if recording:  # the race had started: then this is a bug, and its traceback is wanted
                 raise
@@ -148,8 +153,18 @@ def _connect_and_show(
     return code
 
 
+def _resolver(options: argparse.Namespace) -> Resolver | None:
+    """The stub resolver if it was asked for; it is an extra, imported only then."""
+    if not (options.dns or options.server):
+        return None
+    from .dns import DNSResolver  # noqa: PLC0415 - it needs an extra
+
+    return DNSResolver(servers=options.server or ())
+
+
 async def _connect(options: argparse.Namespace) -> None:
-    connector = Connector(policy=Policy(attempt_delay=options.attempt_delay, families=options.families))
+    policy = Policy(attempt_delay=options.attempt_delay, families=options.families)
+    connector = Connector(policy=policy, resolver=_resolver(options))
     stream: trio.abc.AsyncResource
     if options.tls:
         name = check_name(check_host(options.host)).removesuffix(".")

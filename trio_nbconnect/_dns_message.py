@@ -71,22 +71,22 @@ class Found:
     """The name to ask for next, where the answer holds the beginning of a chain only."""
 
 
-def make_query(name: str, source: Source, *, protected: bool, edns: bool = True) -> QueryMessage:
-    """Ask for one type of a name.
+def parse_name(name: str) -> dns.name.Name:
+    """Read a name.
 
     Raises:
         socket.gaierror: DNS cannot have such a name (RFC 1035, section 2.3.4).
     """
     try:
-        return dns.message.make_query(
-            dns.name.from_text(name),
-            TYPES[source],
-            use_edns=0 if edns else False,
-            payload=PAYLOAD,
-            pad=PADDING if protected else 0,
-        )
+        return dns.name.from_text(name)
     except dns.exception.DNSException as error:
-        raise socket.gaierror(socket.EAI_NONAME, f"{name!r} is no name that DNS could have: {error}") from None
+        raise socket.gaierror(socket.EAI_NONAME, f"DNS cannot have such a name: {name}: {error}") from None
+
+
+def make_query(name: dns.name.Name, source: Source, *, protected: bool, edns: bool = True) -> QueryMessage:
+    """Ask for one type of a name."""
+    use_edns, padding = (0, PADDING if protected else 0) if edns else (False, 0)
+    return dns.message.make_query(name, TYPES[source], use_edns=use_edns, payload=PAYLOAD, pad=padding)
 
 
 def read(query: QueryMessage, wire: bytes) -> Message | None:

@@ -55,7 +55,7 @@ class Server(Protocol):
     def over_ipv6(self) -> bool:
         """Whether IPv6 carries the queries."""
 
-    async def ask(self, name: str, source: Source) -> QueryMessage:
+    async def ask(self, name: dns.name.Name, source: Source) -> QueryMessage:
         """Return the answer; raise `OSError` if there is none to be had."""
 
 
@@ -70,7 +70,7 @@ class PlainServer:
     def over_ipv6(self) -> bool:
         return self.address.family == IPV6
 
-    async def ask(self, name: str, source: Source) -> QueryMessage:
+    async def ask(self, name: dns.name.Name, source: Source) -> QueryMessage:
         message = await self._ask(make_query(name, source, protected=False))
         if message.rcode() in _NO_EDNS:
             message = await self._ask(make_query(name, source, protected=False, edns=False))
@@ -102,7 +102,7 @@ class TLSServer:
     def over_ipv6(self) -> bool:
         return self.address.family == IPV6
 
-    async def ask(self, name: str, source: Source) -> QueryMessage:
+    async def ask(self, name: dns.name.Name, source: Source) -> QueryMessage:
         query = make_query(name, source, protected=True)
         stream = await open_stream(self.address)
         secure = _tls.wrap(stream, self.context, self.name, https_compatible=True)
@@ -127,7 +127,7 @@ class HTTPSServer:
     def over_ipv6(self) -> bool:
         return ":" in self.address
 
-    async def ask(self, name: str, source: Source) -> QueryMessage:
+    async def ask(self, name: dns.name.Name, source: Source) -> QueryMessage:
         query = make_query(name, source, protected=True)
         query.id = 0  # section 4.1: so that caches on the way know the query again
         try:
@@ -178,9 +178,7 @@ def parse_servers(texts: Iterable[str], authorities: str | None) -> tuple[Server
         TypeError: `texts` is one `str`, or holds something else.
         ValueError: A server makes no sense, there is none, or some are protected and some are not.
     """
-    if isinstance(texts, (str, bytes)):
-        raise TypeError(f"servers must be several, not one str: {texts!r}")
-    servers = tuple(_parse_server(text, authorities) for text in texts)
+    servers = tuple(_parse_server(text, authorities) for text in _several("servers", texts))
     if len({server.protected for server in servers}) > 1:
         raise ValueError("servers must be all protected or none: an attacker would choose which one answers")
     return servers
@@ -279,9 +277,22 @@ def parse_search(suffixes: Iterable[str]) -> tuple[str, ...]:
         TypeError: `suffixes` is one `str`, or holds something else.
         ValueError: A domain is none.
     """
-    if isinstance(suffixes, (str, bytes)):
-        raise TypeError(f"search must be several domains, not one str: {suffixes!r}")
-    return tuple(check_name(check_host(suffix)).removesuffix(".") for suffix in suffixes)
+    return tuple(check_name(check_host(suffix)).removesuffix(".") for suffix in _several("search", suffixes))
+
+
+def parse_protocols(protocols: Iterable[str]) -> tuple[str, ...]:
+    """Read the names of protocols.
+
+    Raises:
+        TypeError: `protocols` is one `str`.
+    """
+    return tuple(_several("protocols", protocols))
+
+
+def _several(what: str, texts: Iterable[str]) -> Iterable[str]:
+    if isinstance(texts, (str, bytes)):
+        raise TypeError(f"{what} must be several, not one str: {texts!r}")
+    return texts
 
 
 def _makes_sense(line: str) -> bool:

@@ -112,6 +112,11 @@ class History:
 
         Bring no sample of a handshake whose SYN was sent twice (Karn's algorithm, RFC 6298, section 3).
 
+        Args:
+            address: Where to; the port does not matter.
+            rtt: The round-trip time, seconds.
+            now: The time of day, seconds since 1970 (`time.time()`).
+
         Raises:
             TypeError: `rtt` or `now` is no number.
             ValueError: `rtt` or `now` is negative, or not finite.
@@ -125,6 +130,10 @@ class History:
     def mark_used(self, address: Address, now: float) -> None:
         """Take in that a connection to this address was handed out.
 
+        Args:
+            address: Where to; the port does not matter.
+            now: The time of day, seconds since 1970 (`time.time()`).
+
         Raises:
             TypeError: `now` is no number.
             ValueError: `now` is negative, or not finite.
@@ -137,6 +146,9 @@ class History:
 
         RFC 8305, section 4: history "SHOULD be flushed whenever a device changes the network to which it is
         attached". Only the program can know of that; this is what it calls.
+
+        Args:
+            address: The one to forget; the port does not matter.
         """
         if address is None:
             self._known.clear()
@@ -144,7 +156,11 @@ class History:
             self._known.pop(address.ip, None)
 
     def view(self, now: float) -> View | None:
-        """Return what one race may know, None if it is the one that sets history aside."""
+        """Return what one race may know, None if it is the one that sets history aside.
+
+        Args:
+            now: The time of day, seconds since 1970 (`time.time()`).
+        """
         return None if self.dice.random() < 1 / self.set_aside_every else View(self, now)
 
     def to_json(self) -> str:

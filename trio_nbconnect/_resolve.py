@@ -19,7 +19,8 @@ from typing import Protocol
 import trio
 
 from ._address import IPV4, IPV6
-from ._network import Network, from_getaddrinfo
+from ._nat64 import prefixes_from
+from ._network import KernelNetwork, Network, from_getaddrinfo
 from ._question import Answer, Asked, Deliver, Question, Source
 
 
@@ -102,3 +103,33 @@ class HookResolver:
             deliver(Answer(Source.HOOK, error=error))
         else:
             deliver(Answer(Source.HOOK, tuple(from_getaddrinfo(entry[0], entry[4]) for entry in entries)))
+
+
+async def discover_nat64(*, network: Network | None = None) -> str | None:
+    """Find the prefix of this network's NAT64, by asking for the IPv6 addresses of a name that has none (RFC 7050).
+
+    Args:
+        network: The network below, the kernel's by default.
+
+    Returns:
+        The prefix, for `Connector(nat64=...)`; None where there is no NAT64.
+
+    Raises:
+        OSError: The look-up failed, other than by there being no such addresses.
+
+    Example:
+        >>> from trio_nbconnect import Connector
+        >>> async def connector() -> Connector:
+        ...     return Connector(nat64=await discover_nat64())
+    """
+    try:
+        addresses = await (network or KernelNetwork()).getaddrinfo("ipv4only.arpa", 0, IPV6, _limiter(IPV6))
+    except socket.gaierror as error:
+        if error.errno in _NO_SUCH_ADDRESSES:
+            return None
+        raise
+    prefixes = prefixes_from(addresses)
+    return str(prefixes[0]) if prefixes else None
+
+
+_NO_SUCH_ADDRESSES = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None), getattr(socket, "EAI_ADDRFAMILY", None)}

@@ -41,8 +41,16 @@ from ._stub import ALIASES, Records, StubResolver
 try:
     from dns.message import QueryMessage
 
-    from ._dns_message import Found, find
-    from ._dns_servers import Server, Settings, check_count, parse_resolv_conf, parse_search, parse_servers
+    from ._dns_message import Found, find, parse_name
+    from ._dns_servers import (
+        Server,
+        Settings,
+        check_count,
+        parse_protocols,
+        parse_resolv_conf,
+        parse_search,
+        parse_servers,
+    )
 except ModuleNotFoundError as missing:
     if (missing.name or "").partition(".")[0] != "dns":
         raise
@@ -133,7 +141,7 @@ class DNSResolver:
         self._rotate = rotate
         self._hosts = Watched(os.devnull if hosts is None else os.fspath(hosts), parse_hosts)
         self._services = services
-        self._protocols = tuple(protocols)
+        self._protocols = parse_protocols(protocols)
         self._use_expired = check_seconds("use_expired", use_expired)
         self._cache_size = check_count("cache_size", cache_size, 0)
         self._dice = dice or random.Random()
@@ -224,10 +232,10 @@ class DNSResolver:
 
     async def _first_answer(self, settings: Settings, name: str, source: Source) -> QueryMessage:
         """Ask the name servers in turn for one type of one name."""
-        standing, now = self._remembered().standing, trio.current_time()
+        asked, standing, now = parse_name(name), self._remembered().standing, trio.current_time()
         turns: InTurn[Server, QueryMessage] = InTurn(
             standing.order(settings.servers, rotate=settings.rotate, over_ipv6=lambda one: one.over_ipv6, now=now),
-            lambda server: server.ask(name, source),
+            lambda server: server.ask(asked, source),
             standing,
             settings.attempts,
             settings.give_up_after,

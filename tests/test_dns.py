@@ -1,0 +1,391 @@
+"""`DNSResolver`: what it asks, remembers and makes of the answers. No sockets here: time is virtual."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from trio_nbconnect import Address, Answer, Asked, Connector, Question, ResolutionError, Source, trace
+from trio_nbconnect.dns import DNSResolver
+from trio_nbconnect.testing import SimulatedNetwork
+
+from .dns_server import ScriptedServer, Zone, slower
+
+pytestmark = pytest.mark.virtual_time
+
+BOTH = (socket.AF_INET6, socket.AF_INET)
+HOST = "www.example.org"
+SIX, FOUR = "2001:db8::1", "192.0.2.1"
+SOA = "example.org. 600 IN SOA ns. admin. 1 3600 600 86400 60"
+
+
+@pytest.fixture
+def zone() -> Zone:
+    """A host with one address of each family, for five minutes."""
+    zone = Zone()
+    zone.says(HOST, "AAAA", f"{HOST}. 300 IN AAAA {SIX}")
+    zone.says(HOST, "A", f"{HOST}. 300 IN A {FOUR}")
+    zone.says(HOST, "HTTPS", soa=SOA)
+    return zone
+
+
+def resolver(*servers: ScriptedServer, **options: Any) -> DNSResolver:
+    """A resolver that asks these servers and no file."""
+    asks = DNSResolver(**{"servers": ["192.0.2.53"], "hosts": None, **options})
+    asks._servers = servers
+    return asks
+
+
+async def heard(
+    asks: DNSResolver, host: str = HOST, *, port: int = 443, families: Sequence[socket.AddressFamily] = BOTH
+) -> list[Asked | Answer]:
+    """Everything that is delivered."""
+    items: list[Asked | Answer] = []
+    with trio.fail_after(1000):
+        await asks.resolve(Question(host=host, port=port, families=tuple(families)), items.append)
+    return items
+
+
+def found(items: list[Asked | Answer], source: Source) -> list[list[str] | int | None]:
+    """The addresses of each answer, or the number of its error."""
+    answers = [item for item in items if isinstance(item, Answer) and item.source is source]
+    return [
+        [address.host for address in answer.addresses] if answer.error is None else answer.error.errno
+        for answer in answers
+    ]
+
+
+async def test_a_delayed_aaaa_costs_the_resolution_delay_and_no_more(zone: Zone) -> None:
+    """RFC 8305, section 3: attempts over IPv4 begin 50 ms after its answer, not when the name server is done."""
+    slower(zone, HOST, "AAAA", 1.0)
+    slower(zone, HOST, "A", 0.02)
+    net = SimulatedNetwork()
+    net.host(FOUR).accepts(after=0.03)
+    events: list[trace.Event] = []
+    connector = Connector(network=net, resolver=resolver(ScriptedServer(zone)), tracer=events.append)
+
+    stream = await connector.open_tcp_stream(HOST, 443)
+    await stream.aclose()
+
+    assert net.started == {FOUR: pytest.approx(0.07)}
+    assert trio.current_time() == pytest.approx(0.10)
+    assert [event.source for event in events if isinstance(event, trace.ResolutionStarted)] == [
+        Source.HTTPS,
+        Source.AAAA,
+        Source.A,
+    ]
+
+
+async def test_services_are_followed_and_raced(zone: Zone) -> None:
+    """A service on another port and host, by its hint until its address is there."""
+    zone.says(HOST, "HTTPS", f'{HOST}. 300 IN HTTPS 1 cdn.example.org. alpn="h2" port=8443 ipv4hint=192.0.2.7')
+    zone.says("cdn.example.org", "A", "cdn.example.org. 300 IN A 192.0.2.8", after=0.04)
+    zone.says("cdn.example.org", "AAAA", soa=SOA)
+    net = SimulatedNetwork()
+    for number in (7, 8):
+        net.host(f"192.0.2.{number}").accepts(after=0.2)
+
+    stream = await Connector(network=net, resolver=resolver(ScriptedServer(zone))).open_tcp_stream(HOST, 443)
+
+    assert stream.socket.getpeername() == ("192.0.2.7", 8443)
+    await stream.aclose()
+
+
+async def test_no_address_ends_in_an_error_that_says_why() -> None:
+    for rcode, number in (("NXDOMAIN", socket.EAI_NONAME), ("SERVFAIL", socket.EAI_AGAIN)):
+        zone = Zone()
+        for kind in ("AAAA", "A", "HTTPS"):
+            zone.says(HOST, kind, rcode=rcode)
+        with pytest.raises(ResolutionError) as caught:
+            await Connector(network=SimulatedNetwork(), resolver=resolver(ScriptedServer(zone))).open_tcp_stream(
+                HOST, 443
+            )
+        assert caught.value.errno == number
+    assert "no name server knows AAAA of www.example.org: " in repr(caught.value.__cause__)
+
+
+# Memory
+
+
+async def test_answers_are_remembered_as_long_as_their_ttl_says(zone: Zone) -> None:
+    asks = resolver(ScriptedServer(zone), use_expired=0)
+    for seconds, count in ((0, 1), (299, 1), (1.5, 2)):
+        await trio.sleep(seconds)
+        assert found(await heard(asks), Source.A) == [[FOUR]]
+        assert zone.count("A") == count
+
+
+async def test_names_are_remembered_whatever_their_spelling(zone: Zone) -> None:
+    asks = resolver(ScriptedServer(zone))
+    for name in (HOST, HOST.upper(), f"{HOST}."):
+        assert found(await heard(asks, name), Source.A) == [[FOUR]]
+    assert zone.count("A") == 1
+
+
+async def test_that_there_is_nothing_is_remembered_as_long_as_the_soa_says(zone: Zone) -> None:
+    """RFC 2308, section 5: "the minimum of the SOA.MINIMUM field and SOA's TTL"; without an SOA, not at all."""
+    zone.says(HOST, "A", soa=SOA)
+    zone.says("gone.example.org", "A", rcode="NXDOMAIN", soa=SOA)
+    zone.says("bare.example.org", "A", rcode="NXDOMAIN")
+    asks = resolver(ScriptedServer(zone), services=False)
+    for name, expected, count in ((HOST, [[]], 2), ("gone.example.org", [-2], 2), ("bare.example.org", [-2], 3)):
+        zone.queries.clear()
+        for seconds in (0, 59, 1.5):
+            await trio.sleep(seconds)
+            assert found(await heard(asks, name, families=[socket.AF_INET]), Source.A) == expected
+        assert zone.count("A") == count
+
+
+async def test_failures_are_not_remembered(zone: Zone) -> None:
+    zone.says(HOST, "A", rcode="SERVFAIL")
+    asks = resolver(ScriptedServer(zone))
+    assert found(await heard(asks), Source.A) == [socket.EAI_AGAIN]
+    zone.says(HOST, "A", f"{HOST}. 300 IN A {FOUR}")
+    assert found(await heard(asks), Source.A) == [[FOUR]]
+
+
+async def test_an_expired_answer_is_used_at_once_and_then_replaced(zone: Zone) -> None:
+    """Happy Eyeballs version 3, section 4.4: an attempt begins with what was known, while the truth is on its way."""
+    net = SimulatedNetwork()
+    net.host(FOUR).swallows()
+    net.host("192.0.2.2").accepts(after=0.03)
+    asks = resolver(ScriptedServer(zone), services=False)
+    await heard(asks, families=[socket.AF_INET])
+    await trio.sleep(1000 - trio.current_time())
+    zone.says(HOST, "A", f"{HOST}. 300 IN A 192.0.2.2", after=0.2)
+    zone.says(HOST, "AAAA", soa=SOA)
+
+    stream = await Connector(network=net, resolver=asks).open_tcp_stream(HOST, 443)
+    await stream.aclose()
+
+    assert net.started == {FOUR: 1000.0, "192.0.2.2": pytest.approx(1000.25)}
+    assert found(await heard(asks), Source.A) == [["192.0.2.2"]]
+
+
+async def test_an_expired_answer_is_used_once(zone: Zone) -> None:
+    """A program that never waits for the fresh one must learn some day that something has changed."""
+    asks = resolver(ScriptedServer(zone), services=False)
+    await heard(asks)
+    await trio.sleep(1000)
+    slower(zone, HOST, "A", 5.0)
+    slower(zone, HOST, "AAAA", 5.0)
+    question = Question(host=HOST, port=443, families=(socket.AF_INET,))
+    for expected in (1, 0):
+        items: list[Asked | Answer] = []
+        with trio.move_on_after(1):
+            await asks.resolve(question, items.append)
+        assert len([item for item in items if isinstance(item, Answer)]) == expected
+
+
+@pytest.mark.parametrize(
+    ("rcode", "later"),
+    [("SERVFAIL", [[FOUR]]), ("NXDOMAIN", [[FOUR], socket.EAI_NONAME]), ("NOERROR", [[FOUR], []])],
+)
+async def test_an_expired_answer_is_better_than_nothing(zone: Zone, rcode: str, later: list[object]) -> None:
+    """RFC 8767, section 5: where the truth cannot be had, it stands, and may be used again."""
+    asks = resolver(ScriptedServer(zone), services=False)
+    await heard(asks)
+    await trio.sleep(1000)
+    zone.says(HOST, "A", rcode=rcode)
+    assert found(await heard(asks), Source.A) == later
+    assert found(await heard(asks), Source.A) == (later if rcode == "SERVFAIL" else later[1:])
+
+
+async def test_an_answer_that_expired_long_ago_is_not_used(zone: Zone) -> None:
+    asks = resolver(ScriptedServer(zone), use_expired=100)
+    await heard(asks)
+    await trio.sleep(401)
+    zone.says(HOST, "A", f"{HOST}. 300 IN A 192.0.2.2")
+    assert found(await heard(asks), Source.A) == [["192.0.2.2"]]
+
+
+async def test_forget(zone: Zone) -> None:
+    asks = resolver(ScriptedServer(zone))
+    await heard(asks)
+    asks.forget()
+    await heard(asks)
+    assert zone.count("A") == 2
+
+
+async def test_memory_is_bounded(zone: Zone) -> None:
+    for size, count in ((0, 2), (1, 2), (3, 1)):
+        zone.queries.clear()
+        asks = resolver(ScriptedServer(zone), cache_size=size)
+        await heard(asks)
+        await heard(asks)
+        assert zone.count("HTTPS") == count
+
+
+# Names
+
+
+async def test_what_the_hosts_file_knows_is_not_asked_for(zone: Zone, tmp_path: Path) -> None:
+    """Neither family, nor services: what stands there is all."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text("192.0.2.9 WWW.example.org\nfe80::9%1 www.example.org\n192.0.2.10 four.example\n")
+    asks = resolver(ScriptedServer(zone), hosts=hosts)
+
+    assert await heard(asks, port=80) == [
+        Asked(Source.AAAA),
+        Asked(Source.A),
+        Answer(Source.AAAA, (Address(socket.AF_INET6, "fe80::9", 80, 0, 1),)),
+        Answer(Source.A, (Address(socket.AF_INET, "192.0.2.9", 80),)),
+    ]
+    assert found(await heard(asks, "four.example."), Source.AAAA) == [[]]
+    assert zone.queries == []
+    hosts.write_text("")
+    assert found(await heard(asks), Source.A) == [[FOUR]]
+
+
+async def test_special_names_are_not_asked_for(zone: Zone) -> None:
+    """RFC 6761, sections 6.3 and 6.4; RFC 7686, section 2."""
+    asks = resolver(ScriptedServer(zone))
+    for name, addresses in (("localhost", ["127.0.0.1"]), ("db.LOCALHOST.", ["127.0.0.1"]), ("a.invalid", [])):
+        assert found(await heard(asks, name), Source.A) == [addresses]
+    assert zone.queries == []
+
+
+async def test_a_short_name_is_completed(zone: Zone) -> None:
+    """resolv.conf(5): search. All addresses come from the first name that has any."""
+    zone.says("db.a.example", "A", soa=SOA)
+    zone.says("db.b.example", "A", "db.b.example. 300 IN A 192.0.2.5", after=0.02)
+    zone.says("db.b.example", "AAAA", soa=SOA, after=0.04)
+    zone.says("db.c.example", "AAAA", "db.c.example. 300 IN AAAA 2001:db8::5")
+    asks = resolver(ScriptedServer(zone), search=["a.example", "b.example", "c.example"])
+
+    items = await heard(asks, "db")
+
+    assert found(items, Source.A) == [["192.0.2.5"]]
+    assert found(items, Source.AAAA) == [[]]
+    assert len([item for item in items if isinstance(item, Asked)]) == 3
+    assert {name for name, _, _ in zone.queries} == {"db.a.example", "db.b.example"}
+
+
+@pytest.mark.parametrize(
+    ("host", "ndots", "names"),
+    [
+        ("db", 1, ["db.a.example", "db"]),
+        ("db.x", 1, ["db.x", "db.x.a.example"]),
+        ("db.x", 2, ["db.x.a.example", "db.x"]),
+        ("db.", 1, ["db"]),
+        ("db", 0, ["db", "db.a.example"]),
+    ],
+)
+async def test_the_order_of_names(host: str, ndots: int, names: list[str]) -> None:
+    zone = Zone()
+    asks = resolver(ScriptedServer(zone), search=["a.example."], ndots=ndots, services=False)
+    assert found(await heard(asks, host), Source.A) == [socket.EAI_NONAME]
+    assert list(dict.fromkeys(name for name, _, _ in zone.queries)) == names
+
+
+async def test_a_name_that_may_exist_after_all_is_what_the_error_tells_of() -> None:
+    zone = Zone()
+    zone.says("db.b.example", "A", rcode="SERVFAIL")
+    asks = resolver(ScriptedServer(zone), search=["a.example", "b.example"], services=False)
+    assert found(await heard(asks, "db"), Source.A) == [socket.EAI_AGAIN]
+
+
+async def test_a_name_that_dns_cannot_have() -> None:
+    """RFC 1035, section 2.3.4: 255 octets; a suffix or `_8443._https.` may be too much."""
+    zone = Zone()
+    host = ".".join(["a" * 49] * 5)
+    asks = resolver(ScriptedServer(zone))
+    items = await heard(asks, host, port=8443)
+    assert found(items, Source.HTTPS) == [[]]
+    assert zone.count("HTTPS") == 0
+    assert zone.count("A") == 1
+
+
+# Chains
+
+
+async def test_a_chain_is_followed_over_several_answers(zone: Zone) -> None:
+    """RFC 1034, section 3.6.2: where an answer ends with a name, ask again; what is kept is kept no longer than all."""
+    zone.says("alias.example", "A", "alias.example. 60 IN CNAME b.example.", "b.example. 300 IN CNAME www.example.org.")
+    asks = resolver(ScriptedServer(zone), services=False, use_expired=0)
+    for seconds, count in ((0, 1), (61, 2)):
+        await trio.sleep(seconds)
+        assert found(await heard(asks, "alias.example", families=[socket.AF_INET]), Source.A) == [[FOUR]]
+        assert zone.count("A") == 2 * count
+
+
+async def test_chains_without_end() -> None:
+    """In one answer, or from answer to answer: eight steps, sixteen within one message, and none twice."""
+    zone = Zone()
+    zone.says(
+        "loop.example", "A", "loop.example. 300 IN CNAME pool.example.", "pool.example. 300 IN CNAME loop.example."
+    )
+    zone.says("self.example", "A", "self.example. 300 IN CNAME self.example.")
+    zone.says("ping.example", "A", "ping.example. 300 IN CNAME pong.example.")
+    zone.says("pong.example", "A", "pong.example. 300 IN CNAME ping.example.")
+    for number in range(100):
+        zone.says(f"c{number}.example", "A", f"c{number}.example. 300 IN CNAME c{number + 1}.example.")
+    zone.says("l0.example", "A", *(f"l{number}.example. 300 IN CNAME l{number + 1}.example." for number in range(100)))
+    asks = resolver(ScriptedServer(zone), services=False)
+    for name in ("loop.example", "self.example", "ping.example", "c0.example", "l0.example"):
+        items = await heard(asks, name, families=[socket.AF_INET])
+        assert found(items, Source.A) == [socket.EAI_FAIL], name
+    assert zone.count("A") == 3 + 2 + 9
+
+
+async def test_a_chain_that_ends_with_nothing(zone: Zone) -> None:
+    zone.says("alias.example", "A", f"alias.example. 300 IN CNAME {HOST}.", soa=SOA)
+    zone.says("ghost.example", "A", "ghost.example. 300 IN CNAME no.example.", rcode="NXDOMAIN")
+    asks = resolver(ScriptedServer(zone), services=False)
+    for name, expected in (("alias.example", []), ("ghost.example", socket.EAI_NONAME)):
+        assert found(await heard(asks, name, families=[socket.AF_INET]), Source.A) == [expected]
+
+
+# Servers
+
+
+async def test_a_silent_server_is_not_waited_for_and_then_comes_last(zone: Zone) -> None:
+    """RFC 8305, section 3.1: servers that "do not respond" may be penalized."""
+    silent = ScriptedServer(zone, "silent", slower=float("inf"))
+    asks = resolver(silent, ScriptedServer(zone, "good", slower=0.01), services=False)
+    families = [socket.AF_INET]
+    for seconds, took in ((0, 0.41), (1000, 0.41), (0, 0.01)):
+        await trio.sleep(seconds)
+        began = trio.current_time()
+        assert found(await heard(asks, families=families), Source.A)[-1] == [FOUR]
+        assert trio.current_time() - began == pytest.approx(took)
+        if seconds:
+            asks._remembered().cache.clear()
+
+
+async def test_servers_over_ipv6_come_first_and_the_others_take_turns(zone: Zone) -> None:
+    """RFC 8305, section 3.1: queries "SHOULD" go over IPv6 first; resolv.conf(5): rotate."""
+    servers = [ScriptedServer(zone, label, over_ipv6=label == "six") for label in ("a", "b", "six")]
+    asks = resolver(*servers, cache_size=0, services=False)
+    await heard(asks)
+    assert {label for _, _, label in zone.queries} == {"six"}
+
+    zone.queries.clear()
+    asks = resolver(*servers[:2], cache_size=0, services=False, rotate=True)
+    for _ in range(3):
+        await heard(asks, families=[socket.AF_INET])
+    assert [label for _, _, label in zone.queries] == ["a", "b", "a"]
+
+
+async def test_protected_servers_are_announced_as_such(zone: Zone) -> None:
+    items = await heard(resolver(ScriptedServer(zone, protected=True)))
+    assert items[0] == Asked(Source.HTTPS, protected=True)
+
+
+async def test_many_tasks_share_one(zone: Zone) -> None:
+    asks = resolver(ScriptedServer(zone), dice=random.Random(1))
+    results: list[object] = []
+
+    async def one() -> None:
+        results.append(found(await heard(asks), Source.A))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(one)
+    assert results == [[[FOUR]]] * 20

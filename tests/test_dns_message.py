@@ -1,0 +1,229 @@
+"""Answers are untrusted: what is believed of them, and what is not (RFC 1035, RFC 2308, RFC 9460)."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+import pytest
+
+from trio_nbconnect import Address, Service, Source
+from trio_nbconnect._dns_message import PADDING, Found, check, find, make_query, parse_name, read
+from trio_nbconnect._stub import Records
+
+from .dns_server import parse
+
+HOST = "www.example.org"
+SOA = "example.org. 600 IN SOA ns. admin. 1 3600 600 86400 60"
+
+
+def answered(
+    source: Source, *records: str, authority: tuple[str, ...] = (), rcode: str = "NOERROR", spoil: bytes = b""
+) -> Found:
+    """What is found in an answer with these records; `spoil` is changed to something shorter by one."""
+    query = make_query(parse_name(HOST), source, protected=False)
+    response = dns.message.make_response(query)
+    response.set_rcode(dns.rcode.from_text(rcode))
+    response.answer.extend(parse(*records))
+    response.authority.extend(parse(*authority))
+    wire = response.to_wire()
+    assert spoil in wire
+    message = read(query, wire.replace(spoil, bytes(reversed(spoil))) if spoil else wire)
+    assert isinstance(message, dns.message.QueryMessage)
+    check(message)
+    return find(message, source, random.Random(1))
+
+
+def services(*records: str) -> tuple[Service, ...]:
+    return answered(Source.HTTPS, *(f"{HOST}. 300 IN HTTPS {record}" for record in records)).records.services
+
+
+def test_a_query() -> None:
+    query = make_query(parse_name(HOST), Source.AAAA, protected=False)
+    assert (query.edns, query.payload, query.flags & dns.flags.RD) == (0, 1232, dns.flags.RD)
+    assert make_query(parse_name(HOST), Source.AAAA, protected=False, edns=False).edns == -1
+
+
+@pytest.mark.parametrize("name", ["a", HOST])
+def test_a_protected_query_is_padded(name: str) -> None:
+    """RFC 8467, section 4.1: "Clients SHOULD pad queries to the closest multiple of 128 octets"."""
+    assert len(make_query(parse_name(name), Source.A, protected=True).to_wire()) % PADDING == 0
+
+
+# Addresses
+
+
+def test_only_what_the_chain_leads_to_counts() -> None:
+    """RFC 1034, section 3.6.2; what else is in the answer is a lie or of no use."""
+    found = answered(
+        Source.A,
+        "evil.example. 300 IN A 192.0.2.66",
+        f"{HOST}. 50 IN CNAME a.example.",
+        "a.example. 300 IN A 192.0.2.1",
+        "a.example. 300 IN AAAA 2001:db8::1",
+    )
+    assert found == Found(records=Records(addresses=("192.0.2.1",)), ttl=50)
+
+
+def test_an_answer_to_another_question_has_no_addresses() -> None:
+    assert answered(Source.A, "evil.example. 300 IN A 192.0.2.66") == Found()
+
+
+@pytest.mark.parametrize(
+    ("source", "kept", "left_out"),
+    [
+        (Source.A, "192.0.2.1", ["0.0.0.0", "224.0.0.1"]),
+        (Source.AAAA, "2001:db8::1", ["::", "::ffff:192.0.2.1", "ff02::1"]),
+    ],
+)
+def test_addresses_that_no_packet_may_go_to(source: Source, kept: str, left_out: list[str]) -> None:
+    """RFC 4291: unspecified, multicast, or IPv4 in disguise."""
+    found = answered(source, *(f"{HOST}. 300 IN {source.value} {address}" for address in [kept, *left_out]))
+    assert found.records == Records(addresses=(kept,))
+
+
+def test_a_malformed_address_is_no_answer() -> None:
+    with pytest.raises(socket.gaierror, match="the answer is malformed"):
+        answered(Source.A, f"{HOST}. 300 IN A 192.0.2.1", spoil=b"\x00\x04\xc0\x00")
+
+
+@pytest.mark.parametrize(
+    ("records", "authority", "rcode", "text"),
+    [
+        ([], [], "SERVFAIL", "SERVFAIL"),
+        ([], ["example.org. 300 IN NS ns.example.org."], "NOERROR", "the answer refers to other name servers"),
+        ([f"{HOST}. 300 IN A 192.0.2.1"], [], "NXDOMAIN", "the answer contradicts itself"),
+    ],
+)
+def test_what_another_server_may_know_better(records: list[str], authority: list[str], rcode: str, text: str) -> None:
+    with pytest.raises(socket.gaierror) as caught:
+        answered(Source.A, *records, authority=tuple(authority), rcode=rcode)
+    assert (caught.value.errno, caught.value.strerror) == (socket.EAI_AGAIN, text)
+
+
+def test_negative_answers() -> None:
+    """RFC 2308, section 5."""
+    assert answered(Source.A, authority=(SOA,)) == Found(ttl=60)
+    assert answered(Source.A) == Found(ttl=0)
+    assert answered(Source.A, authority=(SOA,), rcode="NXDOMAIN") == Found(ttl=60, exists=False)
+    assert answered(Source.A, rcode="NXDOMAIN") == Found(ttl=0, exists=False)
+    assert answered(Source.A, f"{HOST}. 50 IN CNAME A.Example.") == Found(ttl=50, leads_to="a.example")
+    assert answered(Source.A, f"{HOST}. 50 IN CNAME a.example.", authority=("example. 9 IN SOA a. b. 1 2 3 4 5",)) == (
+        Found(ttl=5)
+    )
+
+
+# Services
+
+
+def test_a_service() -> None:
+    assert services('1 Svc.Example.org. port=8443 alpn="h2,h3" ipv4hint=192.0.2.1,0.0.0.0 ipv6hint=2001:db8::1') == (
+        Service(
+            priority=1,
+            target="svc.example.org",
+            port=8443,
+            alpn=("h2", "h3", "http/1.1"),
+            hints=(Address(socket.AF_INET6, "2001:db8::1", 0), Address(socket.AF_INET, "192.0.2.1", 0)),
+        ),
+    )
+
+
+def test_the_owner_itself() -> None:
+    """RFC 9460, section 2.5.2: "." is the owner name."""
+    assert services("1 .") == (Service(priority=1, alpn=("http/1.1",)),)
+
+
+@pytest.mark.parametrize(
+    ("text", "alpn"),
+    [
+        ("", ("http/1.1",)),
+        ("alpn=h2", ("h2", "http/1.1")),
+        ("alpn=http/1.1,h2", ("http/1.1", "h2")),
+        ("alpn=h3 no-default-alpn", ("h3",)),
+    ],
+)
+def test_alpn_and_its_default(text: str, alpn: tuple[str, ...]) -> None:
+    """RFC 9460, sections 7.1.2 and 9.5: "http/1.1" is among them unless "no-default-alpn" is there."""
+    assert services(f"1 . {text}")[0].alpn == alpn
+
+
+def test_ech_is_reported() -> None:
+    (service,) = services(
+        "1 . ech=AEX+DQBBbwAgACBr9xYaY5pJv1eu8lfM4vG8b3l/hLVL29shWR8iuwMyJwAEAAEAAQASY2xvdWRmbGFyZS1lY2guY29tAAA="
+    )
+    assert service.ech
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("mandatory=alpn,port alpn=h2 port=1", True),
+        (
+            "mandatory=alpn,no-default-alpn,ipv4hint,ipv6hint alpn=h2 no-default-alpn ipv4hint=192.0.2.1 ipv6hint=::3",
+            True,
+        ),
+        ("key65333=ex", True),
+        ("mandatory=key65333 key65333=ex", False),
+        ("mandatory=key7 key7=x", False),
+    ],
+)
+def test_mandatory_keys(text: str, known: bool) -> None:
+    """RFC 9460, section 8: what is mandatory and not implemented rules a record out; what is optional is ignored."""
+    assert bool(services(f"1 . {text}")) == known
+    assert len(services(f"1 . {text}", "2 cdn.example.")) == 1 + known
+
+
+def test_an_alias_rules_services_out() -> None:
+    """RFC 9460, section 2.4.1: ServiceMode records beside one "MUST" be ignored; of several, one is taken."""
+    records = [f"{HOST}. 300 IN HTTPS {record}" for record in ("1 .", "0 A.example.", "0 b.example.")]
+    found = {answered(Source.HTTPS, *records).records}
+    assert found <= {Records(alias="a.example"), Records(alias="b.example")}
+
+
+def test_an_alias_to_nowhere() -> None:
+    """RFC 9460, section 2.5.1: "." says that "the service is not available"; clients "MAY ignore" it."""
+    assert answered(Source.HTTPS, f"{HOST}. 300 IN HTTPS 0 .").records == Records()
+
+
+def test_one_malformed_record_spoils_its_set() -> None:
+    """RFC 9460, section 2.2: "the client MUST reject the entire RRSet"."""
+    good, bad = f"{HOST}. 300 IN HTTPS 1 .", f"{HOST}. 300 IN HTTPS 2 . port=770"
+    assert len(answered(Source.HTTPS, good, bad).records.services) == 2
+    assert answered(Source.HTTPS, good, bad, spoil=b"\x00\x03\x00\x02\x03\x02") == Found()
+
+
+# Anything at all
+
+
+def test_garbage_is_read_without_surprises() -> None:
+    """Whatever comes, the result is a message, no message, or a `gaierror`."""
+    dice = random.Random(20)
+    kinds = (Source.A, Source.AAAA, Source.HTTPS)
+    records = {
+        Source.A: f"{HOST}. 300 IN A 192.0.2.1",
+        Source.AAAA: f"{HOST}. 300 IN AAAA 2001:db8::1",
+        Source.HTTPS: f"{HOST}. 300 IN HTTPS 1 cdn.example. alpn=h2 port=443 ipv4hint=192.0.2.1 mandatory=alpn",
+    }
+    for round_ in range(3000):
+        source = kinds[round_ % 3]
+        query = make_query(parse_name(HOST), source, protected=False)
+        response = dns.message.make_response(query)
+        response.answer.extend(parse(f"{HOST}. 300 IN CNAME a.example.", records[source]))
+        response.authority.extend(parse(SOA))
+        wire = bytearray(response.to_wire())
+        for _ in range(dice.randrange(1, 6)):
+            wire[dice.randrange(2, len(wire))] = dice.choice((0, 1, 0x3F, 0x40, 0xC0, 0xFF, dice.randrange(256)))
+        del wire[dice.randrange(12, 4 * len(wire)) :]
+        message = read(query, bytes(wire))
+        if message is not None:
+            assert isinstance(message, dns.message.QueryMessage)
+            with contextlib.suppress(socket.gaierror):
+                check(message)
+                find(message, source, dice)
