@@ -17,6 +17,7 @@ from trio_nbconnect._address import (
     check_port,
     format_host_port,
     from_sockaddr,
+    is_localhost,
     parse_literal,
 )
 
@@ -292,3 +293,19 @@ def test_an_address_pickles() -> None:
 def test_host_and_port_are_one_word(host: str, text: str) -> None:
     """RFC 3986, section 3.2.2: the port of an IPv6 address stands behind the bracket."""
     assert format_host_port(host, 80) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "at_home"),
+    [
+        ("localhost", True),
+        ("LocalHost.", True),
+        ("db.localhost", True),
+        ("notlocalhost", False),
+        ("localhost.example", False),
+        ("localhost..", False),
+    ],
+)
+def test_localhost_is_this_machine(name: str, at_home: bool) -> None:
+    """RFC 6761, section 6.3: the name "localhost." and any names falling within ".localhost."."""
+    assert is_localhost(name) is at_home

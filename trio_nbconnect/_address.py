@@ -123,6 +123,16 @@ def _to_ascii(host: str) -> str:
         raise ValueError(f"host is no valid international name: {host!r}: {error}") from None
 
 
+LOOPBACK = {IPV6: "::1", IPV4: "127.0.0.1"}
+"""This machine (RFC 4291, section 2.5.3; RFC 1122, section 3.2.1.3)."""
+
+
+def is_localhost(name: str) -> bool:
+    """Whether a name means this machine; resolvers "SHOULD NOT" ask anybody for it (RFC 6761, section 6.3)."""
+    name = name.removesuffix(".").lower()
+    return name == "localhost" or name.endswith(".localhost")
+
+
 def check_port(port: object) -> int:
     """Return the port, or raise what is wrong with it.
 

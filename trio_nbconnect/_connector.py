@@ -22,7 +22,17 @@ from typing import Any, TypeVar
 import trio
 
 from . import _tls
-from ._address import IPV4, Address, LocalAddress, check_host, check_name, check_port, parse_literal
+from ._address import (
+    IPV4,
+    LOOPBACK,
+    Address,
+    LocalAddress,
+    check_host,
+    check_name,
+    check_port,
+    is_localhost,
+    parse_literal,
+)
 from ._connect import begin, open_unix
 from ._history import History
 from ._hooked import HookedHandshake, has_hostname_resolver, has_socket_factory, open_hooked_unix
@@ -221,6 +231,9 @@ class Connector:
         if not given:
             name = check_name(host)
             resolver, beside = self._who_knows(network)
+        if isinstance(resolver, SystemResolver) and is_localhost(name):
+            given = tuple(Address(family, LOOPBACK[family], port) for family in families)
+            resolver, beside = None, False
         nat64 = None if self._translator is None or network.has_route(IPV4) else self._translator
         if beside:
             families = _connected(network, name, families)
@@ -289,9 +302,5 @@ def _source(network: Network, address: Address) -> Address | None:
 def _connected(
     network: Network, name: str, families: tuple[socket.AddressFamily, ...]
 ) -> tuple[socket.AddressFamily, ...]:
-    """RFC 8305, section 3: ask only for the families that can be used; both where neither can, and at home.
-
-    "localhost" stays on this machine (RFC 6761, section 6.3), which needs no route.
-    """
-    at_home = name.rstrip(".").lower().endswith("localhost")
-    return families if at_home else tuple(filter(network.has_route, families)) or families
+    """RFC 8305, section 3: ask only for the families that can be used; both where neither can, and at home."""
+    return families if is_localhost(name) else tuple(filter(network.has_route, families)) or families
