@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import socket
+from dataclasses import replace
 
 import pytest
 
-from trio_nbconnect import Address, Answer, Asked, Policy, Source
+from trio_nbconnect import Address, Answer, Asked, Policy, Service, Source
 from trio_nbconnect._address import IPV4, IPV6
 from trio_nbconnect._agenda import Agenda
 
@@ -202,3 +203,13 @@ def test_a_source_knows_the_family_it_holds(source: Source, family: socket.Addre
     assert source.family == family
     if family is not None:
         assert Source.of(family) is source
+
+
+def test_a_service_may_have_a_port_of_its_own() -> None:
+    """RFC 9460, section 7.2: it takes the place of the host's, which stays the last to be tried."""
+    agenda = asking(Source.HTTPS, Source.AAAA)
+    agenda.note(Answer(Source.AAAA, (V6A,)), now=0.0)
+    agenda.note(Answer(Source.HTTPS, services=(Service(priority=1, port=8443),)), now=0.0)
+
+    assert [agenda.take() for _ in range(2)] == [replace(V6A, port=8443), V6A]
+    assert agenda.peek() is None

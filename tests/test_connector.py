@@ -7,6 +7,7 @@ import inspect
 import math
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -197,6 +198,19 @@ async def test_foreign_sockets_are_handed_over_too(net: SimulatedNetwork, autoju
         assert peer(await nb.open_tcp_stream("example.org", 443))[0] == SIX
     assert net.started == {SIX: 0.0, FOUR: 0.25}
     assert net.open_sockets == 0
+
+
+async def test_foreign_sockets_tell_history_their_handshake_s_time(
+    net: SimulatedNetwork, autojump_clock: trio.abc.Clock
+) -> None:
+    """They are not asked for what the kernel has measured: it may be the near end of a tunnel."""
+    net.host(SIX).accepts(after=0.2)
+    history = nb.History(set_aside_every=math.inf)
+    with net.installed():
+        peer(await nb.Connector(history=history).open_tcp_stream("example.org", 443))
+    view = history.view(time.time())
+    assert view is not None
+    assert view.rtt(nb.Address(socket.AF_INET6, SIX, 443)) == pytest.approx(0.2)
 
 
 async def test_foreign_errors_pass_as_they_are(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:

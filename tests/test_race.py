@@ -179,6 +179,17 @@ async def test_an_attempt_that_sends_nothing_costs_nothing(net: SimulatedNetwork
     assert net.started == {"192.0.2.3": 0.0}
 
 
+async def test_names_whose_addresses_send_nothing_cost_nothing(net: SimulatedNetwork, connector: Connector) -> None:
+    """The same with answers that come over time: the next attempt starts at the same instant."""
+    net.host(SIX).unreachable()
+    net.host(FOUR).accepts(after=0.1)
+    net.answers("example.org", a=[FOUR])
+    net.answers("example.org", aaaa=[SIX], after=0.02)
+
+    assert peer(await connector.open_tcp_stream("example.org", 443)) == FOUR
+    assert net.started == {FOUR: 0.02}
+
+
 async def test_six_attempts_slow_the_pace(net: SimulatedNetwork, connector: Connector) -> None:
     """Section 8: the Maximum Connection Attempt Delay, 2 s, is the pace of a crowd; nothing is killed."""
     addresses = [f"192.0.2.{number}" for number in range(1, 9)]
@@ -278,6 +289,26 @@ async def test_success_and_cancellation_at_one_instant(net: SimulatedNetwork, co
         assert net.open_sockets == (stream is not None)
         if stream is not None:
             stream.socket.close()
+
+
+async def test_a_winner_that_comes_after_the_cancellation_is_closed(
+    net: SimulatedNetwork, connector: Connector, events: list[trace.Event]
+) -> None:
+    """Whoever cancels the call gets no stream, also where `establish` finished all the same."""
+    net.host(SIX).accepts()
+    net.host(FOUR).swallows()
+
+    async def deaf(stream: trio.SocketStream) -> trio.SocketStream:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(1)
+        return stream
+
+    with trio.move_on_after(0.5) as scope:
+        await connector.connect("example.org", 443, deaf)
+
+    assert scope.cancelled_caught
+    assert net.open_sockets == 0
+    assert [type(event) for event in events[-2:]] == [trace.RunnerUpDiscarded, trace.RaceLost]
 
 
 async def test_no_attempt_starts_once_the_race_is_won(net: SimulatedNetwork, connector: Connector) -> None:
@@ -660,6 +691,21 @@ async def test_a_delay_that_grows(net: SimulatedNetwork) -> None:
     with trio.move_on_after(1):
         await connector.open_tcp_stream("example.org", 443, addresses=addresses)
     assert list(net.started.values()) == pytest.approx([0.0, 0.05, 0.15, 0.35, 0.75])
+
+
+@pytest.mark.parametrize(("refused", "asked"), [(None, 2.0), (0.04, 0.04)])
+async def test_ipv4_is_the_last_resort_where_there_is_none(refused: float | None, asked: float) -> None:
+    """Section 7.2: when the last attempt has had two seconds, or failed, ask for A and go through the NAT64."""
+    net = SimulatedNetwork(ipv4=False)
+    net.answers("example.org", aaaa=[SIX], a=[FOUR])
+    if refused is not None:
+        net.host(SIX).refuses(after=refused)
+    net.host("64:ff9b::c000:201").accepts(after=0.1)
+
+    stream = await Connector(network=net, nat64="64:ff9b::/96").open_tcp_stream("example.org", 443)
+
+    assert peer(stream) == "64:ff9b::c000:201"
+    assert [(time, source) for time, source, _ in net.queries] == [(0.0, Source.AAAA), (asked, Source.A)]
 
 
 # Any network at all

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import trio
@@ -21,7 +22,8 @@ from trio_nbconnect import (
     discover_nat64,
     trace,
 )
-from trio_nbconnect._network import KernelNetwork
+from trio_nbconnect._destination import DEFAULT_POLICY_TABLE
+from trio_nbconnect._network import KernelNetwork, read_policy_table
 from trio_nbconnect._resolve import SystemResolver
 from trio_nbconnect.testing import SimulatedNetwork
 
@@ -176,3 +178,17 @@ async def test_nat64_is_not_ruled_out_by_a_name_server_that_fails(autojump_clock
     net.answers("ipv4only.arpa", aaaa=[], error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL"))
     with pytest.raises(socket.gaierror):
         await discover_nat64(network=net)
+
+
+async def test_the_system_s_policy_table_is_read_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As the C library does it, which reads `gai.conf` once in a process."""
+    calls = iter([read_policy_table(str(tmp_path / "missing"))])
+    monkeypatch.setattr("trio_nbconnect._network.read_policy_table", lambda: next(calls))
+    assert KernelNetwork().policy_table() is KernelNetwork().policy_table() is DEFAULT_POLICY_TABLE
+
+
+def test_the_policy_table_of_a_file(tmp_path: Path) -> None:
+    """RFC 6724, section 2.1: implementations "SHOULD" let the table be configured; `gai.conf` is how Linux does."""
+    path = tmp_path / "gai.conf"
+    path.write_text("precedence ::ffff:0:0/96 100\n")
+    assert read_policy_table(str(path)).classify(Address(socket.AF_INET, "192.0.2.1", 0))[0] == 100

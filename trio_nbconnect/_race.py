@@ -5,15 +5,15 @@ at once is rude, and whatever is cancelled when, nothing may be left behind.
 
 How we solve it:
 
-1. Resolution delivers answers while attempts run (section 3); the agenda knows which address is next (section 6).
+1. The inquiry takes in answers while attempts run (section 3); its agenda knows which address is next (section 6).
 2. Start an attempt. The next one is due when the newest has failed, or the Connection Attempt Delay is over; never
    within 10 ms of the last one that sent a packet (section 5). Starting one does not touch the others.
 3. The first to be established wins, the others are cancelled. A dead heat has a runner-up, which is closed.
 
 An attempt is a task in a nursery, but most races have one attempt. Since a handshake lives in the kernel, the calling
 task waits for the first one by itself, and a nursery opens only when a second is due; it takes the first one over,
-half open. Measured on loopback, that spares two thirds of a connect's cost. Nothing else changes: `_alone` and
-`_together` start the same attempts by the same rules.
+half open. That spares a nursery, a task, a scope and an event where nobody needs them. Nothing else changes: `_alone`
+and `_together` start the same attempts by the same rules.
 
 Ownership: an attempt owns its socket until it is established, the race owns the winner until it returns it, and
 whoever owns closes on every other way out. Inside the nursery failures are recorded; outside, one error is raised.
