@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import importlib
 import socket
 import ssl
 import subprocess
@@ -14,16 +15,21 @@ from typing import Any
 import dns.query
 import pytest
 import trio
+import trio.testing
 import trustme
 
-from trio_nbconnect import Answer, Asked, Question, Source
+import trio_nbconnect
+from trio_nbconnect import Address, Answer, Asked, Question, Source
 from trio_nbconnect._dns_servers import TLSServer, parse_resolv_conf, parse_servers
+from trio_nbconnect._wire import open_stream
 from trio_nbconnect.dns import DNSResolver
 
 from .dns_server import ScriptedServer, Zone, lost, serve, serve_tls, wrong_id, wrong_question
 from .test_dns import BOTH, FOUR, HOST, SIX, found, heard, resolver, zone
 
 __all__ = ["zone"]  # a fixture that both modules have
+
+needs_https = pytest.mark.skipif(not dns.query.have_doh, reason="dnspython[doh] is not installed")
 
 # Arguments
 
@@ -67,30 +73,33 @@ async def test_resolv_conf_is_read_again_when_it_has_changed(tmp_path: Path) -> 
 # The extra
 
 
-def run(code: str) -> str:
-    """What a fresh interpreter prints."""
-    environment = {**os.environ, "PYTHONWARNINGS": "error"}
-    command = [sys.executable, "-c", code]
-    return subprocess.run(
-        command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment, check=True
-    ).stdout.strip()
+def import_without(monkeypatch: pytest.MonkeyPatch, missing: str) -> str:
+    """Import the module anew where another one is missing, and return what the error says."""
+    ours = [name for name in sys.modules if name in ("trio_nbconnect.dns", missing) or "trio_nbconnect._dns" in name]
+    for name in ours:
+        monkeypatch.setattr(trio_nbconnect, name.rpartition(".")[2], sys.modules[name], raising=False)
+    for name in [*ours, *(name for name in sys.modules if name.startswith(f"{missing}."))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ImportError) as caught:
+        importlib.import_module("trio_nbconnect.dns")
+    return str(caught.value)
 
 
-def test_without_the_extra() -> None:
-    """The package does without dnspython, and the resolver says what it lacks."""
-    code = "import sys; sys.modules['dns'] = None; import trio_nbconnect\ntry: import trio_nbconnect.dns\n"
-    assert run(code + "except ImportError as error: print(error)") == (
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert import_without(monkeypatch, "dns") == (
         "trio_nbconnect.dns needs dnspython: python -m pip install 'trio-nbconnect[dns]'"
     )
 
 
-def test_another_module_that_is_missing_is_named() -> None:
-    code = "import sys; sys.modules['trio_nbconnect._wire'] = None\ntry: import trio_nbconnect.dns\n"
-    assert "_wire" in run(code + "except ImportError as error: print(error)")
+def test_another_module_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "trio_nbconnect._wire" in import_without(monkeypatch, "trio_nbconnect._wire")
 
 
 def test_the_package_does_not_import_dnspython() -> None:
-    assert run("import sys, trio_nbconnect; print('dns' in sys.modules)") == "False"
+    code = "import sys, trio_nbconnect; print('dns' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, stdin=subprocess.DEVNULL, check=True)
+    assert done.stdout.strip() == b"False"
 
 
 def test_every_run_begins_with_nothing_remembered(zone: Zone) -> None:
@@ -118,8 +127,8 @@ def test_every_run_begins_with_nothing_remembered(zone: Zone) -> None:
         ("tls://[2001:db8::53]:8853", "tls://[2001:db8::53]:8853"),
         ("tls://dns.example#192.0.2.53", "tls://192.0.2.53:853"),
         ("tls://dns.example:8853#2001:db8::53", "tls://[2001:db8::53]:8853"),
-        ("https://192.0.2.53/dns-query", "https://192.0.2.53/dns-query"),
-        ("https://dns.example/dns-query#2001:db8::53", "https://dns.example/dns-query"),
+        pytest.param("https://192.0.2.53/dns-query", "https://192.0.2.53/dns-query", marks=needs_https),
+        pytest.param("https://dns.example/q#2001:db8::53", "https://dns.example/q", marks=needs_https),
     ],
 )
 def test_servers_in_words(text: str, expected: str) -> None:
@@ -143,7 +152,8 @@ def test_whom_a_certificate_must_name() -> None:
         ("", "host must"),
         ("dns.example", "server must have a numeric address, behind # if there is a name, not 'dns.example'"),
         ("tls://dns.example", "server must have a numeric address"),
-        ("https://dns.example/dns-query", "server must have a numeric address"),
+        pytest.param("https://dns.example/q", "server must have a numeric address", marks=needs_https),
+        ("tls://dns..example#192.0.2.53", "server makes no sense: 'tls://dns..example#192.0.2.53': host must not have"),
         ("192.0.2.53:99999", "server makes no sense: '192.0.2.53:99999': port must be between 0 and 65535"),
         ("1:2:3", "server makes no sense: '1:2:3': host must be"),
         ("tls://192.0.2.53:x", "server has no such port: 'tls://192.0.2.53:x': "),
@@ -276,10 +286,11 @@ async def test_the_next_server_is_asked_where_one_fails(zone: Zone, rcode: str) 
 
 async def test_a_server_where_nobody_listens() -> None:
     """The kernel says so at once, since the socket is connected."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    items = await heard(DNSResolver(servers=[f"127.0.0.1:{port}"], hosts=None), families=[socket.AF_INET])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.connect(("127.0.0.1", 9))  # nobody else may have the port, and nothing else arrives
+        server = f"127.0.0.1:{taken.getsockname()[1]}"
+        items = await heard(DNSResolver(servers=[server], hosts=None), families=[socket.AF_INET])
     assert found(items, Source.A) == [socket.EAI_AGAIN]
 
 
@@ -330,7 +341,7 @@ def context_for(authority: trustme.CA, name: str) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize("who", ["127.0.0.1", "dns.example#127.0.0.1"])
-@pytest.mark.parametrize("scheme", ["tls", "https"])
+@pytest.mark.parametrize("scheme", ["tls", pytest.param("https", marks=needs_https)])
 async def test_protected(zone: Zone, authority: trustme.CA, trusted: Path, who: str, scheme: str) -> None:
     name, sign, address = who.partition("#")
     async with serve_tls(zone, context_for(authority, name), http=scheme == "https") as port:
@@ -340,7 +351,7 @@ async def test_protected(zone: Zone, authority: trustme.CA, trusted: Path, who: 
     assert (found(items, Source.AAAA), found(items, Source.A)) == ([[SIX]], [[FOUR]])
 
 
-@pytest.mark.parametrize("scheme", ["tls", "https"])
+@pytest.mark.parametrize("scheme", ["tls", pytest.param("https", marks=needs_https)])
 async def test_a_server_that_is_not_who_it_says(zone: Zone, authority: trustme.CA, trusted: Path, scheme: str) -> None:
     for context, authorities in (
         (context_for(authority, "other.example"), trusted),
@@ -353,6 +364,7 @@ async def test_a_server_that_is_not_who_it_says(zone: Zone, authority: trustme.C
         assert found(items, Source.A) == [socket.EAI_AGAIN]
 
 
+@needs_https
 async def test_an_error_of_http(authority: trustme.CA, trusted: Path) -> None:
     zone = Zone()
     zone.says(HOST, "A", mangle=lambda _: [b""])
@@ -362,7 +374,7 @@ async def test_an_error_of_http(authority: trustme.CA, trusted: Path) -> None:
     assert found(items, Source.A) == [socket.EAI_AGAIN]
 
 
-@pytest.mark.parametrize("scheme", ["tls", "https"])
+@pytest.mark.parametrize("scheme", ["tls", pytest.param("https", marks=needs_https)])
 async def test_a_cancelled_look_up_over_tls_leaves_nothing(
     zone: Zone, authority: trustme.CA, trusted: Path, scheme: str
 ) -> None:
@@ -375,4 +387,21 @@ async def test_a_cancelled_look_up_over_tls_leaves_nothing(
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(asks.resolve, Question(host=HOST, port=443, families=BOTH), items.append)
                 await zone.wait_for(3, "tcp" if scheme == "tls" else "https")
+                nursery.cancel_scope.cancel()
+
+
+async def test_a_cancelled_connect_leaves_nothing() -> None:
+    """A listener whose backlog is full says nothing; a fixture counts the sockets."""
+    with socket.socket() as listener, contextlib.ExitStack() as clients:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            client = clients.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                address = Address(socket.AF_INET, "127.0.0.1", listener.getsockname()[1])
+                nursery.start_soon(open_stream, address)
+                await trio.testing.wait_all_tasks_blocked()
                 nursery.cancel_scope.cancel()

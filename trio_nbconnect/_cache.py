@@ -69,6 +69,3 @@ class Cache(Generic[K, V]):
     def clear(self) -> None:
         """Forget everything."""
         self._entries.clear()
-
-    def __len__(self) -> int:
-        return len(self._entries)

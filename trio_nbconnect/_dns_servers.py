@@ -135,7 +135,8 @@ class HTTPSServer:
                 query, self.url, verify=cast(Any, self.context), bootstrap_address=self.address
             )
         except _failures_of_https() as error:
-            raise socket.gaierror(socket.EAI_AGAIN, f"DNS over HTTPS failed: {error or type(error).__name__}") from None
+            why = str(error).partition("\n")[0] or type(error).__name__
+            raise socket.gaierror(socket.EAI_AGAIN, f"DNS over HTTPS failed: {why}") from None
         return _checked(message)
 
     def __str__(self) -> str:
@@ -201,7 +202,7 @@ def _parse_server(text: object, authorities: str | None) -> Server:
 def _tls_server(text: str, url: SplitResult, authorities: str | None) -> TLSServer:
     context = dns.query.make_ssl_context(authorities or True, True, ["dot"])
     address = _parse_address(text, url.fragment or url.netloc, _port(text, url) or 853)
-    return TLSServer(address, url.hostname or "", context)
+    return TLSServer(address, _name(text, url), context)
 
 
 def _https_server(text: str, url: SplitResult, authorities: str | None) -> HTTPSServer:
@@ -209,7 +210,16 @@ def _https_server(text: str, url: SplitResult, authorities: str | None) -> HTTPS
         raise ImportError("DNS over HTTPS needs more of dnspython: python -m pip install 'dnspython[doh]'")
     context = dns.query.make_ssl_context(authorities or True, True, ["h2", "http/1.1"])
     address = _parse_address(text, url.fragment or url.netloc, _port(text, url) or 443)
+    _name(text, url)
     return HTTPSServer(text.partition("#")[0], address.ip, context)
+
+
+def _name(text: str, url: SplitResult) -> str:
+    """Whom the certificate must be valid for."""
+    try:
+        return check_name(check_host(url.hostname))
+    except ValueError as error:
+        raise ValueError(f"server makes no sense: {text!r}: {error}") from None
 
 
 def _port(text: str, url: SplitResult) -> int | None:
@@ -234,7 +244,7 @@ def _parse_address(text: str, place: str, port: int) -> Address:
 
 
 def parse_resolv_conf(text: str) -> Settings:
-    """Read `resolv.conf`, or what Windows has in its place, with dnspython; lines that make no sense are passed over.
+    """Read `resolv.conf` with dnspython's reader; lines that make no sense are passed over.
 
     Without a name server in it, "the name server on the local machine" is meant (resolv.conf(5)).
     """

@@ -37,6 +37,9 @@ SERVICES = 16
 """How many services of a host are considered: each may cost two queries more, and a name server may name thousands."""
 
 
+Fresher: TypeAlias = "Callable[[], Awaitable[Records]]"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
     """What a name server has on one name and type."""
@@ -45,7 +48,7 @@ class Records:
     services: tuple[Service, ...] = ()
     alias: str = ""
     """The host that stands in for this one (AliasMode)."""
-    fresher: Callable[[], Awaitable[Records]] | None = field(default=None, compare=False)
+    fresher: Fresher | None = field(default=None, compare=False)
     """How to find out what holds now, where these have expired; None where they have not."""
 
 
@@ -61,8 +64,8 @@ class _Trail:
     """The name asked for first, and the aliases."""
     services: tuple[Service, ...] = ()
     error: OSError | None = None
-    expired: list[Records] = field(default_factory=list)
-    """What was found on the way and holds no more."""
+    expired: list[tuple[Records, Fresher]] = field(default_factory=list)
+    """What was found on the way and holds no more, and how to find out what does."""
 
     @property
     def end(self) -> str:
@@ -146,7 +149,7 @@ class StubResolver:
                 trail.error = None if error.errno == socket.EAI_NONAME else error  # no such name: no such records
                 return trail
             if records.fresher is not None:
-                trail.expired.append(records)
+                trail.expired.append((records, records.fresher))
             if not records.alias:
                 trail.services = records.services
                 return trail
@@ -204,15 +207,14 @@ def _addresses(records: Records, source: Source, name: str, port: int) -> Answer
     return Answer(source, tuple(Address(family, text, port) for text in records.addresses), name=name)
 
 
-async def _has_changed(expired: list[Records]) -> bool:
+async def _has_changed(expired: list[tuple[Records, Fresher]]) -> bool:
     """Ask again for what has expired; that there is nothing any more is a change, too."""
     changed = False
-    for records in expired:
-        if records.fresher is not None:
-            try:
-                changed |= await records.fresher() != records
-            except OSError:
-                changed = True
+    for records, fresher in expired:
+        try:
+            changed |= await fresher() != records
+        except OSError:
+            changed = True
     return changed
 
 

@@ -92,6 +92,7 @@ class DNSResolver:
         authorities: A file with the certificates that vouch for `tls://` and `https://` servers; None for the
             system's.
         resolv_conf: The file that names the servers, read again when it has changed; not read if `servers` are given.
+            Windows has none: give the servers.
         hosts: The file with names that need no server; None for no such file.
         dice: What shuffles services of equal priority.
 
