@@ -22,8 +22,8 @@ company is optional. The roof, `__init__`, sees everything."""
 
 FLOORS = {
     WORDS: ["_address", "_policy", "_question", "_errors", "trace"],
-    PLANS: ["_order", "_agenda", "_destination", "_nat64", "_history", "_cache", "_search"],
-    KERNEL: ["_network", "_connect", "_hooked", "_wire", "_hosts"],
+    PLANS: ["_order", "_agenda", "_destination", "_policy_table", "_nat64", "_history", "_cache", "_search"],
+    KERNEL: ["_network", "_handshake", "_connect", "_hooked", "_wire", "_hosts"],
     TIME: ["_resolve", "_stub", "_in_turn", "_attempt", "_inquiry", "_race", "_tls"],
     DOOR: ["_connector", "_drop_in"],
     COMPANY: [

@@ -22,8 +22,8 @@ from trio_nbconnect import (
     discover_nat64,
     trace,
 )
-from trio_nbconnect._destination import DEFAULT_POLICY_TABLE
 from trio_nbconnect._network import KernelNetwork, read_policy_table
+from trio_nbconnect._policy_table import DEFAULT_POLICY_TABLE
 from trio_nbconnect._resolve import SystemResolver
 from trio_nbconnect.testing import SimulatedNetwork
 

@@ -9,8 +9,6 @@ be configured, `ConnectError` for what failures tell, and `record` for seeing a 
 
 from . import trace as trace
 from ._address import Address as Address
-from ._connect import Handshake as Handshake
-from ._connect import HandshakeState as HandshakeState
 from ._connect import connect_socket as connect_socket
 from ._connector import Connector as Connector
 from ._drop_in import open_ssl_over_tcp_stream as open_ssl_over_tcp_stream
@@ -22,6 +20,8 @@ from ._errors import ConnectionRefused as ConnectionRefused
 from ._errors import ConnectTimeout as ConnectTimeout
 from ._errors import Phase as Phase
 from ._errors import ResolutionError as ResolutionError
+from ._handshake import Handshake as Handshake
+from ._handshake import HandshakeState as HandshakeState
 from ._history import History as History
 from ._policy import Policy as Policy
 from ._question import Answer as Answer

@@ -1,267 +1,26 @@
-"""Connect: the state machine of one non-blocking connect, errno by errno.
+"""Connect: the ways into a handshake, for a race, for a path and for whoever has a socket.
 
-The problem: `connect` on a non-blocking socket returns at once. Whether it has connected, is on its way or has failed
-is spread over its errno, the socket's readiness, `SO_ERROR` and `getpeername`, and none of them alone tells the truth.
+The problem: a handshake needs a socket that somebody owns, and somebody must close it on every way out but success.
 
-How we solve it:
+How we solve it: each function here begins one `Handshake` and says who owns its socket. `begin` gives it to a race,
+half open; `open_unix` returns it as a stream; `connect_socket` works on a socket of the caller's, Trio's too.
 
-1. Open a fresh non-blocking socket (`_network`).
-2. `connect_ex`, and branch on the errno: Python's `BlockingIOError` lumps three of them together.
-   0 or EISCONN: verify. EINPROGRESS, EALREADY, EINTR: under way. EAGAIN on a UNIX socket: the server's backlog is
-   full and *nothing* is under way. Anything else failed.
-3. Wait until the socket is writable, then read `SO_ERROR` once, since reading clears it, and only when woken, since
-   an ICMP error may stand there for a handshake that would still succeed.
-4. `SO_ERROR` 0 is no proof; `getpeername` is. On ENOTCONN ask `connect_ex` what is the matter.
-5. A TCP socket whose own name is its peer's has met itself (a simultaneous open, RFC 9293, figure 8): reset it and
-   try again at most twice. A plain close would leave a TIME_WAIT that keeps the real server from its port.
-
-*A handshake lives in the kernel, not in a task.* Awaiting it may be cancelled and taken up again, by the same task or
-another one, and nothing is lost. Whoever gives up aborts it.
-
-What lives here: `Handshake`, which is that object, and `connect_socket`, which is begin and wait. What does not:
-choosing addresses, delays and limits. We never use TCP Fast Open: its `connect` says 0 before a packet was sent.
+What lives here: those three. What does not: the state machine (`_handshake`), and any delay or limit.
 """
 
 from __future__ import annotations
 
-import enum
 import errno
-import os
-import random
 import socket
-import struct
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import trio
 
-from ._address import IPV4, IPV6, Address, from_sockaddr
+from ._address import Address
 from ._errors import os_error
-from ._network import KernelNetwork, Network, Socket, open_socket
-
-_CONNECTED = {0, errno.EISCONN}
-_UNDER_WAY = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR}
-if sys.platform == "win32":  # pragma: no cover - Windows says EWOULDBLOCK where POSIX says EINPROGRESS
-    _UNDER_WAY.add(errno.EWOULDBLOCK)
-
-_RETRIES = 2
-"""How often a self-connect or a spurious EADDRNOTAVAIL is tried again; Go's dialer has found two to be enough."""
-
-_SHORTEST_PAUSE = 0.001
-_LONGEST_PAUSE = 0.050
-"""Seconds between two looks where readiness tells nothing; doubled each time, with jitter."""
-
-
-class HandshakeState(enum.Enum):
-    """Where a handshake stands."""
-
-    HANDSHAKING = "handshaking"
-    CONNECTED = "connected"
-    CLOSED = "closed"
-
-
-class Handshake:
-    """One non-blocking connect, in two steps: `begin` it, then `wait` for it.
-
-    It owns the socket until `wait` has returned; `abort` closes it on every other way out.
-
-    Attributes:
-        socket: The socket. After a self-connect it is another one than at the beginning.
-        state: `HandshakeState.HANDSHAKING`, `CONNECTED` or `CLOSED`.
-        errno: The number of the error it failed with, 0 for none.
-
-    Example:
-        >>> import socket, trio
-        >>> async def main():
-        ...     with socket.create_server(("127.0.0.1", 0)) as listener:
-        ...         sock = socket.socket()
-        ...         sock.setblocking(False)
-        ...         handshake = Handshake.begin(sock, listener.getsockname())
-        ...         print(handshake.state.value)
-        ...         await handshake.wait()
-        ...         print(handshake.state.value)
-        ...         handshake.abort()
-        >>> trio.run(main)
-        handshaking
-        connected
-    """
-
-    __slots__ = (
-        "_backlog_full",
-        "_name",
-        "_network",
-        "_pause",
-        "_reopen",
-        "_retries",
-        "_sockaddr",
-        "errno",
-        "socket",
-        "state",
-    )
-
-    def __init__(
-        self,
-        sock: Socket,
-        sockaddr: Any,
-        name: object,
-        network: Network,
-        reopen: Callable[[], Socket] | None,
-    ) -> None:
-        self.socket = sock
-        self.state = HandshakeState.HANDSHAKING
-        self.errno = 0
-        self._sockaddr = sockaddr
-        self._name = name
-        self._network = network
-        self._reopen = reopen
-        self._retries = 0
-        self._backlog_full = False
-        self._pause = 0.0
-        self._connect()
-
-    @classmethod
-    def begin(cls, sock: Socket, sockaddr: Any, *, network: Network | None = None) -> Handshake:
-        """Make the system call and return; nothing waits, and a failure shows in `state` and `errno`.
-
-        Args:
-            sock: A non-blocking socket, not yet connected.
-            sockaddr: Where to, in the form of the socket's family; a host must be numeric.
-            network: The network below, the kernel's by default.
-
-        Raises:
-            ValueError: The socket is blocking, or `sockaddr` is no numeric address of its family.
-        """
-        return cls(sock, _checked(sock, sockaddr), sockaddr, network or KernelNetwork(), None)
-
-    async def wait(self) -> None:
-        """Wait until the handshake is over. Cancel it and call it again as you like: nothing is lost.
-
-        Raises:
-            OSError: The handshake failed; the socket is closed.
-            trio.ClosedResourceError: It was aborted, or somebody closed the socket.
-        """
-        if self.state is not HandshakeState.HANDSHAKING:
-            await trio.lowlevel.checkpoint()
-        while self.state is HandshakeState.HANDSHAKING:
-            await self._wait_for_news()
-            if self.state is HandshakeState.HANDSHAKING:  # nobody aborted it meanwhile
-                self._look()
-        if self.errno:
-            raise os_error(self.errno, self._name)
-        if self.state is HandshakeState.CLOSED:
-            raise trio.ClosedResourceError("this handshake was aborted, or its socket closed")
-
-    def look_ahead(self) -> None:
-        """See whether there is a peer already: on this machine, there is when `connect` returns (measured on Linux).
-
-        That proves the connection, and spares the registration with epoll, which costs more than the question.
-        """
-        if self.state is HandshakeState.HANDSHAKING and self._peer() is not None:
-            self._verify()
-
-    def abort(self) -> None:
-        """Close the socket at once, whatever the state."""
-        self.state = HandshakeState.CLOSED
-        self._network.close(self.socket)
-
-    def round_trip_time(self) -> float | None:
-        """Return what the kernel has measured, in seconds; None if it does not say."""
-        return self._network.round_trip_time(self.socket)
-
-    def stream(self) -> trio.SocketStream:
-        """Give the connected socket away as a stream, which owns it from then on."""
-        return self._network.stream(self.socket)
-
-    def _connect(self) -> None:
-        """Step 2: connect, and see what that says."""
-        number = self.socket.connect_ex(self._sockaddr)
-        while number == errno.EADDRNOTAVAIL and not self._has_port() and self._may_retry():
-            number = self.socket.connect_ex(self._sockaddr)
-        self._backlog_full = number == errno.EAGAIN and self.socket.family == _AF_UNIX
-        if number in _CONNECTED:
-            self._verify()
-        elif self._backlog_full:
-            self._pause_longer()
-        elif number == errno.EBADF:  # somebody has closed it
-            self.abort()
-        elif number not in _UNDER_WAY:
-            self._fail(number)
-
-    async def _wait_for_news(self) -> None:
-        """Wait until it makes sense to look: at once where readiness tells, after a pause where it does not."""
-        if self._pause:
-            await trio.sleep(self._pause * random.uniform(0.5, 1.0))
-        if not self._backlog_full and self.state is HandshakeState.HANDSHAKING:
-            await self._network.wait_writable(self.socket)
-
-    def _look(self) -> None:
-        """Step 3: something has happened, see what."""
-        if self._backlog_full:
-            self._connect()
-        elif number := self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            self._fail(number)
-        else:
-            self._verify()
-
-    def _verify(self) -> None:
-        """Step 4: no error is no proof of a connection; a peer is."""
-        peer = self._peer()
-        if peer is None:
-            number = self.socket.connect_ex(self._sockaddr)
-            if number in _UNDER_WAY:
-                self._pause_longer()
-                return
-            peer = self._peer()
-            if peer is None:
-                self._fail(errno.ENOTCONN if number in _CONNECTED else number)
-                return
-        if peer == self.socket.getsockname() and self._is_tcp():
-            self._meet_itself()
-        else:
-            self.state = HandshakeState.CONNECTED
-
-    def _peer(self) -> object:
-        """The peer's name, None while there is none."""
-        try:
-            return self.socket.getpeername()
-        except OSError:  # ENOTCONN; on macOS also EINVAL
-            return None
-
-    def _meet_itself(self) -> None:
-        """Step 5: reset the connection to ourselves and try another local port."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._network.close(self.socket)
-        if self._reopen is None or not self._may_retry():
-            self._fail(errno.ECONNREFUSED)
-            return
-        try:
-            self.socket = self._reopen()
-        except OSError as error:
-            self._fail(error.errno or errno.ECONNREFUSED)
-        else:
-            self._connect()
-
-    def _may_retry(self) -> bool:
-        self._retries += 1
-        return self._retries <= _RETRIES
-
-    def _has_port(self) -> bool:
-        """Whether a local port was asked for, which then is what is not available."""
-        return self.socket.family not in (IPV4, IPV6) or self.socket.getsockname()[1] != 0
-
-    def _is_tcp(self) -> bool:
-        return self.socket.family in (IPV4, IPV6) and self.socket.type == socket.SOCK_STREAM
-
-    def _pause_longer(self) -> None:
-        self._pause = min(max(2 * self._pause, _SHORTEST_PAUSE), _LONGEST_PAUSE)
-
-    def _fail(self, number: int) -> None:
-        self.errno = number
-        self.abort()
-
-
-_AF_UNIX = getattr(socket, "AF_UNIX", None)
+from ._handshake import Handshake
+from ._network import KernelNetwork, Network, open_socket
 
 
 def begin(network: Network, local: Mapping[socket.AddressFamily, Address], address: Address) -> Handshake:
@@ -345,22 +104,3 @@ class _Borrowed(socket.socket):
     def close(self) -> None:
         self.detach()
         self._owner.close()
-
-
-def _checked(sock: Socket, sockaddr: Any) -> Any:
-    """Make sure that the system call will not block: no name to look up, no blocking socket."""
-    if isinstance(sock, socket.socket) and sock.gettimeout() != 0.0:
-        raise ValueError(f"socket must be non-blocking: {sock!r}")
-    if sock.family in (IPV4, IPV6):
-        return from_sockaddr(sock.family, sockaddr).sockaddr
-    if sock.family == _AF_UNIX:
-        return _checked_path(os.fspath(sockaddr))
-    return sockaddr  # a family that only its user knows
-
-
-def _checked_path(path: str | bytes) -> str | bytes:
-    """A NUL ends a path early, and reaches a socket that nobody named; a leading one begins an abstract name."""
-    octets = os.fsencode(path)
-    if b"\0" in octets and not octets.startswith(b"\0"):
-        raise ValueError(f"path must not contain NUL: {path!r}")
-    return path

@@ -14,7 +14,7 @@ import trio
 from trio import _socket
 
 from ._address import Address
-from ._connect import HandshakeState
+from ._handshake import HandshakeState
 from ._network import bind_address_only
 
 

@@ -20,8 +20,8 @@ from typing import Any, Protocol
 import trio
 
 from ._address import IPV4, IPV6, Address
-from ._destination import DEFAULT_POLICY_TABLE, PolicyTable, parse_gai_conf
 from ._errors import os_error
+from ._policy_table import DEFAULT_POLICY_TABLE, PolicyTable, parse_gai_conf
 
 
 class Socket(Protocol):

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from ._address import IPV4, IPV6, Address
-from ._destination import Destination, PolicyTable, merge_families, sort_destinations
+from ._destination import Destination, merge_families, sort_destinations
+from ._policy_table import PolicyTable
 
 
 @dataclass(slots=True)

@@ -25,8 +25,8 @@ from dataclasses import replace
 import trio
 
 from ._address import IPV4, IPV6, Address, check_port
-from ._destination import DEFAULT_POLICY_TABLE, PolicyTable
 from ._policy import check_seconds
+from ._policy_table import DEFAULT_POLICY_TABLE, PolicyTable
 from ._question import Service, Source
 from ._simulated import Endpoint, Outcome, source_address
 from ._simulated_hooks import Hooks, SimulatedSocket
