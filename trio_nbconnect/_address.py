@@ -12,8 +12,9 @@ Old spellings of IPv4 addresses ("127.1", "0x7f.1") are no literals for us. They
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 IPV6 = socket.AF_INET6
 IPV4 = socket.AF_INET
@@ -195,3 +196,36 @@ def from_sockaddr(family: int, sockaddr: object) -> Address:
         raise ValueError(f"address must be numeric and of the socket's family, not {sockaddr!r}")
     flow_info, scope_id = (*rest, 0, 0)[:2]
     return Address(literal.family, literal.host, literal.port, flow_info, scope_id or literal.scope_id)
+
+
+def given_addresses(host: str, port: int, addresses: Iterable[str] | None) -> tuple[Address, ...]:
+    """Return the addresses that nobody needs to be asked for: those of the caller, or a literal."""
+    if addresses is None:
+        literal = parse_literal(host, port)
+        return () if literal is None else (literal,)
+    if isinstance(addresses, (str, bytes)):
+        raise TypeError(f"addresses must be several, not one str: {addresses!r}")
+    given = tuple(_numeric("addresses", address, port) for address in addresses)
+    if not given:
+        raise ValueError("addresses must not be empty")
+    return given
+
+
+def _numeric(what: str, text: str, port: int) -> Address:
+    literal = parse_literal(check_host(text), port)
+    if literal is None:
+        raise ValueError(f"{what} must be numeric, not {text!r}")
+    return literal
+
+
+def local_addresses(local_address: LocalAddress | None) -> Mapping[socket.AddressFamily, Address]:
+    """Read the local addresses, one for each family."""
+    if local_address is None:
+        return MappingProxyType({})
+    if isinstance(local_address, str):
+        literal = _numeric("local_address", local_address, 0)
+        return MappingProxyType({literal.family: literal})
+    local = {family: _numeric("local_address", text, 0) for family, text in local_address.items()}
+    if not local or any(family != literal.family for family, literal in local.items()):
+        raise ValueError(f"local_address must give each family an address of its own: {local_address!r}")
+    return MappingProxyType(local)

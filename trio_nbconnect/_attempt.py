@@ -15,6 +15,7 @@ import trio
 
 from ._address import Address
 from ._errors import Attempt, Phase, os_error
+from ._policy import Policy
 
 
 class AnyHandshake(Protocol):
@@ -56,6 +57,17 @@ class LiveAttempt:
         rtt = None if self.handshake is None else self.handshake.round_trip_time()
         elapsed = trio.current_time() - self.started
         return elapsed if rtt is None and elapsed < 1 else rtt
+
+    def next_is_due(self, policy: Policy, *, crowded: bool) -> float:
+        """Section 5: when the next attempt is due, if this one, the newest, does not fail.
+
+        Progress extends the delay: the attempt that has completed TCP is likely to be established soon.
+        """
+        delay = max(self.delay, policy.maximum_delay) if crowded else self.delay
+        due = self.started + delay
+        if self.connected is not None:
+            due = max(due, min(self.started + policy.maximum_delay, self.connected + delay))
+        return due
 
     def report(self) -> Attempt:
         """Say what became of it, or what it is doing now."""

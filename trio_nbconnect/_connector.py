@@ -16,7 +16,6 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 import trio
@@ -30,8 +29,9 @@ from ._address import (
     check_host,
     check_name,
     check_port,
+    given_addresses,
     is_localhost,
-    parse_literal,
+    local_addresses,
 )
 from ._connect import begin, open_unix
 from ._history import History
@@ -86,7 +86,7 @@ class Connector:
     _translator: Translator | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        local = _local_addresses(self.local_address)
+        local = local_addresses(self.local_address)
         families = tuple(family for family in self.policy.families if not local or family in local)
         if not families:
             raise ValueError(f"local_address leaves no family of the policy: {self.local_address!r}")
@@ -216,7 +216,7 @@ class Connector:
         native = self.network is not None or not has_socket_factory()
         log = journal(self.tracer)
         return Race(
-            inquiry=self._inquiry(network, host, port, _given(host, port, addresses), log),
+            inquiry=self._inquiry(network, host, port, given_addresses(host, port, addresses), log),
             policy=self.policy,
             history=self.history,
             begin=partial(begin, network, self._local) if native else partial(HookedHandshake, self._local),
@@ -259,39 +259,6 @@ class Connector:
         if self.resolver is None and self.network is None and has_hostname_resolver():
             return HookResolver(), False
         return self.resolver or SystemResolver(network), True
-
-
-def _given(host: str, port: int, addresses: Iterable[str] | None) -> tuple[Address, ...]:
-    """Return the addresses that nobody needs to be asked for: those of the caller, or a literal."""
-    if addresses is None:
-        literal = parse_literal(host, port)
-        return () if literal is None else (literal,)
-    if isinstance(addresses, (str, bytes)):
-        raise TypeError(f"addresses must be several, not one str: {addresses!r}")
-    given = tuple(_numeric("addresses", address, port) for address in addresses)
-    if not given:
-        raise ValueError("addresses must not be empty")
-    return given
-
-
-def _numeric(what: str, text: str, port: int) -> Address:
-    literal = parse_literal(check_host(text), port)
-    if literal is None:
-        raise ValueError(f"{what} must be numeric, not {text!r}")
-    return literal
-
-
-def _local_addresses(local_address: LocalAddress | None) -> Mapping[socket.AddressFamily, Address]:
-    """Read the local addresses, one for each family."""
-    if local_address is None:
-        return MappingProxyType({})
-    if isinstance(local_address, str):
-        literal = _numeric("local_address", local_address, 0)
-        return MappingProxyType({literal.family: literal})
-    local = {family: _numeric("local_address", text, 0) for family, text in local_address.items()}
-    if not local or any(family != literal.family for family, literal in local.items()):
-        raise ValueError(f"local_address must give each family an address of its own: {local_address!r}")
-    return MappingProxyType(local)
 
 
 def _source(network: Network, address: Address) -> Address | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from socket import AddressFamily
 from typing import Any
@@ -25,7 +25,7 @@ from . import trace
 from ._address import IPV6, Address
 from ._agenda import Agenda
 from ._attempt import ruled_out
-from ._errors import timed_out
+from ._errors import Attempt, ConnectError, all_failed, gave_up, no_address, services_unknown, timed_out
 from ._history import History
 from ._nat64 import Translator
 from ._order import Rules
@@ -97,8 +97,9 @@ class Inquiry:
             self.agenda.give(addresses)
             self.journal.tell(trace.AnswerReceived, source=Source.GIVEN, addresses=addresses, error=None)
 
-    async def resolve(self, resolver: Resolver, limit: float) -> None:
-        """Section 3: take in the answers as they come, until a time on Trio's clock."""
+    async def resolve(self, resolver: Resolver) -> None:
+        """Section 3: take in the answers as they come, for as long as the policy lets it take."""
+        limit = trio.current_time() + self.policy.give_up_resolution_after
         asked = tuple(family for family in self.families if family == IPV6 or self.nat64 is None)
         question = Question(host=self.name, port=self.port, families=asked, last_resort=self._last_resort)
         try:
@@ -150,6 +151,21 @@ class Inquiry:
     def on_the_wire(self, address: Address) -> Address:
         """Return the address to connect to, which is another one behind NAT64."""
         return address if self.nat64 is None else self.nat64.write(address)
+
+    def failure(self, attempts: Sequence[Attempt], gave_up_after: float | None) -> ConnectError:
+        """Return the one error of a race that was lost; it says what was tried.
+
+        Args:
+            attempts: What became of each.
+            gave_up_after: The limit of the whole call, seconds, if that has ended it.
+        """
+        if self.forbidden is not None:
+            return services_unknown(self.host, self.port, attempts, self.forbidden)
+        if gave_up_after is not None:
+            return gave_up(self.host, self.port, gave_up_after, attempts, self.agenda.failures)
+        if attempts or self.unusable:
+            return all_failed(self.host, self.port, attempts, self.unusable)
+        return no_address(self.host, self.port, self.agenda.failures)
 
     def _usable(self, addresses: tuple[Address, ...]) -> tuple[Address, ...]:
         """Read translated addresses as what they stand for, and leave out those of a family that is not used."""

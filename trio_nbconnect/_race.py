@@ -36,11 +36,10 @@ import trio
 from . import trace
 from ._address import Address
 from ._attempt import AnyHandshake, LiveAttempt, add_note, as_os_error
-from ._errors import ConnectError, all_failed, gave_up, no_address, services_unknown, sole, timed_out
+from ._errors import sole, timed_out
 from ._history import History
 from ._inquiry import Inquiry, within
 from ._policy import Policy
-from ._resolve import Resolver
 
 if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
     from exceptiongroup import BaseExceptionGroup
@@ -90,7 +89,8 @@ class Race(Generic[T]):
             raise
         if self._winner is None:
             self._abandon()
-            failure = self._failure()
+            reports = [attempt.report() for attempt in self._attempts]
+            failure = self.inquiry.failure(reports, None if self._finished else self.give_up_after)
             self.journal.tell(trace.RaceLost, error=failure)
             try:
                 raise failure
@@ -107,7 +107,7 @@ class Race(Generic[T]):
         inquiry.begin()
         if not inquiry.beside:
             if inquiry.resolver is not None:
-                await self._resolve(inquiry.resolver)
+                await inquiry.resolve(inquiry.resolver)
             await self._alone()
         if self._winner is None and (inquiry.beside or self._under_way):
             await self._in_nursery()
@@ -146,7 +146,7 @@ class Race(Generic[T]):
     async def _together(self, nursery: trio.Nursery) -> None:
         """Section 5: start an attempt, wait until the next is due, until there is none."""
         if self.inquiry.resolver is not None and self.inquiry.beside:
-            nursery.start_soon(self._resolve, self.inquiry.resolver)
+            nursery.start_soon(self.inquiry.resolve, self.inquiry.resolver)
         if self._under_way:
             nursery.start_soon(self._attempt, self._attempts[-1])
             await self._stagger()
@@ -157,9 +157,6 @@ class Race(Generic[T]):
             await self._stagger()
         if self._is_over:
             nursery.cancel_scope.cancel()
-
-    async def _resolve(self, resolver: Resolver) -> None:
-        await self.inquiry.resolve(resolver, self._began + self.policy.give_up_resolution_after)
 
     async def _next_address(self) -> Address | None:
         """Section 6: the best address not yet tried, as soon as it may be; None if there will be no more."""
@@ -223,17 +220,7 @@ class Race(Generic[T]):
             await self._news.wait(due)
 
     def _due(self, newest: LiveAttempt) -> float:
-        """When the next attempt is due, if the newest does not fail.
-
-        Progress extends the delay: the attempt that has completed TCP is likely to be established soon.
-        """
-        policy, delay = self.policy, newest.delay
-        if self._under_way >= policy.attempts_at_full_pace:
-            delay = max(delay, policy.maximum_delay)
-        due = newest.started + delay
-        if newest.connected is not None:
-            due = max(due, min(newest.started + policy.maximum_delay, newest.connected + delay))
-        return due
+        return newest.next_is_due(self.policy, crowded=self._under_way >= self.policy.attempts_at_full_pace)
 
     async def _attempt(self, attempt: LiveAttempt) -> None:
         """Run one attempt as a task; cancelled, it leaves nothing behind."""
@@ -313,15 +300,3 @@ class Race(Generic[T]):
                 self._cancel(attempt)
         if self._winner is not None:
             self._discard(self._winner)
-
-    def _failure(self) -> ConnectError:
-        """The one error of a race that was lost; it says what was tried."""
-        host, port, inquiry = self.inquiry.host, self.inquiry.port, self.inquiry
-        attempts = [attempt.report() for attempt in self._attempts]
-        if inquiry.forbidden is not None:
-            return services_unknown(host, port, attempts, inquiry.forbidden)
-        if not self._finished:
-            return gave_up(host, port, self.give_up_after, attempts, inquiry.agenda.failures)
-        if attempts or inquiry.unusable:
-            return all_failed(host, port, attempts, inquiry.unusable)
-        return no_address(host, port, inquiry.agenda.failures)
