@@ -24,9 +24,10 @@ from trio_nbconnect import (
     ConnectTimeout,
     Phase,
     ResolutionError,
+    TLSError,
 )
 from trio_nbconnect._address import IPV4, IPV6
-from trio_nbconnect._errors import all_failed, gave_up, no_address, os_error, timed_out
+from trio_nbconnect._errors import all_failed, gave_up, no_address, os_error, timed_out, tls_reason
 
 if sys.version_info < (3, 11):
     from exceptiongroup import ExceptionGroup
@@ -39,6 +40,9 @@ REFUSED_TOO = os_error(errno.ECONNREFUSED, V6)
 UNREACHABLE = os_error(errno.ENETUNREACH, V4)
 LATE = timed_out(str(V4))
 UNTRUSTED = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
+OBJECTED = ssl.SSLError(1, "[SSL: TLSV1_ALERT_PROTOCOL_VERSION] tlsv1 alert protocol version")
+OBJECTED.reason = "TLSV1_ALERT_PROTOCOL_VERSION"
+BROKEN_OFF = ssl.SSLEOFError(8, "EOF occurred in violation of protocol")
 NUMBERLESS = OSError("the proxy said no")
 UNKNOWN = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 AGAIN = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
@@ -68,8 +72,6 @@ def causes(error: ConnectError) -> list[BaseException]:
         ([REFUSED, UNREACHABLE], ConnectError, None, None),
         ([REFUSED, LATE], ConnectError, None, None),
         ([NUMBERLESS], ConnectError, None, None),
-        ([UNTRUSTED, UNTRUSTED], ConnectError, None, None),
-        ([UNTRUSTED, REFUSED], ConnectError, None, None),
     ],
 )
 def test_the_failures_agree_on_a_class_and_a_number(
@@ -87,6 +89,45 @@ def test_the_failures_agree_on_a_class_and_a_number(
     assert causes(error) == failures
     assert str(error.__cause__).startswith("all attempts to connect to example.org:443 failed (")
     assert not hasattr(error, "__notes__")
+
+
+@pytest.mark.parametrize(
+    ("failures", "first"),
+    [
+        ([UNTRUSTED, UNTRUSTED], UNTRUSTED),
+        ([UNREACHABLE, LATE, REFUSED, BROKEN_OFF, OBJECTED, UNTRUSTED], UNTRUSTED),
+        ([UNREACHABLE, LATE, REFUSED, BROKEN_OFF, OBJECTED], OBJECTED),
+        ([UNREACHABLE, LATE, REFUSED, BROKEN_OFF], BROKEN_OFF),
+    ],
+)
+def test_a_failure_of_tls_ranks_above_others(failures: list[OSError], first: ssl.SSLError) -> None:
+    """The error is one for who catches `ssl.SSLError`; OpenSSL's 1 is no EPERM."""
+    error = all_failed("example.org", 443, attempts(*failures))
+
+    assert type(error) is TLSError
+    assert isinstance(error, ssl.SSLError)
+    assert error.most_telling is first
+    assert str(error) == f"all attempts to connect to example.org:443 failed: {tls_reason(first)}"
+    assert (error.errno, error.strerror) == (None, None)
+    assert (error.reason, error.library) == (getattr(first, "reason", ""), "")
+    assert causes(error) == failures
+
+
+@pytest.mark.parametrize(
+    ("failures", "first"),
+    [
+        ([UNREACHABLE, LATE, REFUSED, REFUSED_TOO], REFUSED),
+        ([UNREACHABLE, LATE], LATE),
+        ([UNREACHABLE], UNREACHABLE),
+        ([REFUSED, NUMBERLESS], NUMBERLESS),
+    ],
+)
+def test_who_has_answered_tells_more_than_who_has_not(failures: list[OSError], first: OSError) -> None:
+    assert all_failed("example.org", 443, attempts(*failures)).most_telling is first
+
+
+def test_an_error_without_a_cause_has_nothing_to_tell() -> None:
+    assert ConnectError("no", host="h", port=1).most_telling is None
 
 
 def test_an_address_that_could_not_be_attempted_is_told_before_the_attempts() -> None:
@@ -239,6 +280,7 @@ MAKERS: list[Callable[[], ConnectError]] = [
     ),
     lambda: all_failed("example.org", 443, attempts(timed_out(str(V4)), phase=Phase.ESTABLISH)),
     lambda: all_failed("example.org", 443, attempts(OSError(errno.EPERM, "no"), OSError("without a number"))),
+    lambda: all_failed("example.org", 443, attempts(ssl.SSLCertVerificationError(1, "expired"))),
     lambda: no_address("example.org", 443, [socket.gaierror(socket.EAI_AGAIN, "later")]),
     lambda: no_address("example.org", 443, [timed_out("no answer")]),
     lambda: gave_up("example.org", 443, 1.5, attempts(os_error(errno.ECONNREFUSED, V4), None)),
@@ -272,6 +314,8 @@ def assert_same(twin: ConnectError, error: ConnectError) -> None:
     assert type(twin) is type(error)
     assert (str(twin), twin.args, twin.errno, twin.strerror) == (str(error), error.args, error.errno, error.strerror)
     assert (twin.host, twin.port, repr(twin.attempts)) == (error.host, error.port, repr(error.attempts))
+    assert getattr(twin, "reason", None) == getattr(error, "reason", None)
+    assert repr(twin.most_telling) == repr(error.most_telling)
     assert getattr(twin, "phase", None) == getattr(error, "phase", None)
     assert twin.__dict__.get("__notes__") == error.__dict__.get("__notes__")
     assert str(twin.__cause__) == str(error.__cause__)

@@ -23,6 +23,7 @@ DURATIONS = (
     "resolution_delay",
     "give_up_resolution_after",
     "give_up_attempt_after",
+    "give_up_tls_after",
 )
 COUNTS = ("attempts_at_full_pace", "first_address_family_count")
 
@@ -44,6 +45,7 @@ def test_the_defaults_are_those_of_rfc_8305() -> None:
         "ech": False,
         "give_up_resolution_after": math.inf,
         "give_up_attempt_after": math.inf,
+        "give_up_tls_after": math.inf,
     }
 
 

@@ -29,6 +29,7 @@ NAMES = {
     "Handshake",
     "HandshakeState",
     "History",
+    "KeepAlive",
     "Phase",
     "Policy",
     "Question",
@@ -37,12 +38,17 @@ NAMES = {
     "ResolutionError",
     "Resolver",
     "Service",
+    "SocketOptions",
     "Source",
+    "TLSError",
     "connect_socket",
     "discover_nat64",
+    "is_retryable",
     "open_ssl_over_tcp_stream",
     "open_tcp_stream",
+    "open_tls_stream",
     "open_unix_socket",
+    "patched_trio",
     "record",
     "trace",
 }
@@ -53,7 +59,7 @@ DROP_INS: list[tuple[Callable[..., Any], Callable[..., Any]]] = [
     (nb.open_unix_socket, trio.open_unix_socket),
 ]
 
-EXTRAS = ["IPython", "dns", "httpcore", "httpx", "ipykernel", "ipywidgets", "rich"]
+EXTRAS = ["IPython", "anyio", "dns", "httpcore", "httpx", "ipykernel", "ipywidgets", "rich"]
 
 
 def test_these_are_the_public_names() -> None:
@@ -130,7 +136,7 @@ def test_a_function_documents_each_argument(name: str, function: Callable[..., A
 
 
 @pytest.mark.parametrize(
-    "name", ["Connector", "Handshake", "Policy", "ConnectError", "connect_socket", "open_tcp_stream"]
+    "name", ["Connector", "Handshake", "Policy", "SocketOptions", "ConnectError", "connect_socket", "open_tcp_stream"]
 )
 def test_what_one_begins_with_has_an_example(name: str) -> None:
     """It runs, too: the examples of all docstrings are tests."""

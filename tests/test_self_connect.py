@@ -73,11 +73,11 @@ class OnePort(KernelNetwork):
         self.before = before
         self.opened = 0
 
-    def open(self, family: socket.AddressFamily) -> socket.socket:
+    def open(self, family: socket.AddressFamily, protocol: int = 0) -> socket.socket:
         self.opened += 1
         if self.before is not None:
             self.before(self.opened)
-        sock = super().open(family)
+        sock = super().open(family, protocol)
         if self.opened <= self.sockets:
             sock.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, struct.pack("I", self.port << 16 | self.port))
         return sock

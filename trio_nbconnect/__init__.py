@@ -13,6 +13,7 @@ from ._connect import connect_socket as connect_socket
 from ._connector import Connector as Connector
 from ._drop_in import open_ssl_over_tcp_stream as open_ssl_over_tcp_stream
 from ._drop_in import open_tcp_stream as open_tcp_stream
+from ._drop_in import open_tls_stream as open_tls_stream
 from ._drop_in import open_unix_socket as open_unix_socket
 from ._errors import Attempt as Attempt
 from ._errors import ConnectError as ConnectError
@@ -20,9 +21,13 @@ from ._errors import ConnectionRefused as ConnectionRefused
 from ._errors import ConnectTimeout as ConnectTimeout
 from ._errors import Phase as Phase
 from ._errors import ResolutionError as ResolutionError
+from ._errors import TLSError as TLSError
 from ._handshake import Handshake as Handshake
 from ._handshake import HandshakeState as HandshakeState
 from ._history import History as History
+from ._options import KeepAlive as KeepAlive
+from ._options import SocketOptions as SocketOptions
+from ._patch import patched_trio as patched_trio
 from ._policy import Policy as Policy
 from ._question import Answer as Answer
 from ._question import Asked as Asked
@@ -34,6 +39,7 @@ from ._recording import Recording as Recording
 from ._recording import record as record
 from ._resolve import Resolver as Resolver
 from ._resolve import discover_nat64 as discover_nat64
+from ._retry import is_retryable as is_retryable
 
 __all__ = [
     "Address",
@@ -47,6 +53,7 @@ __all__ = [
     "Handshake",
     "HandshakeState",
     "History",
+    "KeepAlive",
     "Phase",
     "Policy",
     "Question",
@@ -55,12 +62,17 @@ __all__ = [
     "ResolutionError",
     "Resolver",
     "Service",
+    "SocketOptions",
     "Source",
+    "TLSError",
     "connect_socket",
     "discover_nat64",
+    "is_retryable",
     "open_ssl_over_tcp_stream",
     "open_tcp_stream",
+    "open_tls_stream",
     "open_unix_socket",
+    "patched_trio",
     "record",
     "trace",
 ]

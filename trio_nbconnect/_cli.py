@@ -17,13 +17,11 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from types import MappingProxyType
 
 import trio
 
-from . import _tls
-from ._address import IPV4, IPV6, check_host, check_name
+from ._address import IPV4, IPV6
 from ._connector import Connector
 from ._demo import open_demo_network
 from ._errors import ConnectError
@@ -167,14 +165,8 @@ async def _connect(options: argparse.Namespace) -> None:
     connector = Connector(policy=policy, resolver=_resolver(options))
     stream: trio.abc.AsyncResource
     if options.tls:
-        name = check_name(check_host(options.host)).removesuffix(".")
-        shake_hands = partial(_tls.shake_hands, context=_tls.default_context(), server_hostname=name)
-        stream = await connector.connect(
-            options.host,
-            options.port,
-            shake_hands,
-            addresses=options.address,
-            give_up_after=options.give_up_after,
+        stream = await connector.open_tls_stream(
+            options.host, options.port, addresses=options.address, give_up_after=options.give_up_after
         )
     else:
         stream = await connector.open_tcp_stream(

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import trio
@@ -20,17 +21,27 @@ import trio
 from ._address import Address
 from ._errors import os_error
 from ._handshake import Handshake
-from ._network import KernelNetwork, Network, open_socket
+from ._network import KernelNetwork, Network, apply, apply_again, open_socket
+from ._options import FamilyOptions
+from ._settings import Setting
 
 
-def begin(network: Network, local: Mapping[socket.AddressFamily, Address], address: Address) -> Handshake:
+def begin(
+    network: Network,
+    local: Mapping[socket.AddressFamily, Address],
+    address: Address,
+    *,
+    options: Mapping[socket.AddressFamily, FamilyOptions] | None = None,
+) -> Handshake:
     """Open a socket and begin to connect it to an address.
 
     Raises:
-        OSError: The first system calls failed: no socket, no local address, no route. No packet was sent.
+        OSError: The first system calls failed: no socket, an option, no local address, no route. No packet was sent.
     """
-    sock = open_socket(network, address, local)
-    handshake = Handshake(sock, address.sockaddr, address, network, lambda: open_socket(network, address, local))
+    mine = None if options is None else options.get(address.family)
+    sock = open_socket(network, address, local, mine)
+    kind = Handshake if mine is None else partial(_Configured, mine.kept)
+    handshake = kind(sock, address.sockaddr, address, network, lambda: open_socket(network, address, local, mine))
     if handshake.errno:
         raise os_error(handshake.errno, address)
     if address.is_loopback:
@@ -38,10 +49,26 @@ def begin(network: Network, local: Mapping[socket.AddressFamily, Address], addre
     return handshake
 
 
-async def open_unix(network: Network, path: str | bytes) -> trio.SocketStream:
-    """Open a UNIX socket and connect it."""
+class _Configured(Handshake):
+    """A handshake whose stream keeps what Trio would override."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self, kept: tuple[Setting, ...], *handshake: Any) -> None:
+        self._kept = kept
+        super().__init__(*handshake)
+
+    def stream(self) -> trio.SocketStream:
+        stream = super().stream()
+        apply_again(stream, self._kept)
+        return stream
+
+
+async def open_unix(network: Network, path: str | bytes, settings: Sequence[Setting] = ()) -> trio.SocketStream:
+    """Open a UNIX socket, set it up and connect it."""
     sock = network.open(socket.AF_UNIX)
     try:
+        apply(sock, settings, repr(path))
         handshake = Handshake.begin(sock, path, network=network)
         await handshake.wait()
         return handshake.stream()

@@ -39,6 +39,7 @@ from ._hooked import HookedHandshake, has_hostname_resolver, has_socket_factory,
 from ._inquiry import Inquiry
 from ._nat64 import Prefix, Translator
 from ._network import KernelNetwork, Network
+from ._options import FamilyOptions, Options, options_by_family, unix_settings
 from ._order import Rules
 from ._policy import Policy, check_seconds
 from ._race import Race
@@ -61,13 +62,15 @@ class Connector:
             route for IPv4; `discover_nat64` finds it.
         local_address: The numeric address to connect from, or one for each family. Addresses of a family without one
             are left out. No local port is reserved.
+        options: How sockets are set up: `SocketOptions`, or some for each family.
         history: What earlier connections taught about addresses, and where this connector's go; see `History`.
         tracer: A callable that is told each event; see `trio_nbconnect.trace`.
         network: The network below; None is the kernel's, or sockets from the factory set with Trio's hook.
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: `local_address` is no numeric address, or leaves no family of the policy.
+        ValueError: `local_address` is no numeric address, or leaves no family of the policy; `options` has a key that
+            is no family.
 
     Example:
         >>> connector = Connector(policy=Policy(attempt_delay=0.1), local_address="127.0.0.1")
@@ -76,12 +79,14 @@ class Connector:
     policy: Policy = Policy()
     resolver: Resolver | None = None
     local_address: LocalAddress | None = None
+    options: Options | None = None
     history: History | None = None
     nat64: str | None = None
     tracer: Tracer | None = None
     network: Network | None = None
 
     _local: Mapping[socket.AddressFamily, Address] = field(init=False, repr=False, compare=False)
+    _options: Mapping[socket.AddressFamily, FamilyOptions] | None = field(init=False, repr=False, compare=False)
     _families: tuple[socket.AddressFamily, ...] = field(init=False, repr=False, compare=False)
     _translator: Translator | None = field(init=False, repr=False, compare=False)
 
@@ -91,6 +96,7 @@ class Connector:
         if not families:
             raise ValueError(f"local_address leaves no family of the policy: {self.local_address!r}")
         object.__setattr__(self, "_local", local)
+        object.__setattr__(self, "_options", options_by_family(self.options))
         object.__setattr__(self, "_families", families)
         translator = None if self.nat64 is None else Translator(Prefix.read(self.nat64))
         object.__setattr__(self, "_translator", translator)
@@ -171,7 +177,7 @@ class Connector:
             host: See `connect`.
             port: See `connect`.
             https_compatible: Whether to leave out the closing handshake, see `trio.SSLStream`.
-            ssl_context: The TLS context; None is a fresh `ssl.create_default_context()`.
+            ssl_context: The TLS context; None is what `ssl.create_default_context()` makes, shared: do not change it.
             server_hostname: The name that the certificate must be valid for; None is `host`.
             addresses: See `connect`.
             give_up_after: See `connect`.
@@ -179,8 +185,62 @@ class Connector:
         Raises:
             ConnectError: See `connect`. Nothing of TLS fails here.
         """
-        stream = await self.open_tcp_stream(host, port, addresses=addresses, give_up_after=give_up_after)
-        return _tls.wrap(stream, ssl_context, host if server_hostname is None else server_hostname, https_compatible)
+        race: Race[trio.SocketStream] = self._race(host, port, None, addresses, give_up_after)
+        context = await _tls.shared_context() if ssl_context is None else ssl_context
+        name = host if server_hostname is None else server_hostname
+        return _tls.wrap(await race.run(), context, name, https_compatible)
+
+    async def open_tls_stream(
+        self,
+        host: str | bytes,
+        port: int,
+        *,
+        server_hostname: str | bytes | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        alpn_protocols: Iterable[str] | None = None,
+        https_compatible: bool = False,
+        addresses: Iterable[str] | None = None,
+        give_up_after: float = math.inf,
+    ) -> trio.SSLStream[trio.SocketStream]:
+        """Connect with TLS, on whichever address first completes the handshake with a certificate that is good.
+
+        An address that fails the handshake, or never answers it, lets the others go on: it costs one delay.
+        `Policy.give_up_tls_after` limits each handshake.
+
+        Args:
+            host: See `connect`; the certificate must be valid for it.
+            port: See `connect`.
+            server_hostname: The name that the certificate must be valid for, and that the server is told (SNI); None
+                is `host`. Brackets, scopes and the dot at the end of a name are left out.
+            ssl_context: The TLS context; None is what `ssl.create_default_context()` makes. That is built once, in a
+                thread, and shared by all connections of this `trio.run`: do not change it.
+            alpn_protocols: The protocols to offer (RFC 7301), the best first; `selected_alpn_protocol()` of the stream
+                is the server's choice. With a context of your own, call its `set_alpn_protocols` instead: we do not
+                change it, and it cannot be copied.
+            https_compatible: Whether to leave out the closing handshake, see `trio.SSLStream`.
+            addresses: See `connect`.
+            give_up_after: See `connect`.
+
+        Returns:
+            The stream, its handshake done.
+
+        Raises:
+            TLSError: A handshake failed, or a certificate was not good; `most_telling` is the `ssl.SSLError`.
+            ConnectError: See `connect`.
+            TypeError: An argument is of the wrong type.
+            ValueError: An argument makes no sense; or `alpn_protocols` and `ssl_context` are both given.
+        """
+        handshake = _tls.ClientHandshake(
+            host,
+            server_hostname=server_hostname,
+            context=ssl_context,
+            alpn_protocols=alpn_protocols,
+            https_compatible=https_compatible,
+            give_up_after=self.policy.give_up_tls_after,
+        )
+        race: Race[trio.SSLStream[trio.SocketStream]] = self._race(host, port, handshake, addresses, give_up_after)
+        await handshake.prepare()
+        return await race.run()
 
     async def open_unix_socket(
         self, filename: str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -199,8 +259,8 @@ class Connector:
             raise RuntimeError("Unix sockets are not supported on this platform")
         path = os.fspath(filename)
         if self.network is None and has_socket_factory():
-            return await open_hooked_unix(path)
-        return await open_unix(self.network or _KERNEL, path)
+            return await open_hooked_unix(path, unix_settings(self._options))
+        return await open_unix(self.network or _KERNEL, path, unix_settings(self._options))
 
     def _race(
         self,
@@ -219,7 +279,9 @@ class Connector:
             inquiry=self._inquiry(network, host, port, given_addresses(host, port, addresses), log),
             policy=self.policy,
             history=self.history,
-            begin=partial(begin, network, self._local) if native else partial(HookedHandshake, self._local),
+            begin=partial(begin, network, self._local, options=self._options)
+            if native
+            else partial(HookedHandshake, self._local, options=self._options),
             native=native,
             establish=establish,
             give_up_after=give_up_after,

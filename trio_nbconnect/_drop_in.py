@@ -3,6 +3,8 @@
 Changing the import is the whole migration. Trio's own tests for these functions pass unmodified against ours
 (`tests/test_trio_suite.py`). Behind Trio's parameters come keyword-only ones of ours.
 
+One function is here that Trio lacks: `open_tls_stream`, in which TLS is part of the race.
+
 Two things of Trio's are kept although they surprise: `happy_eyeballs_delay=None` means 0.25 s, and `local_address`
 may be a name. One is not: a delay below 10 ms is stretched to that, as RFC 8305 demands.
 """
@@ -82,7 +84,7 @@ async def open_ssl_over_tcp_stream(
         host: See `open_tcp_stream`; the certificate must be valid for it.
         port: See `open_tcp_stream`.
         https_compatible: Whether to leave out the closing handshake, see `trio.SSLStream`.
-        ssl_context: The TLS context; None is a fresh `ssl.create_default_context()`.
+        ssl_context: The TLS context; None is what `ssl.create_default_context()` makes, shared: do not change it.
         happy_eyeballs_delay: See `open_tcp_stream`.
         server_hostname: The name that the certificate must be valid for, if it is not `host`.
         addresses: See `open_tcp_stream`.
@@ -97,6 +99,34 @@ async def open_ssl_over_tcp_stream(
         https_compatible=https_compatible,
         ssl_context=ssl_context,
         server_hostname=server_hostname,
+        addresses=addresses,
+        give_up_after=give_up_after,
+    )
+
+
+async def open_tls_stream(
+    host: str | bytes,
+    port: int,
+    *,
+    server_hostname: str | bytes | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    alpn_protocols: Iterable[str] | None = None,
+    https_compatible: bool = False,
+    addresses: Iterable[str] | None = None,
+    give_up_after: float = math.inf,
+) -> trio.SSLStream[trio.SocketStream]:
+    """Connect with TLS, on whichever address first completes the handshake with a certificate that is good.
+
+    The handshake is part of the race, and done when this returns. Args and errors are those of
+    `Connector.open_tls_stream`.
+    """
+    return await _DEFAULT.open_tls_stream(
+        host,
+        port,
+        server_hostname=server_hostname,
+        ssl_context=ssl_context,
+        alpn_protocols=alpn_protocols,
+        https_compatible=https_compatible,
         addresses=addresses,
         give_up_after=give_up_after,
     )

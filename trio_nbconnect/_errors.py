@@ -69,6 +69,7 @@ class ConnectError(OSError):
         attempts: Every attempt in the order of their starts, see `Attempt`.
         errno: The error number, if all failures agree on it, else None.
         __cause__: An `ExceptionGroup` of all failures.
+        most_telling: The one of them that a caller would want to know first.
 
     Example:
         >>> error = ConnectError("all attempts failed", host="::1", port=80, errno=errno.ECONNREFUSED)
@@ -93,6 +94,16 @@ class ConnectError(OSError):
         if errno is not None:
             self.strerror = os.strerror(errno) if errno > 0 else message
 
+    @property
+    def most_telling(self) -> OSError | None:
+        """The failure to know first: a bad certificate before any other of TLS, then refused, timed out, unreachable.
+
+        None for an error without a cause. The earliest counts where several tell the same.
+        """
+        group = self.__cause__
+        failures = group.exceptions if isinstance(group, BaseExceptionGroup) else ()
+        return min((failure for failure in failures if isinstance(failure, OSError)), key=_rank, default=None)
+
     def __str__(self) -> str:
         return str(self.args[0])
 
@@ -107,6 +118,20 @@ class ResolutionError(ConnectError, socket.gaierror):
 
 class ConnectionRefused(ConnectError, ConnectionRefusedError):
     """Every attempt was refused: the hosts are there, the service is not."""
+
+
+class TLSError(ConnectError, ssl.SSLError):
+    """TLS failed on an address, and that tells more than what other addresses met; the text says how.
+
+    `most_telling` is the `ssl.SSLError`, a `ssl.SSLCertVerificationError` where a certificate was not good.
+
+    Attributes:
+        library: OpenSSL's part that failed, "SSL" mostly; "" if it does not say.
+        reason: OpenSSL's reason, as "CERTIFICATE_VERIFY_FAILED"; "" if it does not say.
+    """
+
+    library: str = ""
+    reason: str = ""
 
 
 class ConnectTimeout(ConnectError, TimeoutError, trio.TooSlowError):
@@ -138,7 +163,13 @@ def all_failed(host: str, port: int, attempts: Sequence[Attempt], unusable: Sequ
     number = _agreed(failures)
     kind = {errno.ECONNREFUSED: ConnectionRefused, errno.ETIMEDOUT: ConnectTimeout}.get(number or 0, ConnectError)
     message = f"all attempts to connect to {format_host_port(host, port)} failed"
+    first = min(failures, key=_rank, default=None)
+    if isinstance(first, ssl.SSLError):
+        kind, message = TLSError, f"{message}: {tls_reason(first)}"
     error = kind(message, host=host, port=port, attempts=attempts, errno=number)
+    if isinstance(error, TLSError):
+        error.library = getattr(first, "library", None) or ""
+        error.reason = getattr(first, "reason", None) or ""
     if isinstance(error, ConnectTimeout):
         error.phase = _phase(attempts)
     return _caused_by(error, failures)
@@ -183,6 +214,34 @@ def _agreed(failures: Sequence[OSError]) -> int | None:
     """The error number of all failures, if they agree; OpenSSL's numbers mean something else and are none."""
     numbers = {None if isinstance(failure, ssl.SSLError) else failure.errno for failure in failures}
     return numbers.pop() if len(numbers) == 1 else None
+
+
+def _rank(failure: OSError) -> int:
+    """What a caller would want to know first has the lowest; who has sent an answer tells more than who has not."""
+    if isinstance(failure, ssl.SSLError):
+        return 0 if isinstance(failure, ssl.SSLCertVerificationError) else 2 if is_broken_off(failure) else 1
+    return _RANKS.get(failure.errno or 0, 2)
+
+
+_RANKS = {
+    errno.ECONNREFUSED: 3,
+    errno.ETIMEDOUT: 4,
+    **dict.fromkeys((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT), 5),
+}
+"""The errors that are not about this host and what runs on it come last: they are those of a family without a route."""
+
+
+def is_broken_off(error: ssl.SSLError) -> bool:
+    """Whether the other side just went away in the middle of TLS, and objected to nothing."""
+    return isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError))
+
+
+def tls_reason(error: ssl.SSLError) -> str:
+    """OpenSSL's reason, and what is wrong with the certificate; errors that Python makes itself may have neither."""
+    reason = getattr(error, "reason", None)
+    text = reason.replace("_", " ").lower() if reason else error.strerror or str(error)
+    detail = getattr(error, "verify_message", None)
+    return f"{text}: {detail}" if detail else text
 
 
 def _phase(attempts: Sequence[Attempt]) -> Phase:

@@ -7,30 +7,44 @@ cannot do what a kernel handshake can: a cancelled `connect` is lost, so the rac
 
 from __future__ import annotations
 
+import contextlib
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import trio
 from trio import _socket
 
 from ._address import Address
 from ._handshake import HandshakeState
-from ._network import bind_address_only
+from ._network import apply, apply_again, bind_address_only
+from ._options import FamilyOptions
+from ._settings import Setting
 
 
 class HookedHandshake:
     """A connect that a foreign socket makes; the counterpart of `Handshake`."""
 
-    __slots__ = ("_address", "_local", "socket", "state")
+    __slots__ = ("_address", "_local", "_options", "socket", "state")
 
-    def __init__(self, local: Mapping[socket.AddressFamily, Address], address: Address) -> None:
+    def __init__(
+        self,
+        local: Mapping[socket.AddressFamily, Address],
+        address: Address,
+        *,
+        options: Mapping[socket.AddressFamily, FamilyOptions] | None = None,
+    ) -> None:
         self.socket = trio.socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self.state = HandshakeState.HANDSHAKING
         self._address = address
         self._local = local.get(address.family)
+        self._options = None if options is None else options.get(address.family)
 
     async def wait(self) -> None:
-        """Bind and connect, in one go."""
+        """Set up, bind and connect, in one go."""
+        if self._options is not None:
+            _apply(self.socket, self._options.settings, self._address)
+            if self._options.configure is not None:
+                self._options.configure(self.socket, self._address)  # type: ignore[arg-type]  # as documented there
         if self._local is not None:
             bind_address_only(self.socket)
             await self.socket.bind(self._local.sockaddr)
@@ -48,13 +62,28 @@ class HookedHandshake:
 
     def stream(self) -> trio.SocketStream:
         """Give the connected socket away as a stream, which owns it from then on."""
-        return trio.SocketStream(self.socket)
+        stream = trio.SocketStream(self.socket)
+        if self._options is not None and self._options.kept:
+            with contextlib.suppress(*_LACKING):
+                apply_again(stream, self._options.kept)
+        return stream
 
 
-async def open_hooked_unix(path: str | bytes) -> trio.SocketStream:
+_LACKING = (AttributeError, NotImplementedError)
+"""What a socket says that has no `setsockopt`; the second is `trio.socket.SocketType`'s way."""
+
+
+def _apply(sock: trio.socket.SocketType, settings: Sequence[Setting], target: object) -> None:
+    """Set options on a socket that may not offer that."""
+    with contextlib.suppress(*_LACKING):
+        apply(sock, settings, target)
+
+
+async def open_hooked_unix(path: str | bytes, settings: Sequence[Setting] = ()) -> trio.SocketStream:
     """Connect to a UNIX socket as Trio does, with a socket from the factory."""
     sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        _apply(sock, settings, repr(path))
         await sock.connect(path)
         return trio.SocketStream(sock)
     except BaseException:

@@ -11,9 +11,10 @@ not: nurseries, timeouts, and any judgement of what a result means; that is `_co
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -21,7 +22,9 @@ import trio
 
 from ._address import IPV4, IPV6, Address
 from ._errors import os_error
+from ._options import FamilyOptions
 from ._policy_table import DEFAULT_POLICY_TABLE, PolicyTable, parse_gai_conf
+from ._settings import Setting
 
 
 class Socket(Protocol):
@@ -43,8 +46,8 @@ class Socket(Protocol):
 class Network(Protocol):
     """What a connect asks of the world below it."""
 
-    def open(self, family: socket.AddressFamily) -> Socket:
-        """Open a non-blocking stream socket that child processes do not inherit."""
+    def open(self, family: socket.AddressFamily, protocol: int = 0) -> Socket:
+        """Open a non-blocking stream socket that child processes do not inherit; 0 is the family's own protocol."""
 
     async def wait_writable(self, sock: Any) -> None:
         """Wait until the socket is writable, or has failed; may be cancelled and called again."""
@@ -76,9 +79,9 @@ class Network(Protocol):
 class KernelNetwork:
     """The network that the operating system offers."""
 
-    def open(self, family: socket.AddressFamily) -> socket.socket:
+    def open(self, family: socket.AddressFamily, protocol: int = 0) -> socket.socket:
         """Open a socket; one system call does it where the kernel can."""
-        sock = socket.socket(family, _STREAM)
+        sock = socket.socket(family, _STREAM, protocol)
         if _STREAM == socket.SOCK_STREAM:  # pragma: no cover - macOS and Windows
             sock.setblocking(False)
         return sock
@@ -157,13 +160,19 @@ def from_getaddrinfo(family: int, sockaddr: tuple[Any, ...]) -> Address:
     return Address(socket.AddressFamily(family), host.partition("%")[0], port, flow_info, scope_id)
 
 
-def open_socket(network: Network, address: Address, local: Mapping[socket.AddressFamily, Address]) -> Socket:
+def open_socket(
+    network: Network,
+    address: Address,
+    local: Mapping[socket.AddressFamily, Address],
+    options: FamilyOptions | None = None,
+) -> Socket:
     """Open a socket that is ready to be connected to this address: options first, then the local address.
 
     Raises:
-        OSError: This system has no such family, no descriptor to spare, or will not bind the local address.
+        OSError: This system has no such family, no descriptor to spare, or will not set an option or bind the local
+            address.
     """
-    sock = network.open(address.family)
+    sock = network.open(address.family) if options is None else _open_with(network, address, options)
     if address.family in local:
         try:
             bind_address_only(sock)
@@ -172,6 +181,56 @@ def open_socket(network: Network, address: Address, local: Mapping[socket.Addres
             network.close(sock)
             raise os_error(error.errno or 0, f"local address {local[address.family].ip} for {address}") from None
     return sock
+
+
+def _open_with(network: Network, address: Address, options: FamilyOptions) -> Socket:
+    """Open a socket and set it up."""
+    sock = _open_multipath(network, address.family) if options.multipath else network.open(address.family)
+    try:
+        apply(sock, options.settings, address)
+        if options.configure is not None:
+            options.configure(sock, address)  # type: ignore[arg-type]  # a simulated one is as good
+    except BaseException:
+        network.close(sock)
+        raise
+    return sock
+
+
+def _open_multipath(network: Network, family: socket.AddressFamily) -> Socket:
+    """Open a Multipath TCP socket (RFC 8684), or one of plain TCP where the system has no such thing."""
+    protocol = getattr(socket, "IPPROTO_MPTCP", 0)
+    try:
+        return network.open(family, protocol)
+    except OSError as error:
+        if error.errno not in _NO_MULTIPATH:
+            raise
+        return network.open(family)
+
+
+_NO_MULTIPATH = frozenset((errno.EPROTONOSUPPORT, errno.ENOPROTOOPT, errno.EINVAL))
+"""What `socket` says of Multipath TCP: not built in; switched off with `net.mptcp.enabled`; Linux before 5.6."""
+
+
+def apply(sock: Socket | trio.socket.SocketType | socket.socket, settings: Iterable[Setting], target: object) -> None:
+    """Set options, one after the other.
+
+    Raises:
+        OSError: The kernel refused one; the text names the option and what the socket was for.
+    """
+    for setting in settings:
+        try:
+            sock.setsockopt(setting.level, setting.option, setting.value)
+        except OSError as error:
+            raise os_error(error.errno or 0, f"option {setting.name} for {target}") from None
+
+
+def apply_again(stream: trio.SocketStream, settings: Iterable[Setting]) -> None:
+    """Set once more what `trio.SocketStream` has overridden.
+
+    They were accepted before, so what fails now is the connection, and it will say so itself.
+    """
+    with contextlib.suppress(OSError):
+        apply(stream.socket, settings, None)
 
 
 def round_trip_time(sock: socket.socket | trio.socket.SocketType) -> float | None:

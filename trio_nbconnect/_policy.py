@@ -75,6 +75,9 @@ class Policy:
     give_up_attempt_after: float = math.inf
     """How long one attempt may take, from its first packet until it is established."""
 
+    give_up_tls_after: float = math.inf
+    """How long the TLS handshake of one attempt may take, from the end of TCP's; for `open_tls_stream`."""
+
     def __post_init__(self) -> None:
         for name in _DURATIONS:
             check_seconds(name, getattr(self, name))
@@ -100,6 +103,7 @@ _DURATIONS = (
     "resolution_delay",
     "give_up_resolution_after",
     "give_up_attempt_after",
+    "give_up_tls_after",
 )
 
 

@@ -1,14 +1,36 @@
 """TLS: a stream made secure, now or later.
 
-What lives here: TLS contexts, and nothing else touches them. `open_ssl_over_tcp_stream` wraps a connected stream and
-shakes hands later, as Trio does it; `shake_hands` does it at once and is what a race awaits to call TLS established.
+The problem: that an address completes TCP says little; a load balancer does so for a server that is gone. What a caller
+wants is a handshake that succeeded and a certificate that was verified, and whoever cannot give them should lose.
+
+How we solve it: `ClientHandshake` is what a race awaits on each connected stream, beside the others ("it might be
+beneficial to wait for the TLS handshake", RFC 8305, section 5, has become a "SHOULD" of version 3, section 6.1). It
+wins when it returns; the race closes whatever fails or loses at once, without a closing alert. `wrap` shakes hands
+later, with the first byte, as Trio's `open_ssl_over_tcp_stream` does.
+
+To build the default context reads all certificates of the system, tens of milliseconds that would stop every task. So
+it is built in a worker thread, once in a `trio.run`, and shared. Protocols (ALPN) are a property of a context: there is
+one more for each list of them. A thread's time is not that of a mock clock; tests in virtual time give a context.
+
+What lives here: TLS contexts, and nothing else touches them. We change none that we were given, and a context cannot be
+copied, so ALPN for a caller's own is the caller's. We never loosen what `ssl.create_default_context` checks.
 """
 
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import trio
+
+from ._address import check_host, check_name, parse_literal
+
+Protocols = tuple[str, ...]
+"""What to offer by ALPN (RFC 7301), the best first; none offers nothing."""
+
+_CONTEXTS_AT_ONCE = 8
+"""How many default contexts are kept. Programs have one list of protocols or two; each takes half a megabyte."""
 
 
 def default_context() -> ssl.SSLContext:
@@ -18,26 +40,169 @@ def default_context() -> ssl.SSLContext:
     return context
 
 
+def _context_that_offers(protocols: Protocols) -> ssl.SSLContext:
+    context = default_context()
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
+    return context
+
+
+@dataclass(slots=True, eq=False)
+class _Contexts:
+    """The default contexts of one `trio.run`."""
+
+    built: dict[Protocols, ssl.SSLContext] = field(default_factory=dict)
+    building: trio.Lock = field(default_factory=trio.Lock)
+    thread: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
+    """One of its own: a program whose threads are all busy can connect."""
+
+    async def get(self, protocols: Protocols) -> ssl.SSLContext:
+        """Return the context that offers these protocols; who comes while it is built waits for it."""
+        async with self.building:
+            if protocols not in self.built:
+                context = await trio.to_thread.run_sync(
+                    _context_that_offers, protocols, abandon_on_cancel=True, limiter=self.thread
+                )
+                if len(self.built) >= _CONTEXTS_AT_ONCE:
+                    self.built.pop(next(iter(self.built)))
+                self.built[protocols] = context
+            return self.built[protocols]
+
+
+_contexts: trio.lowlevel.RunVar[_Contexts] = trio.lowlevel.RunVar("trio_nbconnect.tls.contexts")
+
+
+async def shared_context(protocols: Protocols = ()) -> ssl.SSLContext:
+    """Return the default context of this `trio.run`, built at first use and in a thread. Nobody may change it."""
+    try:
+        contexts = _contexts.get()
+    except LookupError:
+        contexts = _Contexts()
+        _contexts.set(contexts)
+    return await contexts.get(protocols)
+
+
 def wrap(
-    stream: trio.SocketStream, context: ssl.SSLContext | None, server_hostname: str | bytes, https_compatible: bool
+    stream: trio.SocketStream, context: ssl.SSLContext, server_hostname: str | bytes, https_compatible: bool
 ) -> trio.SSLStream[trio.SocketStream]:
-    """Wrap a stream; the handshake comes with the first byte sent or received."""
-    return trio.SSLStream(
-        stream,
-        default_context() if context is None else context,
-        server_hostname=server_hostname,
-        https_compatible=https_compatible,
-    )
+    """Wrap a stream, or close it; the handshake comes with the first byte sent or received."""
+    try:
+        return trio.SSLStream(stream, context, server_hostname=server_hostname, https_compatible=https_compatible)
+    except BaseException:  # OpenSSL has its own idea of what a name is
+        stream.socket.close()
+        raise
 
 
 async def shake_hands(
-    stream: trio.SocketStream, context: ssl.SSLContext, server_hostname: str
+    stream: trio.SocketStream, *, context: ssl.SSLContext, server_hostname: str, https_compatible: bool
 ) -> trio.SSLStream[trio.SocketStream]:
     """Wrap a stream and complete the handshake, the certificate verified.
 
     Raises:
         trio.BrokenResourceError: The handshake failed; its cause is the `ssl.SSLError`.
     """
-    secure = wrap(stream, context, server_hostname, https_compatible=True)
+    secure = wrap(stream, context, server_hostname, https_compatible)
     await secure.do_handshake()
     return secure
+
+
+class ClientHandshake:
+    """The TLS handshake of a race: called with the stream of each attempt that has connected.
+
+    Args:
+        host: The host that the caller named, whose name the certificate must hold.
+        server_hostname: Another name in its place.
+        context: The caller's own TLS context; None is the shared one.
+        alpn_protocols: What the shared one offers.
+        https_compatible: See `trio.SSLStream`.
+        give_up_after: Seconds for one handshake.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: A name makes no sense, or the context is a server's, or given beside protocols.
+    """
+
+    def __init__(
+        self,
+        host: str | bytes,
+        *,
+        server_hostname: str | bytes | None,
+        context: ssl.SSLContext | None,
+        alpn_protocols: Iterable[str] | None,
+        https_compatible: bool,
+        give_up_after: float,
+    ) -> None:
+        self._server_hostname = _name_of(host, server_hostname)
+        self._context = _checked(context)
+        self._protocols = _protocols(alpn_protocols)
+        if context is not None and self._protocols:
+            raise ValueError(f"alpn_protocols must be set on ssl_context where both are given: {self._protocols!r}")
+        self._https_compatible = https_compatible
+        self._give_up_after = give_up_after
+
+    async def prepare(self) -> None:
+        """Have the context ready, before any attempt needs it."""
+        if self._context is None:
+            self._context = await shared_context(self._protocols)
+
+    async def __call__(self, stream: trio.SocketStream) -> trio.SSLStream[trio.SocketStream]:
+        """Complete the handshake on one stream; the race closes the stream if that fails."""
+        assert self._context is not None, "prepare() comes first"
+        with trio.fail_after(self._give_up_after):
+            return await shake_hands(
+                stream,
+                context=self._context,
+                server_hostname=self._server_hostname,
+                https_compatible=self._https_compatible,
+            )
+
+
+def certificate_name(host: str | bytes) -> str:
+    """Return what a certificate must hold for a host, and what the server is told of it (SNI).
+
+    An address stands without brackets, and without its scope, which has no meaning to the other side (RFC 4007,
+    section 6). A name is in its A-label form and "without a trailing dot" (RFC 6066, section 3).
+
+    Example:
+        >>> certificate_name("[fe80::1%1]"), certificate_name("bücher.example.")
+        ('fe80::1', 'xn--bcher-kva.example')
+    """
+    text = check_host(host)
+    if ":" in text:
+        text = text.partition("%")[0]
+    literal = parse_literal(text, 0)
+    return check_name(text).removesuffix(".") if literal is None else literal.host
+
+
+def _name_of(host: str | bytes, server_hostname: str | bytes | None) -> str:
+    if server_hostname is None:
+        return certificate_name(host)
+    try:
+        return certificate_name(server_hostname)
+    except ValueError as error:
+        raise ValueError(f"server_hostname is no host: {error}") from None
+
+
+def _checked(context: ssl.SSLContext | None) -> ssl.SSLContext | None:
+    if context is not None and not isinstance(context, ssl.SSLContext):
+        raise TypeError(f"ssl_context must be ssl.SSLContext, not {context!r}")
+    if context is not None and context.protocol is ssl.PROTOCOL_TLS_SERVER:
+        raise ValueError(f"ssl_context must be a client's, not {context!r}")
+    return context
+
+
+def _protocols(protocols: Iterable[str] | None) -> Protocols:
+    """RFC 7301, section 3.1: names of 1 to 255 octets."""
+    if protocols is None:
+        return ()
+    if isinstance(protocols, (str, bytes)):
+        raise TypeError(f"alpn_protocols must be several, not one str: {protocols!r}")
+    offered = tuple(protocols)
+    for protocol in offered:
+        if not isinstance(protocol, str):
+            raise TypeError(f"alpn_protocols must be str, not {protocol!r}")
+        if not (protocol.isascii() and 1 <= len(protocol) <= 255):
+            raise ValueError(f"alpn_protocols must be ASCII, of 1 to 255 characters, not {protocol!r}")
+    if not offered:
+        raise ValueError("alpn_protocols must not be empty")
+    return offered

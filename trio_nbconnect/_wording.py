@@ -14,7 +14,7 @@ import ssl
 
 from . import trace
 from ._address import IPV6, Address, format_host_port
-from ._errors import ConnectError, ConnectionRefused, ConnectTimeout, ResolutionError
+from ._errors import ConnectError, ConnectionRefused, ConnectTimeout, ResolutionError, tls_reason
 from ._question import Source
 from ._timeline import AttemptRow, Fate, LookUpRow, Outcome, Timeline
 
@@ -126,18 +126,10 @@ def error_text(error: OSError) -> str:
         'No route to host'
     """
     if isinstance(error, ssl.SSLError):
-        return printable(_tls_error_text(error))
+        return printable(tls_reason(error))
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return printable(error.strerror or str(error) or type(error).__name__)
-
-
-def _tls_error_text(error: ssl.SSLError) -> str:
-    """OpenSSL's reason, and what is wrong with the certificate; errors that Python makes itself may have neither."""
-    reason = getattr(error, "reason", None)
-    text = reason.replace("_", " ").lower() if reason else error.strerror or str(error)
-    detail = getattr(error, "verify_message", None)
-    return f"{text}: {detail}" if detail else text
 
 
 def printable(text: str) -> str:

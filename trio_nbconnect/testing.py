@@ -299,7 +299,9 @@ class SimulatedNetwork:
 
     # What follows is `Network`, the port.
 
-    def open(self, family: socket.AddressFamily) -> Endpoint:
+    def open(self, family: socket.AddressFamily, protocol: int = 0) -> Endpoint:
+        if protocol:  # this host has no Multipath TCP
+            raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
         if family not in self._routes:
             raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
         endpoint = Endpoint(self, family)

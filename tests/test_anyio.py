@@ -1,0 +1,283 @@
+"""anyio's connectables, done by us: its interface, its streams, its errors, our races."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+import anyio.streams.tls
+import pytest
+import trio
+import trio.testing
+import trustme
+
+import trio_nbconnect as nb
+from trio_nbconnect.anyio import SocketStream, TCPConnectable, TLSConnectable, UNIXConnectable
+from trio_nbconnect.testing import SimulatedNetwork
+
+from .company import HOST, REFUSES, SWALLOWS, addresses_tried, connector, import_with_broken, import_without, swallowing
+
+Call = Callable[[SocketStream], Awaitable[object]]
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    """A client's context that trusts the server."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+@pytest.fixture
+async def port(authority: trustme.CA) -> AsyncIterator[int]:
+    """The port of a TLS server on 127.0.0.1, anyio's, that echoes."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(HOST).configure_cert(context)
+
+    async def echo(stream: anyio.abc.ByteStream) -> None:
+        async with stream:
+            try:
+                await stream.send(await stream.receive())
+            except (anyio.EndOfStream, anyio.BrokenResourceError, ssl.SSLError):
+                return
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    async with listener, anyio.create_task_group() as group:
+        secure = anyio.streams.tls.TLSListener(listener, context, standard_compatible=False)
+        group.start_soon(secure.serve, echo)
+        yield listener.extra(anyio.abc.SocketAttribute.local_port)
+        group.cancel_scope.cancel()
+
+
+@pytest.fixture
+async def simulated() -> AsyncIterator[tuple[SocketStream, trio.SocketStream]]:
+    """A stream as anyio has it, and the server's end of it."""
+    net = SimulatedNetwork()
+    net.host("192.0.2.1").accepts()
+    stream = await TCPConnectable(IPv4Address("192.0.2.1"), 80, connector=nb.Connector(network=net)).connect()
+    async with await net.host("192.0.2.1").accept() as server:
+        yield stream, server
+    await stream.aclose()
+    assert net.open_sockets == 0
+
+
+# TCP
+
+
+async def test_tcp_over_a_broken_host() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, trio.fail_after(5), nb.record() as recording:
+        port = listener.getsockname()[1]
+        with swallowing(port):
+            connectable: anyio.abc.ByteStreamConnectable = TCPConnectable(HOST, port, connector=connector())
+            async with await connectable.connect() as stream:
+                assert stream.extra(anyio.abc.SocketAttribute.remote_address) == ("127.0.0.1", port)
+                assert stream.extra(anyio.abc.SocketAttribute.remote_port) == port
+                assert stream.extra(anyio.abc.SocketAttribute.family) == socket.AF_INET
+                assert isinstance(stream.extra(anyio.abc.SocketAttribute.raw_socket), socket.socket)
+    assert [ip for ip in addresses_tried(recording[0]) if ":" not in ip] == [REFUSES, SWALLOWS, "127.0.0.1"]
+
+
+async def test_a_failure_is_anyio_s_with_ours_as_its_cause() -> None:
+    with socket.socket() as nobody, trio.fail_after(5):
+        nobody.bind(("127.0.0.1", 0))
+        host, port = nobody.getsockname()
+        with pytest.raises(anyio.ConnectionFailed, match=f"error connecting to {host}:{port}: all attempts") as caught:
+            await TCPConnectable(host, port).connect()
+    assert isinstance(caught.value.__cause__, nb.ConnectionRefused)
+
+
+@pytest.mark.parametrize("kind", [TCPConnectable, TLSConnectable])
+def test_bad_input_is_refused_at_once(kind: Any) -> None:
+    with pytest.raises(ValueError, match="port must be between 0 and 65535, not 99536"):
+        kind("127.0.0.1", 99536)
+    with pytest.raises(ValueError, match="host must not be empty"):
+        kind("", 80)
+    with pytest.raises(TypeError, match="positional"):
+        kind("127.0.0.1", 80, nb.Connector())
+
+
+@pytest.mark.virtual_time
+async def test_a_stream_carries_bytes(simulated: tuple[SocketStream, trio.SocketStream]) -> None:
+    stream, server = simulated
+    assert stream.extra(anyio.abc.SocketAttribute.remote_address) == ("192.0.2.1", 80)
+    await stream.send(b"hello")
+    await stream.send_eof()
+    assert [await server.receive_some(), await server.receive_some()] == [b"hello", b""]
+    await server.send_all(b"world")
+    await server.send_eof()
+    assert [await stream.receive(3), await stream.receive()] == [b"wor", b"ld"]
+    with pytest.raises(anyio.EndOfStream):
+        await stream.receive()
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize(
+    "call", [lambda stream: stream.send(b"hello"), lambda stream: stream.receive(), lambda stream: stream.send_eof()]
+)
+async def test_a_stream_that_is_closed(simulated: tuple[SocketStream, trio.SocketStream], call: Call) -> None:
+    await simulated[0].aclose()
+    with pytest.raises(anyio.ClosedResourceError):
+        await call(simulated[0])
+
+
+@pytest.mark.virtual_time
+async def test_a_stream_that_is_broken(simulated: tuple[SocketStream, trio.SocketStream]) -> None:
+    stream, server = simulated
+    await server.aclose()
+    await stream.send(b"hello")  # what comes for a closed socket is answered with a reset
+    with pytest.raises(anyio.BrokenResourceError) as caught:
+        await stream.send(b"hello")
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+@pytest.mark.virtual_time
+async def test_a_stream_that_is_busy(simulated: tuple[SocketStream, trio.SocketStream]) -> None:
+    stream, _ = simulated
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stream.send, bytes(10**8))
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(anyio.BusyResourceError):
+            await stream.send(b"hello")
+        nursery.cancel_scope.cancel()
+
+
+# TLS
+
+
+@pytest.mark.parametrize("standard_compatible", [True, False])
+async def test_tls_over_a_broken_host(trusting: ssl.SSLContext, port: int, standard_compatible: bool) -> None:
+    """An address that refuses, one that swallows; and one whose TCP works and whose TLS hangs costs a delay, too."""
+    hangs = "127.0.0.4"
+    with socket.create_server((hangs, port)), swallowing(port), trio.fail_after(10), nb.record() as recording:
+        connectable = TLSConnectable(
+            HOST,
+            port,
+            ssl_context=trusting,
+            standard_compatible=standard_compatible,
+            connector=connector(REFUSES, SWALLOWS, hangs, "127.0.0.1"),
+        )
+        stream = await connectable.connect()
+        await stream.send(b"hello")
+        assert await stream.receive() == b"hello"
+        assert stream.extra(anyio.streams.tls.TLSAttribute.tls_version).startswith("TLSv1.")
+        assert stream.extra(anyio.abc.SocketAttribute.remote_port) == port
+        await anyio.aclose_forcefully(stream)
+    tried = [ip for ip in addresses_tried(recording[0]) if ":" not in ip]
+    assert tried == [REFUSES, SWALLOWS, hangs, "127.0.0.1"]
+
+
+async def test_another_name_for_the_certificate(trusting: ssl.SSLContext, port: int) -> None:
+    with trio.fail_after(10):
+        connectable = TLSConnectable("127.0.0.1", port, hostname=HOST, ssl_context=trusting)
+        await anyio.aclose_forcefully(await connectable.connect())
+        with pytest.raises(anyio.ConnectionFailed, match="certificate") as caught:
+            await TLSConnectable("127.0.0.1", port, ssl_context=trusting).connect()
+    assert isinstance(caught.value.__cause__, nb.TLSError)
+    with pytest.raises(ValueError, match="host must not have an empty label"):
+        TLSConnectable("127.0.0.1", port, hostname="a..example")
+
+
+async def test_a_certificate_that_nobody_trusts(port: int) -> None:
+    """The default context verifies."""
+    with trio.fail_after(10), pytest.raises(anyio.ConnectionFailed) as caught:
+        await TLSConnectable(HOST, port, connector=connector("127.0.0.1")).connect()
+    error = caught.value.__cause__
+    assert isinstance(error, nb.TLSError)
+    assert isinstance(error.most_telling, ssl.SSLCertVerificationError)
+
+
+@pytest.mark.parametrize("standard_compatible", [True, False])
+async def test_a_handshake_that_is_cut_off(trusting: ssl.SSLContext, standard_compatible: bool) -> None:
+    async def close(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.aclose()
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            nursery.start_soon(trio.serve_listeners, close, [listener])
+            port = listener.socket.getsockname()[1]
+            connectable = TLSConnectable(
+                "127.0.0.1", port, ssl_context=trusting, standard_compatible=standard_compatible
+            )
+            with pytest.raises(anyio.ConnectionFailed) as caught:
+                await connectable.connect()
+            nursery.cancel_scope.cancel()
+    assert isinstance(caught.value.__cause__, nb.ConnectError)
+
+
+async def test_anyio_s_own_tls_around_ours(trusting: ssl.SSLContext, port: int) -> None:
+    with trio.fail_after(10):
+        ours = TCPConnectable(HOST, port, connector=connector("127.0.0.1"))
+        connectable = anyio.streams.tls.TLSConnectable(ours, hostname=HOST, ssl_context=trusting)
+        stream = await connectable.connect()
+        await stream.send(b"hello")
+        assert await stream.receive() == b"hello"
+        await anyio.aclose_forcefully(stream)
+
+
+# UNIX
+
+
+async def test_a_unix_socket(tmp_path: Path) -> None:
+    """The stream is anyio's own; what a simulated network cannot do is no matter here."""
+    path = tmp_path / "socket"
+    with trio.fail_after(5), socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        async with await UNIXConnectable(path).connect() as stream:
+            assert isinstance(stream, anyio.abc.UNIXSocketStream)
+            server, _ = listener.accept()
+            with server:
+                await stream.send(b"hello")
+                assert server.recv(9) == b"hello"
+
+
+async def test_a_unix_socket_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(anyio.ConnectionFailed, match=r"error connecting to '.*socket': .*No such file") as caught:
+        await UNIXConnectable(tmp_path / "socket").connect()
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
+
+
+# Elsewhere
+
+
+@pytest.mark.parametrize(
+    "connectable", [TCPConnectable("127.0.0.1", 80), TLSConnectable("127.0.0.1", 80), UNIXConnectable("/nowhere")]
+)
+def test_asyncio_is_told(connectable: anyio.abc.ByteStreamConnectable) -> None:
+    with pytest.raises(RuntimeError, match="connects under Trio"):
+        asyncio.run(connectable.connect())
+
+
+def test_anyio_s_own_way_to_run() -> None:
+    async def main(host: str, port: int) -> bytes:
+        async with await TCPConnectable(host, port).connect() as stream:
+            server, _ = listener.accept()
+            with server:
+                server.send(b"hello")
+            return await stream.receive()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert anyio.run(main, *listener.getsockname(), backend="trio") == b"hello"
+
+
+def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "trio-nbconnect[anyio]" in str(import_without("anyio", "trio_nbconnect.anyio", monkeypatch))
+
+
+def test_another_missing_package_is_reported_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = import_with_broken("anyio", "trio_nbconnect.anyio", tmp_path, monkeypatch)
+    assert error.name == "a_package_that_it_needs"

@@ -1,0 +1,386 @@
+"""HTTPX and httpcore connect through us: over broken hosts, with their errors, their time-outs and their traces."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import types
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpcore
+import httpx
+import pytest
+import trio
+import trustme
+
+import trio_nbconnect as nb
+from trio_nbconnect._timeline import Outcome
+from trio_nbconnect.httpcore import NetworkBackend, NetworkStream, transport
+from trio_nbconnect.testing import SimulatedNetwork
+
+from .company import (
+    ANSWERS,
+    HOST,
+    REFUSES,
+    SWALLOWS,
+    addresses_tried,
+    connector,
+    https_server,
+    import_with_broken,
+    import_without,
+    swallowing,
+)
+
+Call = Callable[[NetworkStream], Awaitable[object]]
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    """A client's context that trusts the server."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+@pytest.fixture
+async def port(authority: trustme.CA, tmp_path: Path) -> AsyncIterator[int]:
+    """The port of a real HTTPS server on 127.0.0.1."""
+    async with https_server(authority, tmp_path) as port:
+        yield port
+
+
+@pytest.fixture
+def nobody() -> Any:
+    """A port of 127.0.0.1 on which nobody listens."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
+
+
+@pytest.fixture
+async def simulated() -> AsyncIterator[tuple[NetworkStream, trio.SocketStream]]:
+    """A stream as httpcore has it, and the server's end of it."""
+    net = SimulatedNetwork()
+    net.host("192.0.2.1").accepts()
+    stream = await NetworkBackend(nb.Connector(network=net)).connect_tcp("192.0.2.1", 80)
+    async with await net.host("192.0.2.1").accept() as server:
+        yield stream, server
+    await stream.aclose()
+    assert net.open_sockets == 0
+
+
+# HTTPX, against a real server
+
+
+@pytest.mark.parametrize(("http2", "version"), [(False, "HTTP/1.1"), (True, "HTTP/2")])
+async def test_https_over_a_broken_host(trusting: ssl.SSLContext, port: int, http2: bool, version: str) -> None:
+    """One address refuses, one swallows, and the third serves; trace and recording have it all."""
+    told: list[str] = []
+
+    async def trace(name: str, info: dict[str, Any]) -> None:
+        told.append(name)
+
+    made = transport(connector(), verify=trusting, http2=http2)
+    with trio.fail_after(10), nb.record() as recording, swallowing(port):
+        async with httpx.AsyncClient(transport=made) as client:
+            for _ in range(2):
+                response = await client.get(f"https://{HOST}:{port}/", extensions={"trace": trace})
+                assert response.content.startswith(ANSWERS)
+                assert response.http_version == version
+
+    assert [race.timeline.outcome for race in recording] == [Outcome.WON]  # the second request needed no connection
+    assert [address for address in addresses_tried(recording[0]) if ":" not in address] == [
+        REFUSES,
+        SWALLOWS,
+        "127.0.0.1",
+    ]
+    assert told[:4] == [
+        "connection.connect_tcp.started",
+        "connection.connect_tcp.complete",
+        "connection.start_tls.started",
+        "connection.start_tls.complete",
+    ]
+    assert told.count("connection.connect_tcp.started") == 1
+
+
+async def test_a_stream_tells_what_httpcore_s_own_tells(trusting: ssl.SSLContext, port: int) -> None:
+    with trio.fail_after(10):
+        async with httpx.AsyncClient(transport=transport(connector("127.0.0.1"), verify=trusting)) as client:
+            response = await client.get(f"https://{HOST}:{port}/")
+            stream = response.extensions["network_stream"]
+            sock = stream.get_extra_info("socket")
+            assert stream.get_extra_info("ssl_object").version().startswith("TLSv1.")
+            assert stream.get_extra_info("client_addr") == sock.getsockname()
+            assert stream.get_extra_info("server_addr") == sock.getpeername() == ("127.0.0.1", port)
+            assert stream.get_extra_info("is_readable") is False
+            assert stream.get_extra_info("nobody knows") is None
+        assert stream.get_extra_info("is_readable") is True  # closed: a read would not wait
+
+
+async def test_a_certificate_that_nobody_trusts(port: int) -> None:
+    """`ConnectError` that says so, and not a silent one."""
+    with trio.fail_after(10):
+        async with httpx.AsyncClient(transport=transport(connector("127.0.0.1"))) as client:
+            with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED") as caught:
+                await client.get(f"https://{HOST}:{port}/")
+    broken = reason(caught.value)
+    assert isinstance(broken, trio.BrokenResourceError)
+    assert isinstance(broken.__cause__, ssl.SSLCertVerificationError)
+
+
+async def test_a_refusal_keeps_our_error(nobody: int) -> None:
+    with trio.fail_after(10), nb.record() as recording:
+        async with httpx.AsyncClient(transport=transport(connector("127.0.0.1"))) as client:
+            with pytest.raises(
+                httpx.ConnectError, match=f"all attempts to connect to {HOST}:{nobody} failed"
+            ) as caught:
+                await client.get(f"https://{HOST}:{nobody}/")
+    error = reason(caught.value)
+    assert isinstance(error, nb.ConnectError)
+    assert "127.0.0.1" in {attempt.address.ip for attempt in error.attempts}
+    assert recording[-1].timeline.outcome is Outcome.LOST
+
+
+def reason(error: BaseException) -> BaseException | None:
+    """Return our error below HTTPX's; httpcore's pool raises `from None`, so it is no longer the `__cause__`."""
+    assert isinstance(error.__cause__, httpcore.ConnectError | httpcore.ConnectTimeout)
+    return error.__cause__.__context__
+
+
+async def test_without_a_pool_our_error_is_the_cause(nobody: int) -> None:
+    with trio.fail_after(10), pytest.raises(httpcore.ConnectError) as caught:
+        await NetworkBackend(connector("127.0.0.1")).connect_tcp(HOST, nobody, timeout=5)
+    assert isinstance(caught.value.__cause__, nb.ConnectError)
+
+
+async def test_a_connect_timeout_is_give_up_after(nobody: int) -> None:
+    """Ours says which phase it was in and what every attempt was doing."""
+    with trio.fail_after(10), swallowing(nobody), nb.record() as recording:
+        timeout = httpx.Timeout(None, connect=0.1)
+        async with httpx.AsyncClient(transport=transport(connector(SWALLOWS)), timeout=timeout) as client:
+            with pytest.raises(httpx.ConnectTimeout, match=r"gave up connecting to .* after 0\.1 s") as caught:
+                await client.get(f"https://{HOST}:{nobody}/")
+    error = reason(caught.value)
+    assert isinstance(error, nb.ConnectTimeout)
+    assert error.phase is nb.Phase.HANDSHAKE
+    assert recording[-1].timeline.outcome is Outcome.LOST
+
+
+async def test_a_tls_handshake_that_hangs_is_a_connect_timeout() -> None:
+    """The kernel accepts, and nobody ever reads."""
+    with trio.fail_after(10), socket.create_server(("127.0.0.1", 0)) as listener:
+        timeout = httpx.Timeout(None, connect=0.1)
+        async with httpx.AsyncClient(transport=transport(), timeout=timeout) as client:
+            with pytest.raises(httpx.ConnectTimeout):
+                await client.get(f"https://127.0.0.1:{listener.getsockname()[1]}/")
+
+
+async def test_a_cancelled_handshake_leaves_no_socket() -> None:
+    """A stream of httpcore's own stays open here; the fixture that counts sockets would see ours."""
+    with trio.fail_after(10), socket.create_server(("127.0.0.1", 0)) as listener:
+        async with httpx.AsyncClient(transport=transport(), timeout=None) as client:
+            with trio.move_on_after(0.1) as scope:
+                await client.get(f"https://127.0.0.1:{listener.getsockname()[1]}/")
+    assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize("host", ["a..example", "x" * 64 + ".example"])
+async def test_a_host_that_makes_no_sense_is_no_crash(host: str) -> None:
+    """A redirect of a server may name anything: what catches `httpx.HTTPError` catches this."""
+    async with httpx.AsyncClient(transport=transport()) as client:
+        with pytest.raises(httpx.ConnectError, match="label"):
+            await client.get(f"http://{host}/")
+
+
+async def test_retries_are_races(nobody: int) -> None:
+    with trio.fail_after(10), nb.record() as recording:
+        async with httpx.AsyncClient(transport=transport(retries=1)) as client:
+            with pytest.raises(httpx.ConnectError):
+                await client.get(f"http://127.0.0.1:{nobody}/")
+    assert len(recording) == 2
+
+
+async def test_a_proxy_is_reached_by_a_race(nobody: int) -> None:
+    with trio.fail_after(10), nb.record() as recording:
+        proxy = f"http://{HOST}:{nobody}"
+        async with httpx.AsyncClient(transport=transport(connector("127.0.0.1"), proxy=proxy)) as client:
+            with pytest.raises(httpx.ConnectError):
+                await client.get("http://other.example/")
+    assert "127.0.0.1" in addresses_tried(recording[0])
+
+
+async def test_a_local_address_chooses_the_family(nobody: int) -> None:
+    """HTTPX's documentation: `local_address="0.0.0.0"` makes it use IPv4 only."""
+    with trio.fail_after(10), nb.record() as recording:
+        made = transport(connector("127.0.0.1"), local_address="0.0.0.0")
+        async with httpx.AsyncClient(transport=made) as client:
+            with pytest.raises(httpx.ConnectError):
+                await client.get(f"http://{HOST}:{nobody}/")
+    assert addresses_tried(recording[0]) == ["127.0.0.1"]
+
+
+async def test_a_local_address_is_numeric() -> None:
+    with pytest.raises(ValueError, match="local_address must be numeric, not 'localhost'"):
+        await NetworkBackend().connect_tcp("127.0.0.1", 80, local_address="localhost")
+
+
+def test_an_httpx_that_hides_its_pool_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a client that connects without us."""
+    monkeypatch.setattr(httpx, "AsyncHTTPTransport", types.SimpleNamespace)
+    with pytest.raises(RuntimeError, match="hides its network backend"):
+        transport()
+
+
+@pytest.mark.parametrize("package", ["httpx", "httpcore"])
+def test_a_missing_package_names_the_extra(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "trio-nbconnect[http]" in str(import_without(package, "trio_nbconnect.httpcore", monkeypatch))
+
+
+def test_another_missing_package_is_reported_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = import_with_broken("httpx", "trio_nbconnect.httpcore", tmp_path, monkeypatch)
+    assert error.name == "a_package_that_it_needs"
+
+
+# Socket options
+
+KEEP_ALIVE = (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+@pytest.mark.parametrize("given", ["none", "for all", "for one family"])
+async def test_socket_options_come_before_the_connect(given: str) -> None:
+    """They are added to the connector's; its `configure`, called before `connect`, sees them set."""
+    seen: list[int] = []
+
+    def look(sock: socket.socket, address: nb.Address) -> None:
+        seen.append(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        with pytest.raises(OSError, match="not connected"):
+            sock.getpeername()
+
+    own = nb.SocketOptions(configure=look)
+    options = {"none": None, "for all": own, "for one family": {socket.AF_INET: own}}[given]
+    backend = NetworkBackend(nb.Connector(options=options))
+    no_delay = (socket.IPPROTO_TCP, socket.TCP_NODELAY, bytearray(4))
+    with trio.fail_after(5), socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        stream = await backend.connect_tcp("127.0.0.1", port, socket_options=[KEEP_ALIVE, no_delay])
+        sock = stream.get_extra_info("socket")
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 0
+        assert stream.get_extra_info("ssl_object") is None
+        await stream.aclose()
+    assert seen == ([] if given == "none" else [1])
+
+
+async def test_an_option_with_a_length_and_no_value() -> None:
+    with pytest.raises(ValueError, match=r"socket_options must be \(level, option, value\)"):
+        await NetworkBackend().connect_tcp("127.0.0.1", 80, socket_options=[(1, 2, None, 3)])
+
+
+# UNIX
+
+
+async def test_a_unix_socket(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with trio.fail_after(5), socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        stream = await NetworkBackend().connect_unix_socket(path, socket_options=[KEEP_ALIVE])
+        assert stream.get_extra_info("server_addr") == path
+        assert stream.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        await stream.aclose()
+        with pytest.raises(httpcore.ConnectError, match=r"Protocol not available|Operation not supported"):
+            await NetworkBackend().connect_unix_socket(path, socket_options=[(socket.SOL_SOCKET, 9999, 1)])
+
+
+async def test_a_unix_socket_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(httpcore.ConnectError, match="No such file") as caught:
+        await NetworkBackend().connect_unix_socket(str(tmp_path / "socket"))
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
+
+
+async def test_a_unix_socket_whose_backlog_stays_full(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with trio.fail_after(5), socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(path)
+        listener.listen(0)
+        first.connect(path)
+        with pytest.raises(httpcore.ConnectTimeout):
+            await NetworkBackend().connect_unix_socket(path, timeout=0.05)
+
+
+# Streams
+
+
+@pytest.mark.virtual_time
+async def test_a_stream_carries_bytes(simulated: tuple[NetworkStream, trio.SocketStream]) -> None:
+    stream, server = simulated
+    await stream.write(b"")
+    await stream.write(b"hello", timeout=1)
+    assert await server.receive_some() == b"hello"
+    await server.send_all(b"world")
+    assert stream.get_extra_info("is_readable")
+    assert await stream.read(3) == b"wor"
+    await server.send_eof()
+    assert [await stream.read(9, timeout=1), await stream.read(9)] == [b"ld", b""]
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda stream: stream.read(1, timeout=1), httpcore.ReadTimeout),
+        (lambda stream: stream.write(bytes(10**8), timeout=1), httpcore.WriteTimeout),
+    ],
+)
+async def test_a_stream_that_takes_too_long(
+    simulated: tuple[NetworkStream, trio.SocketStream], call: Call, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        await call(simulated[0])
+    assert trio.current_time() == 1
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda stream: stream.read(1), httpcore.ReadError),
+        (lambda stream: stream.write(b"hello"), httpcore.WriteError),
+    ],
+)
+async def test_a_stream_that_is_closed(
+    simulated: tuple[NetworkStream, trio.SocketStream], call: Call, error: type[Exception]
+) -> None:
+    await simulated[0].aclose()
+    with pytest.raises(error, match=r"closed|ClosedResourceError"):
+        await call(simulated[0])
+
+
+async def test_a_pool_may_be_given_the_backend(autojump_clock: trio.abc.Clock) -> None:
+    """Without HTTPX, httpcore's own parameter; on a simulated network, in virtual time."""
+    net = SimulatedNetwork()
+    net.answers("example.org", aaaa=["2001:db8::1"], a=["192.0.2.1"])
+    net.host("192.0.2.1").accepts()
+
+    async def answer() -> None:
+        async with await net.host("192.0.2.1").accept() as server:
+            await server.receive_some()
+            await server.send_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    backend = NetworkBackend(nb.Connector(network=net))
+    async with httpcore.AsyncConnectionPool(network_backend=backend) as pool, trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        assert (await pool.request("GET", "http://example.org/")).status == 204
+    assert net.open_sockets == 0
+
+
+async def test_sleep_is_trio_s(autojump_clock: trio.abc.Clock) -> None:
+    await NetworkBackend().sleep(3)
+    assert trio.current_time() == 3

@@ -1,0 +1,122 @@
+"""Which failures may pass by themselves, and how a program tries again."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from collections.abc import Sequence
+
+import pytest
+import trio
+
+import trio_nbconnect as nb
+from trio_nbconnect._address import IPV4
+from trio_nbconnect._errors import all_failed, gave_up, no_address, os_error, services_unknown, timed_out
+from trio_nbconnect.testing import SimulatedNetwork
+
+stamina = pytest.importorskip("stamina")
+
+ADDRESS = nb.Address(IPV4, "192.0.2.1", 443)
+REFUSED = os_error(errno.ECONNREFUSED, ADDRESS)
+UNREACHABLE = os_error(errno.ENETUNREACH, ADDRESS)
+FORBIDDEN = os_error(errno.EACCES, ADDRESS)
+RULED_OUT = os_error(errno.EAFNOSUPPORT, ADDRESS)
+LATE = timed_out(str(ADDRESS))
+UNTRUSTED = ssl.SSLCertVerificationError(1, "certificate has expired")
+OBJECTED = ssl.SSLError(1, "tlsv1 alert protocol version")
+BROKEN_OFF = ssl.SSLEOFError(8, "EOF occurred in violation of protocol")
+UNKNOWN = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+AGAIN = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+
+def failed(*failures: OSError) -> nb.ConnectError:
+    """Make the error of a race whose attempts met these."""
+    return all_failed("example.org", 443, attempts(failures))
+
+
+def attempts(failures: Sequence[OSError | None]) -> list[nb.Attempt]:
+    """Make attempts that met these."""
+    return [
+        nb.Attempt(number=number, address=ADDRESS, phase=nb.Phase.HANDSHAKE, started=0, ended=1, error=failure)
+        for number, failure in enumerate(failures, start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "may_pass"),
+    [
+        (failed(REFUSED, REFUSED), True),
+        (failed(UNREACHABLE), True),
+        (failed(LATE, UNREACHABLE), True),
+        (failed(FORBIDDEN), False),
+        (failed(RULED_OUT), False),
+        (failed(FORBIDDEN, REFUSED), True),
+        (failed(UNTRUSTED), False),
+        (failed(UNREACHABLE, UNTRUSTED), False),
+        (failed(REFUSED, OBJECTED), False),
+        (failed(BROKEN_OFF), True),
+        (failed(BROKEN_OFF, UNTRUSTED), False),
+        (failed(OSError("the proxy said no")), False),
+        (gave_up("example.org", 443, 1, []), True),
+        (gave_up("example.org", 443, 1, attempts([None, REFUSED])), True),
+        (gave_up("example.org", 443, 1, attempts([None, UNTRUSTED])), False),
+        (no_address("example.org", 443, [AGAIN, UNKNOWN]), True),
+        (no_address("example.org", 443, [UNKNOWN]), False),
+        (no_address("example.org", 443, []), False),
+        (no_address("example.org", 443, [LATE]), True),
+        (services_unknown("example.org", 443, [], AGAIN), True),
+        (nb.ConnectionRefused("refused", host="h", port=1, errno=errno.ECONNREFUSED), True),
+        (nb.ConnectError("no", host="h", port=1), False),
+        (REFUSED, True),
+        (FileNotFoundError(errno.ENOENT, "no such socket"), False),
+        (TimeoutError(), True),
+        (trio.TooSlowError(), True),
+        (trio.BrokenResourceError(), False),
+        (ValueError("port must be int"), False),
+        (UNTRUSTED, False),
+        (KeyboardInterrupt(), False),
+    ],
+)
+def test_what_may_pass_is_told_from_what_will_not(error: BaseException, may_pass: bool) -> None:
+    assert nb.is_retryable(error) is may_pass
+
+
+@pytest.mark.virtual_time
+async def test_a_service_that_restarts_is_tried_again() -> None:
+    """After 0.1 and 0.2 seconds, without jitter; each try is a race of its own."""
+    net = SimulatedNetwork()
+    net.answers("example.org", a=["192.0.2.1"])
+    host = net.host("192.0.2.1").refuses(after=0.05)
+    tries: list[float] = []
+
+    async for attempt in stamina.retry_context(on=nb.is_retryable, attempts=5, wait_jitter=0):
+        with attempt:
+            tries.append(trio.current_time())
+            if len(tries) == 3:
+                host.accepts(after=0.05)
+            stream = await nb.Connector(network=net).open_tcp_stream("example.org", 443)
+
+    await stream.aclose()
+    assert tries == [0, pytest.approx(0.15), pytest.approx(0.4)]
+
+
+@pytest.mark.virtual_time
+async def test_a_certificate_that_is_not_good_is_not_tried_again() -> None:
+    net = SimulatedNetwork()
+    net.host("192.0.2.1").accepts()
+    tries: list[float] = []
+
+    async def distrust(stream: trio.SocketStream) -> None:
+        raise UNTRUSTED
+
+    @stamina.retry(on=nb.is_retryable, attempts=5, wait_jitter=0)  # type: ignore[untyped-decorator,unused-ignore]
+    async def connect() -> None:
+        tries.append(trio.current_time())
+        await nb.Connector(network=net).connect("192.0.2.1", 443, distrust)
+
+    with pytest.raises(nb.TLSError):
+        await connect()
+
+    assert len(tries) == 1
+    assert net.open_sockets == 0

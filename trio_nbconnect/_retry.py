@@ -1,0 +1,73 @@
+"""Retry: which failures may pass by themselves.
+
+The problem: a program that starts before its database wants to try again, one with a certificate that expired does not.
+
+How we solve it: a race has already tried every address, so there is no loop in this library; its callers have one, with
+the pauses that suit them. What they lack is the question, `is_retryable`: would the same call, later, have a chance?
+
+What lives here: the answer, from classes and numbers alone. It knows no time and counts no tries. A number that is not
+listed is taken for final: to give up early is noticed, to hammer at a closed door is not.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+import sys
+from collections.abc import Sequence
+
+import trio
+
+from ._errors import ConnectError, is_broken_off
+
+if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
+    from exceptiongroup import BaseExceptionGroup
+
+_PASSING = frozenset(
+    {
+        *(errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT),
+        *(errno.ENETUNREACH, errno.ENETDOWN, errno.ENETRESET, errno.EHOSTUNREACH, errno.EHOSTDOWN),
+        *(errno.EADDRNOTAVAIL, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM),
+    }
+)
+"""A service that restarts, a network that comes and goes, a machine that is out of ports, files or memory."""
+
+_PASSING_LOOK_UPS = frozenset({socket.EAI_AGAIN, socket.EAI_MEMORY})
+"""RFC 3493, section 6.1: "a temporary failure", "try again later". That a name does not exist is an answer."""
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Say whether the same call may succeed later, with nothing changed here.
+
+    A `ConnectError` is judged by all that its attempts met: a certificate that is not good, or another refusal of TLS,
+    is final whatever other addresses met; else one failure that may pass is enough. A time-out may pass, a name that
+    does not exist is final. So is anything that is no failure to connect, a cancellation for one.
+
+    Args:
+        error: What connecting has raised.
+
+    Example:
+        >>> is_retryable(ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"))
+        True
+        >>> is_retryable(ssl.SSLCertVerificationError(1, "certificate has expired"))
+        False
+    """
+    failures: Sequence[BaseException] = (error,)
+    if isinstance(error, ConnectError) and isinstance(error.__cause__, BaseExceptionGroup):
+        failures = error.__cause__.exceptions
+    return any(map(_may_pass, failures)) and not any(map(_is_refusal_of_tls, failures))
+
+
+def _may_pass(failure: BaseException) -> bool:
+    if isinstance(failure, socket.gaierror):
+        return failure.errno in _PASSING_LOOK_UPS
+    if isinstance(failure, ssl.SSLError):
+        return is_broken_off(failure)
+    if isinstance(failure, OSError):
+        return failure.errno in _PASSING or isinstance(failure, TimeoutError)
+    return isinstance(failure, trio.TooSlowError)
+
+
+def _is_refusal_of_tls(failure: BaseException) -> bool:
+    return isinstance(failure, ssl.SSLError) and not is_broken_off(failure)
