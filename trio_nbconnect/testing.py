@@ -129,6 +129,7 @@ class SimulatedNetwork:
     def resolver(
         self,
         *,
+        services: bool = True,
         protocols: tuple[str, ...] = ("h2", "http/1.1"),
         protected: bool = False,
         dice: random.Random | None = None,
@@ -138,11 +139,12 @@ class SimulatedNetwork:
         Without it, a connector asks `getaddrinfo`, as for the operating system.
 
         Args:
+            services: Whether to ask for HTTPS records.
             protocols: The ALPN protocols that the client speaks.
             protected: Whether queries travel protected (DNS over TLS or HTTPS).
             dice: What shuffles services of equal priority.
         """
-        return StubResolver(self._names.look_up, protocols=protocols, protected=protected, dice=dice)
+        return StubResolver(self._names.look_up, services=services, protocols=protocols, protected=protected, dice=dice)
 
     def host(self, address: str, port: int | None = None) -> SimulatedHost:
         """Return the host with this address, or just one port of it, to say what it does.
