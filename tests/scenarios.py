@@ -69,6 +69,8 @@ KNOBS = {
     "secure_dns",
     "ech",
     "nat64",
+    "svcb",
+    "protos",
 }
 """Every knob that this library has; a row with another one asks for another implementation's ways."""
 
@@ -89,6 +91,8 @@ class Observed:
     cancelled: list[str] = field(default_factory=list)
     attempt_errors: list[list[Any]] = field(default_factory=list)
     queries: list[list[Any]] = field(default_factory=list)
+    ports: list[int] = field(default_factory=list)
+    """The port of each attempt, for rows that name it."""
 
 
 def observe(row: Row) -> Observed:
@@ -138,6 +142,7 @@ async def _observe(row: Row) -> Observed:
     observed.queries = [[at * 1000, source.value, "." if name == HOST else name] for at, source, name in net.queries]
     _read(happened, observed)
     _compare_with_the_wire(net, observed)
+    _name_endpoints(row, observed)
     return observed
 
 
@@ -168,6 +173,7 @@ def _read(happened: Sequence[trace.Event], observed: Observed) -> None:
         match event:
             case trace.AttemptStarted():
                 observed.attempts.append([event.time * 1000, event.address.ip])
+                observed.ports.append(event.address.port)
             case trace.AttemptFailed():
                 tls = isinstance(event.error, ssl.SSLError)
                 number = "TLS" if tls else errno.errorcode[event.error.errno or 0]
@@ -187,6 +193,16 @@ def _compare_with_the_wire(net: SimulatedNetwork, observed: Observed) -> None:
     """Every attempt sent its first packet when its event says, but for those that never sent one."""
     sent = [[time * 1000, address.ip] for time, address in net.connects]
     assert [attempt for attempt in observed.attempts if attempt in sent] == sent
+
+
+def _name_endpoints(row: Row, observed: Observed) -> None:
+    """Add what a row tells of an attempt beyond its address: the only protocol that the client speaks, and the port."""
+    protocols = row["config"].get("protos", ())
+    for attempt, port, expected in zip(observed.attempts, observed.ports, row["expect"]["attempts"], strict=False):
+        if len(expected) > 2:
+            attempt.append(protocols[0] if len(protocols) == 1 else expected[2] and "any of " + "/".join(protocols))
+        if len(expected) > 3:
+            attempt.append(port)
 
 
 def _network(row: Row) -> SimulatedNetwork:
@@ -218,10 +234,16 @@ def _service(record: Row) -> Service:
         priority=record["priority"],
         target="" if record["target"] == "." else record["target"],
         port=record.get("port"),
-        alpn=tuple(record.get("alpn", ())),
+        alpn=_alpn(record),
         hints=tuple(map(_address, hints)),
         ech=bool(record.get("ech")),
     )
+
+
+def _alpn(record: Row) -> tuple[str, ...]:
+    """RFC 9460, section 7.1.2: HTTP/1.1 goes without saying, unless a record says that it does not."""
+    said = tuple(record.get("alpn", ()))
+    return said if record.get("no_default_alpn") or not said else (*said, "http/1.1")
 
 
 def _negative(entry: Row) -> OSError | None:
@@ -245,7 +267,11 @@ def _resolver(row: Row, net: SimulatedNetwork) -> Resolver | None:
     if any(entry.get("push") for entry in row["dns"]):
         return _Scripted(row, net)
     config = row["config"]
-    return net.resolver(protected=config.get("secure_dns", False)) if config.get("version", 2) == 3 else None
+    services = config.get("svcb", config.get("version", 2) == 3)
+    if config.get("version", 2) == 2 and not services:
+        return None
+    protocols = tuple(config.get("protos") or ("h2", "http/1.1"))
+    return net.resolver(services=services, protocols=protocols, protected=config.get("secure_dns", False))
 
 
 def _do(host: SimulatedHost, deeds: Mapping[str, Any]) -> None:
@@ -323,4 +349,5 @@ class _Scripted:
             deliver(Asked(source))
         for entry in self._entries:
             await trio.sleep_until(entry["t"] / 1000)
-            deliver(Answer(Source[entry["type"]], tuple(map(_address, entry.get("addrs", ())))))
+            services = tuple(map(_service, entry.get("records", ())))
+            deliver(Answer(Source[entry["type"]], tuple(map(_address, entry.get("addrs", ()))), services=services))

@@ -888,3 +888,11 @@ def test_link_local(met: dict[str, str]) -> None:
 def test_only_the_port_itself_is_left(met: dict[str, str]) -> None:
     """A dead port that is the whole range of local ports: refused, and free for its server at once."""
     assert (met["itself"], met["port"]) == ("ECONNREFUSED", "free")
+
+
+def test_on_this_machine_the_handshake_is_over_at_once() -> None:
+    """Measured on Linux 6.18, 3000 times of 3000: `connect` says EINPROGRESS, and there is a peer already."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        handshake = begin(KernelNetwork(), {}, Address(socket.AF_INET, *listener.getsockname()))
+        assert handshake.state is nb.HandshakeState.CONNECTED
+        handshake.abort()

@@ -20,7 +20,8 @@ import trustme
 
 import trio_nbconnect
 from trio_nbconnect import Address, Answer, Asked, Question, Source
-from trio_nbconnect._dns_servers import TLSServer, parse_resolv_conf, parse_servers
+from trio_nbconnect._dns_servers import parse_resolv_conf, parse_servers
+from trio_nbconnect._dns_transports import TLSServer
 from trio_nbconnect._wire import open_stream
 from trio_nbconnect.dns import DNSResolver
 

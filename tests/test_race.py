@@ -16,6 +16,7 @@ from socket import AF_INET, AF_INET6
 
 import pytest
 import trio
+import trio.testing
 
 from trio_nbconnect import (
     Address,
@@ -225,6 +226,20 @@ async def test_progress_puts_the_next_attempt_off(net: SimulatedNetwork, connect
     assert net.started == {SIX: 0.0, FOUR: pytest.approx(0.45)}
 
 
+async def test_progress_puts_the_next_attempt_off_for_two_seconds_at_most(net: SimulatedNetwork) -> None:
+    """Section 8: the Maximum Connection Attempt Delay bounds what progress can win."""
+    net.host(SIX).accepts(after=1.0)
+    connector = Connector(network=net, policy=Policy(attempt_delay=1.5))
+
+    async def hang(stream: trio.SocketStream) -> None:
+        await trio.sleep_forever()
+
+    with trio.move_on_after(3):
+        await connector.connect("example.org", 443, hang)
+
+    assert net.started == {SIX: 0.0, FOUR: 2.0}
+
+
 async def test_infinite_delay_tries_one_after_the_other(net: SimulatedNetwork) -> None:
     """`attempt_delay=math.inf` is the way to one attempt at a time."""
     net.host(SIX).refuses(after=60)
@@ -403,6 +418,27 @@ def _garbage() -> list[object]:
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
+
+
+async def test_a_won_race_leaves_no_reference_cycle(net: SimulatedNetwork, connector: Connector) -> None:
+    """Failures on the way to a winner are let go with the race."""
+    net.host(SIX).refuses(after=0.3)
+    net.host(FOUR).accepts(after=0.3)
+    gc.collect()
+    gc.disable()
+    try:
+        peer(await Connector(network=net).open_tcp_stream("example.org", 443, addresses=[SIX, FOUR]))
+        assert not [thing for thing in _garbage() if isinstance(thing, (BaseException, Connector, Address))]
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("local_address", [None, "::"])
+async def test_instant_failure_is_a_checkpoint_too(net: SimulatedNetwork, local_address: str | None) -> None:
+    """Whatever fails before a packet is sent lets others run all the same."""
+    net.host(FOUR).unreachable()
+    with trio.testing.assert_checkpoints(), pytest.raises(ConnectError):
+        await Connector(network=net, local_address=local_address).open_tcp_stream(FOUR, 443)
 
 
 async def test_giving_up_says_what_every_attempt_was_doing(net: SimulatedNetwork, connector: Connector) -> None:

@@ -15,6 +15,7 @@ import pytest
 from .scenarios import KNOBS, Row, differences
 
 TABLE = Path(__file__).with_name("scenarios.json")
+MORE = Path(__file__).with_name("scenarios_more.json")
 
 
 def rows(table: Path) -> list[Row]:
@@ -26,6 +27,8 @@ def rows(table: Path) -> list[Row]:
 def marks(row: Row) -> list[Any]:
     """Say which rows are not for us, or not yet."""
     knobs = set(row["config"])
+    if "protos" in knobs and row["kind"] == "compat":
+        return [pytest.mark.skip(reason="another implementation's way: a connection for each protocol")]
     if knobs - KNOBS:
         return [pytest.mark.skip(reason=f"another implementation's knob: {', '.join(sorted(knobs - KNOBS))}")]
     return []
@@ -34,8 +37,9 @@ def marks(row: Row) -> list[Any]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make each row of the table a test with the row's name."""
     if "row" in metafunc.fixturenames:
-        table = metafunc.config.getoption("--scenarios") or TABLE
-        metafunc.parametrize("row", [pytest.param(row, id=row["id"], marks=marks(row)) for row in rows(table)])
+        other = metafunc.config.getoption("--scenarios")
+        table = rows(other) if other else rows(TABLE) + rows(MORE)
+        metafunc.parametrize("row", [pytest.param(row, id=row["id"], marks=marks(row)) for row in table])
 
 
 def test_row(row: Row) -> None:

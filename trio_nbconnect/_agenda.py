@@ -4,7 +4,8 @@ The problem: answers arrive while attempts run. Each may bring new addresses, or
 
 How we solve it: the agenda keeps the latest answer of each source. Whenever one changes, the *complete* list is
 sorted anew, addresses already tried included, and the first one not yet tried is next. RFC 8305 speaks of the
-addresses not yet tried; sorting those alone would start with the same family twice, so we follow its successor.
+addresses not yet tried; sorting those alone would start with the same family twice, so we follow its successor. And
+as there, services come by priority, each with its target's addresses or its hints, and the host itself comes last.
 
 What lives here: that list, and the rule of section 3 on when the first attempt may begin. Times are data that the
 caller brings; nothing here waits, or knows a clock. Taking an address costs the same however many there are.

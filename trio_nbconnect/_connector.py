@@ -270,6 +270,7 @@ class Connector:
         addresses: Iterable[str] | None,
         give_up_after: float,
     ) -> Race[Any]:
+        """Check what the caller wrote, and prepare the race; nothing is sent yet."""
         host, port = check_host(host), check_port(port)
         check_seconds("give_up_after", give_up_after)
         network = self.network or _KERNEL
@@ -289,6 +290,7 @@ class Connector:
         )
 
     def _inquiry(self, network: Network, host: str, port: int, given: tuple[Address, ...], log: Journal) -> Inquiry:
+        """Choose who knows the addresses, and in which families they are of use."""
         name, families, resolver, beside, rules = host, self._families, None, False, None
         if not given:
             name = check_name(host)

@@ -1,21 +1,21 @@
 """Simulated sockets: what the kernel does on a connect, in virtual time.
 
 The problem: a race over a simulated network is worth what its sockets are worth. So they behave, call by call, as the
-kernel's do: `connect_ex` says EINPROGRESS and then EALREADY, `SO_ERROR` is cleared by reading it, a fresh socket is
-writable, and what is sent to a closed peer is lost without a word. `tests/test_network_contract.py` holds both to the
-same contract, which was measured on Linux 6.18.
+kernel's do: `connect_ex` says EINPROGRESS and then EALREADY, `SO_ERROR` is cleared by reading it, and a fresh socket is
+writable. `tests/test_network_contract.py` holds both to the same contract, which was measured on Linux 6.18.
 
-What lives here: `Endpoint`, the socket as system calls see it. What does not: how Trio's sockets look, which is
-`_simulated_hooks`, and which host does what, which is `testing`. What we left out: datagrams, listening (a host of
-`testing` accepts instead), and a delay for bytes: only a connect takes time.
+How we solve it: nothing runs in the background. A connect notes what will become of it and when; whoever looks, or has
+waited, finds that what is due by then has happened.
+
+What lives here: `Endpoint`, the socket as system calls see it, and how two of them become connected. What does not: the
+bytes between them, which are `_simulated_bytes`; how Trio's sockets look, which is `_simulated_hooks`; and what becomes
+of a connect, which is `_simulated_host`'s to say. What we left out: datagrams, and listening: a host accepts instead.
 """
 
 from __future__ import annotations
 
-import enum
 import errno
 import math
-import os
 import socket
 import struct
 import sys
@@ -26,9 +26,7 @@ from typing import Any, Protocol
 import trio
 
 from ._address import IPV4, IPV6, Address, from_sockaddr
-
-CAPACITY = 65536
-"""How many unread bytes one direction of a connection holds; then the sender has to wait."""
+from ._simulated_bytes import ByteStream, State, os_error
 
 
 def source_address(address: Address) -> Address:
@@ -77,14 +75,6 @@ class Fabric(Protocol):
         """Hear that a socket was closed."""
 
 
-class _State(enum.Enum):
-    FRESH = enum.auto()
-    HANDSHAKING = enum.auto()
-    CONNECTED = enum.auto()
-    FAILED = enum.auto()  # also a connection that was reset, or has ended in both directions
-    CLOSED = enum.auto()
-
-
 class Endpoint:
     """A non-blocking TCP socket of a simulated network; its methods are the system calls.
 
@@ -96,48 +86,43 @@ class Endpoint:
     def __init__(self, fabric: Fabric, family: socket.AddressFamily) -> None:
         self.family = family
         self._fabric = fabric
-        self._state = _State.FRESH
+        self._stream = ByteStream()
         self._outcome = Outcome()
         self._ready_at = math.inf
-        self._error = 0
         self._told = False
         self._local = self._remote = Address(family, "0.0.0.0" if family == IPV4 else "::", 0)
         self._options: dict[tuple[int, int], bytes] = {}
-        self._far: Endpoint | None = None  # while connected, and only then
-        self._inbox = bytearray()
-        self._eof_sent = self._eof_received = False
-        self._news = trio.Event()
         self._waiting: set[Callable[[], bool]] = set()
 
     @property
     def is_closed(self) -> bool:
         """Whether it was closed."""
-        return self._state is _State.CLOSED
+        return self._stream.state is State.CLOSED
 
     def bind(self, address: Any, /) -> None:
         """Take a local address; whether it is one of this host's, and free, is not checked."""
-        self._check_open()
+        self._stream.check_open()
         if self._local.port:
-            raise _os_error(errno.EINVAL)
+            raise os_error(errno.EINVAL)
         local = from_sockaddr(self.family, address)
         reserves = not local.port and not any(self._options.get(_NO_PORT, b""))
         self._local = replace(local, port=self._fabric.free_port()) if reserves else local
 
     def connect_ex(self, address: Any, /) -> int:
         """Begin to connect, or say how that stands."""
-        state = self._settle()
-        if state is _State.CLOSED:
+        stream = self._settle()
+        if stream.state is State.CLOSED:
             return errno.EBADF
-        if state is _State.HANDSHAKING:
+        if stream.state is State.HANDSHAKING:
             return errno.EALREADY
         if self._told:
             return errno.EISCONN
-        if state is _State.CONNECTED:
+        if stream.state is State.CONNECTED:
             self._told = True
             return 0
-        if state is _State.FAILED:
-            self._state = _State.FRESH
-            return self._take_error() or errno.ECONNABORTED
+        if stream.state is State.FAILED:
+            stream.state = State.FRESH
+            return stream.take_error() or errno.ECONNABORTED
         return self._connect(from_sockaddr(self.family, address))
 
     def getsockopt(self, level: int, option: int, /) -> int:
@@ -146,94 +131,54 @@ class Endpoint:
 
     def read_option(self, level: int, option: int) -> bytes:
         """Read an option as the bytes that the kernel would copy."""
-        self._check_open()
-        self._settle()
+        stream = self._settle()
+        stream.check_open()
         if (level, option) == _ERROR:
-            return struct.pack("i", self._take_error())
+            return struct.pack("i", stream.take_error())
         return self._options.get((level, option), bytes(4))
 
     def setsockopt(self, level: int, option: int, value: int | bytes, /) -> None:
         """Remember an option. Two have an effect: `SO_LINGER` of (1, 0), and `IP_BIND_ADDRESS_NO_PORT`."""
-        self._check_open()
+        self._stream.check_open()
         self._options[level, option] = struct.pack("i", value) if isinstance(value, int) else bytes(value)
 
     def getpeername(self) -> Any:
         """Return the other side's address; ENOTCONN while there is none."""
-        self._check_connected()
+        self._settle().check_connected()
         return self._remote.sockaddr
 
     def getsockname(self) -> Any:
         """Return this side's address."""
-        self._check_open()
+        self._stream.check_open()
         return self._local.sockaddr
 
     def send(self, data: Any, /) -> int:
-        """Hand over as many bytes as there is room for. A peer that has closed answers them with a reset."""
-        self._check_open()
-        if self._settle() is _State.HANDSHAKING:
-            raise _os_error(errno.EAGAIN)
-        if self._error or self._far is None or self._eof_sent:
-            raise _os_error(self._take_error() or errno.EPIPE)
-        if self._far.is_closed:
-            self._fail(errno.EPIPE)
-            return len(data)
-        taken = data[: CAPACITY - len(self._far._inbox)]
-        if data and not taken:
-            raise _os_error(errno.EAGAIN)
-        self._far._inbox += taken
-        self._far._wake()
-        return len(taken)
+        """Hand over as many bytes as there is room for."""
+        return self._settle().send(data)
 
     def recv(self, most: int, /) -> bytes:
         """Take what has come, at most so many bytes; none at the end."""
-        self._check_open()
-        state = self._settle()
-        if self._inbox:
-            taken = bytes(self._inbox[:most])
-            del self._inbox[:most]
-            if self._far is not None:
-                self._far._wake()
-            return taken
-        if self._eof_received:
-            return b""
-        if self._error:
-            raise _os_error(self._take_error())
-        if state is _State.FAILED:
-            return b""
-        raise _os_error(errno.ENOTCONN if state is _State.FRESH else errno.EAGAIN)
+        return self._settle().recv(most)
 
     def shutdown(self, flag: int, /) -> None:
         """Send an end of file; `SHUT_RD` changes nothing."""
-        self._check_connected()
-        if flag != socket.SHUT_RD and self._far is not None:
-            self._eof_sent = True
-            self._far._receive_eof()
-            self._end_if_both_have()
+        self._settle().shutdown(flag)
 
     def close(self) -> None:
-        """Close, and wake whoever waits. Bytes that nobody has read turn the end of file into a reset."""
-        self._settle()  # a handshake that is over has reached the server, whoever looked
-        far, self._far = self._far, None
-        if self._state is _State.CLOSED:
+        """Close, and wake whoever waits."""
+        stream = self._settle()  # a handshake that is over has reached the server, whoever looked
+        if stream.state is State.CLOSED:
             return
-        self._state = _State.CLOSED
-        if far is not None and (self._inbox or self._options.get(_LINGER) == _RESET_ON_CLOSE):
-            far._fail(errno.ECONNRESET)
-        elif far is not None:
-            far._receive_eof()
-        self._wake()
+        stream.close(reset=self._options.get(_LINGER) == _RESET_ON_CLOSE)
         self._fabric.closed(self)
 
     def is_writable(self) -> bool:
         """Whether `send` has room, or an error to report; a socket that never began to connect is writable."""
-        if self._settle() is _State.HANDSHAKING:
-            return False
-        return self._far is None or self._far.is_closed or len(self._far._inbox) < CAPACITY
+        return self._settle().is_writable()
 
     def is_readable(self) -> bool:
         """Whether `recv` has bytes, an end of file or an error."""
-        idle = self._settle() in (_State.HANDSHAKING, _State.CONNECTED)
-        return not idle or bool(self._inbox) or self._eof_received
+        return self._settle().is_readable()
 
     async def wait_writable(self) -> None:
         """Wait until it is writable, so until a connect is decided. Cancel it and call it again as you like."""
@@ -254,7 +199,7 @@ class Endpoint:
                 await trio.lowlevel.checkpoint()
             while not ready():
                 with trio.move_on_at(self._ready_at):
-                    await self._news.wait()
+                    await self._stream.news.wait()
         finally:
             self._waiting.discard(ready)
         if self.is_closed:
@@ -264,7 +209,7 @@ class Endpoint:
         outcome = self._fabric.connecting(target)
         if outcome.at_once:
             return outcome.errno
-        self._state = _State.HANDSHAKING
+        self._stream.state = State.HANDSHAKING
         self._outcome, self._remote = outcome, target
         self._ready_at = trio.current_time() + outcome.after
         if not self._local.port:
@@ -272,53 +217,18 @@ class Endpoint:
             self._local = replace(self._local, host=host, port=self._fabric.free_port())
         return errno.EINPROGRESS
 
-    def _settle(self) -> _State:
-        """Let what is due have happened, and return the state."""
-        if self._state is _State.HANDSHAKING and self._ready_at <= trio.current_time():
+    def _settle(self) -> ByteStream:
+        """Let what is due have happened, and return what carries the bytes, now in its true state."""
+        if self._stream.state is State.HANDSHAKING and self._ready_at <= trio.current_time():
             self._ready_at = math.inf
             if self._outcome.errno:
-                self._fail(self._outcome.errno)
+                self._stream.fail(self._outcome.errno)
             else:
                 self._meet(Endpoint(self._fabric, self.family))
-        return self._state
+        return self._stream
 
     def _meet(self, far: Endpoint) -> None:
         """Become connected to the server's end, which knows us from the start."""
-        far._state = self._state = _State.CONNECTED
         far._local, far._remote = self._remote, self._local
-        far._far, self._far = self, far
+        self._stream.meet(far._stream)
         self._fabric.connected(self._remote, far)
-
-    def _receive_eof(self) -> None:
-        self._eof_received = True
-        self._end_if_both_have()
-        self._wake()
-
-    def _end_if_both_have(self) -> None:
-        if self._eof_sent and self._eof_received:
-            self._fail(0)
-
-    def _fail(self, number: int) -> None:
-        self._state, self._error, self._far = _State.FAILED, number, None
-        self._wake()
-
-    def _take_error(self) -> int:
-        self._error, error = 0, self._error
-        return error
-
-    def _wake(self) -> None:
-        self._news.set()
-        self._news = trio.Event()
-
-    def _check_open(self) -> None:
-        if self.is_closed:
-            raise _os_error(errno.EBADF)
-
-    def _check_connected(self) -> None:
-        self._check_open()
-        if self._settle() is not _State.CONNECTED:
-            raise _os_error(errno.ENOTCONN)
-
-
-def _os_error(number: int) -> OSError:
-    return OSError(number, os.strerror(number))

@@ -129,18 +129,25 @@ class StubResolver:
 
     async def _ask_services(self, question: Question, deliver: Deliver) -> None:
         """Find the services, and the addresses of each target; once more, if what was found has expired."""
-        asked: set[str] = set()
+        asked = {""}
         async with trio.open_nursery() as nursery:
-            trail = await self._follow(question)
-            for name in self._tell(trail, question, asked, deliver):
-                nursery.start_soon(self._ask_addresses, question, name, deliver)
-            if await _has_changed(trail.expired):
-                trail = await self._follow(question)
-                for name in self._tell(trail, question, asked, deliver):
-                    nursery.start_soon(self._ask_addresses, question, name, deliver)
 
-    async def _follow(self, question: Question) -> _Trail:
-        """RFC 9460, section 3: find the host that the aliases lead to, and its services."""
+            def ask(target: str) -> None:
+                if target not in asked:
+                    asked.add(target)
+                    self._announce(question, target, deliver)
+                    nursery.start_soon(self._ask_addresses, question, target, deliver)
+
+            trail = await self._follow(question, ask)
+            self._tell(trail, question, ask, deliver)
+            if await _has_changed(trail.expired):
+                self._tell(await self._follow(question, ask), question, ask, deliver)
+
+    async def _follow(self, question: Question, ask: Callable[[str], None]) -> _Trail:
+        """RFC 9460, section 3: find the host that the aliases lead to, and its services.
+
+        An alias is no service yet, but its addresses are asked for at once (version 3, section 4.2).
+        """
         trail = _Trail([question.host if question.port == 443 else f"_{question.port}._https.{question.host}"])
         while True:
             try:
@@ -158,16 +165,14 @@ class StubResolver:
                 trail.error = socket.gaierror(socket.EAI_FAIL, f"the aliases of {question.host} lead nowhere: {way}")
                 return trail
             trail.names.append(records.alias)
+            ask(records.alias)
 
-    def _tell(self, trail: _Trail, question: Question, asked: set[str], deliver: Deliver) -> list[str]:
-        """Deliver the services, and return the targets whose addresses have not been asked for."""
+    def _tell(self, trail: _Trail, question: Question, ask: Callable[[str], None], deliver: Deliver) -> None:
+        """Deliver the services, their targets asked for."""
         services = self._usable(trail, question)
-        targets = list(dict.fromkeys(service.target for service in services if service.target not in {"", *asked}))
-        asked.update(targets)
-        for target in targets:
-            self._announce(question, target, deliver)
+        for service in services:
+            ask(service.target)
         deliver(Answer(Source.HTTPS, error=trail.error, services=services))
-        return targets
 
     def _usable(self, trail: _Trail, question: Question) -> tuple[Service, ...]:
         """Order the services that speak a protocol of ours by priority, equal ones shuffled (section 2.4.1)."""

@@ -7,14 +7,14 @@ How it works: `SimulatedNetwork` is a network *below* the connector. Every socke
 as on the kernel, `EINPROGRESS` and all, so what is tested is what runs. Connections carry bytes: `accept` returns the
 server's end. For code that calls Trio itself, `installed` puts it behind Trio's own hooks.
 
-What lives here: names, hosts and what they do. The sockets are in `_simulated`, Trio's hooks in `_simulated_hooks`.
+What lives here: the network, its names and its hosts. What a host does is in `_simulated_host`, the sockets are in
+`_simulated`, Trio's hooks in `_simulated_hooks`. What we left out: packets; a time is said, not computed from losses.
 """
 
 from __future__ import annotations
 
 import errno
 import itertools
-import math
 import os
 import random
 import socket
@@ -30,106 +30,11 @@ from ._policy_table import DEFAULT_POLICY_TABLE, PolicyTable
 from ._question import Service, Source
 from ._simulated import Endpoint, Outcome, source_address
 from ._simulated_hooks import Hooks, SimulatedSocket
+from ._simulated_host import SimulatedHost
 from ._simulated_names import NameServer, Told, literal
 from ._stub import Records, StubResolver
 
 __all__ = ["SimulatedHost", "SimulatedNetwork"]
-
-
-class SimulatedHost:
-    """One address of a simulated network; say what it does. The last word counts, for connects that begin later.
-
-    All times are seconds from the first packet of a connect to the answer to it. Each verb returns the host.
-
-    Example:
-        >>> SimulatedNetwork().host("192.0.2.1").accepts(after=0.05)
-        <SimulatedHost 192.0.2.1: accepts after 0.05 s>
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._outcome = Outcome(after=math.inf)
-        self._accepted, self._waiting = trio.open_memory_channel[Endpoint](math.inf)
-
-    def __repr__(self) -> str:
-        outcome = self._outcome
-        deed = errno.errorcode[outcome.errno] if outcome.errno else "accepts"
-        when = "at once" if outcome.at_once else f"after {outcome.after:g} s"
-        return f"<SimulatedHost {self._name}: {'swallows' if outcome.after == math.inf else f'{deed} {when}'}>"
-
-    def accepts(self, *, after: float = 0.0) -> SimulatedHost:
-        """Complete handshakes; `accept` then has the server's end.
-
-        >>> SimulatedNetwork().host("2001:db8::1", 443).accepts()
-        <SimulatedHost [2001:db8::1]:443: accepts after 0 s>
-        """
-        return self._does(0, after)
-
-    def refuses(self, *, after: float = 0.0) -> SimulatedHost:
-        """Answer with a reset, as a host does where nobody listens.
-
-        >>> SimulatedNetwork().host("192.0.2.1").refuses(after=0.02)
-        <SimulatedHost 192.0.2.1: ECONNREFUSED after 0.02 s>
-        """
-        return self._does(errno.ECONNREFUSED, after)
-
-    def resets(self, *, after: float = 0.0) -> SimulatedHost:
-        """Complete the handshake and reset it before anybody can look, as an overloaded load balancer does.
-
-        >>> SimulatedNetwork().host("192.0.2.1").resets(after=0.02)
-        <SimulatedHost 192.0.2.1: ECONNRESET after 0.02 s>
-        """
-        return self._does(errno.ECONNRESET, after)
-
-    def swallows(self) -> SimulatedHost:
-        """Answer nothing at all, as a firewall that drops packets; the default.
-
-        >>> SimulatedNetwork().host("192.0.2.1").swallows()
-        <SimulatedHost 192.0.2.1: swallows>
-        """
-        return self._does(0, math.inf)
-
-    def unreachable(self, *, after: float | None = None) -> SimulatedHost:
-        """Be out of reach: no route, so that `connect` itself fails and no packet is sent.
-
-        With `after`, there is a route, and a router on it says so that many seconds after the first packet.
-
-        >>> SimulatedNetwork().host("192.0.2.1").unreachable()
-        <SimulatedHost 192.0.2.1: ENETUNREACH at once>
-        >>> SimulatedNetwork().host("192.0.2.1").unreachable(after=0.03)
-        <SimulatedHost 192.0.2.1: EHOSTUNREACH after 0.03 s>
-        """
-        if after is None:
-            self._outcome = Outcome(errno.ENETUNREACH, at_once=True)
-            return self
-        return self._does(errno.EHOSTUNREACH, after)
-
-    def fails(self, number: int, *, after: float = 0.0) -> SimulatedHost:
-        """Fail with any error of the `errno` module.
-
-        >>> SimulatedNetwork().host("192.0.2.1").fails(errno.EACCES, after=0.01)
-        <SimulatedHost 192.0.2.1: EACCES after 0.01 s>
-        """
-        if number not in errno.errorcode:
-            raise ValueError(f"number must be one of errno's, not {number!r}")
-        return self._does(number, after)
-
-    async def accept(self) -> trio.SocketStream:
-        """Return the server's end of the next connection, as soon as there is one.
-
-        A connection waits here until it is accepted, also one that the client has closed by then.
-
-        Example:
-            >>> async def echo(host: SimulatedHost) -> None:
-            ...     async with await host.accept() as stream:
-            ...         async for chunk in stream:
-            ...             await stream.send_all(chunk)
-        """
-        return trio.SocketStream(SimulatedSocket(await self._waiting.receive()))
-
-    def _does(self, number: int, after: float) -> SimulatedHost:
-        self._outcome = Outcome(number, check_seconds("after", after))
-        return self
 
 
 class SimulatedNetwork:
@@ -224,6 +129,7 @@ class SimulatedNetwork:
     def resolver(
         self,
         *,
+        services: bool = True,
         protocols: tuple[str, ...] = ("h2", "http/1.1"),
         protected: bool = False,
         dice: random.Random | None = None,
@@ -233,11 +139,12 @@ class SimulatedNetwork:
         Without it, a connector asks `getaddrinfo`, as for the operating system.
 
         Args:
+            services: Whether to ask for HTTPS records.
             protocols: The ALPN protocols that the client speaks.
             protected: Whether queries travel protected (DNS over TLS or HTTPS).
             dice: What shuffles services of equal priority.
         """
-        return StubResolver(self._names.look_up, protocols=protocols, protected=protected, dice=dice)
+        return StubResolver(self._names.look_up, services=services, protocols=protocols, protected=protected, dice=dice)
 
     def host(self, address: str, port: int | None = None) -> SimulatedHost:
         """Return the host with this address, or just one port of it, to say what it does.

@@ -1,0 +1,127 @@
+"""Simulated hosts: what an address does when somebody connects to it.
+
+The problem: a test reads well if it says of each address what it does, in a line and in words, and leaves the error
+numbers and the times of packets to somebody else.
+
+How we solve it: a verb for each of the fates that a connect may meet. It notes an `Outcome`, which counts for the
+connects that begin from then on. Connections queue up until `accept` takes them.
+
+What lives here: `SimulatedHost`. What does not: which hosts there are, which is `testing`, and how a socket carries an
+outcome out, which is `_simulated`. The network alone reads `_outcome` and fills `_accepted`; they are no part of what
+tests see. What we left out: hosts that change their mind by themselves, after so many connects or at some time. A test
+that wants it says the next word when it is time to.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+
+import trio
+
+from ._policy import check_seconds
+from ._simulated import Endpoint, Outcome
+from ._simulated_hooks import SimulatedSocket
+
+
+class SimulatedHost:
+    """One address of a simulated network; say what it does. The last word counts, for connects that begin later.
+
+    All times are seconds from the first packet of a connect to the answer to it. Each verb returns the host.
+
+    Example:
+        >>> from trio_nbconnect.testing import SimulatedNetwork
+        >>> SimulatedNetwork().host("192.0.2.1").accepts(after=0.05)
+        <SimulatedHost 192.0.2.1: accepts after 0.05 s>
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._outcome = Outcome(after=math.inf)
+        self._accepted, self._waiting = trio.open_memory_channel[Endpoint](math.inf)
+
+    def __repr__(self) -> str:
+        outcome = self._outcome
+        deed = errno.errorcode[outcome.errno] if outcome.errno else "accepts"
+        when = "at once" if outcome.at_once else f"after {outcome.after:g} s"
+        return f"<SimulatedHost {self._name}: {'swallows' if outcome.after == math.inf else f'{deed} {when}'}>"
+
+    def accepts(self, *, after: float = 0.0) -> SimulatedHost:
+        """Complete handshakes; `accept` then has the server's end.
+
+        >>> from trio_nbconnect.testing import SimulatedNetwork
+        >>> SimulatedNetwork().host("2001:db8::1", 443).accepts()
+        <SimulatedHost [2001:db8::1]:443: accepts after 0 s>
+        """
+        return self._does(0, after)
+
+    def refuses(self, *, after: float = 0.0) -> SimulatedHost:
+        """Answer with a reset, as a host does where nobody listens.
+
+        >>> from trio_nbconnect.testing import SimulatedNetwork
+        >>> SimulatedNetwork().host("192.0.2.1").refuses(after=0.02)
+        <SimulatedHost 192.0.2.1: ECONNREFUSED after 0.02 s>
+        """
+        return self._does(errno.ECONNREFUSED, after)
+
+    def resets(self, *, after: float = 0.0) -> SimulatedHost:
+        """Complete the handshake and reset it before anybody can look, as an overloaded load balancer does.
+
+        >>> from trio_nbconnect.testing import SimulatedNetwork
+        >>> SimulatedNetwork().host("192.0.2.1").resets(after=0.02)
+        <SimulatedHost 192.0.2.1: ECONNRESET after 0.02 s>
+        """
+        return self._does(errno.ECONNRESET, after)
+
+    def swallows(self) -> SimulatedHost:
+        """Answer nothing at all, as a firewall that drops packets; the default.
+
+        >>> from trio_nbconnect.testing import SimulatedNetwork
+        >>> SimulatedNetwork().host("192.0.2.1").swallows()
+        <SimulatedHost 192.0.2.1: swallows>
+        """
+        return self._does(0, math.inf)
+
+    def unreachable(self, *, after: float | None = None) -> SimulatedHost:
+        """Be out of reach: no route, so that `connect` itself fails and no packet is sent.
+
+        With `after`, there is a route, and a router on it says so that many seconds after the first packet.
+
+        >>> from trio_nbconnect.testing import SimulatedNetwork
+        >>> SimulatedNetwork().host("192.0.2.1").unreachable()
+        <SimulatedHost 192.0.2.1: ENETUNREACH at once>
+        >>> SimulatedNetwork().host("192.0.2.1").unreachable(after=0.03)
+        <SimulatedHost 192.0.2.1: EHOSTUNREACH after 0.03 s>
+        """
+        if after is None:
+            self._outcome = Outcome(errno.ENETUNREACH, at_once=True)
+            return self
+        return self._does(errno.EHOSTUNREACH, after)
+
+    def fails(self, number: int, *, after: float = 0.0) -> SimulatedHost:
+        """Fail with any error of the `errno` module.
+
+        >>> from trio_nbconnect.testing import SimulatedNetwork
+        >>> SimulatedNetwork().host("192.0.2.1").fails(errno.EACCES, after=0.01)
+        <SimulatedHost 192.0.2.1: EACCES after 0.01 s>
+        """
+        if number not in errno.errorcode:
+            raise ValueError(f"number must be one of errno's, not {number!r}")
+        return self._does(number, after)
+
+    async def accept(self) -> trio.SocketStream:
+        """Return the server's end of the next connection, as soon as there is one.
+
+        A connection waits here until it is accepted, also one that the client has closed by then.
+
+        Example:
+            >>> async def echo(host: SimulatedHost) -> None:
+            ...     async with await host.accept() as stream:
+            ...         async for chunk in stream:
+            ...             await stream.send_all(chunk)
+        """
+        return trio.SocketStream(SimulatedSocket(await self._waiting.receive()))
+
+    def _does(self, number: int, after: float) -> SimulatedHost:
+        self._outcome = Outcome(number, check_seconds("after", after))
+        return self
