@@ -10,7 +10,9 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import pickle
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -22,6 +24,9 @@ import trio.testing
 from trio.testing import MockClock
 
 import trio_nbconnect as nb
+
+if sys.version_info < (3, 11):  # trio brings the backport on 3.10
+    from exceptiongroup import ExceptionGroup
 
 AnySocket = socket.socket | trio.socket.SocketType
 NewSocket = Callable[..., AnySocket]
@@ -346,6 +351,146 @@ async def test_a_foreign_descriptor_is_not_connected(
             server.accept()[0].close()
         with socket.socket(fileno=number) as foreign, pytest.raises(OSError, match="not connected"):
             foreign.getpeername()
+
+
+# give_up_after
+
+
+async def give_up(path: Any, seconds: float) -> nb.ConnectTimeout:
+    """Connect, which must give up, and return with what."""
+    with pytest.raises(nb.ConnectTimeout) as caught:
+        await nb.open_unix_socket(path, give_up_after=seconds)
+    return caught.value
+
+
+@pytest.mark.parametrize("spell", [str, os.fsencode, Path], ids=["str", "bytes", "PathLike"])
+async def test_gave_up(path: str, spell: Callable[[str], Any], autojump_clock: MockClock) -> None:
+    """The error says what was under way, at the second that was asked for; nothing stays open."""
+    with busy(path):
+        error = await give_up(spell(path), 0.3)
+    assert trio.current_time() == pytest.approx(0.3)
+    assert str(error) == f"gave up connecting to {path} after 0.3 s: the server's backlog is full"
+    assert (error.host, error.port, error.attempts) == (path, 0, ())
+    assert (error.errno, error.phase) == (errno.ETIMEDOUT, nb.Phase.HANDSHAKE)
+    assert isinstance(error, OSError)
+    assert isinstance(error, TimeoutError)
+    assert isinstance(error, trio.TooSlowError)
+
+
+async def test_gave_up_has_a_cause(path: str, autojump_clock: MockClock) -> None:
+    """The cause is a group of one, and all of it goes through a pickle."""
+    with busy(path):
+        error = await give_up(path, 1)
+    for twin in (error, pickle.loads(pickle.dumps(error))):
+        assert (type(twin), str(twin), twin.host, twin.port) == (nb.ConnectTimeout, str(error), path, 0)
+        assert isinstance(twin.__cause__, ExceptionGroup)
+        (cause,) = twin.__cause__.exceptions
+        assert isinstance(cause, TimeoutError)
+        assert cause.errno == errno.ETIMEDOUT
+        assert str(cause).endswith(f"the server's backlog is full: {path}")
+
+
+@pytest.mark.parametrize("spell", [str, os.fsencode], ids=["str", "bytes"])
+async def test_gave_up_on_an_abstract_name(spell: Callable[[str], Any], autojump_clock: MockClock) -> None:
+    """Every NUL of an abstract name shows as "@", as in /proc/net/unix."""
+    name = f"\0trio_nbconnect\0gave up {os.getpid()}"
+    with busy(name):
+        error = await give_up(spell(name), 1)
+    assert error.host == f"@trio_nbconnect@gave up {os.getpid()}"
+    assert f"connecting to {error.host} after 1 s" in str(error)
+
+
+async def test_gave_up_on_a_path_that_cannot_be_printed(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """The text stays one line that any terminal takes; `host` is the path itself."""
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/new\nline\xff")
+    with busy(path):
+        error = await give_up(path, 1)
+    assert error.host == path
+    assert "\\nline\\udcff' after 1 s" in str(error)
+    assert str(error).isprintable()
+
+
+async def test_room_before_giving_up(path: str, autojump_clock: MockClock) -> None:
+    """A limit that is not reached changes nothing, also later."""
+    with busy(path) as server:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_accept_after, 1.0, server)
+            stream = await nb.open_unix_socket(path, give_up_after=2)
+        async with stream:
+            await trio.sleep(5)
+            assert stream.socket.getpeername() == path
+
+
+async def test_a_limit_of_zero_takes_what_is_there(path: str, autojump_clock: MockClock) -> None:
+    """What connect has said at once counts, be it yes or no."""
+    with serving(path):
+        async with await nb.open_unix_socket(path, give_up_after=0) as stream:
+            assert stream.socket.getpeername() == path
+    with pytest.raises(ConnectionRefusedError):
+        await nb.open_unix_socket(path, give_up_after=0)
+
+
+async def test_cancelled_before_giving_up(path: str, autojump_clock: MockClock) -> None:
+    """The caller's own scope is not mistaken for the limit, even when both are over."""
+    for limit in (60, 1):
+        with busy(f"{path}{limit}"), trio.move_on_after(1) as scope:
+            await nb.open_unix_socket(f"{path}{limit}", give_up_after=limit)
+        assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize(("limit", "kind"), [("1", TypeError), (None, TypeError), (-1, ValueError)])
+async def test_no_limit(path: str, limit: Any, kind: type[Exception]) -> None:
+    """What is no number of seconds is shown, before anything is opened."""
+    with pytest.raises(kind, match=f"give_up_after must .*not {limit!r}"):
+        await nb.open_unix_socket(path, give_up_after=limit)
+
+
+class Tunnel(trio.abc.SocketFactory):
+    """A factory of kernel sockets whose connect takes a while."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.made: list[trio.socket.SocketType] = []
+
+    def socket(self, family: Any = None, type: Any = None, proto: Any = None) -> trio.socket.SocketType:  # noqa: A002
+        """Make one."""
+        sock = trio.socket.from_stdlib_socket(socket.socket(family, type, proto))
+        connect = sock.connect
+
+        async def connect_slowly(address: Any) -> None:
+            await trio.sleep(self.seconds)
+            await connect(address)
+
+        sock.connect = connect_slowly  # type: ignore[method-assign]  # that is the fake
+        self.made.append(sock)
+        return sock
+
+
+async def test_gave_up_on_a_socket_of_a_factory(path: str, autojump_clock: MockClock) -> None:
+    """Of a foreign socket we know that it has not answered, and that it is closed."""
+    trio.socket.set_custom_socket_factory(factory := Tunnel(60))
+    with serving(path):
+        error = await give_up(path, 0.3)
+    assert str(error) == f"gave up connecting to {path} after 0.3 s: no answer"
+    assert (error.host, error.port, error.phase) == (path, 0, nb.Phase.HANDSHAKE)
+    assert trio.current_time() == pytest.approx(0.3)
+    assert [sock.fileno() for sock in factory.made] == [-1]
+
+
+async def test_a_socket_of_a_factory_in_time(path: str, autojump_clock: MockClock) -> None:
+    """It connects within the limit."""
+    trio.socket.set_custom_socket_factory(Tunnel(1))
+    with serving(path):
+        async with await nb.open_unix_socket(path, give_up_after=2) as stream:
+            assert stream.socket.getpeername() == path
+
+
+async def test_nul_inside_with_a_factory(path: str) -> None:
+    """A NUL inside a path is an error before the factory is asked."""
+    trio.socket.set_custom_socket_factory(factory := Tunnel(0))
+    with pytest.raises(ValueError, match="path must not contain NUL"):
+        await nb.open_unix_socket(path + "\0junk")
+    assert factory.made == []
 
 
 async def _accept_after(seconds: float, server: socket.socket) -> None:

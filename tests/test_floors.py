@@ -48,6 +48,7 @@ FLOORS = {
         "_patch",
         "anyio",
         "httpcore",
+        "proxy",
         "__main__",
     ],
     ROOF: ["__init__"],

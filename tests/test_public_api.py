@@ -59,7 +59,7 @@ DROP_INS: list[tuple[Callable[..., Any], Callable[..., Any]]] = [
     (nb.open_unix_socket, trio.open_unix_socket),
 ]
 
-EXTRAS = ["IPython", "anyio", "dns", "httpcore", "httpx", "ipykernel", "ipywidgets", "rich"]
+EXTRAS = ["IPython", "anyio", "dns", "h11", "httpcore", "httpx", "ipykernel", "ipywidgets", "rich", "socksio"]
 
 
 def test_these_are_the_public_names() -> None:

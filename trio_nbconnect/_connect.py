@@ -5,12 +5,14 @@ The problem: a handshake needs a socket that somebody owns, and somebody must cl
 How we solve it: each function here begins one `Handshake` and says who owns its socket. `begin` gives it to a race,
 half open; `open_unix` returns it as a stream; `connect_socket` works on a socket of the caller's, Trio's too.
 
-What lives here: those three. What does not: the state machine (`_handshake`), and any delay or limit.
+What lives here: those three. What does not: the state machine (`_handshake`), delays, and limits, which are a race's;
+only a path has no race, so that `open_unix` keeps its limit itself.
 """
 
 from __future__ import annotations
 
 import errno
+import math
 import socket
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -19,8 +21,8 @@ from typing import Any
 import trio
 
 from ._address import Address
-from ._errors import os_error
-from ._handshake import Handshake
+from ._errors import gave_up_unix, os_error
+from ._handshake import Handshake, HandshakeState
 from ._network import KernelNetwork, Network, apply, apply_again, open_socket
 from ._options import FamilyOptions
 from ._settings import Setting
@@ -64,14 +66,18 @@ class _Configured(Handshake):
         return stream
 
 
-async def open_unix(network: Network, path: str | bytes, settings: Sequence[Setting] = ()) -> trio.SocketStream:
-    """Open a UNIX socket, set it up and connect it."""
+async def open_unix(
+    network: Network, path: str | bytes, settings: Sequence[Setting] = (), give_up_after: float = math.inf
+) -> trio.SocketStream:
+    """Open a UNIX socket, set it up and connect it; the limit does not touch what `connect` has said at once."""
     sock = network.open(socket.AF_UNIX)
     try:
         apply(sock, settings, repr(path))
         handshake = Handshake.begin(sock, path, network=network)
-        await handshake.wait()
-        return handshake.stream()
+        with trio.move_on_after(give_up_after if handshake.state is HandshakeState.HANDSHAKING else math.inf):
+            await handshake.wait()
+            return handshake.stream()
+        raise gave_up_unix(path, give_up_after, backlog_full=handshake.backlog_full)
     except BaseException:
         network.close(sock)
         raise

@@ -243,24 +243,33 @@ class Connector:
         return await race.run()
 
     async def open_unix_socket(
-        self, filename: str | bytes | os.PathLike[str] | os.PathLike[bytes]
+        self,
+        filename: str | bytes | os.PathLike[str] | os.PathLike[bytes],
+        *,
+        give_up_after: float = math.inf,
     ) -> trio.SocketStream:
         """Connect to a UNIX socket; while the server's backlog is full, wait for room.
 
         Args:
             filename: Its path; a leading NUL means the abstract namespace (Linux's unix(7)).
+            give_up_after: Seconds for the whole call.
 
         Raises:
+            ConnectTimeout: `give_up_after` is over; `host` is the path as text, "@" for the NUL of an abstract name,
+                and `port` is 0.
             OSError: There is no socket, nobody listens, or it may not be used.
             RuntimeError: This platform has no UNIX sockets.
-            TypeError: `filename` is no path.
+            TypeError: `filename` is no path, or `give_up_after` no number.
+            ValueError: There is a NUL inside a path, or `give_up_after` makes no sense.
         """
         if not hasattr(socket, "AF_UNIX"):  # pragma: no cover - Windows
             raise RuntimeError("Unix sockets are not supported on this platform")
         path = os.fspath(filename)
+        check_seconds("give_up_after", give_up_after)
+        settings = unix_settings(self._options)
         if self.network is None and has_socket_factory():
-            return await open_hooked_unix(path, unix_settings(self._options))
-        return await open_unix(self.network or _KERNEL, path, unix_settings(self._options))
+            return await open_hooked_unix(path, settings, give_up_after)
+        return await open_unix(self.network or _KERNEL, path, settings, give_up_after)
 
     def _race(
         self,

@@ -132,20 +132,27 @@ async def open_tls_stream(
     )
 
 
-async def open_unix_socket(filename: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> trio.SocketStream:
+async def open_unix_socket(
+    filename: str | bytes | os.PathLike[str] | os.PathLike[bytes],
+    *,
+    give_up_after: float = math.inf,
+) -> trio.SocketStream:
     """Connect to a UNIX socket: a drop-in for `trio.open_unix_socket`.
 
     While the server's backlog is full it waits for room; Trio returns a stream that is not connected.
 
     Args:
         filename: Its path; a leading NUL means the abstract namespace (Linux's unix(7)).
+        give_up_after: Seconds for the whole call.
 
     Raises:
+        ConnectTimeout: `give_up_after` is over; the text says what was under way.
         OSError: There is no socket, nobody listens, or it may not be used.
         RuntimeError: This platform has no UNIX sockets.
-        TypeError: `filename` is no path.
+        TypeError: `filename` is no path, or `give_up_after` no number.
+        ValueError: There is a NUL inside a path, or `give_up_after` makes no sense.
     """
-    return await _DEFAULT.open_unix_socket(filename)
+    return await _DEFAULT.open_unix_socket(filename, give_up_after=give_up_after)
 
 
 def _connector(happy_eyeballs_delay: float | None, local_address: LocalAddress | None) -> Connector:

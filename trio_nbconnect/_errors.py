@@ -64,8 +64,8 @@ class ConnectError(OSError):
     """No connection could be made.
 
     Attributes:
-        host: The host as the caller named it.
-        port: The port.
+        host: The host as the caller named it; the path of a UNIX socket.
+        port: The port; 0 for a UNIX socket.
         attempts: Every attempt in the order of their starts, see `Attempt`.
         errno: The error number, if all failures agree on it, else None.
         __cause__: An `ExceptionGroup` of all failures.
@@ -207,6 +207,17 @@ def gave_up(
     error.phase = _phase(attempts)
     met = [*failures, *(attempt.error or timed_out(f"no answer: {attempt.address}") for attempt in attempts)]
     _caused_by(error, met or [timed_out(f"no addresses in time: {target}")])
+    return error
+
+
+def gave_up_unix(path: str | bytes, seconds: float, *, backlog_full: bool) -> ConnectTimeout:
+    """`give_up_after` is over for a UNIX socket; a NUL in an abstract name shows as "@", as in /proc/net/unix."""
+    host = os.fsdecode(path).replace("\0", "@")
+    shown = host if host.isprintable() else repr(host)
+    doing = "the server's backlog is full" if backlog_full else "no answer"
+    message = f"gave up connecting to {shown} after {seconds:g} s: {doing}"
+    error = ConnectTimeout(message, host=host, port=0, errno=errno.ETIMEDOUT)
+    _caused_by(error, [timed_out(f"{doing}: {shown}")])
     return error
 
 

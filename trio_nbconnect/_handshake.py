@@ -70,6 +70,7 @@ class Handshake:
         socket: The socket. After a self-connect it is another one than at the beginning.
         state: `HandshakeState.HANDSHAKING`, `CONNECTED` or `CLOSED`.
         errno: The number of the error it failed with, 0 for none.
+        backlog_full: Whether the server of a UNIX socket had no room when last asked, so that nothing is under way.
 
     Example:
         >>> import socket, trio
@@ -88,13 +89,13 @@ class Handshake:
     """
 
     __slots__ = (
-        "_backlog_full",
         "_name",
         "_network",
         "_pause",
         "_reopen",
         "_retries",
         "_sockaddr",
+        "backlog_full",
         "errno",
         "socket",
         "state",
@@ -116,7 +117,7 @@ class Handshake:
         self._network = network
         self._reopen = reopen
         self._retries = 0
-        self._backlog_full = False
+        self.backlog_full = False
         self._pause = 0.0
         self._connect()
 
@@ -178,10 +179,10 @@ class Handshake:
         number = self.socket.connect_ex(self._sockaddr)
         while number == errno.EADDRNOTAVAIL and not self._has_port() and self._may_retry():
             number = self.socket.connect_ex(self._sockaddr)
-        self._backlog_full = number == errno.EAGAIN and self.socket.family == _AF_UNIX
+        self.backlog_full = number == errno.EAGAIN and self.socket.family == _AF_UNIX
         if number in _CONNECTED:
             self._verify()
-        elif self._backlog_full:
+        elif self.backlog_full:
             self._pause_longer()
         elif number == errno.EBADF:  # somebody has closed it
             self.abort()
@@ -192,12 +193,12 @@ class Handshake:
         """Wait until it makes sense to look: at once where readiness tells, after a pause where it does not."""
         if self._pause:
             await trio.sleep(self._pause * random.uniform(0.5, 1.0))
-        if not self._backlog_full and self.state is HandshakeState.HANDSHAKING:
+        if not self.backlog_full and self.state is HandshakeState.HANDSHAKING:
             await self._network.wait_writable(self.socket)
 
     def _look(self) -> None:
         """Step 3: something has happened, see what."""
-        if self._backlog_full:
+        if self.backlog_full:
             self._connect()
         elif number := self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self._fail(number)
@@ -271,12 +272,16 @@ def _checked(sock: Socket, sockaddr: Any) -> Any:
     if sock.family in (IPV4, IPV6):
         return from_sockaddr(sock.family, sockaddr).sockaddr
     if sock.family == _AF_UNIX:
-        return _checked_path(os.fspath(sockaddr))
+        return checked_path(os.fspath(sockaddr))
     return sockaddr  # a family that only its user knows
 
 
-def _checked_path(path: str | bytes) -> str | bytes:
-    """A NUL ends a path early, and reaches a socket that nobody named; a leading one begins an abstract name."""
+def checked_path(path: str | bytes) -> str | bytes:
+    """A NUL ends a path early, and reaches a socket that nobody named; a leading one begins an abstract name.
+
+    Raises:
+        ValueError: There is a NUL inside.
+    """
     octets = os.fsencode(path)
     if b"\0" in octets and not octets.startswith(b"\0"):
         raise ValueError(f"path must not contain NUL: {path!r}")

@@ -8,6 +8,7 @@ cannot do what a kernel handshake can: a cancelled `connect` is lost, so the rac
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +16,8 @@ import trio
 from trio import _socket
 
 from ._address import Address
-from ._handshake import HandshakeState
+from ._errors import gave_up_unix
+from ._handshake import HandshakeState, checked_path
 from ._network import apply, apply_again, bind_address_only
 from ._options import FamilyOptions
 from ._settings import Setting
@@ -79,13 +81,18 @@ def _apply(sock: trio.socket.SocketType, settings: Sequence[Setting], target: ob
         apply(sock, settings, target)
 
 
-async def open_hooked_unix(path: str | bytes, settings: Sequence[Setting] = ()) -> trio.SocketStream:
+async def open_hooked_unix(
+    path: str | bytes, settings: Sequence[Setting] = (), give_up_after: float = math.inf
+) -> trio.SocketStream:
     """Connect to a UNIX socket as Trio does, with a socket from the factory."""
+    checked_path(path)
     sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _apply(sock, settings, repr(path))
-        await sock.connect(path)
-        return trio.SocketStream(sock)
+        with trio.move_on_after(give_up_after):
+            await sock.connect(path)
+            return trio.SocketStream(sock)
+        raise gave_up_unix(path, give_up_after, backlog_full=False)
     except BaseException:
         sock.close()
         raise
