@@ -158,8 +158,8 @@ class Handshake:
 
         That proves the connection, and spares the registration with epoll, which costs more than the question.
         """
-        if self.state is HandshakeState.HANDSHAKING and self._peer() is not None:
-            self._verify()
+        if self.state is HandshakeState.HANDSHAKING and (peer := self._peer()) is not None:
+            self._take(peer)
 
     def abort(self) -> None:
         """Close the socket at once, whatever the state."""
@@ -217,6 +217,10 @@ class Handshake:
             if peer is None:
                 self._fail(errno.ENOTCONN if number in _CONNECTED else number)
                 return
+        self._take(peer)
+
+    def _take(self, peer: object) -> None:
+        """There is a peer; see that it is somebody else."""
         if peer == self.socket.getsockname() and self._is_tcp():
             self._meet_itself()
         else:
