@@ -1,8 +1,9 @@
 """Connector: what users configure and call.
 
 It turns what a caller wrote into a question, chooses who answers it and which network carries it, and runs one race.
-A literal and `addresses=` ask nobody. Where a program has set Trio's hooks, a custom resolver or socket factory, they
-are honoured as Trio honours them. Everything wrong with the input is raised here, before anything is sent.
+A literal, `addresses=` and "localhost" ask nobody. Where a program has set Trio's hooks, a custom resolver or socket
+factory, they are honoured as Trio honours them. Everything wrong with the input is raised here, before anything is
+sent.
 
 What does not live here: the race itself, and any state: a connector may be shared by all tasks of a program.
 """

@@ -63,6 +63,11 @@ class Question:
     last_resort: trio.Event | None = None
     """Where NAT64 can make up for missing IPv4: set when all else has failed, and A is to be asked for after all."""
 
+    @property
+    def in_query_order(self) -> list[socket.AddressFamily]:
+        """The families as they are asked for: AAAA first, whichever is preferred (RFC 8305, section 3)."""
+        return [family for family in (IPV6, IPV4) if family in self.families]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:

@@ -6,8 +6,9 @@ few dozen of them behind a dead name server use up the threads of the whole appl
 How we solve it: AAAA and A are asked side by side, AAAA first, each in a thread of a limiter of its own family, which
 nothing else uses. Each answer is delivered when it comes. A failed look-up is an answer too, a negative one.
 
-What lives here: the protocol that every resolver follows; the default one, which asks the operating system; and the
-one that honours Trio's hook. What does not: the decision when to begin (`_agenda`), and any cache: the system has one.
+What lives here: the protocol that every resolver follows; the default one, which asks the operating system; the one
+that honours Trio's hook; and the search for a network's NAT64 by a look-up (RFC 7050). What does not: the decision
+when to begin (`_agenda`), and any cache: the system has one.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class SystemResolver:
 
     async def resolve(self, question: Question, deliver: Deliver) -> None:
         """Section 3: the AAAA query, "immediately followed by" the A query; this task sends the first one itself."""
-        first, *others = (family for family in (IPV6, IPV4) if family in question.families)
+        first, *others = question.in_query_order
         for family in (first, *others):
             deliver(Asked(Source.of(family)))
         async with trio.open_nursery() as nursery:

@@ -203,8 +203,7 @@ def _in_order(question: Question) -> list[socket.AddressFamily]:
 
     Where NAT64 can make up for missing IPv4, clients "MUST" ask for A as well (version 3, section 4.1).
     """
-    families = question.families if question.last_resort is None else (IPV6, IPV4)
-    return [family for family in (IPV6, IPV4) if family in families]
+    return question.in_query_order if question.last_resort is None else [IPV6, IPV4]
 
 
 def _addresses(records: Records, source: Source, name: str, port: int) -> Answer:
