@@ -28,6 +28,7 @@ FLOORS = {
     DOOR: ["_connector", "_drop_in"],
     COMPANY: [
         "dns",
+        "_dialogue",
         "_dns_message",
         "_dns_servers",
         "_dns_transports",

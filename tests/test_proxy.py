@@ -6,6 +6,7 @@ import base64
 import contextlib
 import errno
 import ssl
+import sys
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -24,7 +25,7 @@ from trio_nbconnect.testing import SimulatedNetwork
 
 from .company import import_with_broken, import_without
 
-Handler = Callable[[trio.SocketStream], Awaitable[object]]
+Handler = Callable[[trio.abc.Stream], Awaitable[object]]
 Proxy = type[SOCKS5Proxy] | type[HTTPProxy]
 
 HOME = "127.0.0.1"
@@ -38,7 +39,7 @@ USER, PASSWORD = "somebody", "a-secret:ü"
 async def serving(handler: Handler, host: str = HOME, port: int = 0) -> AsyncIterator[int]:
     """Serve on loopback; the port. Who hangs up on the server has had enough."""
 
-    async def serve(stream: trio.SocketStream) -> None:
+    async def serve(stream: trio.abc.Stream) -> None:
         with contextlib.suppress(trio.BrokenResourceError):
             await handler(stream)
 
@@ -49,7 +50,7 @@ async def serving(handler: Handler, host: str = HOME, port: int = 0) -> AsyncIte
         nursery.cancel_scope.cancel()
 
 
-async def exactly(stream: trio.SocketStream, length: int) -> bytes:
+async def exactly(stream: trio.abc.Stream, length: int) -> bytes:
     received = b""
     while len(received) < length:
         more = await stream.receive_some(length - len(received))
@@ -67,7 +68,7 @@ class SOCKSServer:
         self.asked: list[bytes] = []
         self.methods = b""
 
-    async def __call__(self, stream: trio.SocketStream) -> None:
+    async def __call__(self, stream: trio.abc.Stream) -> None:
         assert await exactly(stream, 1) == b"\x05"
         self.methods = await exactly(stream, (await exactly(stream, 1))[0])
         if self.wants_password:
@@ -97,17 +98,17 @@ class HTTPServer:
         self.reply = reply
         self.requests: list[h11.Request] = []
 
-    async def __call__(self, stream: trio.SocketStream) -> None:
+    async def __call__(self, stream: trio.abc.Stream) -> None:
         connection = h11.Connection(h11.SERVER)
         while (event := connection.next_event()) is h11.NEED_DATA:
-            connection.receive_data(await stream.receive_some())
+            connection.receive_data(bytes(await stream.receive_some()))
         assert isinstance(event, h11.Request)
         self.requests.append(event)
         await stream.send_all(self.reply)
         await echo(stream)
 
 
-async def echo(stream: trio.SocketStream) -> None:
+async def echo(stream: trio.abc.Stream) -> None:
     async for data in stream:
         await stream.send_all(data)
 
@@ -130,7 +131,7 @@ def token() -> str:
     return base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
 
-async def greets(stream: trio.SocketStream, text: bytes) -> None:
+async def greets(stream: trio.abc.Stream, text: bytes) -> None:
     """What is sent comes back, and nothing was lost before it."""
     async with stream:
         await stream.send_all(text)
@@ -227,8 +228,9 @@ async def test_socks_garbage_and_early_ends_are_failures(said: bytes, number: in
 async def raised_by_saying(kind: Proxy, said: bytes, **arguments: Any) -> OSError:
     """Return what is raised when the proxy says this, whatever it is asked, and no more."""
 
-    async def says(stream: trio.SocketStream) -> None:
+    async def says(stream: trio.abc.Stream) -> None:
         await stream.send_all(said)
+        assert isinstance(stream, trio.SocketStream)
         await stream.send_eof()
         async for _ in stream:
             pass
@@ -344,7 +346,7 @@ async def test_tls_with_the_target_is_part_of_the_race(kind: Proxy, reply: bytes
     authority.issue_cert(TARGET[0]).configure_cert(there)
     authority.configure_trust(here)
 
-    async def tunnel(stream: trio.SocketStream) -> None:
+    async def tunnel(stream: trio.abc.Stream) -> None:
         if kind is SOCKS5Proxy:
             await exactly(stream, 3)
             await stream.send_all(b"\x05\x00")
@@ -353,7 +355,7 @@ async def test_tls_with_the_target_is_part_of_the_race(kind: Proxy, reply: bytes
         secure = trio.SSLStream(stream, there, server_side=True)
         await secure.send_all(await secure.receive_some())
 
-    async def secured(stream: trio.SocketStream) -> trio.SSLStream[trio.SocketStream]:
+    async def secured(stream: trio.abc.Stream) -> trio.SSLStream[trio.abc.Stream]:
         secure = trio.SSLStream(stream, here, server_hostname=TARGET[0])
         await secure.do_handshake()
         return secure
@@ -369,11 +371,11 @@ async def test_tls_with_the_target_is_part_of_the_race(kind: Proxy, reply: bytes
 async def test_an_address_that_hangs_or_fails_lets_the_others_go_on(kind: Proxy, server: Handler) -> None:
     """On real sockets: the first address accepts and says nothing, the second talks nonsense."""
 
-    async def hangs(stream: trio.SocketStream) -> None:
+    async def hangs(stream: trio.abc.Stream) -> None:
         async for _ in stream:
             pass
 
-    async def raves(stream: trio.SocketStream) -> None:
+    async def raves(stream: trio.abc.Stream) -> None:
         await stream.send_all(b"what?")
 
     addresses = ("127.0.0.2", "127.0.0.3", HOME)
@@ -382,6 +384,7 @@ async def test_an_address_that_hangs_or_fails_lets_the_others_go_on(kind: Proxy,
         proxy = kind("proxy.example", port, connector=connector, addresses=addresses)
         with nb.record() as recording:
             stream = await proxy.open_tcp_stream(*TARGET)
+        assert isinstance(stream, trio.SocketStream)
         assert stream.socket.getpeername()[0] == HOME
         await greets(stream, b"hello")
     assert len(recording) == 1
@@ -431,7 +434,7 @@ async def test_limits_end_a_dialogue_that_hangs(kind: Proxy, autojump_clock: Moc
 async def test_cancellation_in_the_dialogue_leaves_no_socket(kind: Proxy) -> None:
     begun = trio.Event()
 
-    async def hangs(stream: trio.SocketStream) -> None:
+    async def hangs(stream: trio.abc.Stream) -> None:
         await stream.receive_some()
         begun.set()
         assert await stream.receive_some() == b""  # closed, while the proxy still serves
@@ -449,7 +452,7 @@ async def test_cancellation_in_the_dialogue_leaves_no_socket(kind: Proxy) -> Non
         (("", 1), {}, ValueError, "host must not be empty: ''"),
         (("a..b", 1), {}, ValueError, "host must not have an empty label: 'a..b'"),
         ((HOME, "1"), {}, TypeError, "port must be int, not '1'"),
-        ((HOME, 1), {"connector": 5}, TypeError, "connector must be Connector, not 5"),
+        ((HOME, 1), {"connector": 5}, TypeError, "connector must be Connector or a proxy, not 5"),
         ((HOME, 1), {"addresses": HOME}, TypeError, "addresses must be several, not one str: '127.0.0.1'"),
         ((HOME, 1), {"addresses": ["name"]}, ValueError, "addresses must be numeric, not 'name'"),
         ((HOME, 1), {"username": USER}, ValueError, "username and password must be given together"),
@@ -505,15 +508,17 @@ async def test_a_target_that_makes_no_sense_is_refused_at_once(
 @pytest.mark.parametrize("kind", [SOCKS5Proxy, HTTPProxy])
 def test_a_repr_has_no_credentials(kind: Proxy) -> None:
     assert repr(kind("proxy.example", 1, username=USER, password=PASSWORD, addresses=iter([HOME]))) == (
-        f"{kind.__name__}(host='proxy.example', port=1, connector=None, addresses=('127.0.0.1',))"
+        f"{kind.__name__}(host='proxy.example', port=1, connector=None, addresses=('127.0.0.1',), tls=False)"
     )
 
 
 @pytest.mark.parametrize("package", ["h11", "socksio"])
 def test_a_missing_package_names_the_extra(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "trio_nbconnect._dialogue")
     assert "trio-nbconnect[proxy]" in str(import_without(package, "trio_nbconnect.proxy", monkeypatch))
 
 
 def test_another_missing_package_is_reported_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "trio_nbconnect._dialogue")
     error = import_with_broken("h11", "trio_nbconnect.proxy", tmp_path, monkeypatch)
     assert error.name == "a_package_that_it_needs"

@@ -11,6 +11,7 @@ Old spellings of IPv4 addresses ("127.1", "0x7f.1") are no literals for us. They
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,9 +19,14 @@ from types import MappingProxyType
 
 IPV6 = socket.AF_INET6
 IPV4 = socket.AF_INET
+UNIX = getattr(socket, "AF_UNIX", None)
+"""None where the platform has no such sockets."""
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int] | str | bytes
 """What the socket module takes as an address: a tuple for IP, a path for UNIX."""
+
+GivenAddress = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+"""An address that the caller knows: numeric, or the path of a UNIX socket."""
 
 LocalAddress = str | Mapping[socket.AddressFamily, str]
 """A local address, or one for each family."""
@@ -28,12 +34,12 @@ LocalAddress = str | Mapping[socket.AddressFamily, str]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One IP endpoint: a family, a numeric host and a port.
+    """One endpoint: a family, a numeric host and a port; or a UNIX socket.
 
     Args:
-        family: `socket.AF_INET` or `socket.AF_INET6`.
-        host: The address as text, without scope or brackets.
-        port: The port, 0 to 65535.
+        family: `socket.AF_INET`, `socket.AF_INET6` or `socket.AF_UNIX`.
+        host: The address as text, without scope or brackets; or the path.
+        port: The port, 0 to 65535; 0 for UNIX.
         flow_info: The IPv6 flow label and traffic class, 0 for none.
         scope_id: The index of the interface of a link-local address, 0 for none (RFC 4007, section 6).
 
@@ -53,20 +59,31 @@ class Address:
         """The address in the form that `socket.socket.connect` takes."""
         if self.family == IPV4:
             return (self.host, self.port)
-        return (self.host, self.port, self.flow_info, self.scope_id)
+        if self.family == IPV6:
+            return (self.host, self.port, self.flow_info, self.scope_id)
+        return self.host
 
     @property
     def ip(self) -> str:
-        """The address without the port, with its scope if it has one: `fe80::1%2`."""
+        """The address without the port, with its scope if it has one: `fe80::1%2`; or the path as people read it."""
+        if self.is_path:
+            return shown_path(self.host)
         return f"{self.host}%{self.scope_id}" if self.scope_id else self.host
+
+    @property
+    def is_path(self) -> bool:
+        """Whether it is a UNIX socket; those have no routes, round-trip times or ports."""
+        return self.family == UNIX
 
     @property
     def is_loopback(self) -> bool:
         """Whether packets to this address stay on this machine (RFC 1122, 3.2.1.3; RFC 4291, 2.5.3)."""
-        return self.host.startswith("127.") if self.family == IPV4 else self.host == "::1"
+        if self.family == IPV4:
+            return self.host.startswith("127.")
+        return self.host == "::1" or self.is_path
 
     def __str__(self) -> str:
-        return format_host_port(self.ip, self.port)
+        return self.ip if self.is_path else format_host_port(self.ip, self.port)
 
 
 def format_host_port(host: str, port: int) -> str:
@@ -198,20 +215,52 @@ def from_sockaddr(family: int, sockaddr: object) -> Address:
     return Address(literal.family, literal.host, literal.port, flow_info, scope_id or literal.scope_id)
 
 
-def given_addresses(host: str, port: int, addresses: Iterable[str] | None) -> tuple[Address, ...]:
+def given_addresses(host: str, port: int, addresses: Iterable[GivenAddress] | None) -> tuple[Address, ...]:
     """Return the addresses that nobody needs to be asked for: those of the caller, or a literal."""
     if addresses is None:
         literal = parse_literal(host, port)
         return () if literal is None else (literal,)
     if isinstance(addresses, (str, bytes)):
         raise TypeError(f"addresses must be several, not one str: {addresses!r}")
-    given = tuple(_numeric("addresses", address, port) for address in addresses)
+    given = tuple(_given(address, port) for address in addresses)
     if not given:
         raise ValueError("addresses must not be empty")
     return given
 
 
-def _numeric(what: str, text: str, port: int) -> Address:
+def _given(address: GivenAddress, port: int) -> Address:
+    """Read one address of the caller's: a path is an `os.PathLike`, or begins with a slash or a NUL."""
+    if not isinstance(address, (str, bytes)):
+        return _unix(os.fspath(address))
+    is_path = address.startswith(("/", "\0")) if isinstance(address, str) else address.startswith((b"/", b"\0"))
+    return _unix(address) if is_path else _numeric("addresses", address, port)
+
+
+def _unix(path: str | bytes) -> Address:
+    if UNIX is None:  # pragma: no cover - Windows
+        raise ValueError(f"this platform has no UNIX sockets: {path!r}")
+    return Address(UNIX, os.fsdecode(checked_path(path)), 0)
+
+
+def checked_path(path: str | bytes) -> str | bytes:
+    """A NUL ends a path early, and reaches a socket that nobody named; a leading one begins an abstract name.
+
+    Raises:
+        ValueError: There is a NUL inside.
+    """
+    octets = os.fsencode(path)
+    if b"\0" in octets and not octets.startswith(b"\0"):
+        raise ValueError(f"path must not contain NUL: {path!r}")
+    return path
+
+
+def shown_path(path: str | bytes) -> str:
+    """Write a path for people, on one line; the NUL of an abstract name is "@", as in /proc/net/unix."""
+    text = os.fsdecode(path).replace("\0", "@")
+    return text if text.isprintable() else repr(text)
+
+
+def _numeric(what: str, text: str | bytes, port: int) -> Address:
     literal = parse_literal(check_host(text), port)
     if literal is None:
         raise ValueError(f"{what} must be numeric, not {text!r}")

@@ -43,7 +43,11 @@ def begin(
     mine = None if options is None else options.get(address.family)
     sock = open_socket(network, address, local, mine)
     kind = Handshake if mine is None else partial(_Configured, mine.kept)
-    handshake = kind(sock, address.sockaddr, address, network, lambda: open_socket(network, address, local, mine))
+    try:
+        handshake = kind(sock, address.sockaddr, address, network, lambda: open_socket(network, address, local, mine))
+    except BaseException:  # a path that is too long, say
+        network.close(sock)
+        raise
     if handshake.errno:
         raise os_error(handshake.errno, address)
     if address.is_loopback:

@@ -26,6 +26,7 @@ from ._address import (
     IPV4,
     LOOPBACK,
     Address,
+    GivenAddress,
     LocalAddress,
     check_host,
     check_name,
@@ -108,7 +109,7 @@ class Connector:
         port: int,
         establish: Callable[[trio.SocketStream], Awaitable[T]],
         *,
-        addresses: Iterable[str] | None = None,
+        addresses: Iterable[GivenAddress] | None = None,
         give_up_after: float = math.inf,
     ) -> T:
         """Race for a connection on which `establish` succeeds, and return what that returned.
@@ -122,7 +123,8 @@ class Connector:
             host: A host name, or an IPv4 or IPv6 address with or without brackets and scope.
             port: The port, 0 to 65535.
             establish: An async callable of one stream.
-            addresses: Numeric addresses to try instead of looking the host up.
+            addresses: What to try instead of looking the host up: numeric addresses, and paths of UNIX sockets (an
+                `os.PathLike`, or what begins with a slash or a NUL).
             give_up_after: Seconds for the whole call.
 
         Raises:
@@ -143,7 +145,7 @@ class Connector:
         host: str | bytes,
         port: int,
         *,
-        addresses: Iterable[str] | None = None,
+        addresses: Iterable[GivenAddress] | None = None,
         give_up_after: float = math.inf,
     ) -> trio.SocketStream:
         """Connect to a host over TCP, on whichever of its addresses answers first (RFC 8305).
@@ -169,7 +171,7 @@ class Connector:
         https_compatible: bool = False,
         ssl_context: ssl.SSLContext | None = None,
         server_hostname: str | bytes | None = None,
-        addresses: Iterable[str] | None = None,
+        addresses: Iterable[GivenAddress] | None = None,
         give_up_after: float = math.inf,
     ) -> trio.SSLStream[trio.SocketStream]:
         """Connect over TCP and wrap the stream in TLS; the handshake comes with the first byte, as in Trio.
@@ -200,7 +202,7 @@ class Connector:
         ssl_context: ssl.SSLContext | None = None,
         alpn_protocols: Iterable[str] | None = None,
         https_compatible: bool = False,
-        addresses: Iterable[str] | None = None,
+        addresses: Iterable[GivenAddress] | None = None,
         give_up_after: float = math.inf,
     ) -> trio.SSLStream[trio.SocketStream]:
         """Connect with TLS, on whichever address first completes the handshake with a certificate that is good.
@@ -277,7 +279,7 @@ class Connector:
         host: str | bytes,
         port: int,
         establish: Callable[[trio.SocketStream], Awaitable[Any]] | None,
-        addresses: Iterable[str] | None,
+        addresses: Iterable[GivenAddress] | None,
         give_up_after: float,
     ) -> Race[Any]:
         """Check what the caller wrote, and prepare the race; nothing is sent yet."""

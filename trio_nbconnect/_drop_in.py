@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 import trio
 
-from ._address import LocalAddress, check_host, parse_literal
+from ._address import GivenAddress, LocalAddress, check_host, parse_literal
 from ._connector import Connector
 from ._policy import Policy, check_seconds
 
@@ -32,7 +32,7 @@ async def open_tcp_stream(
     *,
     happy_eyeballs_delay: float | None = 0.25,
     local_address: LocalAddress | None = None,
-    addresses: Iterable[str] | None = None,
+    addresses: Iterable[GivenAddress] | None = None,
     give_up_after: float = math.inf,
 ) -> trio.SocketStream:
     """Connect to a host over TCP, on whichever of its addresses answers first: a drop-in for `trio.open_tcp_stream`.
@@ -43,7 +43,8 @@ async def open_tcp_stream(
         happy_eyeballs_delay: Seconds until the next address is tried beside the first; `None` is 0.25 as in Trio, and
             `math.inf` tries one after the other.
         local_address: The address to connect from, numeric or a name, or a numeric one for each family.
-        addresses: Numeric addresses to try instead of looking the host up.
+        addresses: What to try instead of looking the host up: numeric addresses, and paths of UNIX sockets (an
+            `os.PathLike`, or what begins with a slash or a NUL).
         give_up_after: Seconds for the whole call.
 
     Raises:
@@ -73,7 +74,7 @@ async def open_ssl_over_tcp_stream(
     ssl_context: ssl.SSLContext | None = None,
     happy_eyeballs_delay: float | None = 0.25,
     server_hostname: str | bytes | None = None,
-    addresses: Iterable[str] | None = None,
+    addresses: Iterable[GivenAddress] | None = None,
     give_up_after: float = math.inf,
 ) -> trio.SSLStream[trio.SocketStream]:
     """Connect over TCP and wrap the stream in TLS: a drop-in for `trio.open_ssl_over_tcp_stream`.
@@ -112,7 +113,7 @@ async def open_tls_stream(
     ssl_context: ssl.SSLContext | None = None,
     alpn_protocols: Iterable[str] | None = None,
     https_compatible: bool = False,
-    addresses: Iterable[str] | None = None,
+    addresses: Iterable[GivenAddress] | None = None,
     give_up_after: float = math.inf,
 ) -> trio.SSLStream[trio.SocketStream]:
     """Connect with TLS, on whichever address first completes the handshake with a certificate that is good.

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import trio
 
-from ._address import Address, format_host_port
+from ._address import Address, format_host_port, shown_path
 
 if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
     from exceptiongroup import BaseExceptionGroup, ExceptionGroup
@@ -212,8 +212,7 @@ def gave_up(
 
 def gave_up_unix(path: str | bytes, seconds: float, *, backlog_full: bool) -> ConnectTimeout:
     """`give_up_after` is over for a UNIX socket; a NUL in an abstract name shows as "@", as in /proc/net/unix."""
-    host = os.fsdecode(path).replace("\0", "@")
-    shown = host if host.isprintable() else repr(host)
+    host, shown = os.fsdecode(path).replace("\0", "@"), shown_path(path)
     doing = "the server's backlog is full" if backlog_full else "no answer"
     message = f"gave up connecting to {shown} after {seconds:g} s: {doing}"
     error = ConnectTimeout(message, host=host, port=0, errno=errno.ETIMEDOUT)

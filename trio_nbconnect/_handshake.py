@@ -36,7 +36,7 @@ from typing import Any
 
 import trio
 
-from ._address import IPV4, IPV6, from_sockaddr
+from ._address import IPV4, IPV6, UNIX, checked_path, from_sockaddr
 from ._errors import os_error
 from ._network import KernelNetwork, Network, Socket
 
@@ -179,7 +179,7 @@ class Handshake:
         number = self.socket.connect_ex(self._sockaddr)
         while number == errno.EADDRNOTAVAIL and not self._has_port() and self._may_retry():
             number = self.socket.connect_ex(self._sockaddr)
-        self.backlog_full = number == errno.EAGAIN and self.socket.family == _AF_UNIX
+        self.backlog_full = number == errno.EAGAIN and self.socket.family == UNIX
         if number in _CONNECTED:
             self._verify()
         elif self.backlog_full:
@@ -266,27 +266,12 @@ class Handshake:
         self.abort()
 
 
-_AF_UNIX = getattr(socket, "AF_UNIX", None)
-
-
 def _checked(sock: Socket, sockaddr: Any) -> Any:
     """Make sure that the system call will not block: no name to look up, no blocking socket."""
     if isinstance(sock, socket.socket) and sock.gettimeout() != 0.0:
         raise ValueError(f"socket must be non-blocking: {sock!r}")
     if sock.family in (IPV4, IPV6):
         return from_sockaddr(sock.family, sockaddr).sockaddr
-    if sock.family == _AF_UNIX:
+    if sock.family == UNIX:
         return checked_path(os.fspath(sockaddr))
     return sockaddr  # a family that only its user knows
-
-
-def checked_path(path: str | bytes) -> str | bytes:
-    """A NUL ends a path early, and reaches a socket that nobody named; a leading one begins an abstract name.
-
-    Raises:
-        ValueError: There is a NUL inside.
-    """
-    octets = os.fsencode(path)
-    if b"\0" in octets and not octets.startswith(b"\0"):
-        raise ValueError(f"path must not contain NUL: {path!r}")
-    return path

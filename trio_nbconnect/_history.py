@@ -122,6 +122,8 @@ class History:
             ValueError: `rtt` or `now` is negative, or not finite.
         """
         sample, now = _finite("rtt", rtt), _finite("now", now)
+        if address.is_path:  # no route leads there
+            return
         facts = self._known.get(address.ip, _Facts())
         if self._counts(facts.measured, now):
             sample = (1 - _GAIN) * facts.rtt + _GAIN * sample
@@ -138,8 +140,10 @@ class History:
             TypeError: `now` is no number.
             ValueError: `now` is negative, or not finite.
         """
-        facts = self._known.get(address.ip, _Facts())
-        self._remember(address.ip, replace(facts, used=_finite("now", now)))
+        now = _finite("now", now)
+        if not address.is_path:
+            facts = self._known.get(address.ip, _Facts())
+            self._remember(address.ip, replace(facts, used=now))
 
     def forget(self, address: Address | None = None) -> None:
         """Forget one address; without one, everything.

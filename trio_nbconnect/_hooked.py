@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 import trio
 from trio import _socket
 
-from ._address import Address
+from ._address import UNIX, Address, checked_path
 from ._errors import gave_up_unix
-from ._handshake import HandshakeState, checked_path
+from ._handshake import HandshakeState
 from ._network import apply, apply_again, bind_address_only
 from ._options import FamilyOptions
 from ._settings import Setting
@@ -35,7 +35,8 @@ class HookedHandshake:
         *,
         options: Mapping[socket.AddressFamily, FamilyOptions] | None = None,
     ) -> None:
-        self.socket = trio.socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        protocol = 0 if address.family == UNIX else socket.IPPROTO_TCP
+        self.socket = trio.socket.socket(address.family, socket.SOCK_STREAM, protocol)
         self.state = HandshakeState.HANDSHAKING
         self._address = address
         self._local = local.get(address.family)

@@ -171,7 +171,7 @@ class Inquiry:
         """Read translated addresses as what they stand for, and leave out those of a family that is not used."""
         if self.nat64 is not None:
             addresses = tuple(map(self.nat64.read, addresses))
-        left_out = [address for address in addresses if address.family not in self.families]
+        left_out = [address for address in addresses if address.family not in self.families and not address.is_path]
         if not left_out:
             return addresses
         self.unusable += map(ruled_out, left_out)

@@ -21,10 +21,13 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import trio
 
 from ._address import check_host, check_name, parse_literal
+
+S = TypeVar("S", bound=trio.abc.Stream)
 
 Protocols = tuple[str, ...]
 """What to offer by ALPN (RFC 7301), the best first; none offers nothing."""
@@ -82,20 +85,22 @@ async def shared_context(protocols: Protocols = ()) -> ssl.SSLContext:
     return await contexts.get(protocols)
 
 
-def wrap(
-    stream: trio.SocketStream, context: ssl.SSLContext, server_hostname: str | bytes, https_compatible: bool
-) -> trio.SSLStream[trio.SocketStream]:
+def wrap(stream: S, context: ssl.SSLContext, server_hostname: str | bytes, https_compatible: bool) -> trio.SSLStream[S]:
     """Wrap a stream, or close it; the handshake comes with the first byte sent or received."""
     try:
         return trio.SSLStream(stream, context, server_hostname=server_hostname, https_compatible=https_compatible)
     except BaseException:  # OpenSSL has its own idea of what a name is
-        stream.socket.close()
+        below: trio.abc.Stream = stream
+        while isinstance(below, trio.SSLStream):
+            below = below.transport_stream
+        if isinstance(below, trio.SocketStream):
+            below.socket.close()
         raise
 
 
 async def shake_hands(
-    stream: trio.SocketStream, *, context: ssl.SSLContext, server_hostname: str, https_compatible: bool
-) -> trio.SSLStream[trio.SocketStream]:
+    stream: S, *, context: ssl.SSLContext, server_hostname: str, https_compatible: bool
+) -> trio.SSLStream[S]:
     """Wrap a stream and complete the handshake, the certificate verified.
 
     Raises:
@@ -145,7 +150,7 @@ class ClientHandshake:
         if self._context is None:
             self._context = await shared_context(self._protocols)
 
-    async def __call__(self, stream: trio.SocketStream) -> trio.SSLStream[trio.SocketStream]:
+    async def __call__(self, stream: S) -> trio.SSLStream[S]:
         """Complete the handshake on one stream; the race closes the stream if that fails."""
         assert self._context is not None, "prepare() comes first"
         with trio.fail_after(self._give_up_after):

@@ -35,7 +35,9 @@ def seconds_text(seconds: float) -> str:
 
 
 def family_text(address: Address) -> str:
-    """Name the family of an address: `IPv6` or `IPv4`."""
+    """Name the family of an address: `IPv6`, `IPv4` or `UNIX`."""
+    if address.is_path:
+        return "UNIX"
     return "IPv6" if address.family == IPV6 else "IPv4"
 
 
