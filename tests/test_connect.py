@@ -25,7 +25,7 @@ from trio.testing import MockClock
 
 import trio_nbconnect as nb
 from trio_nbconnect._address import Address
-from trio_nbconnect._connect import begin
+from trio_nbconnect._connect import Opener
 from trio_nbconnect._hooked import HookedHandshake, has_hostname_resolver, has_socket_factory
 from trio_nbconnect._network import KernelNetwork, bind_address_only
 
@@ -647,7 +647,7 @@ def test_local_address_of_another_host() -> None:
     """A failed bind keeps its errno and says which local address for which remote one; the socket is closed."""
     local = {socket.AF_INET: Address(socket.AF_INET, "198.51.100.1", 0)}
     with pytest.raises(OSError, match=r"local address 198\.51\.100\.1 for 127\.0\.0\.1:9") as failure:
-        begin(KernelNetwork(), local, Address(socket.AF_INET, "127.0.0.1", 9))
+        Opener(KernelNetwork(), local).begin(Address(socket.AF_INET, "127.0.0.1", 9))
     assert failure.value.errno == errno.EADDRNOTAVAIL
 
 
@@ -661,7 +661,7 @@ def test_sockets_are_not_inherited() -> None:
 async def test_begin_raises_when_no_packet_was_sent() -> None:
     """An attempt that fails synchronously has no handshake to wait for."""
     with pytest.raises(OSError, match=r"224\.0\.0\.1:9") as failure:
-        begin(KernelNetwork(), {}, Address(socket.AF_INET, *MULTICAST))
+        Opener(KernelNetwork()).begin(Address(socket.AF_INET, *MULTICAST))
     assert failure.value.errno == errno.ENETUNREACH
 
 
@@ -745,10 +745,10 @@ async def test_factory_socket_fails() -> None:
 async def test_factory_socket_has_the_same_states() -> None:
     """Its handshake goes through the states of one of our own, but the connect comes with the wait."""
     trio.socket.set_custom_socket_factory(factory := FakeFactory())
-    handshake = HookedHandshake({}, Address(socket.AF_INET, "192.0.2.1", 80))
+    handshake = HookedHandshake(Address(socket.AF_INET, "192.0.2.1", 80))
     states = [handshake.state]
     assert factory.made[0].log == []
-    await handshake.wait()
+    await handshake.settle()
     states.append(handshake.state)
     handshake.abort()
     states.append(handshake.state)
@@ -893,6 +893,6 @@ def test_only_the_port_itself_is_left(met: dict[str, str]) -> None:
 def test_on_this_machine_the_handshake_is_over_at_once() -> None:
     """Measured on Linux 6.18, 3000 times of 3000: `connect` says EINPROGRESS, and there is a peer already."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        handshake = begin(KernelNetwork(), {}, Address(socket.AF_INET, *listener.getsockname()))
+        handshake = Opener(KernelNetwork()).begin(Address(socket.AF_INET, *listener.getsockname()))
         assert handshake.state is nb.HandshakeState.CONNECTED
         handshake.abort()

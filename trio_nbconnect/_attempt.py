@@ -15,16 +15,28 @@ import trio
 
 from ._address import Address
 from ._errors import Attempt, Phase, os_error
+from ._handshake import HandshakeState
 from ._policy import Policy
 
 
 class AnyHandshake(Protocol):
     """What a race needs of a handshake, the kernel's or a hooked one."""
 
-    async def wait(self) -> None: ...
+    state: HandshakeState
+
+    async def settle(self) -> None: ...
+    def failure(self) -> Exception | None: ...
     def abort(self) -> None: ...
     def round_trip_time(self) -> float | None: ...
     def stream(self) -> trio.SocketStream: ...
+
+
+class AnyOpener(Protocol):
+    """Who begins them."""
+
+    @property
+    def native(self) -> bool: ...
+    def begin(self, address: Address, /) -> AnyHandshake: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -83,6 +95,8 @@ class LiveAttempt:
 
 def as_os_error(error: Exception, address: Address) -> OSError:
     """What broke a stream, or took a handshake on top of it too long, as the failure of an attempt."""
+    if isinstance(error, OSError):
+        return error
     if isinstance(error.__cause__, OSError):
         return error.__cause__
     number = errno.ETIMEDOUT if isinstance(error, trio.TooSlowError) else errno.ECONNRESET

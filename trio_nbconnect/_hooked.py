@@ -23,26 +23,56 @@ from ._options import FamilyOptions
 from ._settings import Setting
 
 
-class HookedHandshake:
-    """A connect that a foreign socket makes; the counterpart of `Handshake`."""
+class HookedOpener:
+    """How one connector begins handshakes that foreign sockets make; the counterpart of `Opener`."""
 
-    __slots__ = ("_address", "_local", "_options", "socket", "state")
+    __slots__ = ("_local", "_options")
+
+    native = False
 
     def __init__(
         self,
         local: Mapping[socket.AddressFamily, Address],
-        address: Address,
-        *,
         options: Mapping[socket.AddressFamily, FamilyOptions] | None = None,
     ) -> None:
+        self._local = local
+        self._options = options
+
+    def begin(self, address: Address) -> HookedHandshake:
+        """Have the factory make a socket; it connects when it is waited for."""
+        options = None if self._options is None else self._options.get(address.family)
+        return HookedHandshake(address, self._local.get(address.family), options)
+
+
+class HookedHandshake:
+    """A connect that a foreign socket makes; the counterpart of `Handshake`."""
+
+    __slots__ = ("_address", "_failure", "_local", "_options", "socket", "state")
+
+    def __init__(self, address: Address, local: Address | None = None, options: FamilyOptions | None = None) -> None:
         protocol = 0 if address.family == UNIX else socket.IPPROTO_TCP
         self.socket = trio.socket.socket(address.family, socket.SOCK_STREAM, protocol)
         self.state = HandshakeState.HANDSHAKING
         self._address = address
-        self._local = local.get(address.family)
-        self._options = None if options is None else options.get(address.family)
+        self._local = local
+        self._options = options
+        self._failure: Exception | None = None
 
-    async def wait(self) -> None:
+    async def settle(self) -> None:
+        """Connect, and remember with what that failed; what is no failure of a connection is a bug and comes out."""
+        try:
+            await self._connect()
+        except (OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
+            self._failure = error
+            self.state = HandshakeState.CLOSED
+        else:
+            self.state = HandshakeState.CONNECTED
+
+    def failure(self) -> Exception | None:
+        """Return with what the connect failed."""
+        return self._failure
+
+    async def _connect(self) -> None:
         """Set up, bind and connect, in one go."""
         if self._options is not None:
             _apply(self.socket, self._options.settings, self._address)
@@ -52,7 +82,6 @@ class HookedHandshake:
             bind_address_only(self.socket)
             await self.socket.bind(self._local.sockaddr)
         await self.socket.connect(self._address.sockaddr)
-        self.state = HandshakeState.CONNECTED
 
     def abort(self) -> None:
         """Close the socket at once, whatever the state."""

@@ -53,49 +53,63 @@ class News:
         await within(until, self._bell.wait)
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Inquiry:
     """The addresses of one race: who is asked for them, and what has been learnt."""
 
     host: str
     """As the caller wrote it, for errors and events."""
-    name: str
-    """As it is asked for: a name of another script in its A-label form."""
     port: int
+    policy: Policy
     families: tuple[AddressFamily, ...]
     """The families that can be used, the preferred one first."""
+    history: History | None
+    journal: trace.Journal
     given: tuple[Address, ...]
     """The addresses that are known without asking anybody."""
-    resolver: Resolver | None
-    beside: bool
-    """Whether answers come over time, beside the attempts; else there is one, which is waited for."""
-    policy: Policy
-    history: History | None
-    rules: Rules | None
-    """How RFC 6724 orders the families on this host, where there may be two."""
-    nat64: Translator | None
-    """The network's translator, if it is needed to reach IPv4."""
-    journal: trace.Journal
 
-    services_known: trio.Event | None = field(init=False, default=None)
+    nat64: Translator | None = None
+    """The network's translator, if it is needed to reach IPv4."""
+    resolver: Resolver | None = None
+    name: str = ""
+    """As the resolver is asked for it: a name of another script in its A-label form."""
+    beside: bool = False
+    """Whether answers come over time, beside the attempts; else there is one, which is waited for."""
+
+    resolved: bool = True
+    """Whether no more answers will come."""
+    services_known: trio.Event | None = None
     """Set when the services are known that were asked for over protected DNS."""
-    forbidden: OSError | None = field(init=False, default=None)
+    forbidden: OSError | None = None
     """Why no address may be used: protected DNS did not tell the services."""
-    unusable: list[OSError] = field(init=False, default_factory=list)
+    unusable: tuple[OSError, ...] = ()
     """Why addresses were left out."""
+    agenda: Agenda = field(init=False)
+    news: News = field(init=False)
+    _last_resort: trio.Event | None = None
 
     def __post_init__(self) -> None:
+        self.agenda = Agenda(self.policy, None if self.history is None else self.history.view(time.time()))
         self.news = News()
-        self.agenda = Agenda(self.policy, None if self.history is None else self.history.view(time.time()), self.rules)
-        self.resolved = self.resolver is None
+
+    def ask(self, resolver: Resolver, name: str) -> None:
+        """Have a resolver asked whose one answer is waited for."""
+        self.resolver, self.name, self.resolved = resolver, name, False
         self._last_resort = None if self.nat64 is None else trio.Event()
+
+    def ask_beside(self, resolver: Resolver, name: str, rules: Rules) -> None:
+        """Have a resolver asked whose answers come over time, to be sorted by the rules of RFC 6724 on this host."""
+        self.ask(resolver, name)
+        self.beside = True
+        self.agenda.rules = rules
 
     def begin(self) -> None:
         """Take in what is known without asking; that may be tried at once, in the order that was meant."""
         if self.given:
             addresses = self._usable(self.given)
             self.agenda.give(addresses)
-            self.journal.tell(trace.AnswerReceived, source=Source.GIVEN, addresses=addresses, error=None)
+            if self.journal.tracers:
+                self.journal.tell(trace.AnswerReceived, source=Source.GIVEN, addresses=addresses, error=None)
 
     async def resolve(self, resolver: Resolver) -> None:
         """Section 3: take in the answers as they come, for as long as the policy lets it take."""
@@ -105,7 +119,7 @@ class Inquiry:
         try:
             await within(limit, resolver.resolve, question, self.deliver)
         except OSError as error:
-            self.agenda.failures.append(error)
+            self.agenda.failures += (error,)
         for source, name in self.agenda.unanswered:
             silence = timed_out(f"no answer for {source.value} of {name or self.host}")
             self.deliver(Answer(source, error=silence, name=name))
@@ -123,7 +137,9 @@ class Inquiry:
         if item.source is Source.HTTPS and self.services_known is not None:
             self.services_known.set()
             self.forbidden = item.error
-        item = replace(item, addresses=self._usable(item.addresses))
+        usable = self._usable(item.addresses)
+        if usable is not item.addresses:
+            item = replace(item, addresses=usable)
         self.agenda.note(item, trio.current_time())
         self.journal.tell(
             trace.AnswerReceived,
@@ -148,10 +164,6 @@ class Inquiry:
         assert self._last_resort is not None
         self._last_resort.set()
 
-    def on_the_wire(self, address: Address) -> Address:
-        """Return the address to connect to, which is another one behind NAT64."""
-        return address if self.nat64 is None else self.nat64.write(address)
-
     def failure(self, attempts: Sequence[Attempt], gave_up_after: float | None) -> ConnectError:
         """Return the one error of a race that was lost; it says what was tried.
 
@@ -174,14 +186,15 @@ class Inquiry:
         left_out = [address for address in addresses if address.family not in self.families and not address.is_path]
         if not left_out:
             return addresses
-        self.unusable += map(ruled_out, left_out)
-        return tuple(address for address in addresses if address not in left_out)
+        self.unusable += tuple(map(ruled_out, left_out))
+        return tuple(address for address in addresses if address.family in self.families or address.is_path)
 
 
-async def within(time: float, do: Callable[..., Awaitable[object]], *args: Any) -> None:
-    """Do something, until a time on Trio's clock; "never" costs nothing."""
-    if time == math.inf:
+def within(time: float, do: Callable[..., Awaitable[object]], *args: Any) -> Awaitable[object]:
+    """Do something, until a time on Trio's clock; "never" costs nothing, not even a coroutine."""
+    return do(*args) if time == math.inf else _until(time, do, *args)
+
+
+async def _until(time: float, do: Callable[..., Awaitable[object]], *args: Any) -> None:
+    with trio.CancelScope(deadline=time):
         await do(*args)
-    else:
-        with trio.CancelScope(deadline=time):
-            await do(*args)
