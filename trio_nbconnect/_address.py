@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 IPV6 = socket.AF_INET6
 IPV4 = socket.AF_INET
@@ -96,9 +97,8 @@ class Address:
         return self.ip if self.is_path else format_host_port(self.ip, self.port)
 
 
-_set_family, _set_host, _set_port, _set_flow_info, _set_scope_id = (
-    getattr(Address, name).__set__ for name in Address.__slots__
-)
+_SETTERS: tuple[Callable[[Address, Any], None], ...] = tuple(vars(Address)[name].__set__ for name in Address.__slots__)
+_set_family, _set_host, _set_port, _set_flow_info, _set_scope_id = _SETTERS
 
 
 def format_host_port(host: str, port: int) -> str:
@@ -112,15 +112,18 @@ def check_host(host: object) -> str:
     Raises:
         ValueError: `host` is no `str` or `bytes`, empty, holds a NUL, or breaks a length limit of RFC 1035, 2.3.4.
     """
-    if not isinstance(host, (str, bytes)):
+    if isinstance(host, str):
+        text = host
+    elif isinstance(host, bytes):
+        try:
+            text = host.decode("ascii")
+        except UnicodeDecodeError:
+            raise ValueError(f"host must be ASCII when it is bytes, not {host!r}") from None
+    else:
         raise ValueError(f"host must be str or bytes, not {host!r}")
-    try:
-        text = host.decode("ascii") if isinstance(host, bytes) else host
-    except UnicodeDecodeError:
-        raise ValueError(f"host must be ASCII when it is bytes, not {host!r}") from None
     if "\0" in text:
         raise ValueError(f"host must not contain NUL: {host!r}")
-    if text.startswith("[") and text.endswith("]"):
+    if text[:1] == "[" and text[-1:] == "]":
         text = text[1:-1]
     if not text:
         raise ValueError(f"host must not be empty: {host!r}")
@@ -173,7 +176,7 @@ def check_port(port: object) -> int:
         TypeError: `port` is no `int`; `True` is none either.
         ValueError: `port` is outside 0 to 65535. The C library would take it modulo 65536.
     """
-    if not isinstance(port, int) or isinstance(port, bool):
+    if type(port) is not int and (not isinstance(port, int) or isinstance(port, bool)):
         raise TypeError(f"port must be int, not {port!r}")
     if not 0 <= port <= 65535:
         raise ValueError(f"port must be between 0 and 65535, not {port!r}")

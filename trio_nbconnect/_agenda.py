@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from types import MappingProxyType
 from typing import TypeAlias
@@ -42,19 +42,19 @@ class Agenda:
     """What earlier connections taught, for the order; None if nothing."""
     rules: Rules | None = None
     """What decides between the families; None if only the policy's preference does."""
-    failures: tuple[OSError, ...] = ()
+    failures: tuple[OSError, ...] = field(init=False, default=())
     """What the sources that brought no address said."""
 
-    _pending: frozenset[_Key] = frozenset()
-    _given: tuple[Address, ...] = ()
-    _answers: Mapping[_Key, tuple[Address, ...]] = MappingProxyType({})
-    _services: tuple[Service, ...] = ()
-    _first_positive: float = math.inf
-    _tried: frozenset[Address] = frozenset()
+    _pending: frozenset[_Key] = field(init=False, default=frozenset())
+    _given: tuple[Address, ...] = field(init=False, default=())
+    _answers: Mapping[_Key, tuple[Address, ...]] = field(init=False, default=MappingProxyType({}))
+    _services: tuple[Service, ...] = field(init=False, default=())
+    _first_positive: float = field(init=False, default=math.inf)
+    _tried: frozenset[Address] = field(init=False, default=frozenset())
     """What was tried before the list was sorted last."""
-    _order: Sequence[Address] = ()
+    _order: Sequence[Address] = field(init=False, default=())
     """What had not been tried then, the best first."""
-    _next: int = 0
+    _next: int = field(init=False, default=0)
     """How many of those have been tried since."""
 
     def ask(self, asked: Asked) -> None:

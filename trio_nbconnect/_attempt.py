@@ -7,8 +7,7 @@ What does not: when it begins and what follows from its end; that is `_race`.
 from __future__ import annotations
 
 import errno
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import trio
@@ -46,14 +45,14 @@ class LiveAttempt:
     number: int
     address: Address
     started: float
-    delay: float = math.inf
+    delay: float
     """How long the next attempt waits for this one; settled when it starts."""
-    handshake: AnyHandshake | None = None
+    handshake: AnyHandshake | None = field(init=False, default=None)
     """None until a packet could be sent."""
-    connected: float | None = None
+    connected: float | None = field(init=False, default=None)
     """When TCP was connected, if something is to be established on top of it."""
-    ended: float | None = None
-    error: OSError | None = None
+    ended: float | None = field(init=False, default=None)
+    error: OSError | None = field(init=False, default=None)
 
     def close(self) -> None:
         """Close its socket, if it has one, at once."""

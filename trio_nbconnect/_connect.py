@@ -64,7 +64,7 @@ class Opener:
             raise
         if handshake.errno:
             raise os_error(handshake.errno, address)
-        if address.is_loopback:
+        if address.is_loopback and not address.flow_info:
             handshake.look_ahead()
         return handshake
 

@@ -287,7 +287,8 @@ class Connector:
     ) -> Race[Any]:
         """Check what the caller wrote, and prepare the race; nothing is sent yet."""
         host, port = check_host(host), check_port(port)
-        check_seconds("give_up_after", give_up_after)
+        if give_up_after != math.inf:
+            check_seconds("give_up_after", give_up_after)
         opener: AnyOpener = self._opener
         if self.network is None and has_socket_factory():
             opener = HookedOpener(self._local, self._options)

@@ -11,6 +11,7 @@ import contextlib
 import math
 import socket
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import trio
 from trio import _socket
@@ -131,11 +132,23 @@ async def open_hooked_unix(
 def has_socket_factory() -> bool:
     """Whether a custom socket factory is set in this `trio.run`.
 
-    Trio has no getter, and to set one and set it back is a tenth of a connect's cost, so we look where Trio looks.
+    Trio has no getter, and to set one and set it back is a tenth of a connect's cost, so we look where Trio looks. It
+    raises and catches an error where none was ever set, so the first one who looks sets none: that means the same.
     """
-    return _socket._socket_factory.get(None) is not None
+    factory = _socket._socket_factory.get(_NEVER_SET)
+    if factory is _NEVER_SET:
+        trio.socket.set_custom_socket_factory(None)
+        return False
+    return factory is not None
 
 
 def has_hostname_resolver() -> bool:
     """Whether a custom hostname resolver is set in this `trio.run`."""
-    return _socket._resolver.get(None) is not None
+    resolver = _socket._resolver.get(_NEVER_SET)
+    if resolver is _NEVER_SET:
+        trio.socket.set_custom_hostname_resolver(None)
+        return False
+    return resolver is not None
+
+
+_NEVER_SET: Any = object()

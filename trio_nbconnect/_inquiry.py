@@ -2,8 +2,8 @@
 
 The problem: answers arrive while attempts run, from several sources, and some of them decide more than the order.
 
-How we solve it: one object takes in all of them. Each goes to the agenda, which knows what is next; and news is rung,
-which the race waits for. What the caller knew is an answer like any other.
+How we solve it: one object takes in all of them. Each goes to the agenda, which knows what is next; and a bell is
+rung, which the race waits for. What the caller knew is an answer like any other.
 
 What lives here: the resolver's side of a race, NAT64's two turns (an address it made is read as the IPv4 address that
 it stands for; a name's IPv4 addresses are asked for when all else has failed), and the rule of version 3 on services
@@ -34,25 +34,6 @@ from ._question import Answer, Asked, Question, Source
 from ._resolve import Resolver
 
 
-class News:
-    """A bell that one task waits for and any may ring."""
-
-    __slots__ = ("_bell",)
-
-    def __init__(self) -> None:
-        self._bell: trio.Event | None = None
-
-    def ring(self) -> None:
-        """Say that something has happened."""
-        if self._bell is not None:
-            self._bell.set()
-
-    async def wait(self, until: float) -> None:
-        """Wait until something has happened, or until a time on Trio's clock."""
-        self._bell = trio.Event()
-        await within(until, self._bell.wait)
-
-
 @dataclass(slots=True, eq=False)
 class Inquiry:
     """The addresses of one race: who is asked for them, and what has been learnt."""
@@ -68,29 +49,38 @@ class Inquiry:
     given: tuple[Address, ...]
     """The addresses that are known without asking anybody."""
 
-    nat64: Translator | None = None
+    nat64: Translator | None = field(init=False, default=None)
     """The network's translator, if it is needed to reach IPv4."""
-    resolver: Resolver | None = None
-    name: str = ""
+    resolver: Resolver | None = field(init=False, default=None)
+    name: str = field(init=False, default="")
     """As the resolver is asked for it: a name of another script in its A-label form."""
-    beside: bool = False
+    beside: bool = field(init=False, default=False)
     """Whether answers come over time, beside the attempts; else there is one, which is waited for."""
 
-    resolved: bool = True
+    resolved: bool = field(init=False, default=True)
     """Whether no more answers will come."""
-    services_known: trio.Event | None = None
+    services_known: trio.Event | None = field(init=False, default=None)
     """Set when the services are known that were asked for over protected DNS."""
-    forbidden: OSError | None = None
+    forbidden: OSError | None = field(init=False, default=None)
     """Why no address may be used: protected DNS did not tell the services."""
-    unusable: tuple[OSError, ...] = ()
+    unusable: tuple[OSError, ...] = field(init=False, default=())
     """Why addresses were left out."""
     agenda: Agenda = field(init=False)
-    news: News = field(init=False)
-    _last_resort: trio.Event | None = None
+    _bell: trio.Event | None = field(init=False, default=None)
+    _last_resort: trio.Event | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.agenda = Agenda(self.policy, None if self.history is None else self.history.view(time.time()))
-        self.news = News()
+
+    def ring(self) -> None:
+        """Say that something has happened."""
+        if self._bell is not None:
+            self._bell.set()
+
+    async def wait_for_news(self, until: float) -> None:
+        """Wait until something has happened, or until a time on Trio's clock."""
+        self._bell = trio.Event()
+        await within(until, self._bell.wait)
 
     def ask(self, resolver: Resolver, name: str) -> None:
         """Have a resolver asked whose one answer is waited for."""
@@ -124,7 +114,7 @@ class Inquiry:
             silence = timed_out(f"no answer for {source.value} of {name or self.host}")
             self.deliver(Answer(source, error=silence, name=name))
         self.resolved = True
-        self.news.ring()
+        self.ring()
 
     def deliver(self, item: Asked | Answer) -> None:
         """Take in what a resolver does and learns."""
@@ -149,7 +139,7 @@ class Inquiry:
             services=item.services,
             error=item.error,
         )
-        self.news.ring()
+        self.ring()
 
     def last_resort_at(self, newest_started: float | None, under_way: int) -> float:
         """Section 7.2: when to ask for IPv4 addresses after all; at once if every attempt has failed."""

@@ -52,9 +52,6 @@ class Network(Protocol):
     async def wait_writable(self, sock: Any) -> None:
         """Wait until the socket is writable, or has failed; may be cancelled and called again."""
 
-    def has_failed(self, sock: Any) -> bool:
-        """Whether a connect under way is known to have failed, so that a wait for it would end at once."""
-
     def close(self, sock: Any) -> None:
         """Close the socket at once and wake whoever waits for it."""
 
@@ -94,15 +91,6 @@ class KernelNetwork:
             await trio.lowlevel.wait_writable(sock)
         if sock.fileno() == -1:  # also when another task closed it after the kernel had woken this one
             raise trio.ClosedResourceError("this socket is closed")
-
-    def has_failed(self, sock: socket.socket) -> bool:
-        """Look at the state that the kernel keeps for TCP, and not at `SO_ERROR`, which may hold a passing error."""
-        if sys.platform != "linux":  # pragma: no cover - others have other structures, if any
-            return False
-        try:
-            return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE
-        except OSError:  # it is no TCP socket
-            return False
 
     def close(self, sock: socket.socket) -> None:
         if sock.fileno() != -1:
@@ -185,7 +173,7 @@ def open_socket(
             address.
     """
     sock = network.open(address.family) if options is None else _open_with(network, address, options)
-    if address.family in local:
+    if local and address.family in local:
         try:
             bind_address_only(sock)
             sock.bind(local[address.family].sockaddr)
@@ -263,9 +251,6 @@ def round_trip_time(sock: socket.socket | trio.socket.SocketType) -> float | Non
     microseconds = int.from_bytes(info[_RTT_OFFSET:], sys.byteorder)
     return microseconds / 1e6 if microseconds else None
 
-
-_TCP_CLOSE = 7
-"""Of `tcpi_state`, the first byte of Linux's `struct tcp_info`: no handshake is under way, no connection is there."""
 
 _RTT_OFFSET = 68
 """Of `tcpi_rtt` in Linux's `struct tcp_info`: 8 bytes, and 15 numbers of 32 bits. The structure only grows behind."""

@@ -27,56 +27,31 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import Generic, NoReturn, TypeVar
+from typing import NoReturn
 
 import trio
 
 from . import trace
 from ._address import Address
-from ._attempt import AnyHandshake, AnyOpener, LiveAttempt, add_note, as_os_error
-from ._errors import sole, timed_out
+from ._attempt import LiveAttempt
+from ._contest import Contest, T
+from ._errors import sole
 from ._handshake import HandshakeState
-from ._inquiry import Inquiry, within
+from ._inquiry import within
 
 if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
     from exceptiongroup import BaseExceptionGroup
 
-T = TypeVar("T")
-
 _ALWAYS = nullcontext()
-"""The scope of a race without a limit: one that never ends costs 59,000 instructions, and this 2,500."""
-
-_FAILURES = (OSError, trio.BrokenResourceError, trio.TooSlowError)
-"""What fails an attempt; anything else is a bug, and ends the race."""
+"""The scope of a race without a limit: to enter a real one takes twenty times as long."""
 
 
-@dataclass(slots=True, eq=False)
-class Race(Generic[T]):
-    """One race: everything that its tasks share. It is run once."""
+class Race(Contest[T]):
+    """One race: when each attempt starts, and who waits for it. It is run once."""
 
-    inquiry: Inquiry
-    opener: AnyOpener
-    """Opens a socket and begins to connect it; an OSError says that not even a packet could be sent."""
-    establish: Callable[[trio.SocketStream], Awaitable[T]] | None
-    give_up_after: float
-
-    _began: float = field(init=False)
-    _clock: trio.abc.Clock = field(init=False)
-    _finished: bool = field(init=False, default=False)
-    _attempts: list[LiveAttempt] = field(init=False)
-    _under_way: int = field(init=False, default=0)
-    _last_sent: LiveAttempt | None = field(init=False, default=None)
-    _winner: LiveAttempt | None = field(init=False, default=None)
-    _result: T = field(init=False)
-    _scope: trio.CancelScope | None = field(init=False, default=None)
-
-    def __post_init__(self) -> None:
-        self._clock = trio.lowlevel.current_clock()
-        self._began = self._clock.current_time()
-        self._attempts = []
+    __slots__ = ()
 
     async def run(self) -> T:
         """Return the first connection to be established, and leave nothing else behind.
@@ -84,24 +59,21 @@ class Race(Generic[T]):
         Raises:
             ConnectError: There is none; its class says why.
         """
-        inquiry, journal = self.inquiry, self.inquiry.journal
-        if journal.tracers:
-            journal.tell(trace.RaceStarted, host=inquiry.host, port=inquiry.port, policy=inquiry.policy)
+        inquiry = self.inquiry
         limit = self._began + self.give_up_after
+        self._announce()
         try:
             with _ALWAYS if limit == math.inf else trio.CancelScope(deadline=limit):
                 inquiry.begin()
-                if not inquiry.beside:
-                    if inquiry.resolver is not None:
-                        await inquiry.resolve(inquiry.resolver)
-                    while (address := await self._next_address()) is not None:
-                        attempt = self._start(address)
-                        if not self._may_wait_alone(attempt):
-                            break
-                        await self._wait_alone(attempt)
+                if inquiry.resolver is not None and not inquiry.beside:
+                    await inquiry.resolve(inquiry.resolver)
+                while not inquiry.beside and (address := await self._next_address()) is not None:
+                    attempt = self._start(address)
+                    if (wait := self._wait_alone(attempt)) is not None:
+                        await wait
                         self._conclude(attempt)
-                        if attempt.ended is None:
-                            break
+                    if attempt.ended is None or self._winner is not None:
+                        break
                 if self._winner is None and (inquiry.beside or self._under_way):
                     await self._in_nursery()
                 if not self._attempts:
@@ -109,15 +81,40 @@ class Race(Generic[T]):
                 self._finished = True
         except BaseException:
             self._abandon()
-            journal.tell(trace.RaceLost, error=None)
+            inquiry.journal.tell(trace.RaceLost, error=None)
             raise
-        winner = self._winner
-        if winner is None:
+        if self._winner is None:
             self._lose()
-        if inquiry.history is not None:
-            inquiry.history.mark_used(winner.address, time.time())
-        if journal.tracers:
-            journal.tell(trace.RaceWon, attempt=winner.number, address=winner.address)
+        return self._win(self._winner)
+
+    def _wait_alone(self, attempt: LiveAttempt) -> Awaitable[object] | None:
+        """Section 5: how the calling task waits until this attempt is over or the next is due; None if it cannot.
+
+        It returns what `run` awaits, and awaits nothing itself: that spares a frame in each attempt that is pending.
+        """
+        handshake, has_rival = attempt.handshake, self.inquiry.agenda.peek() is not None
+        if handshake is None or attempt.ended is not None:
+            return trio.lowlevel.checkpoint()  # noqa: ASYNC105 - `run` awaits it
+        if self.establish is not None:
+            return None if has_rival else self._drive(attempt)
+        limit = self._limit(attempt)
+        if has_rival and not self.opener.native:
+            return None  # its wait cannot be taken up again
+        if has_rival and (handshake.state is HandshakeState.HANDSHAKING or not attempt.delay):
+            limit = min(limit, self._due(attempt))
+        return within(limit, handshake.settle)
+
+    def _announce(self) -> None:
+        inquiry = self.inquiry
+        if inquiry.journal.tracers:
+            inquiry.journal.tell(trace.RaceStarted, host=inquiry.host, port=inquiry.port, policy=inquiry.policy)
+
+    def _win(self, winner: LiveAttempt) -> T:
+        """Hand the winner's connection over."""
+        if self.inquiry.history is not None:
+            self.inquiry.history.mark_used(winner.address, time.time())
+        if self.inquiry.journal.tracers:
+            self.inquiry.journal.tell(trace.RaceWon, attempt=winner.number, address=winner.address)
         return self._result
 
     def _lose(self) -> NoReturn:
@@ -130,24 +127,6 @@ class Race(Generic[T]):
             raise failure
         finally:
             del failure  # this frame is in its traceback
-
-    def _may_wait_alone(self, attempt: LiveAttempt) -> bool:
-        """Whether the calling task can wait for it by itself, and take the wait up again if a rival is due."""
-        can_interrupt = self.opener.native and self.establish is None
-        return attempt.ended is not None or can_interrupt or self.inquiry.agenda.peek() is None
-
-    def _wait_alone(self, attempt: LiveAttempt) -> Awaitable[object]:
-        """Section 5: wait for the attempt, at most until the next one is due."""
-        handshake = attempt.handshake
-        if attempt.ended is not None or handshake is None:
-            return trio.lowlevel.checkpoint()
-        if self.establish is not None:
-            return self._drive(attempt)
-        until = self._limit(attempt)
-        is_over = handshake.state is not HandshakeState.HANDSHAKING and attempt.delay > 0
-        if not is_over and self.inquiry.agenda.peek() is not None:
-            until = min(until, self._due(attempt))
-        return within(until, handshake.settle)
 
     async def _in_nursery(self) -> None:
         """Race together; let Ctrl-C, or one bug in foreign code, come out as what it is and not as a group of one."""
@@ -190,7 +169,7 @@ class Race(Generic[T]):
             else:
                 at = self._may_start_at(address)
             if at > self._began and at > self._clock.current_time():
-                await self.inquiry.news.wait(at)
+                await self.inquiry.wait_for_news(at)
             elif address is not None:
                 return self.inquiry.agenda.take()
             else:
@@ -209,38 +188,13 @@ class Race(Generic[T]):
             return -math.inf
         return last.started + self.inquiry.policy.minimum_gap
 
-    def _start(self, address: Address) -> LiveAttempt:
-        """Begin an attempt. One that fails before a packet is sent has ended when this returns."""
-        inquiry = self.inquiry
-        if inquiry.nat64 is not None:
-            address = inquiry.nat64.write(address)
-        delay = inquiry.agenda.delay(address, self._under_way)
-        attempt = LiveAttempt(len(self._attempts) + 1, address, self._clock.current_time(), delay)
-        if inquiry.journal.tracers:
-            reason = self._reason()
-            inquiry.journal.tell(trace.AttemptStarted, attempt=attempt.number, address=address, reason=reason)
-        self._attempts.append(attempt)
-        self._under_way += 1
-        try:
-            attempt.handshake = self.opener.begin(address)
-        except OSError as error:
-            self._fail(attempt, error)
-        else:
-            self._last_sent = attempt
-        return attempt
-
-    def _reason(self) -> trace.Reason:
-        if not self._attempts:
-            return trace.Reason.FIRST
-        return trace.Reason.DELAY_OVER if self._attempts[-1].error is None else trace.Reason.PREDECESSOR_FAILED
-
     async def _stagger(self) -> None:
         """Section 5: wait until the newest attempt has failed, or the Connection Attempt Delay is over."""
         newest = self._attempts[-1]
         if newest.ended is not None:
             await trio.lowlevel.checkpoint()
         while not self._is_over and newest.ended is None and (due := self._due(newest)) > self._clock.current_time():
-            await self.inquiry.news.wait(due)
+            await self.inquiry.wait_for_news(due)
 
     def _due(self, newest: LiveAttempt) -> float:
         return newest.next_is_due(
@@ -254,103 +208,3 @@ class Race(Generic[T]):
         finally:
             if attempt.ended is None:
                 self._cancel(attempt)
-
-    async def _drive(self, attempt: LiveAttempt) -> None:
-        """Bring one attempt to its end: established or failed, which is recorded, not raised."""
-        assert attempt.handshake is not None
-        await within(self._limit(attempt), attempt.handshake.settle)
-        self._conclude(attempt)
-        if attempt.ended is None and self.establish is not None:
-            try:
-                await within(self._limit(attempt), self._establish, attempt, self.establish)
-            except _FAILURES as error:
-                self._fail(attempt, as_os_error(error, attempt.address))
-            self._check_limit(attempt)
-
-    def _limit(self, attempt: LiveAttempt) -> float:
-        return attempt.started + self.inquiry.policy.give_up_attempt_after
-
-    def _check_limit(self, attempt: LiveAttempt) -> None:
-        """End an attempt that has taken too long."""
-        if attempt.ended is None and self._limit(attempt) <= self._clock.current_time():
-            self._fail(attempt, timed_out(str(attempt.address)))
-
-    def _conclude(self, attempt: LiveAttempt) -> None:
-        """A wait for the handshake is over: record what has become of it, unless it is still under way."""
-        handshake = attempt.handshake
-        if handshake is None or attempt.ended is not None:
-            return
-        if handshake.state is HandshakeState.HANDSHAKING:
-            self._check_limit(attempt)
-        elif (failure := handshake.failure()) is None:
-            self._connected(attempt, handshake)
-        elif isinstance(failure, _FAILURES):
-            self._fail(attempt, as_os_error(failure, attempt.address))
-        else:
-            raise failure
-
-    def _connected(self, attempt: LiveAttempt, handshake: AnyHandshake) -> None:
-        """TCP is there; that is all, or `establish` comes next."""
-        if self.inquiry.journal.tracers:
-            self.inquiry.journal.tell(trace.AttemptConnected, attempt=attempt.number, address=attempt.address)
-        history = self.inquiry.history
-        if history is not None and (rtt := attempt.round_trip_time()) is not None:
-            history.record(attempt.address, rtt, time.time())
-        if self.establish is None:
-            self._succeed(attempt, handshake.stream())  # type: ignore[arg-type]  # then T is SocketStream, says Connector
-        else:
-            attempt.connected = self._clock.current_time()
-            self.inquiry.news.ring()
-
-    async def _establish(self, attempt: LiveAttempt, establish: Callable[[trio.SocketStream], Awaitable[T]]) -> None:
-        """Do what the caller wants on top of the connection."""
-        assert attempt.handshake is not None
-        stream = attempt.handshake.stream()
-        if self.inquiry.policy.ech and self.inquiry.services_known is not None:
-            await self.inquiry.services_known.wait()
-        self._succeed(attempt, await establish(stream))
-
-    def _succeed(self, attempt: LiveAttempt, result: T) -> None:
-        self._end(attempt)
-        if self.inquiry.journal.tracers:
-            self.inquiry.journal.tell(trace.AttemptEstablished, attempt=attempt.number, address=attempt.address)
-        if self._winner is None:
-            self._winner, self._result = attempt, result
-            if self._scope is not None:
-                self._scope.cancel()
-        else:
-            self._discard(attempt)
-
-    def _fail(self, attempt: LiveAttempt, error: OSError) -> None:
-        self._end(attempt)
-        attempt.error = error.with_traceback(None)
-        attempt.close()
-        if self.opener.native:
-            after = attempt.started - self._began
-            add_note(error, f"attempt {attempt.number}, after {after:.3f} s: {attempt.report()}")
-        if self.inquiry.journal.tracers:
-            self.inquiry.journal.tell(trace.AttemptFailed, attempt=attempt.number, address=attempt.address, error=error)
-        self.inquiry.news.ring()
-
-    def _cancel(self, attempt: LiveAttempt) -> None:
-        self._end(attempt)
-        attempt.close()
-        if self.inquiry.journal.tracers:
-            self.inquiry.journal.tell(trace.AttemptCancelled, attempt=attempt.number, address=attempt.address)
-
-    def _end(self, attempt: LiveAttempt) -> None:
-        attempt.ended = self._clock.current_time()
-        self._under_way -= 1
-        self.inquiry.news.ring()
-
-    def _discard(self, attempt: LiveAttempt) -> None:
-        attempt.close()
-        self.inquiry.journal.tell(trace.RunnerUpDiscarded, attempt=attempt.number, address=attempt.address)
-
-    def _abandon(self) -> None:
-        """Close whatever is left: the attempt of a race that ran alone, the winner of one that was cancelled."""
-        for attempt in self._attempts:
-            if attempt.ended is None:
-                self._cancel(attempt)
-        if self._winner is not None:
-            self._discard(self._winner)

@@ -218,10 +218,6 @@ class SimulatedNetwork:
     async def wait_writable(self, sock: Endpoint) -> None:
         await sock.wait_writable()
 
-    def has_failed(self, sock: Endpoint) -> bool:
-        """Say no: in virtual time, a wait that ends at once costs nothing."""
-        return False
-
     def close(self, sock: Endpoint) -> None:
         sock.close()
 
