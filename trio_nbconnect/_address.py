@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+
+from ._quick import quick_init
 
 IPV6 = socket.AF_INET6
 IPV4 = socket.AF_INET
@@ -33,7 +34,8 @@ LocalAddress = str | Mapping[socket.AddressFamily, str]
 """A local address, or one for each family."""
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@quick_init
+@dataclass(frozen=True, slots=True)
 class Address:
     """One endpoint: a family, a numeric host and a port; or a UNIX socket.
 
@@ -54,16 +56,6 @@ class Address:
     port: int
     flow_info: int = 0
     scope_id: int = 0
-
-    def __init__(
-        self, family: socket.AddressFamily, host: str, port: int, flow_info: int = 0, scope_id: int = 0
-    ) -> None:
-        """As the dataclass would, but with the slots' own setters: half the work, and a race makes many addresses."""
-        _set_family(self, family)
-        _set_host(self, host)
-        _set_port(self, port)
-        _set_flow_info(self, flow_info)
-        _set_scope_id(self, scope_id)
 
     @property
     def sockaddr(self) -> SocketAddress:
@@ -95,10 +87,6 @@ class Address:
 
     def __str__(self) -> str:
         return self.ip if self.is_path else format_host_port(self.ip, self.port)
-
-
-_SETTERS: tuple[Callable[[Address, Any], None], ...] = tuple(vars(Address)[name].__set__ for name in Address.__slots__)
-_set_family, _set_host, _set_port, _set_flow_info, _set_scope_id = _SETTERS
 
 
 def format_host_port(host: str, port: int) -> str:

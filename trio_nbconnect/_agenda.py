@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -69,14 +68,16 @@ class Agenda:
 
     def note(self, answer: Answer, now: float) -> None:
         """Take in an answer; it replaces the former one of its source."""
-        self._pending -= {(answer.source, answer.name)}
+        key = answer.source, answer.name
+        self._pending -= {key}
         if answer.source is Source.HTTPS:
             self._services = answer.services
         else:
-            self._answers = {**self._answers, (answer.source, answer.name): answer.addresses}
+            self._answers = {**self._answers, key: answer.addresses}
         if answer.error is not None:
             self.failures += (answer.error,)
-        self._tried = self._tried.union(self._order[: self._next])
+        if self._next:
+            self._tried = self._tried.union(self._order[: self._next])
         self._order, self._next = self._sorted(), 0
         if self._order and self._first_positive == math.inf:
             self._first_positive = now
@@ -136,8 +137,9 @@ class Agenda:
 
     def _sorted(self) -> list[Address]:
         """Section 4, over everything that is known now: the services by priority, and then the host itself."""
-        answers = (addresses for (_, name), addresses in self._answers.items() if not name)
-        known = [*self._given, *chain.from_iterable(answers)]
+        known = list(self._given)
+        for (_, name), addresses in self._answers.items():
+            known += () if name else addresses
         if len(known) < 2 and not self._tried and not self._services:
             return known
         order = [address for service in self._services for address in self._in_order(self._offered(service))]

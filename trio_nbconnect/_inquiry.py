@@ -104,7 +104,7 @@ class Inquiry:
     async def resolve(self, resolver: Resolver) -> None:
         """Section 3: take in the answers as they come, for as long as the policy lets it take."""
         limit = trio.current_time() + self.policy.give_up_resolution_after
-        asked = tuple(family for family in self.families if family == IPV6 or self.nat64 is None)
+        asked = self.families if self.nat64 is None else tuple(family for family in self.families if family == IPV6)
         question = Question(host=self.name, port=self.port, families=asked, last_resort=self._last_resort)
         try:
             await within(limit, resolver.resolve, question, self.deliver)
@@ -122,7 +122,8 @@ class Inquiry:
             self.agenda.ask(item)
             if item.protected and item.source is Source.HTTPS:
                 self.services_known = trio.Event()
-            self.journal.tell(trace.ResolutionStarted, source=item.source, name=item.name)
+            if self.journal.tracers:
+                self.journal.tell(trace.ResolutionStarted, source=item.source, name=item.name)
             return
         if item.source is Source.HTTPS and self.services_known is not None:
             self.services_known.set()
@@ -131,14 +132,15 @@ class Inquiry:
         if usable is not item.addresses:
             item = replace(item, addresses=usable)
         self.agenda.note(item, trio.current_time())
-        self.journal.tell(
-            trace.AnswerReceived,
-            source=item.source,
-            name=item.name,
-            addresses=item.addresses,
-            services=item.services,
-            error=item.error,
-        )
+        if self.journal.tracers:
+            self.journal.tell(
+                trace.AnswerReceived,
+                source=item.source,
+                name=item.name,
+                addresses=item.addresses,
+                services=item.services,
+                error=item.error,
+            )
         self.ring()
 
     def last_resort_at(self, newest_started: float | None, under_way: int) -> float:

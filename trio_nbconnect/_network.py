@@ -155,9 +155,16 @@ def read_policy_table(path: str = "/etc/gai.conf") -> PolicyTable:
 
 def from_getaddrinfo(family: int, sockaddr: tuple[Any, ...]) -> Address:
     """Read an entry of the system's resolver; its scope is in the number, and may be in the text as well."""
+    if len(sockaddr) == 2 and "%" not in sockaddr[0]:
+        return Address(_member(family), *sockaddr)
     host, port, *rest = sockaddr
     flow_info, scope_id = (*rest, 0, 0)[:2]
-    return Address(socket.AddressFamily(family), host.partition("%")[0], port, flow_info, scope_id)
+    return Address(_member(family), host.partition("%")[0], port, flow_info, scope_id)
+
+
+def _member(family: int) -> socket.AddressFamily:
+    """The standard library has it as the enum's member already, which is slow to look up; a hook may give a number."""
+    return family if isinstance(family, socket.AddressFamily) else socket.AddressFamily(family)
 
 
 def open_socket(
