@@ -32,7 +32,7 @@ def quick_init(kind: type[T]) -> type[T]:
     """
     names: dict[str, Any] = {}
     parameters, lines = {False: [""], True: ["*"]}, ["pass"]
-    for field in fields(kind):
+    for field in fields(kind):  # type: ignore[arg-type]  # it is a dataclass
         names[f"_set_{field.name}"] = getattr(kind, field.name).__set__
         names[f"_default_{field.name}"] = field.default
         default = "" if field.default is MISSING else f"=_default_{field.name}"
