@@ -86,6 +86,8 @@ class Address:
         return self.host == "::1" or self.is_path
 
     def __str__(self) -> str:
+        if self.family == IPV4:
+            return f"{self.host}:{self.port}"
         return self.ip if self.is_path else format_host_port(self.ip, self.port)
 
 

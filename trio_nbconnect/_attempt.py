@@ -53,6 +53,7 @@ class LiveAttempt:
     """When TCP was connected, if something is to be established on top of it."""
     ended: float | None = field(init=False, default=None)
     error: OSError | None = field(init=False, default=None)
+    _is_noted: bool = field(init=False, default=False)
 
     def close(self) -> None:
         """Close its socket, if it has one, at once."""
@@ -79,6 +80,13 @@ class LiveAttempt:
         if self.connected is not None:
             due = max(due, min(self.started + policy.maximum_delay, self.connected + delay))
         return due
+
+    def note(self, began: float) -> None:
+        """Write on its failure which attempt that was of a race that began then; once, and only if anybody sees it."""
+        if self.error is not None and not self._is_noted:
+            self._is_noted = True
+            note = f"attempt {self.number}, after {self.started - began:.3f} s: {self.report()}"
+            self.error.__dict__.setdefault("__notes__", []).append(note)  # `add_note`, which Python 3.10 lacks
 
     def report(self) -> Attempt:
         """Say what became of it, or what it is doing now."""
@@ -107,8 +115,3 @@ def as_os_error(error: Exception, address: Address) -> OSError:
 def ruled_out(address: Address) -> OSError:
     """Why an address of a family that is not used was not even attempted."""
     return os_error(errno.EAFNOSUPPORT, f"{address} (its family is ruled out by local_address or Policy.families)")
-
-
-def add_note(error: OSError, note: str) -> None:
-    """`BaseException.add_note`, which Python 3.10 lacks."""
-    error.__dict__.setdefault("__notes__", []).append(note)

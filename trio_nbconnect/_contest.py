@@ -24,7 +24,7 @@ import trio
 
 from . import trace
 from ._address import Address
-from ._attempt import AnyHandshake, AnyOpener, LiveAttempt, add_note, as_os_error
+from ._attempt import AnyHandshake, AnyOpener, LiveAttempt, as_os_error
 from ._errors import timed_out
 from ._handshake import HandshakeState
 from ._inquiry import Inquiry, within
@@ -158,11 +158,14 @@ class Contest(Generic[T]):
         self._end(attempt)
         attempt.error = error.with_traceback(None)
         attempt.close()
+        if self.inquiry.journal.tracers:
+            self._note(attempt)
+            self.inquiry.journal.tell(trace.AttemptFailed, attempt=attempt.number, address=attempt.address, error=error)
+
+    def _note(self, attempt: LiveAttempt) -> None:
+        """Say on a failure which attempt that was; errors of foreign sockets pass as they are."""
         if self.opener.native:
-            after = attempt.started - self._began
-            add_note(error, f"attempt {attempt.number}, after {after:.3f} s: {attempt.report()}")
-        self.inquiry.journal.tell(trace.AttemptFailed, attempt=attempt.number, address=attempt.address, error=error)
-        self.inquiry.ring()
+            attempt.note(self._began)
 
     def _cancel(self, attempt: LiveAttempt) -> None:
         self._end(attempt)

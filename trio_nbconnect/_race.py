@@ -120,6 +120,8 @@ class Race(Contest[T]):
     def _lose(self) -> NoReturn:
         """Say why there is no connection."""
         self._abandon()
+        for attempt in self._attempts:
+            self._note(attempt)
         reports = [attempt.report() for attempt in self._attempts]
         failure = self.inquiry.failure(reports, None if self._finished else self.give_up_after)
         self.inquiry.journal.tell(trace.RaceLost, error=failure)

@@ -198,19 +198,20 @@ class Journal:
         tracers: Those who listen. Where an event is often told, look here first: to gather its facts costs, too.
     """
 
-    __slots__ = ("_race", "tracers")
+    __slots__ = ("_clock", "_race", "tracers")
 
     def __init__(self, tracers: Iterable[Tracer]) -> None:
         self.tracers = list(tracers)
         self._race = 0
         if self.tracers:
             self._race = next(_numbers())
+            self._clock = trio.lowlevel.current_clock()
 
     def tell(self, happened: type[Event], **facts: Any) -> None:
         """Emit one event: the single place where tracers are called."""
         if not self.tracers:
             return
-        event = happened(race=self._race, time=trio.current_time(), **facts)
+        event = happened(race=self._race, time=self._clock.current_time(), **facts)
         for tracer in self.tracers:
             try:
                 tracer(event)
