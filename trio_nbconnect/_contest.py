@@ -115,12 +115,12 @@ class Contest(Generic[T]):
                 self._fail(attempt, timed_out(str(attempt.address)))
             return
         failure = handshake.failure()
-        if isinstance(failure, _FAILURES):
-            self._fail(attempt, as_os_error(failure, attempt.address))
-        elif failure is not None:
-            raise failure
-        else:
+        if failure is None:
             self._connected(attempt, handshake)
+        elif isinstance(failure, _FAILURES):
+            self._fail(attempt, as_os_error(failure, attempt.address))
+        else:
+            raise failure
 
     def _connected(self, attempt: LiveAttempt, handshake: AnyHandshake) -> None:
         """TCP is there; that is all, or `establish` comes next."""

@@ -97,9 +97,9 @@ class Race(Contest[T]):
             return trio.lowlevel.checkpoint()  # noqa: ASYNC105 - `run` awaits it
         if self.establish is not None:
             return None if has_rival else self._drive(attempt)
-        limit = self._limit(attempt)
         if has_rival and not self.opener.native:
             return None  # its wait cannot be taken up again
+        limit = self._limit(attempt)
         if has_rival and (handshake.state is HandshakeState.HANDSHAKING or not attempt.delay):
             limit = min(limit, self._due(attempt))
         return within(limit, handshake.settle)
