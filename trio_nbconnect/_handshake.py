@@ -155,7 +155,11 @@ class Handshake:
             raise failure
 
     async def settle(self) -> None:
-        """Wait as `wait` does, until the handshake is over for better or worse; `failure` says which."""
+        """Wait until the handshake is over, for better or worse; `failure` says which. May be called again, as `wait`.
+
+        Raises:
+            trio.ClosedResourceError: Somebody closed the socket meanwhile.
+        """
         if self.state is not HandshakeState.HANDSHAKING:
             await trio.lowlevel.checkpoint()
         while self.state is HandshakeState.HANDSHAKING:
