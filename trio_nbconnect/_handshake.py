@@ -167,8 +167,14 @@ class Handshake:
                 await trio.sleep(self._pause * random.uniform(0.5, 1.0))
             if not self.backlog_full and self.state is HandshakeState.HANDSHAKING:  # nobody aborted it meanwhile
                 await self._network.wait_writable(self.socket)
+            if self._was_closed():
+                self.abort()
             if self.state is HandshakeState.HANDSHAKING:
                 self._look()
+
+    def _was_closed(self) -> bool:
+        """Whether somebody else closed the socket, perhaps after the kernel had woken us; only its owner can."""
+        return self._opener is None and isinstance(self.socket, socket.socket) and self.socket.fileno() == -1
 
     def failure(self) -> Exception | None:
         """Return what `wait` raises; None for a handshake that has succeeded or is under way."""

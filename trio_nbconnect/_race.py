@@ -28,7 +28,7 @@ import math
 import sys
 import time
 from collections.abc import Awaitable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
 import trio
@@ -60,10 +60,9 @@ class Race(Contest[T]):
             ConnectError: There is none; its class says why.
         """
         inquiry = self.inquiry
-        limit = self._began + self.give_up_after
         self._announce()
         try:
-            with _ALWAYS if limit == math.inf else trio.CancelScope(deadline=limit):
+            with self._limited():
                 inquiry.begin()
                 if inquiry.resolver is not None and not inquiry.beside:
                     await inquiry.resolve(inquiry.resolver)
@@ -103,6 +102,11 @@ class Race(Contest[T]):
         if has_rival and (handshake.state is HandshakeState.HANDSHAKING or not attempt.delay):
             limit = min(limit, self._due(attempt))
         return within(limit, handshake.settle)
+
+    def _limited(self) -> AbstractContextManager[object]:
+        if self.give_up_after == math.inf:
+            return _ALWAYS
+        return trio.CancelScope(deadline=self._began + self.give_up_after)
 
     def _announce(self) -> None:
         inquiry = self.inquiry
