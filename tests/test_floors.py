@@ -48,6 +48,7 @@ FLOORS = {
         "_demo",
         "_patch",
         "anyio",
+        "_http_streams",
         "httpcore",
         "proxy",
         "__main__",
