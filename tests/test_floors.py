@@ -47,6 +47,7 @@ FLOORS = {
         "_cli",
         "_demo",
         "_patch",
+        "_anyio_streams",
         "anyio",
         "_http_streams",
         "httpcore",
