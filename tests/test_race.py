@@ -385,6 +385,26 @@ async def test_all_failed(net: SimulatedNetwork, connector: Connector) -> None:
     ]
 
 
+async def test_a_failure_is_noted_when_it_is_told(net: SimulatedNetwork) -> None:
+    """A tracer sees on a failure which attempt that was, although the race goes on; once, also when it is lost."""
+    net.host(SIX).refuses(after=0.020)
+    net.host(FOUR).refuses(after=0.020)
+    notes: list[object] = []
+
+    def tracer(event: trace.Event) -> None:
+        if isinstance(event, trace.AttemptFailed):
+            notes.append(list(event.error.__notes__))  # type: ignore[attr-defined]  # Python 3.10 does not know it
+
+    with pytest.raises(ConnectError) as caught:
+        await Connector(network=net, tracer=tracer).open_tcp_stream("example.org", 443)
+
+    assert notes == [
+        ["attempt 1, after 0.000 s: [2001:db8::1]:443 refused after 0.020 s"],
+        ["attempt 2, after 0.020 s: 192.0.2.1:443 refused after 0.020 s"],
+    ]
+    assert [attempt.error.__dict__["__notes__"] for attempt in caught.value.attempts if attempt.error] == notes
+
+
 async def test_all_refused_is_refused(net: SimulatedNetwork, connector: Connector) -> None:
     """Where every attempt agrees, the error has their class and number."""
     net.host(SIX).refuses(after=0.020)
