@@ -7,6 +7,7 @@ do on demand (EINTR, a lying `connect`) comes from `Scripted`, a kernel socket w
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -788,6 +789,66 @@ async def test_hooks_are_seen_and_left_alone() -> None:
     assert (has_socket_factory(), has_hostname_resolver()) == (True, False)
     trio.socket.set_custom_hostname_resolver(FakeResolver())
     assert (has_socket_factory(), has_hostname_resolver()) == (True, True)
+
+
+class Asked(trio.abc.HostnameResolver):
+    """A resolver that knows nothing, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, ...]] = []
+
+    async def getaddrinfo(self, *question: Any) -> Any:
+        self.calls.append(question)
+        raise socket.gaierror(socket.EAI_NONAME, "not known")
+
+    async def getnameinfo(self, *_: object) -> tuple[str, str]:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    "name", ["example.org", "example.org.", "b\u00fccher.example", "1.example", "a.1b", "127.1", "0x7f.1", "localhost"]
+)
+async def test_a_hostname_resolver_is_asked_what_trio_asks_it(name: str) -> None:
+    """Names that the C library reads as numbers never reach it; the others do, once, as bytes."""
+    trio.socket.set_custom_hostname_resolver(resolver := Asked())
+    for connect in (trio.open_tcp_stream, nb.open_tcp_stream):
+        with contextlib.suppress(OSError):
+            await connect(name, 1)
+    theirs, ours = resolver.calls[::2], resolver.calls[1::2]
+    assert theirs == ours
+    assert len(theirs) == (0 if name.endswith("7.1") or name == "0x7f.1" else 1)
+
+
+async def test_looking_for_a_hook_is_no_hook() -> None:
+    """Who has looked has set none: what was set before is still nothing."""
+    assert (has_socket_factory(), has_hostname_resolver()) == (False, False)
+    assert trio.socket.set_custom_socket_factory(None) is None
+    assert trio.socket.set_custom_hostname_resolver(None) is None
+
+
+TRACE = [
+    *("RaceStarted", "AnswerReceived", "AttemptStarted", "AttemptFailed", "AttemptStarted", "AttemptConnected"),
+    *("AttemptEstablished", "RaceWon"),
+]
+
+
+@pytest.mark.parametrize("looks_ahead", [True, False])
+async def test_looking_ahead_changes_nothing(
+    listener: socket.socket, looks_ahead: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On loopback a handshake is over when `connect` returns, refused or not; to wait for that tells the same."""
+    monkeypatch.setattr("trio_nbconnect._handshake._TELLS_TWICE", looks_ahead)
+    events: list[nb.trace.Event] = []
+    connector = nb.Connector(tracer=events.append)
+    host, port = listener.getsockname()
+    async with await connector.open_tcp_stream("h", port, addresses=["127.0.0.9", host]) as stream:
+        assert stream.socket.getpeername() == (host, port)
+    assert [type(event).__name__ for event in events] == TRACE
+    (failed,) = [event for event in events if isinstance(event, nb.trace.AttemptFailed)]
+    assert isinstance(failed.error, ConnectionRefusedError)
+    assert str(failed.error) == f"[Errno {errno.ECONNREFUSED}] Connection refused: 127.0.0.9:{port}"
+    reasons = [event.reason.name for event in events if isinstance(event, nb.trace.AttemptStarted)]
+    assert reasons == ["FIRST", "PREDECESSOR_FAILED"]
 
 
 # In a network of its own

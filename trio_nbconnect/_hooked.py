@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 import trio
@@ -149,6 +149,18 @@ def has_hostname_resolver() -> bool:
         trio.socket.set_custom_hostname_resolver(None)
         return False
     return resolver is not None
+
+
+def ask_hostname_resolver(name: str, port: int) -> Awaitable[Sequence[tuple[Any, ...]]]:
+    """Ask the custom hostname resolver in the one call that `trio.socket.getaddrinfo` makes.
+
+    Trio first has the C library see whether the name is numeric. One whose last label begins with no digit is not, in
+    any spelling ("127.1", "0x7f.1"), and to be told so by an error takes a seventh of a whole connect.
+    """
+    resolver: trio.abc.HostnameResolver | None = _socket._resolver.get(None)
+    if resolver is None or name.rpartition(".")[2][:1].isdigit():
+        return trio.socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    return resolver.getaddrinfo(name.encode("ascii"), port, 0, socket.SOCK_STREAM, 0, 0)
 
 
 _NEVER_SET: Any = object()

@@ -103,7 +103,9 @@ class Inquiry:
 
     async def resolve(self, resolver: Resolver) -> None:
         """Section 3: take in the answers as they come, for as long as the policy lets it take."""
-        limit = trio.current_time() + self.policy.give_up_resolution_after
+        limit = self.policy.give_up_resolution_after
+        if limit != math.inf:
+            limit += trio.current_time()
         asked = self.families if self.nat64 is None else tuple(family for family in self.families if family == IPV6)
         question = Question(host=self.name, port=self.port, families=asked, last_resort=self._last_resort)
         try:

@@ -20,6 +20,7 @@ from typing import Protocol
 import trio
 
 from ._address import IPV4, IPV6
+from ._hooked import ask_hostname_resolver
 from ._nat64 import prefixes_from
 from ._network import KernelNetwork, Network, from_getaddrinfo
 from ._question import Answer, Asked, Deliver, Question, Source
@@ -99,7 +100,7 @@ class HookResolver:
         """Deliver its one answer, which holds both families."""
         deliver(Asked(Source.HOOK))
         try:
-            entries = await trio.socket.getaddrinfo(question.host, question.port, type=socket.SOCK_STREAM)
+            entries = await ask_hostname_resolver(question.host, question.port)
         except OSError as error:
             deliver(Answer(Source.HOOK, error=error))
         else:
