@@ -63,6 +63,23 @@ def test_it_is_a_frozen_dataclass_with_the_signature_of_its_fields(kind: type[An
         assert (parameters[field.name].kind is inspect.Parameter.KEYWORD_ONLY) == field.kw_only
 
 
+@pytest.mark.parametrize("kind", [trace.AttemptStarted, trace.AnswerReceived, trace.RaceLost])
+def test_it_can_be_made_of_its_values_in_their_order(kind: type[Any]) -> None:
+    """Which is the order of the fields; those at the end may be left out if they have a default."""
+    names = [field.name for field in dataclasses.fields(kind)]
+    needed = [field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING]
+
+    assert kind._made(*names) == kind(**{name: name for name in names})
+    assert kind._made(*needed) == kind(**{name: name for name in needed})
+    with pytest.raises(TypeError):
+        kind._made(*needed[:-1])
+
+
+def test_what_is_not_made_quickly_cannot_be() -> None:
+    with pytest.raises(NotImplementedError):
+        trace._Happened._made(1, 0.0)
+
+
 def test_what_it_makes_is_like_any_frozen_data() -> None:
     address = Address(IPV6, "2001:db8::1", 443)
 

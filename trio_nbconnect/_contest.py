@@ -72,7 +72,7 @@ class Contest(Generic[T]):
         attempt = LiveAttempt(len(self._attempts) + 1, address, self._clock.current_time(), delay)
         if inquiry.journal.tracers:
             reason = self._reason()
-            inquiry.journal.tell(trace.AttemptStarted, attempt=attempt.number, address=address, reason=reason)
+            inquiry.journal.tell(trace.AttemptStarted, attempt.number, address, reason)
         self._attempts.append(attempt)
         self._under_way += 1
         try:
@@ -126,7 +126,7 @@ class Contest(Generic[T]):
         """TCP is there; that is all, or `establish` comes next."""
         inquiry = self.inquiry
         if inquiry.journal.tracers:
-            inquiry.journal.tell(trace.AttemptConnected, attempt=attempt.number, address=attempt.address)
+            inquiry.journal.tell(trace.AttemptConnected, attempt.number, attempt.address)
         if inquiry.history is not None and (rtt := attempt.round_trip_time()) is not None:
             inquiry.history.record(attempt.address, rtt, time.time())
         if self.establish is None:
@@ -146,7 +146,7 @@ class Contest(Generic[T]):
     def _succeed(self, attempt: LiveAttempt, result: T) -> None:
         self._end(attempt)
         if self.inquiry.journal.tracers:
-            self.inquiry.journal.tell(trace.AttemptEstablished, attempt=attempt.number, address=attempt.address)
+            self.inquiry.journal.tell(trace.AttemptEstablished, attempt.number, attempt.address)
         if self._winner is None:
             self._winner, self._result = attempt, result
             if self._scope is not None:
@@ -160,7 +160,7 @@ class Contest(Generic[T]):
         attempt.close()
         if self.inquiry.journal.tracers:
             self._note(attempt)
-            self.inquiry.journal.tell(trace.AttemptFailed, attempt=attempt.number, address=attempt.address, error=error)
+            self.inquiry.journal.tell(trace.AttemptFailed, attempt.number, attempt.address, error)
 
     def _note(self, attempt: LiveAttempt) -> None:
         """Say on a failure which attempt that was; errors of foreign sockets pass as they are."""
@@ -171,7 +171,7 @@ class Contest(Generic[T]):
         self._end(attempt)
         attempt.close()
         if self.inquiry.journal.tracers:
-            self.inquiry.journal.tell(trace.AttemptCancelled, attempt=attempt.number, address=attempt.address)
+            self.inquiry.journal.tell(trace.AttemptCancelled, attempt.number, attempt.address)
 
     def _end(self, attempt: LiveAttempt) -> None:
         attempt.ended = self._clock.current_time()
@@ -180,7 +180,7 @@ class Contest(Generic[T]):
 
     def _discard(self, attempt: LiveAttempt) -> None:
         attempt.close()
-        self.inquiry.journal.tell(trace.RunnerUpDiscarded, attempt=attempt.number, address=attempt.address)
+        self.inquiry.journal.tell(trace.RunnerUpDiscarded, attempt.number, attempt.address)
 
     def _abandon(self) -> None:
         """Close whatever is left: the attempt of a race that ran alone, the winner of one that was cancelled."""

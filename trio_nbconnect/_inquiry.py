@@ -99,7 +99,7 @@ class Inquiry:
             addresses = self._usable(self.given)
             self.agenda.give(addresses)
             if self.journal.tracers:
-                self.journal.tell(trace.AnswerReceived, source=Source.GIVEN, addresses=addresses, error=None)
+                self.journal.tell(trace.AnswerReceived, Source.GIVEN, addresses, None)
 
     async def resolve(self, resolver: Resolver) -> None:
         """Section 3: take in the answers as they come, for as long as the policy lets it take."""
@@ -125,7 +125,7 @@ class Inquiry:
             if item.protected and item.source is Source.HTTPS:
                 self.services_known = trio.Event()
             if self.journal.tracers:
-                self.journal.tell(trace.ResolutionStarted, source=item.source, name=item.name)
+                self.journal.tell(trace.ResolutionStarted, item.source, item.name)
             return
         if item.source is Source.HTTPS and self.services_known is not None:
             self.services_known.set()
@@ -135,14 +135,7 @@ class Inquiry:
             item = replace(item, addresses=usable)
         self.agenda.note(item, trio.current_time())
         if self.journal.tracers:
-            self.journal.tell(
-                trace.AnswerReceived,
-                source=item.source,
-                name=item.name,
-                addresses=item.addresses,
-                services=item.services,
-                error=item.error,
-            )
+            self.journal.tell(trace.AnswerReceived, item.source, item.addresses, item.error, item.name, item.services)
         self.ring()
 
     def last_resort_at(self, newest_started: float | None, under_way: int) -> float:

@@ -80,7 +80,7 @@ class Race(Contest[T]):
                 self._finished = True
         except BaseException:
             self._abandon()
-            inquiry.journal.tell(trace.RaceLost, error=None)
+            inquiry.journal.tell(trace.RaceLost, None)
             raise
         if self._winner is None:
             self._lose()
@@ -111,14 +111,14 @@ class Race(Contest[T]):
     def _announce(self) -> None:
         inquiry = self.inquiry
         if inquiry.journal.tracers:
-            inquiry.journal.tell(trace.RaceStarted, host=inquiry.host, port=inquiry.port, policy=inquiry.policy)
+            inquiry.journal.tell(trace.RaceStarted, inquiry.host, inquiry.port, inquiry.policy)
 
     def _win(self, winner: LiveAttempt) -> T:
         """Hand the winner's connection over."""
         if self.inquiry.history is not None:
             self.inquiry.history.mark_used(winner.address, time.time())
         if self.inquiry.journal.tracers:
-            self.inquiry.journal.tell(trace.RaceWon, attempt=winner.number, address=winner.address)
+            self.inquiry.journal.tell(trace.RaceWon, winner.number, winner.address)
         return self._result
 
     def _lose(self) -> NoReturn:
@@ -128,7 +128,7 @@ class Race(Contest[T]):
             self._note(attempt)
         reports = [attempt.report() for attempt in self._attempts]
         failure = self.inquiry.failure(reports, None if self._finished else self.give_up_after)
-        self.inquiry.journal.tell(trace.RaceLost, error=failure)
+        self.inquiry.journal.tell(trace.RaceLost, failure)
         try:
             raise failure
         finally:
