@@ -1,0 +1,63 @@
+"""Worker: the process of one contender: `python -m tests.benchmarks.worker CONTENDER CASE COUNT [PLACE]`.
+
+It connects COUNT times and prints a line of JSON: what one connect took. With "-" for COUNT, it reads counts from
+standard input, one a line, and answers each; that is how contenders take turns. Without a PLACE it opens one of its
+own, so that it can be watched by hand: `strace -fc python -m tests.benchmarks.worker nb literal 100`.
+
+A contender in another language takes this process over.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+
+from .cases import CASE_OF, GOOD, Case, Pattern
+from .contenders import CONTENDER_OF, Compiled, Contender
+from .place import PROJECT, Place, allow_many_descriptors, open_place
+from .target import answer_for, check_resumed, target_of
+
+
+def hosts_of(case: Case) -> tuple[str, ...]:
+    """Return where the connects go, in rotation: many at once would fill one queue."""
+    return GOOD if case.pattern is Pattern.AT_ONCE else (case.host,)
+
+
+def command(contender: Contender, case: Case, place: Place, count: str) -> list[str]:
+    """Return the command that starts this process."""
+    return [sys.executable, "-m", __spec__.name, contender.name, case.name, count, str(place)]
+
+
+def work(contender: Contender, case: Case, count: str, place: Place) -> None:
+    """Connect, and report."""
+    allow_many_descriptors()
+    if isinstance(contender, Compiled):
+        program = contender.command(case, place, count, hosts_of(case))
+        os.execv(program[0], program)
+    targets = [target_of(case, place, host) for host in hosts_of(case)]
+    answer_for(case, targets[0])
+    gc.collect()
+    gc.freeze()
+    for line in sys.stdin if count == "-" else [count]:
+        figures = contender.sample(case, contender.ways[case.kind], targets, int(line))
+        print(json.dumps(figures), flush=True)
+        if case.resumed:
+            check_resumed(targets[0])
+        gc.collect()
+
+
+def main(contender: str, case: str, count: str, place: str = "") -> None:
+    """Be the process."""
+    if place:
+        work(CONTENDER_OF[contender], CASE_OF[case], count, Place.read(place))
+        return
+    with open_place() as mine:
+        child = os.spawnv(os.P_WAIT, sys.executable, command(CONTENDER_OF[contender], CASE_OF[case], mine, count))
+    sys.exit(child)
+
+
+if __name__ == "__main__":
+    os.chdir(PROJECT)
+    main(*sys.argv[1:])
