@@ -17,7 +17,7 @@ from .contenders import CONTENDER_OF, CONTENDERS, Contender
 from .markdown import markdown
 from .measuring import measure
 from .place import ALL_CORES, Place, open_place, pin
-from .report import Report, Table, growth_table, machine, tables_of
+from .report import Report, Table, growth_tables, machine, tables_of
 
 STUDIES = {
     "memory": "bytes of pending attempts and of races that are over",
@@ -60,7 +60,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--instructions", action="store_true", help="count user instructions, too (takes minutes)")
     parser.add_argument("--connects", type=int, default=1_000_000, metavar="N", help="for `growth`")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
-    parser.add_argument("--from", dest="source", type=Path, metavar="FILE", help="read that instead of measuring")
+    parser.add_argument(
+        "--from", dest="sources", nargs="+", type=Path, metavar="FILE", help="read that instead of measuring"
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw cost over addresses and over concurrency")
     parser.add_argument("--readme", action="store_true", help="print Markdown instead of tables")
     return parser
@@ -72,14 +74,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.list:
         _list()
         return
-    if options.source:
-        report = Report.read(json.loads(options.source.read_text("utf-8")))
+    if options.sources:
+        report = Report.merged([Report.read(json.loads(source.read_text("utf-8"))) for source in options.sources])
     else:
         report = Report(made=machine())
         _run(_plan(options), report, is_silent=options.readme)
     if options.readme:
         print(markdown(report))
-    elif options.source:
+    elif options.sources:
         _show(report)
     if options.json:
         options.json.write_text(json.dumps(report.as_json(), indent=1) + "\n", "utf-8")
@@ -113,13 +115,14 @@ def _run(plan: Plan, report: Report, *, is_silent: bool) -> None:
     if not plan.quick:
         pin(0, to_last=True)
     try:
-        with open_place() as place:
+        languages = {language for contender in plan.contenders for language in contender.languages}
+        with open_place(languages if plan.cases else ()) as place:
             print(f"{report.made['date']}, {report.made['machine']}, load {report.made['load']}\n", file=out)
             for case in plan.cases:
                 outcome = measure(case, place, plan.contenders, count=plan.count)
                 report.outcomes.append(outcome)
                 print(*tables_of(outcome), sep="\n", file=out, flush=True)
-            print(*growth_table(report.outcomes), sep="\n", file=out, flush=True)
+            print(*growth_tables(report.outcomes), sep="\n", file=out, flush=True)
             for name in plan.studies:
                 study = _study(name, place, plan, out)
                 report.studies.append(study)
@@ -143,7 +146,7 @@ def _study(name: str, place: Place, plan: Plan, out: TextIO) -> Table:
 def _show(report: Report) -> None:
     for outcome in report.outcomes:
         print(*tables_of(outcome), sep="\n")
-    print(*growth_table(report.outcomes), *report.studies, sep="\n")
+    print(*growth_tables(report.outcomes), *report.studies, sep="\n")
 
 
 def _list() -> None:

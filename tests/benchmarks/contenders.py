@@ -54,6 +54,11 @@ class Contender:
             return "can only block"
         return ""
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """What must be compiled for it."""
+        return ()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Compiled(Contender):
@@ -67,6 +72,10 @@ class Compiled(Contender):
         if not place.program(self.language).exists():
             return f"no compiler for {self.language.capitalize()}"
         return super().cannot(case, place)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return (self.language,)
 
     def command(self, case: Case, place: Place, count: str, hosts: tuple[str, ...]) -> list[str]:
         """Return the command of its worker."""
@@ -165,7 +174,7 @@ CONTENDERS = (
     ),
     Contender(
         name="asyncio-staggered",
-        title="asyncio, happy_eyeballs_delay",
+        title="asyncio, staggered",
         sample=on_asyncio.sample,
         ways={Kind.TCP: on_asyncio.staggered_tcp},
         staggers=True,

@@ -22,23 +22,26 @@ Command = Callable[[str], list[str]]
 
 FEWER, MORE = 20, 120
 
+TOTAL_OF_STRACE = r"^100\.00 +\S+ +\d+ +(\d+) .*total$"
+
 REPEATABLE = {**os.environ, "PYTHONHASHSEED": "0"}
 
 
 def syscalls(command: Command) -> float | None:
     """Count the system calls of one connect; None if there is no `strace`."""
-    return _difference(command, _count_syscalls) if shutil.which("strace") else None
+    return difference(command, _count_syscalls) if shutil.which("strace") else None
 
 
 def instructions(command: Command) -> float | None:
     """Count the user instructions of one connect; None if nothing here can, or if the program does not bear it."""
     for is_usable, count in (_perf_counts, _count_with_perf), (_valgrind_is_here, _count_with_valgrind):
         if is_usable():
-            return _difference(command, count)
+            return difference(command, count)
     return None
 
 
-def _difference(command: Command, count: Callable[[list[str]], int | None]) -> float | None:
+def difference(command: Command, count: Callable[[list[str]], int | None]) -> float | None:
+    """Return what one connect adds; None if nothing could be counted."""
     fewer, more = count(command(str(FEWER))), count(command(str(MORE)))
     return None if fewer is None or more is None else (more - fewer) / (MORE - FEWER)
 
@@ -46,17 +49,17 @@ def _difference(command: Command, count: Callable[[list[str]], int | None]) -> f
 def _count_syscalls(command: list[str]) -> int | None:
     with tempfile.NamedTemporaryFile("r", encoding="utf-8") as summary:
         _run(["strace", "--follow-forks", "--summary-only", f"--output={summary.name}", *command])
-        return _found(r"^100\.00 +\S+ +\d+ +(\d+) .*total$", summary.read())
+        return found(TOTAL_OF_STRACE, summary.read())
 
 
 def _count_with_perf(command: list[str]) -> int | None:
     errors = _run(["perf", "stat", "--field-separator=,", "--event=instructions:u", *command])
-    return _found(r"^(\d+),.*instructions", errors)
+    return found(r"^(\d+),.*instructions", errors)
 
 
 def _count_with_valgrind(command: list[str]) -> int | None:
     errors = _run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *command])
-    return _found(r"Collected : (\d+)", errors)
+    return found(r"Collected : (\d+)", errors)
 
 
 @cache
@@ -73,6 +76,7 @@ def _run(command: list[str]) -> str:
     return done.stderr
 
 
-def _found(pattern: str, text: str) -> int | None:
+def found(pattern: str, text: str) -> int | None:
+    """Return the number that a pattern finds, if it does."""
     match = re.search(pattern, text, re.MULTILINE)
     return int(match[1]) if match else None

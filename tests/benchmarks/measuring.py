@@ -61,13 +61,14 @@ def measure(case: Case, place: Place, contenders: list[Contender], *, count: Cou
             else:
                 workers[contender.name] = partial(command, contender, case, place)
     with ExitStack() as stack:
-        _take_turns(outcome, _samplers(stack, case, workers))
+        take_turns(outcome, _samplers(stack, case, workers))
     if case.counted:
         outcome.counts = {name: count(make) for name, make in workers.items()}
     return outcome
 
 
-def _take_turns(outcome: Outcome, samples: dict[str, Sample]) -> None:
+def take_turns(outcome: Outcome, samples: dict[str, Sample]) -> None:
+    """Let each give a sample in each repetition."""
     names = list(samples)
     outcome.samples = {name: {metric.key: [] for metric in outcome.case.metrics} for name in names}
     for repetition in range(outcome.case.repetitions):
@@ -103,7 +104,7 @@ class Worker:
 
     def answer(self) -> Figures:
         """Wait for what it was asked."""
-        return _read(self._answers.readline())
+        return read(self._answers.readline())
 
     def sample(self) -> Figures:
         """Ask and wait."""
@@ -124,10 +125,15 @@ def _samplers(stack: ExitStack, case: Case, workers: dict[str, Command]) -> dict
 
 
 def _fresh_sample(worker: list[str]) -> Figures:
-    return _read(subprocess.run(worker, cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    return read(subprocess.run(worker, cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
-def _read(line: str) -> Figures:
+def read(line: str) -> Figures:
+    """Read what a worker prints.
+
+    Raises:
+        RuntimeError: It has printed nothing, and is gone.
+    """
     if not line:
         raise RuntimeError("a worker has ended; what it said stands above")
     figures: Figures = json.loads(line)

@@ -19,7 +19,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +64,8 @@ class Place:
 
 
 @contextmanager
-def open_place() -> Iterator[Place]:
-    """Open servers and fill a queue, for a block."""
+def open_place(languages: Iterable[str] = ("c", "go")) -> Iterator[Place]:
+    """Open servers, fill a queue and compile the contenders in some languages, for a block."""
     allow_many_descriptors()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
@@ -77,7 +77,7 @@ def open_place() -> Iterator[Place]:
         listeners.append(_listen(stack, socket.AF_UNIX, place.path))
         _fill(stack, place)
         _issue(folder)
-        _compile(folder)
+        _compile(folder, languages)
         server = folder / "server"
         python = [sys.executable, "-m", f"{__package__}.server"]
         _serve(stack, [str(server)] if server.exists() else [*python, "plain"], listeners)
@@ -126,12 +126,14 @@ def _issue(folder: Path) -> None:
     authority.issue_cert(SPEAKS_TLS).private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
 
 
-def _compile(folder: Path) -> None:
-    """Compile what there are compilers for."""
+def _compile(folder: Path, languages: Iterable[str]) -> None:
+    """Compile what there are compilers for; the server in C is faster than the one in Python."""
     if compiler := shutil.which("gcc") or shutil.which("cc"):
-        for name, program in ("server.c", "server"), ("connect.c", "connect_c"):
-            subprocess.run([compiler, "-O2", "-o", folder / program, SOURCES / name], check=True)
-    if compiler := shutil.which("go"):
+        programs = ["server", *(["connect"] if "c" in languages else [])]
+        for name in programs:
+            made = folder / ("connect_c" if name == "connect" else name)
+            subprocess.run([compiler, "-O2", "-o", made, SOURCES / f"{name}.c"], check=True)
+    if "go" in languages and (compiler := shutil.which("go")):
         cache = {"GOCACHE": str(folder / "go"), "GO111MODULE": "off"}
         command = [compiler, "build", "-o", str(folder / "connect_go"), str(SOURCES / "connect.go")]
         subprocess.run(command, check=True, env={**os.environ, **cache})

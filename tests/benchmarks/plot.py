@@ -18,7 +18,7 @@ from .report import curves
 Curve = list[tuple[int, float]]
 
 WIDTH, HEIGHT = 980, 380
-LEFT, TOP, PLOT_WIDTH, PLOT_HEIGHT, APART = 48, 56, 260, 270, 490
+LEFT, TOP, PLOT_WIDTH, PLOT_HEIGHT, APART = 48, 60, 280, 266, 490
 LABELS_APART = 14
 
 COLOURS = {  # for a light page, for a dark one
@@ -45,7 +45,7 @@ DARK_STYLE = "text { fill: #e6edf3 } .small { fill: #9aa5b1 } .grid { stroke: #3
 
 @dataclass(frozen=True)
 class Axis:
-    """Whole decades, or thirds of one, mapped to pixels."""
+    """A logarithmic axis, mapped to pixels."""
 
     low: float
     high: float
@@ -57,11 +57,10 @@ class Axis:
         share = (math.log10(value) - math.log10(self.low)) / (math.log10(self.high) - math.log10(self.low))
         return self.start + share * self.length
 
-    @property
-    def ticks(self) -> list[int]:
-        """Return the powers of ten on it."""
-        first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
-        return [10**power for power in range(first, last + 1)]
+    def ticks(self, *digits: int) -> list[int]:
+        """Return the round numbers on it that begin with these digits."""
+        steps = [digit * 10**power for power in range(9) for digit in digits]
+        return [step for step in steps if self.low <= step <= self.high]
 
 
 def svg(outcomes: Iterable[Outcome]) -> str:
@@ -117,13 +116,13 @@ def _decades(lowest: float, highest: float) -> tuple[float, float]:
 
 
 def _grid(across: Axis, up: Axis, left: float) -> Iterator[str]:
-    for tick in up.ticks:
+    for tick in up.ticks(1, 3):
         y = up.at(tick)
         yield f'<path class="grid" d="M{left} {y:.1f}h{PLOT_WIDTH}"/>'
         yield f'<text class="small" x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:,}</text>'
     bottom = TOP + PLOT_HEIGHT
     yield f'<path class="grid" d="M{left} {bottom}h{PLOT_WIDTH}"/>'
-    for tick in across.ticks:
+    for tick in dict.fromkeys([*across.ticks(1), round(across.high)]):
         x = across.at(tick)
         yield f'<path class="grid" d="M{x:.1f} {bottom}v4"/>'
         yield f'<text class="small" x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{tick:,}</text>'

@@ -69,6 +69,13 @@ class Report:
             studies=[Table(**study) for study in parts["studies"]],
         )
 
+    @classmethod
+    def merged(cls, reports: Sequence[Report]) -> Report:
+        """Put several together; what was measured again replaces what was measured before."""
+        outcomes = {outcome.case.name: outcome for report in reports for outcome in report.outcomes}
+        studies = {study.title: study for report in reports for study in report.studies}
+        return cls(made=reports[-1].made, outcomes=list(outcomes.values()), studies=list(studies.values()))
+
 
 def machine() -> dict[str, str]:
     """Say when and on what kind of machine this is, and how busy that is."""
@@ -170,7 +177,7 @@ def fits(outcomes: Iterable[Outcome]) -> dict[str, Line]:
     return found
 
 
-def growth_table(outcomes: Iterable[Outcome]) -> list[Table]:
+def growth_tables(outcomes: Iterable[Outcome]) -> list[Table]:
     """Show the fits, if there are any."""
     lines = fits(outcomes)
     rows = [[CONTENDER_OF[name].title, f"{line.slope:.2f}", f"{line.error:.2f}"] for name, line in lines.items()]

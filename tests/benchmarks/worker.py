@@ -53,7 +53,7 @@ def main(contender: str, case: str, count: str, place: str = "") -> None:
     if place:
         work(CONTENDER_OF[contender], CASE_OF[case], count, Place.read(place))
         return
-    with open_place() as mine:
+    with open_place(CONTENDER_OF[contender].languages) as mine:
         child = os.spawnv(os.P_WAIT, sys.executable, command(CONTENDER_OF[contender], CASE_OF[case], mine, count))
     sys.exit(child)
 
