@@ -18,8 +18,8 @@ import pytest
 
 from . import test_readme
 from .benchmarks import command, counting, measuring
-from .benchmarks.cases import CASE_OF, CASES, GOOD, Case, chosen
-from .benchmarks.contenders import CONTENDER_OF, CONTENDERS, Compiled
+from .benchmarks.cases import CASES, GOOD, Case, case_called, chosen
+from .benchmarks.contenders import CONTENDER_OF, CONTENDERS, Compiled, contender_called
 from .benchmarks.figures import Line, Summary, exponent, ratios
 from .benchmarks.markdown import COLUMNS, markdown
 from .benchmarks.measuring import Outcome
@@ -31,20 +31,20 @@ from .benchmarks.report import Report, Table, fits, growth_tables, summary_of, t
 MADE = {"date": "2026-01-02", "machine": "2 cores, Linux 6.18, Python 3.13.0", "load": "0.1"}
 
 LITERAL = Outcome(
-    case=CASE_OF["literal"],
+    case=case_called("literal"),
     samples={"nb": {"cpu": [1.0, 10.0, 30.0]}, "trio": {"cpu": [2.0, 40.0, 10.0]}, "stdlib": {"cpu": [1.0, 4.0, 5.0]}},
     left_out={"uvloop": "not installed", "go": "no compiler for Go", "anyio-trio": "not installed"},
     counts={"nb": {"syscalls": 10.0, "instructions": 250_000.0}, "trio": {"syscalls": 15.0, "instructions": 1e6}},
 )
 TRACED = Outcome(
-    case=CASE_OF["traced"], samples={"nb": {"cpu": [4.0, 4.0, 4.0]}, "nb-tracer": {"cpu": [5.0, 5.0, 5.0]}}
+    case=case_called("traced"), samples={"nb": {"cpu": [4.0, 4.0, 4.0]}, "nb-tracer": {"cpu": [5.0, 5.0, 5.0]}}
 )
 
 
 def refused(each: dict[str, float], size: int) -> Outcome:
     """Make up what addresses that refuse cost."""
     samples = {name: {"cpu": [cost, cost, cost]} for name, cost in each.items()}
-    return Outcome(case=CASE_OF[f"refused-{size}"], samples=samples)
+    return Outcome(case=case_called(f"refused-{size}"), samples=samples)
 
 
 REFUSED = [refused({"nb": 50.0, "asyncio-staggered": size / 2.0}, size) for size in (1, 10, 100, 1000, 3000)]
@@ -113,8 +113,8 @@ def test_a_table_shows_medians_spreads_ratios_counts_and_who_is_left_out() -> No
 
 
 def test_no_ratio_is_shown_to_what_is_not_there_or_was_nothing() -> None:
-    alone = Outcome(case=CASE_OF["literal"], samples={"nb": {"cpu": [1.0]}})
-    idle = Outcome(case=CASE_OF["literal"], samples={"nb": {"cpu": [1.0]}, "trio": {"cpu": [0.0]}})
+    alone = Outcome(case=case_called("literal"), samples={"nb": {"cpu": [1.0]}})
+    idle = Outcome(case=case_called("literal"), samples={"nb": {"cpu": [1.0]}, "trio": {"cpu": [0.0]}})
 
     assert summary_of(alone)["nb"]["cpu"]["ratio"] is None
     assert summary_of(idle)["nb"]["cpu"]["ratio"] is None
@@ -131,7 +131,7 @@ def test_a_report_survives_json() -> None:
 
 
 def test_of_several_reports_the_last_word_on_a_case_counts() -> None:
-    newer = Outcome(case=CASE_OF["literal"], samples={"nb": {"cpu": [3.0]}})
+    newer = Outcome(case=case_called("literal"), samples={"nb": {"cpu": [3.0]}})
 
     merged = Report.merged([Report(made=MADE, outcomes=[LITERAL, TRACED]), Report(made=MADE, outcomes=[newer])])
 
@@ -189,6 +189,25 @@ def test_cases_are_chosen_by_name_or_by_their_first_word() -> None:
         chosen(["literally"])
 
 
+def test_a_family_has_cases_of_any_size() -> None:
+    assert case_called("refused-700").addresses[698:] == ("127.4.2.199", "127.4.2.200", GOOD[0])
+    assert case_called("concurrent-7").count == 7
+    with pytest.raises(ValueError, match="no case is called 'refused-0'"):
+        case_called("refused-0")
+
+
+def test_any_connector_for_trio_may_take_part(tmp_path: Path) -> None:
+    theirs = contender_called("trio:open_tcp_stream")
+
+    assert theirs.cannot(case_called("literal"), Place(1, tmp_path)) == ""
+    assert (
+        contender_called("no_such_package:connect").cannot(case_called("literal"), Place(1, tmp_path))
+        == "not installed"
+    )
+    with pytest.raises(ValueError, match="no contender is called 'nobody'"):
+        contender_called("nobody")
+
+
 def test_every_case_has_its_baseline_and_names_contenders_that_there_are() -> None:
     for case in CASES:
         assert CONTENDER_OF[case.baseline].is_meant(case)
@@ -197,25 +216,25 @@ def test_every_case_has_its_baseline_and_names_contenders_that_there_are() -> No
 
 def test_whoever_cannot_take_part_is_left_out_with_a_word(tmp_path: Path) -> None:
     place = Place(1, tmp_path)  # nothing was compiled here
-    said = {contender.name: contender.cannot(CASE_OF["first-swallowed"], place) for contender in CONTENDERS}
+    said = {contender.name: contender.cannot(case_called("first-swallowed"), place) for contender in CONTENDERS}
 
     assert said["nb"] == said["trio"] == ""
     assert said["asyncio"] == "would wait for the first address"
     assert said["trio-socket"] == "cannot be given this name and its addresses"
     assert said["go"] == "no compiler for Go"
-    assert CONTENDER_OF["stdlib"].cannot(CASE_OF["pending"], place) == "can only block"
+    assert CONTENDER_OF["stdlib"].cannot(case_called("pending"), place) == "can only block"
 
 
 def test_a_program_is_told_its_way_its_count_and_where_to(tmp_path: Path) -> None:
     c = CONTENDER_OF["c-epoll"]
     assert isinstance(c, Compiled)
 
-    assert c.command(CASE_OF["literal"], Place(7, tmp_path), "5", GOOD[:1])[1:] == ["epoll", "5", "7", GOOD[0]]
-    assert c.command(CASE_OF["concurrent-100"], Place(7, tmp_path), "-", GOOD)[1:4] == ["at-once", "-", "7"]
+    assert c.command(case_called("literal"), Place(7, tmp_path), "5", GOOD[:1])[1:] == ["epoll", "5", "7", GOOD[0]]
+    assert c.command(case_called("concurrent-100"), Place(7, tmp_path), "-", GOOD)[1:4] == ["at-once", "-", "7"]
 
 
 def test_what_a_worker_says_becomes_the_cost_of_an_address_and_the_time_beyond_the_delay() -> None:
-    assert measuring.derived(CASE_OF["refused-10"], {"cpu": 500.0, "wall": 251_500.0}) == {"cpu": 50.0, "late": 1.5}
+    assert measuring.derived(case_called("refused-10"), {"cpu": 500.0, "wall": 251_500.0}) == {"cpu": 50.0, "late": 1.5}
 
 
 def test_repetitions_are_interleaved_and_their_order_rotates() -> None:
@@ -228,7 +247,7 @@ def test_repetitions_are_interleaved_and_their_order_rotates() -> None:
 
         return sample
 
-    outcome = Outcome(case=CASE_OF["literal"].repeated(3))
+    outcome = Outcome(case=case_called("literal").sampled(count=1, repetitions=3))
     measuring.take_turns(outcome, {name: sampler(name) for name in "abc"})
 
     assert "".join(asked) == "abcbcacab"
@@ -269,11 +288,14 @@ def test_system_calls_are_counted_from_outside() -> None:
     assert count == 2.0
 
 
+SMOKE = ["nb", "trio", "stdlib", "trio:open_tcp_stream"]
+
+
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any, str]:
     """Run the command on cheap cases: what it prints, its JSON, and its plot."""
     folder = tmp_path_factory.mktemp("smoke")
-    arguments = ["literal", "refused-10", "tls-resumed", "pending", "--quick", "--contenders", "nb", "trio", "stdlib"]
+    arguments = ["literal", "refused-7", "tls-resumed", "pending", "--quick", "--contenders", *SMOKE]
     with pytest.MonkeyPatch.context() as patch, (folder / "out").open("w", encoding="utf-8") as out:
         patch.setattr(sys, "stdout", out)
         command.main([*arguments, "--json", str(folder / "json"), "--plot", str(folder / "svg")])
@@ -284,10 +306,10 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any, str]:
 def test_a_smoke_run_prints_a_table_for_each_figure(smoke: tuple[str, Any, str]) -> None:
     assert re.findall(r"^(\S.*): (.+), \w+ \(1 repetition of (\d+)", smoke[0], re.MULTILINE) == [
         ("an IP literal", "CPU", "20"),
-        ("10 refused, the next one good", "CPU per address", "10"),
+        ("7 refused, the next one good", "CPU per address", "7"),
+        ("TLS, a resumed session", "CPU", "20"),
         ("10,000 pending, a task each", "memory each", "20"),
         ("10,000 pending, a task each", "CPU to cancel all", "20"),
-        ("TLS, a resumed session", "CPU", "20"),
     ]
     assert re.search(r"^trio +\d+\.\d +.* 1\.00 +1\.00 +1\.00$", smoke[0], re.MULTILINE)
     assert "left out, can only block: socket.create_connection" in smoke[0]
@@ -297,8 +319,8 @@ def test_a_smoke_run_writes_json_and_a_plot(smoke: tuple[str, Any, str]) -> None
     _, parts, picture = smoke
     measured = {outcome["case"]: outcome["samples"] for outcome in parts["outcomes"]}
 
-    assert set(measured["literal"]) == {"nb", "trio", "stdlib"}
-    assert set(measured["pending"]) == {"nb", "trio"}
+    assert set(measured["literal"]) == set(SMOKE)
+    assert set(measured["pending"]) == {*SMOKE} - {"stdlib"}
     assert all(len(samples["cpu"]) == 1 and samples["cpu"][0] > 0 for samples in measured["literal"].values())
     assert picture == svg(Report.read(parts).outcomes)
 

@@ -111,35 +111,35 @@ class Case:
         """Whether only those get through that start a second attempt beside the first."""
         return SWALLOWS in self.addresses
 
-    def repeated(self, repetitions: int) -> Case:
-        """Make another one of it that is repeated so often."""
-        return replace(self, repetitions=repetitions)
+    def sampled(self, *, count: int, repetitions: int) -> Case:
+        """Make another one of it, with samples of its own."""
+        return replace(self, count=count, repetitions=repetitions)
 
     def quickly(self) -> Case:
         """Make a smoke run of it: hardly anything, once."""
-        return replace(self, count=min(self.count, 20 if self.size == 1 else self.size), repetitions=1)
+        return self.sampled(count=min(self.count, 20 if self.size == 1 else self.size), repetitions=1)
 
 
 def _after_refusals(count: int) -> tuple[str, ...]:
     return (*refusing(count), GOOD[0])
 
 
-def _refused(count: int, connects: int, repetitions: int) -> Case:
+def _refused(count: int) -> Case:
     return Case(
         name=f"refused-{count}",
         title=f"{count:,} refused, the next one good",
         host=KNOWN,
         addresses=_after_refusals(count),
         names=Names.KNOWN,
-        count=connects,
-        repetitions=repetitions,
+        count=max(1, min(100, 500 // count)),
+        repetitions=15 if count <= 100 else 9 if count <= 1000 else 5,
         size=count,
         per=count,
         metrics=(CPU_PER_ADDRESS,),
     )
 
 
-def _concurrent(count: int, repetitions: int) -> Case:
+def _concurrent(count: int) -> Case:
     return Case(
         name=f"concurrent-{count}",
         title=f"{count:,} at once, a task each",
@@ -147,7 +147,7 @@ def _concurrent(count: int, repetitions: int) -> Case:
         pattern=Pattern.AT_ONCE,
         count=count,
         size=count,
-        repetitions=repetitions,
+        repetitions=15 if count <= 1000 else 7,
     )
 
 
@@ -188,15 +188,8 @@ CASES = (
         count=1,
         metrics=(LATE,),
     ),
-    _refused(1, 100, 15),
-    _refused(10, 20, 15),
-    _refused(100, 5, 15),
-    _refused(1000, 1, 9),
-    _refused(3000, 1, 5),
-    _concurrent(10, 15),
-    _concurrent(100, 15),
-    _concurrent(1000, 15),
-    _concurrent(10000, 7),
+    *map(_refused, (1, 10, 100, 1000, 3000)),
+    *map(_concurrent, (10, 100, 1000, 10000)),
     Case(
         name="pending",
         title="10,000 pending, a task each",
@@ -229,21 +222,34 @@ CASES = (
     ),
 )
 
-CASE_OF = {case.name: case for case in CASES}
+FAMILIES = {"refused": _refused, "concurrent": _concurrent}
+"""Cases of any size: `refused-700` need not stand in the table."""
+
+
+def case_called(name: str) -> Case:
+    """Return a case, from the table or of another size.
+
+    Raises:
+        ValueError: There is none.
+    """
+    family, _, size = name.rpartition("-")
+    for case in CASES:
+        if case.name == name:
+            return case
+    if family in FAMILIES and size.isdecimal() and int(size):
+        return FAMILIES[family](int(size))
+    raise ValueError(f"no case is called {name!r}")
 
 
 def chosen(names: Iterable[str]) -> list[Case]:
-    """Return the cases so called, or whose names begin so (`refused` is all five); no names are all cases.
+    """Return the cases so called; a family is all of the table that belong to it, and no names are the whole table.
 
     Raises:
         ValueError: There is no such case.
     """
-    asked = list(names)
+    asked = list(names) or [case.name for case in CASES]
+    found = []
     for name in asked:
-        if not any(_is_called(case, name) for case in CASES):
-            raise ValueError(f"no case is called {name!r}")
-    return [case for case in CASES if not asked or any(_is_called(case, name) for name in asked)]
-
-
-def _is_called(case: Case, name: str) -> bool:
-    return case.name == name or (name not in CASE_OF and case.name.rpartition("-")[0] == name)
+        family = [case for case in CASES if name in FAMILIES and case.name.startswith(f"{name}-")]
+        found += family or [case_called(name)]
+    return found

@@ -13,7 +13,7 @@ from typing import TextIO
 
 from . import counting, memory, plot, startup
 from .cases import CASES, Case, chosen
-from .contenders import CONTENDER_OF, CONTENDERS, Contender
+from .contenders import CONTENDERS, Contender, contender_called
 from .markdown import markdown
 from .measuring import measure
 from .place import ALL_CORES, Place, open_place, pin
@@ -52,9 +52,11 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m tests.benchmarks",
         description="Measure what a connect costs, as ratios within interleaved repetitions.",
     )
-    parser.add_argument("names", nargs="*", metavar="CASE", help="a case, or the first word of several; see --list")
+    parser.add_argument(
+        "names", nargs="*", metavar="CASE", help="see --list; `refused-N` and `concurrent-N` of any size"
+    )
     parser.add_argument("--list", action="store_true", help="list cases and contenders")
-    parser.add_argument("--contenders", nargs="+", choices=CONTENDER_OF, metavar="NAME", help="only these")
+    parser.add_argument("--contenders", nargs="+", metavar="NAME", help="only these; also MODULE:FUNCTION, on Trio")
     parser.add_argument("--repetitions", type=int, metavar="N", help="instead of each case's own number")
     parser.add_argument("--quick", action="store_true", help="a smoke run: once, hardly anything, no counting")
     parser.add_argument("--instructions", action="store_true", help="count user instructions, too (takes minutes)")
@@ -93,16 +95,18 @@ def _plan(options: argparse.Namespace) -> Plan:
     names = [name for name in options.names if name not in STUDIES]
     try:
         cases = chosen(names) if names or not options.names else []
+        names = options.contenders or [contender.name for contender in CONTENDERS]
+        contenders = [contender_called(name) for name in names]
     except ValueError as error:
         parser().error(str(error))
     if options.quick:
         cases = [case.quickly() for case in cases if case.size <= TOO_LARGE_FOR_A_SMOKE_RUN]
     if options.repetitions:
-        cases = [case.repeated(options.repetitions) for case in cases]
+        cases = [case.sampled(count=case.count, repetitions=options.repetitions) for case in cases]
     return Plan(
         cases=cases,
         studies=[name for name in STUDIES if name in options.names or (not options.names and name != "growth")],
-        contenders=[CONTENDER_OF[name] for name in options.contenders or CONTENDER_OF],
+        contenders=contenders,
         connects=options.connects,
         quick=options.quick,
         instructions=options.instructions,

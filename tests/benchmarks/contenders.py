@@ -233,3 +233,28 @@ CONTENDERS = (
 )
 
 CONTENDER_OF = {contender.name: contender for contender in CONTENDERS}
+
+
+def contender_called(name: str) -> Contender:
+    """Return a contender of the table; or one for `MODULE:FUNCTION`, any connector for Trio: host, port, a stream.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if ":" in name:
+        return Contender(
+            name=name,
+            title=name,
+            sample=on_trio.sample,
+            ways={Kind.TCP: on_trio.foreign(name)},
+            staggers=True,
+            package=name.split(":", maxsplit=1)[0].split(".", maxsplit=1)[0],
+        )
+    if name not in CONTENDER_OF:
+        raise ValueError(f"no contender is called {name!r}")
+    return CONTENDER_OF[name]
+
+
+def title_of(name: str) -> str:
+    """Return how a reader calls a contender."""
+    return contender_called(name).title

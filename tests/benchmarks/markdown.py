@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .cases import Metric
-from .contenders import CONTENDER_OF
+from .contenders import title_of
 from .figures import Summary
 from .measuring import Outcome
 from .report import Report, fits, ratio_of
@@ -64,9 +64,9 @@ def _others(report: Report) -> Sequence[str]:
     for outcome in report.outcomes:
         if outcome.case.baseline != "trio":
             ratios = {name: ratio_of(outcome, name, outcome.case.metrics[0]) for name in outcome.samples}
-            parts = [f"{CONTENDER_OF[name].title} {ratio.median:.2f}" for name, ratio in ratios.items() if ratio]
+            parts = [f"{title_of(name)} {ratio.median:.2f}" for name, ratio in ratios.items() if ratio]
             lines.append(f"- {outcome.case.title}: {', '.join(parts)}")
-    powers = [f"{CONTENDER_OF[name].title} {line.slope:.2f}" for name, line in fits(report.outcomes).items()]
+    powers = [f"{title_of(name)} {line.slope:.2f}" for name, line in fits(report.outcomes).items()]
     if powers:
         lines.append(f"- total cost of refused addresses is their number to the power of: {', '.join(powers)}")
     return ["\n".join(lines)] if lines else []

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-from .cases import CASE_OF, DELAY, Case, Pattern
+from .cases import DELAY, Case, Pattern, case_called
 from .clock import Figures
 from .contenders import Contender
 from .counting import Command
@@ -42,12 +42,14 @@ class Outcome:
     def as_json(self) -> dict[str, Any]:
         """Return what `read` takes, and no more."""
         parts = {key: value for key, value in asdict(self).items() if key != "case"}
-        return {"case": self.case.name, **parts}
+        return {"case": self.case.name, "count": self.case.count, "repetitions": self.case.repetitions, **parts}
 
     @classmethod
     def read(cls, parts: dict[str, Any]) -> Outcome:
         """Be read from a file."""
-        return cls(**{**parts, "case": CASE_OF[parts["case"]]})
+        rest = dict(parts)
+        case = case_called(rest.pop("case"))
+        return cls(case=case.sampled(count=rest.pop("count"), repetitions=rest.pop("repetitions")), **rest)
 
 
 def measure(case: Case, place: Place, contenders: list[Contender], *, count: Count) -> Outcome:

@@ -16,9 +16,9 @@ from typing import Any
 
 import trio
 
-from .cases import CASE_OF
+from .cases import case_called
 from .clock import Figures, resident
-from .contenders import CONTENDER_OF
+from .contenders import contender_called, title_of
 from .figures import Line
 from .on_trio import Way
 from .place import PROJECT, Place
@@ -47,14 +47,14 @@ def table(place: Place, *, count: int) -> Table:
     for case, name, what in HOLDERS:
         weighed = _weigh(place, case, name, count)["memory"]
         traced = _weigh(place, case, name, count, PYTHONTRACEMALLOC="1")["traced"]
-        rows.append([f"{what}: {CONTENDER_OF[name].title}", f"{weighed:,.0f}", f"{traced:,.0f}"])
+        rows.append([f"{what}: {title_of(name)}", f"{weighed:,.0f}", f"{traced:,.0f}"])
     return Table(f"memory, bytes of each of {count:,}", ["", "resident", "traced"], rows)
 
 
 def _weigh(place: Place, case: str, name: str, count: int, **environment: str) -> Figures:
     """Run a worker that reports memory; one that connects in turn is warmed up by a first sample."""
     is_pending = case == "pending"
-    worker = command(CONTENDER_OF[name], CASE_OF[case], place, str(count) if is_pending else "-")
+    worker = command(contender_called(name), case_called(case), place, str(count) if is_pending else "-")
     done = subprocess.run(
         worker,
         input="" if is_pending else f"{count}\n{count}\n",
@@ -85,7 +85,7 @@ def growth_table(name: str, points: list[tuple[int, int]]) -> Table:
     return Table(
         f"growth over {points[-1][0]:,} connects, fitted after the first {points[WARMING_UP - 1][0]:,}",
         ["", "resident, MB", "bytes a connect", "+/-"],
-        [[CONTENDER_OF[name].title, f"{points[-1][1] / 1e6:.2f}", f"{line.slope:.4f}", f"{line.error:.4f}"]],
+        [[title_of(name), f"{points[-1][1] / 1e6:.2f}", f"{line.slope:.4f}", f"{line.error:.4f}"]],
     )
 
 
@@ -98,7 +98,7 @@ async def _connect_often(way: Way, target: Target, connects: int) -> None:
 
 def main(name: str, connects: str, place: str) -> None:
     """Be the process that connects."""
-    case, contender = CASE_OF["literal"], CONTENDER_OF[name]
+    case, contender = case_called("literal"), contender_called(name)
     way: Any = contender.ways[case.kind]
     trio.run(_connect_often, way, target_of(case, Place.read(place), case.host), int(connects))
 

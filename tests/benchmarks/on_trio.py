@@ -104,6 +104,20 @@ async def anyio_tls(to: Target) -> None:
     await stream.aclose()
 
 
+def foreign(name: str) -> Way:
+    """Connect with a function of somebody else's, `MODULE:FUNCTION`, which takes a host and a port."""
+    module, _, function = name.partition(":")
+
+    @cache
+    def connector() -> Any:
+        return getattr(importlib.import_module(module), function)
+
+    async def connect(to: Target) -> None:
+        (await connector()(to.host, to.port)).socket.close()
+
+    return connect
+
+
 @cache
 def anyio() -> Any:
     """Import it when it is needed: to start quickly, and where it is not installed."""

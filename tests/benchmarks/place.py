@@ -146,3 +146,9 @@ def _serve(stack: ExitStack, command: list[str], listeners: list[socket.socket])
     )
     pin(server.pid, to_last=False)
     stack.enter_context(server)  # closes its standard input and waits for it
+
+
+if __name__ == "__main__":
+    with open_place() as here:
+        print(here, flush=True)
+        sys.stdin.read()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
 
-from .contenders import CONTENDER_OF
+from .contenders import title_of
 from .measuring import Outcome
 from .report import curves
 
@@ -140,5 +140,5 @@ def _labels(ends: dict[str, tuple[float, float]], left: float) -> Iterator[str]:
     lowest = -math.inf
     for name, (cost, y) in sorted(ends.items(), key=lambda end: end[1][1]):
         lowest = max(y + 4, lowest + LABELS_APART)
-        text = escape(f"{CONTENDER_OF[name].title}  {cost:,.0f}")
+        text = escape(f"{title_of(name)}  {cost:,.0f}")
         yield f'<text class="{name}" x="{left + PLOT_WIDTH + 8}" y="{lowest:.1f}">{text}</text>'

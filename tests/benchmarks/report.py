@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .cases import Case, Metric, Pattern
-from .contenders import CONTENDER_OF
+from .contenders import title_of
 from .figures import Line, Summary, exponent, ratios
 from .measuring import Outcome
 
@@ -124,13 +124,13 @@ def _table(outcome: Outcome, metric: Metric) -> Table:
         counts = [outcome.counts.get(name, {}).get(key) for key in counted]
         rows.append(
             [
-                CONTENDER_OF[name].title,
+                title_of(name),
                 *_figures(summary, 1),
                 *(["", "", ""] if ratio is None else _figures(ratio, 2)),
                 *("" if figure is None else f"{figure:,.1f}".removesuffix(".0") for figure in counts),
             ]
         )
-    baseline = CONTENDER_OF[case.baseline].title
+    baseline = title_of(case.baseline)
     return Table(
         f"{case.title}: {metric.title}, {metric.unit} ({_sampled(case)})",
         ["", "median", "from", "to", f"x {baseline}", "from", "to", *counted],
@@ -143,7 +143,7 @@ def _left_out(outcome: Outcome) -> list[str]:
     """Say who is not there, those with the same reason together."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in outcome.left_out.items():
-        by_reason.setdefault(reason, []).append(CONTENDER_OF[name].title)
+        by_reason.setdefault(reason, []).append(title_of(name))
     return [f"left out, {reason}: {'; '.join(titles)}" for reason, titles in by_reason.items()]
 
 
@@ -180,6 +180,6 @@ def fits(outcomes: Iterable[Outcome]) -> dict[str, Line]:
 def growth_tables(outcomes: Iterable[Outcome]) -> list[Table]:
     """Show the fits, if there are any."""
     lines = fits(outcomes)
-    rows = [[CONTENDER_OF[name].title, f"{line.slope:.2f}", f"{line.error:.2f}"] for name, line in lines.items()]
+    rows = [[title_of(name), f"{line.slope:.2f}", f"{line.error:.2f}"] for name, line in lines.items()]
     title = f"refused addresses, {FITTED_FROM} and more: total CPU time grows with their number to the power of"
     return [Table(title, ["", "power", "+/-"], rows)] if rows else []

@@ -2,7 +2,8 @@
 
 It connects COUNT times and prints a line of JSON: what one connect took. With "-" for COUNT, it reads counts from
 standard input, one a line, and answers each; that is how contenders take turns. Without a PLACE it opens one of its
-own, so that it can be watched by hand: `strace -fc python -m tests.benchmarks.worker nb literal 100`.
+own. To watch it alone, run `python -m tests.benchmarks.place` beside it, which prints what to write for PLACE,
+then `strace -fc python -m tests.benchmarks.worker nb literal 100 PLACE`.
 
 A contender in another language takes this process over.
 """
@@ -14,8 +15,8 @@ import json
 import os
 import sys
 
-from .cases import CASE_OF, GOOD, Case, Pattern
-from .contenders import CONTENDER_OF, Compiled, Contender
+from .cases import GOOD, Case, Pattern, case_called
+from .contenders import Compiled, Contender, contender_called
 from .place import PROJECT, Place, allow_many_descriptors, open_place
 from .target import answer_for, check_resumed, target_of
 
@@ -51,10 +52,12 @@ def work(contender: Contender, case: Case, count: str, place: Place) -> None:
 def main(contender: str, case: str, count: str, place: str = "") -> None:
     """Be the process."""
     if place:
-        work(CONTENDER_OF[contender], CASE_OF[case], count, Place.read(place))
+        work(contender_called(contender), case_called(case), count, Place.read(place))
         return
-    with open_place(CONTENDER_OF[contender].languages) as mine:
-        child = os.spawnv(os.P_WAIT, sys.executable, command(CONTENDER_OF[contender], CASE_OF[case], mine, count))
+    with open_place(contender_called(contender).languages) as mine:
+        child = os.spawnv(
+            os.P_WAIT, sys.executable, command(contender_called(contender), case_called(case), mine, count)
+        )
     sys.exit(child)
 
 
