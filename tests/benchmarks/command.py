@@ -52,9 +52,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m tests.benchmarks",
         description="Measure what a connect costs, as ratios within interleaved repetitions.",
     )
-    parser.add_argument(
-        "names", nargs="*", metavar="CASE", help="see --list; `refused-N` and `concurrent-N` of any size"
-    )
+    parser.add_argument("names", nargs="*", metavar="CASE", help="see --list; of any size: refused-N, concurrent-N")
     parser.add_argument("--list", action="store_true", help="list cases and contenders")
     parser.add_argument("--contenders", nargs="+", metavar="NAME", help="only these; also MODULE:FUNCTION, on Trio")
     parser.add_argument("--repetitions", type=int, metavar="N", help="instead of each case's own number")

@@ -23,21 +23,25 @@ COLUMNS = {
     "go": "Go",
 }
 
+LEFT_TO_THE_PICTURE = {"refused-1", "refused-10", "refused-100", "refused-3000", "concurrent-10", "concurrent-100"}
+COUNTS_SHOWN_OF = {"literal"}
+
 
 def markdown(report: Report) -> str:
     """Return a table whose rows are cases, whose first column is Trio's figure, and whose others are ratios to it."""
     rows = [["", "trio", *COLUMNS.values()], ["---", *["---:"] * (len(COLUMNS) + 1)]]
     for outcome in report.outcomes:
-        if "trio" in outcome.samples:
+        if "trio" in outcome.samples and outcome.case.name not in LEFT_TO_THE_PICTURE:
             rows += [_row(outcome, metric) for metric in outcome.case.metrics]
-            rows += _counts(outcome)
+            rows += _counts(outcome) if outcome.case.name in COUNTS_SHOWN_OF else []
     table = "\n".join(f"| {' | '.join(row)} |".replace("|  |", "| |") for row in rows)
     made = f"Measured {report.made['date']}: {report.made['machine']}; load of the machine {report.made['load']}."
     return "\n\n".join([table, *_others(report), made])
 
 
 def _row(outcome: Outcome, metric: Metric) -> list[str]:
-    cells = [f"{outcome.case.title}, {metric.title}", _figure(_median(outcome, "trio", metric), metric.unit)]
+    title = outcome.case.title if metric.title == "CPU" else f"{outcome.case.title}, {metric.title}"
+    cells = [title, _figure(_median(outcome, "trio", metric), metric.unit)]
     for name in COLUMNS:
         ratio = ratio_of(outcome, name, metric) if name in outcome.samples else None
         cells.append("" if ratio is None else _emphasised(name, f"{ratio.median:.2f}"))
