@@ -220,6 +220,7 @@ def test_whoever_cannot_take_part_is_left_out_with_a_word(tmp_path: Path) -> Non
     assert said["trio-socket"] == "cannot be given this name and its addresses"
     assert said["go"] == "no compiler for Go"
     assert CONTENDER_OF["stdlib"].cannot(case_called("pending"), place) == "can only block"
+    assert CONTENDER_OF["nb"].cannot(case_called("tls"), place) == "no certificates, for trustme is not installed"
 
 
 def test_a_program_is_told_its_way_its_count_and_where_to(tmp_path: Path) -> None:

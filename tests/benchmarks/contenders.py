@@ -46,6 +46,8 @@ class Contender:
         """Say in a few words why it is left out of a case, or nothing."""
         if importlib.util.find_spec(self.package) is None:
             return "not installed"
+        if case.kind is Kind.TLS and not place.has_tls:
+            return "no certificates, for trustme is not installed"
         if case.names not in self.names:
             return "cannot be given this name and its addresses"
         if case.needs_stagger and not self.staggers:

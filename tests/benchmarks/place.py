@@ -10,6 +10,7 @@ core would tread on its caches.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import resource
 import shutil
@@ -29,6 +30,7 @@ from .cases import GOOD, SPEAKS_TLS, SWALLOWS
 PROJECT = Path(__file__).parents[2]
 SOURCES = Path(__file__).parent
 BACKLOG = 4096
+AUTHORITY = "authority.pem"
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: to close is to reset. What a listener accepts inherits it."""
 
@@ -54,9 +56,14 @@ class Place:
         """The server's UNIX socket; no abstract one, which uvloop does not know."""
         return str(self.folder / "server.sock")
 
+    @property
+    def has_tls(self) -> bool:
+        """Whether certificates could be made."""
+        return (self.folder / AUTHORITY).exists()
+
     def client_context(self) -> ssl.SSLContext:
         """Make a context that knows the TLS server."""
-        return ssl.create_default_context(cafile=str(self.folder / "authority.pem"))
+        return ssl.create_default_context(cafile=str(self.folder / AUTHORITY))
 
     def program(self, language: str) -> Path:
         """Where the contender in C or Go is, if it could be compiled."""
@@ -81,7 +88,8 @@ def open_place(languages: Iterable[str] = ("c", "go")) -> Iterator[Place]:
         server = folder / "server"
         python = [sys.executable, "-m", f"{__package__}.server"]
         _serve(stack, [str(server)] if server.exists() else [*python, "plain"], listeners)
-        _serve(stack, [*python, str(folder)], [_listen(stack, socket.AF_INET, (SPEAKS_TLS, place.port))])
+        if place.has_tls:
+            _serve(stack, [*python, str(folder)], [_listen(stack, socket.AF_INET, (SPEAKS_TLS, place.port))])
         yield place
 
 
@@ -119,11 +127,12 @@ def _fill(stack: ExitStack, place: Place) -> None:
 
 
 def _issue(folder: Path) -> None:
-    import trustme  # heavy, and workers do without  # noqa: PLC0415
-
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(folder / "authority.pem")
-    authority.issue_cert(SPEAKS_TLS).private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    """Make certificates, if `trustme` is here; it is heavy, and workers do without."""
+    if importlib.util.find_spec("trustme") is not None:
+        trustme = importlib.import_module("trustme")
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(folder / AUTHORITY)
+        authority.issue_cert(SPEAKS_TLS).private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
 
 
 def _compile(folder: Path, languages: Iterable[str]) -> None:
