@@ -139,7 +139,9 @@ def test_of_several_reports_the_last_word_on_a_case_counts() -> None:
 
 
 def test_the_table_for_the_readme_has_ratios_to_trio_and_the_others_below() -> None:
-    lines = markdown(Report(made=MADE, outcomes=[LITERAL, TRACED, *REFUSED])).splitlines()
+    study = Table("memory, bytes", ["", "resident", "traced"], [["a race", "12", "13"], ["a record", "900", "890"]])
+    report = Report(made=MADE, outcomes=[LITERAL, TRACED, *REFUSED], studies=[study])
+    lines = markdown(report).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     shown = [dict(zip(["", "trio", *COLUMNS], row, strict=True)) for row in cells]
 
@@ -149,6 +151,7 @@ def test_the_table_for_the_readme_has_ratios_to_trio_and_the_others_below() -> N
         ("an IP literal, user instructions", "1,000,000", "**0.25**", ""),
     ]
     assert "- an IP literal, and who listens: trio_nbconnect 1.00, trio_nbconnect, with a tracer 1.25" in lines
+    assert "- memory, bytes; resident: a race 12; a record 900" in lines
     assert lines[-1] == f"Measured 2026-01-02: {MADE['machine']}; load of the machine 0.1."
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 Figures = dict[str, float]
 """What a worker reports of one sample, by the key of the metric."""
 
+PATIENCE = 60
+"""Seconds until connects that should be pending are taken for failed."""
+
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 

@@ -63,7 +63,7 @@ def _count(name: str, mine: float | None, theirs: float) -> str:
 
 
 def _others(report: Report) -> Sequence[str]:
-    """Say in a line each what is compared with something else than Trio, and how costs grow."""
+    """Say in a line each what is compared with something else than Trio, how costs grow, and what studies found."""
     lines = []
     for outcome in report.outcomes:
         if outcome.case.baseline != "trio":
@@ -73,6 +73,9 @@ def _others(report: Report) -> Sequence[str]:
     powers = [f"{title_of(name)} {line.slope:.2f}" for name, line in fits(report.outcomes).items()]
     if powers:
         lines.append(f"- total cost of refused addresses is their number to the power of: {', '.join(powers)}")
+    for study in report.studies:
+        figures = "; ".join(f"{row[0]} {row[1]}" for row in study.rows)
+        lines.append(f"- {study.title}; {study.header[1]}: {figures}")
     return ["\n".join(lines)] if lines else []
 
 

@@ -14,7 +14,7 @@ from itertools import cycle, islice
 from typing import Any
 
 from .cases import DELAY, Case, Names, Pattern
-from .clock import Figures, Scales, Stopwatch, open_descriptors
+from .clock import PATIENCE, Figures, Scales, Stopwatch, open_descriptors
 from .on_trio import Way
 from .target import Target
 
@@ -92,14 +92,18 @@ async def _at_once(way: Way, targets: list[Target]) -> Figures:
 async def _pending(way: Way, targets: list[Target]) -> Figures:
     scales, before = Scales(), open_descriptors()
     tasks = [asyncio.ensure_future(way(target)) for target in targets]
-    while open_descriptors() - before < len(targets):  # noqa: ASYNC110 - the kernel knows, and rings no bell
-        await asyncio.sleep(0.01)
+    await asyncio.wait_for(_until_open(before + len(targets)), PATIENCE)
     memory = scales.figures(len(targets))
     watch = Stopwatch()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     return memory | {"cancel": watch.figures(1)["cpu"] / 1000}
+
+
+async def _until_open(descriptors: int) -> None:
+    while open_descriptors() < descriptors:  # noqa: ASYNC110 - the kernel knows, and rings no bell
+        await asyncio.sleep(0.01)
 
 
 PATTERNS = {Pattern.IN_TURN: _in_turn, Pattern.AT_ONCE: _at_once, Pattern.PENDING: _pending}

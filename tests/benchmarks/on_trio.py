@@ -14,7 +14,7 @@ import trio
 import trio_nbconnect as nb
 
 from .cases import Case, Names, Pattern
-from .clock import Figures, Scales, Stopwatch, open_descriptors
+from .clock import PATIENCE, Figures, Scales, Stopwatch, open_descriptors
 from .target import KnownNames, Target
 
 Way = Callable[[Target], Awaitable[None]]
@@ -159,8 +159,9 @@ async def _pending(way: Way, targets: list[Target]) -> Figures:
     async with trio.open_nursery() as nursery:
         for target in targets:
             nursery.start_soon(way, target)
-        while open_descriptors() - before < len(targets):  # noqa: ASYNC110 - the kernel knows, and rings no bell
-            await trio.sleep(0.01)
+        with trio.fail_after(PATIENCE):
+            while open_descriptors() - before < len(targets):  # noqa: ASYNC110 - the kernel knows, and rings no bell
+                await trio.sleep(0.01)
         memory = scales.figures(len(targets))
         watch = Stopwatch()
         nursery.cancel_scope.cancel()
