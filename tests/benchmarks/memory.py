@@ -30,14 +30,14 @@ STEPS = 50
 WARMING_UP = STEPS // 10
 
 HOLDERS = (
-    ("pending", "nb", "a pending attempt, with its task"),
-    ("pending", "trio", "a pending attempt, with its task"),
-    ("pending", "trio-socket", "a pending attempt, with its task"),
-    ("literal", "nb", "a race that is over"),
-    ("literal", "nb-tracer", "a race that is over"),
-    ("literal", "nb-record", "a race that is over"),
-    ("literal", "nb-kept", "a race that is over"),
-    ("literal", "trio", "a race that is over"),
+    ("pending", "nb", "pending, with its task"),
+    ("pending", "trio", "pending, with its task"),
+    ("pending", "trio-socket", "pending, with its task"),
+    ("literal", "nb", "over"),
+    ("literal", "nb-tracer", "over"),
+    ("literal", "nb-record", "over"),
+    ("literal", "nb-kept", "over"),
+    ("literal", "trio", "over"),
 )
 
 
@@ -47,8 +47,8 @@ def table(place: Place, *, count: int) -> Table:
     for case, name, what in HOLDERS:
         weighed = _weigh(place, case, name, count)["memory"]
         traced = _weigh(place, case, name, count, PYTHONTRACEMALLOC="1")["traced"]
-        rows.append([f"{what}: {title_of(name)}", f"{weighed:,.0f}", f"{traced:,.0f}"])
-    return Table(f"memory, bytes of each of {count:,}", ["", "resident", "traced"], rows)
+        rows.append([f"{what}, {title_of(name)}", f"{weighed:,.0f}", f"{traced:,.0f}"])
+    return Table(f"memory of each of {count:,} races, bytes", ["", "resident", "traced"], rows)
 
 
 def _weigh(place: Place, case: str, name: str, count: int, **environment: str) -> Figures:
@@ -84,8 +84,8 @@ def growth_table(name: str, points: list[tuple[int, int]]) -> Table:
     line = Line.through([done for done, _ in settled], [size for _, size in settled])
     return Table(
         f"growth over {points[-1][0]:,} connects, fitted after the first {points[WARMING_UP - 1][0]:,}",
-        ["", "resident, MB", "bytes a connect", "+/-"],
-        [[title_of(name), f"{points[-1][1] / 1e6:.2f}", f"{line.slope:.4f}", f"{line.error:.4f}"]],
+        ["", "bytes a connect", "+/-", "resident, MB"],
+        [[title_of(name), f"{line.slope:.4f}", f"{line.error:.4f}", f"{points[-1][1] / 1e6:.2f}"]],
     )
 
 

@@ -37,7 +37,7 @@ def table(*, repetitions: int) -> Table:
     modules: list[str] = runs[0][1][1]
     foreign = [name for name in modules if name.split(".")[0] != OURS]
     return Table(
-        f"start-up, ms ({repetitions} fresh interpreters; half lie between from and to)",
+        f"start-up, ms, {repetitions} fresh interpreters (half lie between from and to)",
         ["", "CPU", "from", "to", "wall"],
         rows,
         [f"{len(modules) - len(foreign)} modules of ours, and of others: {', '.join(foreign) or 'none'}"],
