@@ -30,6 +30,9 @@ from .cases import GOOD, SPEAKS_TLS, SWALLOWS
 PROJECT = Path(__file__).parents[2]
 SOURCES = Path(__file__).parent
 BACKLOG = 4096
+ALL_CORES = os.sched_getaffinity(0)
+"""Those that this process was given, before anybody was pinned."""
+
 AUTHORITY = "authority.pem"
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: to close is to reset. What a listener accepts inherits it."""
@@ -104,9 +107,6 @@ def pin(process: int, *, to_last: bool) -> None:
     """Keep a process, 0 is this one, on the last core that we may use, or on the first."""
     cores = sorted(ALL_CORES)
     os.sched_setaffinity(process, {cores[-1 if to_last else 0]})
-
-
-ALL_CORES = os.sched_getaffinity(0)
 
 
 def _listen(stack: ExitStack, family: int, address: object) -> socket.socket:
