@@ -292,6 +292,15 @@ def test_system_calls_are_counted_from_outside() -> None:
 SMOKE = ["nb", "trio", "stdlib", "trio:open_tcp_stream"]
 
 
+def test_what_cannot_be_counted_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    counting.perf_counts.cache_clear()
+
+    assert counting.missing(instructions=False) == ["strace is not installed: system calls are not counted"]
+    assert len(counting.missing(instructions=True)) == 2
+    counting.perf_counts.cache_clear()
+
+
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any, str]:
     """Run the command on cheap cases: what it prints, its JSON, and its plot."""

@@ -120,6 +120,8 @@ def _run(plan: Plan, report: Report, *, is_silent: bool) -> None:
         languages = {language for contender in plan.contenders for language in contender.languages}
         with open_place(languages if plan.cases else ()) as place:
             print(f"{report.made['date']}, {report.made['machine']}, load {report.made['load']}\n", file=out)
+            if not plan.quick:
+                print(*counting.missing(instructions=plan.instructions), sep="\n", file=out)
             for case in plan.cases:
                 outcome = measure(case, place, plan.contenders, count=plan.count)
                 report.outcomes.append(outcome)

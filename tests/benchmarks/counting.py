@@ -34,10 +34,18 @@ def syscalls(command: Command) -> float | None:
 
 def instructions(command: Command) -> float | None:
     """Count the user instructions of one connect; None if nothing here can, or if the program does not bear it."""
-    for is_usable, count in (_perf_counts, _count_with_perf), (_valgrind_is_here, _count_with_valgrind):
+    for is_usable, count in (perf_counts, _count_with_perf), (_valgrind_is_here, _count_with_valgrind):
         if is_usable():
             return difference(command, count)
     return None
+
+
+def missing(*, instructions: bool) -> list[str]:
+    """Say in a line each what cannot be counted here."""
+    lines = [] if shutil.which("strace") else ["strace is not installed: system calls are not counted"]
+    if instructions and not perf_counts() and not _valgrind_is_here():
+        lines.append("perf cannot, and valgrind is not installed: instructions are not counted")
+    return lines
 
 
 def difference(command: Command, count: Callable[[list[str]], int | None]) -> float | None:
@@ -63,7 +71,8 @@ def _count_with_valgrind(command: list[str]) -> int | None:
 
 
 @cache
-def _perf_counts() -> bool:
+def perf_counts() -> bool:
+    """Whether this machine lets instructions be counted; most virtual ones do not."""
     return shutil.which("perf") is not None and _count_with_perf(["true"]) is not None
 
 
