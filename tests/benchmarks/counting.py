@@ -66,7 +66,7 @@ def _count_with_perf(command: list[str]) -> int | None:
 
 
 def _count_with_valgrind(command: list[str]) -> int | None:
-    errors = _run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *command])
+    errors = _run(["valgrind", "--tool=callgrind", "--trace-children=yes", "--callgrind-out-file=/dev/null", *command])
     return found(r"Collected : (\d+)", errors)
 
 

@@ -27,7 +27,9 @@ def hosts_of(case: Case) -> tuple[str, ...]:
 
 
 def command(contender: Contender, case: Case, place: Place, count: str) -> list[str]:
-    """Return the command that starts this process."""
+    """Return the command that starts this process, or the program that it would become."""
+    if isinstance(contender, Compiled):
+        return contender.command(case, place, count, hosts_of(case))
     return [sys.executable, "-m", __spec__.name, contender.name, case.name, count, str(place)]
 
 
@@ -35,7 +37,7 @@ def work(contender: Contender, case: Case, count: str, place: Place) -> None:
     """Connect, and report."""
     allow_many_descriptors()
     if isinstance(contender, Compiled):
-        program = contender.command(case, place, count, hosts_of(case))
+        program = command(contender, case, place, count)
         os.execv(program[0], program)
     targets = [target_of(case, place, host) for host in hosts_of(case)]
     answer_for(case, targets[0])
@@ -55,10 +57,9 @@ def main(contender: str, case: str, count: str, place: str = "") -> None:
         work(contender_called(contender), case_called(case), count, Place.read(place))
         return
     with open_place(contender_called(contender).languages) as mine:
-        child = os.spawnv(
-            os.P_WAIT, sys.executable, command(contender_called(contender), case_called(case), mine, count)
-        )
-    sys.exit(child)
+        child = command(contender_called(contender), case_called(case), mine, count)
+        status = os.spawnv(os.P_WAIT, child[0], child)
+    sys.exit(status)
 
 
 if __name__ == "__main__":
