@@ -133,8 +133,10 @@ def test_a_report_survives_json() -> None:
 def test_of_several_reports_the_last_word_on_a_case_counts() -> None:
     newer = Outcome(case=case_called("literal"), samples={"nb": {"cpu": [3.0]}})
 
-    merged = Report.merged([Report(made=MADE, outcomes=[LITERAL, TRACED]), Report(made=MADE, outcomes=[newer])])
+    busier = {**MADE, "load": "10.5"}
+    merged = Report.merged([Report(made=busier, outcomes=[LITERAL, TRACED]), Report(made=MADE, outcomes=[newer])])
 
+    assert merged.made["load"] == "0.1 to 10.5"
     assert merged.outcomes == [newer, TRACED]
 
 
@@ -150,7 +152,7 @@ def test_the_table_for_the_readme_has_ratios_to_trio_and_the_others_below() -> N
         ("an IP literal: system calls", "15", "**0.67**", ""),
         ("an IP literal: user instructions", "1,000,000", "**0.25**", ""),
     ]
-    assert "multiples of trio_nbconnect: trio_nbconnect 1.00; trio_nbconnect, with a tracer 1.25." in "\n".join(lines)
+    assert "multiples of trio_nbconnect: trio_nbconnect, with a tracer 1.25." in "\n".join(lines)
     assert "- Memory, bytes; resident: a race 12; a record 900." in lines
     assert lines[-1] == f"Measured 2026-01-02: {MADE['machine']}; load of the machine 0.1."
 

@@ -70,16 +70,22 @@ def _others(report: Report) -> list[str]:
     for outcome in report.outcomes:
         baseline = outcome.case.baseline
         if baseline != "trio":
-            ratios = {name: ratio_of(outcome, name, outcome.case.metrics[0]) for name in outcome.samples}
+            rivals = [name for name in outcome.samples if name != baseline]
+            ratios = {name: ratio_of(outcome, name, outcome.case.metrics[0]) for name in rivals}
             figures = [f"{title_of(name)} {ratio.median:.2f}" for name, ratio in ratios.items() if ratio]
-            lines.append(f"- {outcome.case.title}, as multiples of {title_of(baseline)}: {'; '.join(figures)}.")
+            lines.append(f"- {_begun(outcome.case.title)}, as multiples of {title_of(baseline)}: {'; '.join(figures)}.")
     powers = [f"{title_of(name)} {line.slope:.2f}" for name, line in fits(report.outcomes).items() if name in SHOWN]
     if powers:
         lines.append(f"- With refused addresses the total grows as their number to the power of: {'; '.join(powers)}.")
     for study in report.studies:
         figures = [f"{row[0]} {row[1]}" for row in study.rows]
-        lines.append(f"- {study.title.capitalize()}; {study.header[1]}: {'; '.join(figures)}.")
+        lines.append(f"- {_begun(study.title)}; {study.header[1]}: {'; '.join(figures)}.")
     return ["\n".join(lines)] if lines else []
+
+
+def _begun(text: str) -> str:
+    """Begin a sentence with it."""
+    return text[:1].upper() + text[1:]
 
 
 def _figure(value: float, unit: str) -> str:

@@ -74,7 +74,9 @@ class Report:
         """Put several together; what was measured again replaces what was measured before."""
         outcomes = {outcome.case.name: outcome for report in reports for outcome in report.outcomes}
         studies = {study.title: study for report in reports for study in report.studies}
-        return cls(made=reports[-1].made, outcomes=list(outcomes.values()), studies=list(studies.values()))
+        loads = sorted({report.made["load"] for report in reports}, key=float)
+        made = {**reports[-1].made, "load": " to ".join(dict.fromkeys([loads[0], loads[-1]]))}
+        return cls(made=made, outcomes=list(outcomes.values()), studies=list(studies.values()))
 
 
 def machine() -> dict[str, str]:
