@@ -74,8 +74,8 @@ class Report:
         """Put several together; what was measured again replaces what was measured before."""
         outcomes = {outcome.case.name: outcome for report in reports for outcome in report.outcomes}
         studies = {study.title: study for report in reports for study in report.studies}
-        loads = sorted({report.made["load"] for report in reports}, key=float)
-        made = {**reports[-1].made, "load": " to ".join(dict.fromkeys([loads[0], loads[-1]]))}
+        loads = sorted({float(load) for report in reports for load in report.made["load"].split(" to ")})
+        made = {**reports[-1].made, "load": " to ".join(f"{load:.1f}" for load in dict.fromkeys([loads[0], loads[-1]]))}
         return cls(made=made, outcomes=list(outcomes.values()), studies=list(studies.values()))
 
 
