@@ -52,6 +52,7 @@ FLOORS = {
         "_text",
         "_recording",
         "_json_lines",
+        "_qlog",
         "_cli",
         "_demo",
         "_patch",

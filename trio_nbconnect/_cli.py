@@ -1,7 +1,8 @@
 """Command line: race to a host and show how it went.
 
-It prints one picture (or, with `--json`, the events) on standard output and an error on standard error, so that the
-picture can be piped. A race that was lost or interrupted shows its picture all the same; that is when it is needed.
+It prints one picture on standard output, or the events with `--json` or `--qlog`, and an error on standard error, so
+that the picture can be piped. A race that was lost or interrupted shows its picture all the same; that is when it is
+needed.
 
 What lives here: options, streams and exit codes. What does not: anything that a program could want to call. We write
 with `print` once the race is over: a picture that grows would need a terminal.
@@ -88,7 +89,12 @@ def _parser() -> argparse.ArgumentParser:
         help="when to start the next attempt beside one that has not answered (default: %(default)s)",
     )
     add("--give-up-after", metavar="SECONDS", type=float, default=math.inf, help="the limit of it all (default: none)")
-    add("--json", action="store_true", help="print the events, a JSON object on each line, instead of the picture")
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument(
+        "--json", action="store_true", help="print the events, a JSON object on each line, instead of the picture"
+    )
+    forms.add_argument("--qlog", action="store_true", help="print the events as a qlog file instead of the picture")
+    forms.add_argument("--svg", action="store_true", help="print the picture as SVG")
     add("--width", metavar="COLUMNS", type=_width, help="of the picture (default: that of the terminal)")
     add("--color", choices=["auto", "always", "never"], default="auto", help="auto: on a terminal, without NO_COLOR")
     parser.set_defaults(families=policy.families)
@@ -144,6 +150,10 @@ def _connect_and_show(
     for race in recording:
         if options.json:
             print(*json_lines(race.events), sep="\n")
+        elif options.qlog:
+            print(race.qlog(), end="")
+        elif options.svg:  # in ASCII: what standard output makes of the rest, a browser could not know
+            print(race.svg().encode("ascii", "xmlcharrefreplace").decode(), end="")
         else:
             _print_picture(race.timeline, options, remarks)
     if error is not None:

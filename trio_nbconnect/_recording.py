@@ -66,6 +66,16 @@ class RecordedRace:
 
         return render_svg(self.timeline)
 
+    def qlog(self) -> str:
+        """Write the events as a qlog file, in the vocabulary of the draft for Happy Eyeballs.
+
+        See https://datatracker.ietf.org/doc/draft-kuehlewind-happy-qlog/. Every attempt has one outcome there, once
+        the race is over.
+        """
+        from ._qlog import qlog  # noqa: PLC0415 - see above
+
+        return qlog([self.events])
+
     def __str__(self) -> str:
         return self.text()
 
