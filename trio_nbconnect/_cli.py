@@ -28,7 +28,7 @@ from ._demo import open_demo_network
 from ._errors import ConnectError
 from ._json_lines import json_lines
 from ._policy import Policy
-from ._recording import record
+from ._recording import RecordedRace, record
 from ._resolve import Resolver
 from ._text import NARROWEST, encodable, render_text
 from ._timeline import Timeline
@@ -148,14 +148,7 @@ def _connect_and_show(
                 raise
             parser.error(str(misuse))
     for race in recording:
-        if options.json:
-            print(*json_lines(race.events), sep="\n")
-        elif options.qlog:
-            print(race.qlog(), end="")
-        elif options.svg:  # in ASCII: what standard output makes of the rest, a browser could not know
-            print(race.svg().encode("ascii", "xmlcharrefreplace").decode(), end="")
-        else:
-            _print_picture(race.timeline, options, remarks)
+        _print(race, options, remarks)
     if error is not None:
         _report(error)
     return code
@@ -183,6 +176,18 @@ async def _connect(options: argparse.Namespace) -> None:
             options.host, options.port, addresses=options.address, give_up_after=options.give_up_after
         )
     await trio.aclose_forcefully(stream)
+
+
+def _print(race: RecordedRace, options: argparse.Namespace, remarks: Mapping[str, str]) -> None:
+    """Print a race in the form that was asked for."""
+    if options.json:
+        print(*json_lines(race.events), sep="\n")
+    elif options.qlog:
+        print(race.qlog(), end="")
+    elif options.svg:  # in ASCII: what standard output makes of the rest, a browser could not know
+        print(race.svg().encode("ascii", "xmlcharrefreplace").decode(), end="")
+    else:
+        _print_picture(race.timeline, options, remarks)
 
 
 def _print_picture(timeline: Timeline, options: argparse.Namespace, remarks: Mapping[str, str]) -> None:
