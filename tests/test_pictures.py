@@ -51,6 +51,14 @@ def test_the_picture_of_the_first_screen_is_up_to_date(drawn: dict[str, str]) ->
     assert FIRST_SCREEN.read_text("utf-8") == drawn["won.svg"]
 
 
+def test_the_readme_begins_with_it() -> None:
+    """Above the first program, with words for those who do not see it."""
+    readme = (FIRST_SCREEN.parent.parent / "README.md").read_text("utf-8")
+    above = readme.partition("```python")[0]
+
+    assert re.search(r"!\[example.org:443 connected in 704 ms[^]]+\]\(notebooks/waterfall\.svg\)", above)
+
+
 @pytest.mark.parametrize("name", [name for name in KEPT if name.endswith(".svg")])
 def test_a_picture_works_where_nothing_may_be_loaded(name: str) -> None:
     """In `<img>` a browser runs no script and fetches nothing; and it is light or dark as the reader prefers."""

@@ -44,7 +44,7 @@ _BOLD, _FAINT, _RED, _GREEN, _YELLOW, _MAGENTA = "1", "2", "31", "32", "33", "35
 _CONNECTED = "┃"
 """In a bar: TCP is connected, and what was to be established on top of it begins."""
 
-_BREAK = "╱"
+BREAK = "╱"
 """The axis is not to scale here: a long time in which nothing happened has been left out."""
 
 
@@ -211,7 +211,7 @@ class _Waterfall:
     def _tear(self, line: Line) -> None:
         """Show in a line that the axis is broken."""
         for mark in self.layout.marks():
-            line.replace(mark, _BREAK, _FAINT)
+            line.replace(mark, BREAK, _FAINT)
 
     def _named(self, name: str, family: str = "", style: str = "") -> Line:
         """A line with a name, flush with the chart."""
