@@ -26,6 +26,7 @@ from ._wording import (
     error_text,
     family_text,
     hidden_text,
+    look_up_failed,
     look_up_text,
     lost_text,
     pace_text,
@@ -234,7 +235,7 @@ class _Waterfall:
         first, end = layout.bar(row.started, self.timeline.duration if row.ended is None else row.ended)
         line.put(first, ("╍" if row.ended is None else "━") * (end - first), _MAGENTA)
         self._tear(line)
-        note, style = look_up_text(row), _FAINT if row.error is None else _RED
+        note, style = look_up_text(row), _RED if look_up_failed(row) else _FAINT
         at = end + 1 if end < layout.finish else end + 2
         behind = layout.finish + 2
         if self._end and at < behind < at + columns_of(note) + 2 and behind + columns_of(note) <= layout.width:
