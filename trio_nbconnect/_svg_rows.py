@@ -150,7 +150,7 @@ class Rows:
         inset = 0.5 if "hatch" in classes else 0.0
         top, height = self.y + inset, BAR - 2 * inset
         middle = left if attempt.connected is None else self.layout.x(attempt.connected)
-        if left + 1 < middle < right - 1 and attempt.connected != attempt.ended:
+        if left + 1 < middle < right - 1 and attempt.has_second_phase:
             self.has_phases = True
             self.parts.append(rect(left + inset, top, middle - left - inset, height, f"{classes} half", radius=3))
             left = middle

@@ -286,7 +286,7 @@ class _Waterfall:
 
     def _connected(self, attempt: AttemptRow) -> int | None:
         """Where TCP ends in a bar and the rest begins, if both have a column of their own."""
-        if attempt.connected is None or attempt.connected == attempt.ended:
+        if attempt.connected is None or not attempt.has_second_phase:
             return None
         first, end = self.layout.bar(attempt.started, attempt.ended)
         column = self.layout.column(attempt.connected)
@@ -323,7 +323,7 @@ class _Waterfall:
         return line
 
 
-_IN_ASCII = str.maketrans("─┼├┐┬┘└│━╍█▓▒░▞┃╱•·↓✓✗◷⊘≈…–⋮╰", "-++++++|=-#x~:%!/o.v+xT/~.-:`")
+_IN_ASCII = str.maketrans("─┼├┐┬┘└│━╍█▓▒░▞┃╱•·↓✓✗◷⊘≈…–⋮╰▁▂▃▄▅▆▇", "-++++++|=-#x~:%!/o.v+xT/~.-:`1234567")
 
 
 def encodable(picture: str, encoding: str) -> str:
