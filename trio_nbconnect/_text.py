@@ -5,8 +5,8 @@ when an address was known until it was tried, an arrow that says why each attemp
 the winner's line.
 
 What lives here: the headline and how the columns are divided. What does not: the lines below (`_text_rows`), facts
-(`_timeline`), their words (`_wording`) and cells (`_canvas`). Addresses get what they need, up to half of the room; time
-gets the rest.
+(`_timeline`), their words (`_wording`) and cells (`_canvas`). Addresses get what they need, up to half of the room;
+time gets the rest.
 """
 
 from __future__ import annotations
