@@ -25,6 +25,7 @@ NAMES = {
     "Answer",
     "Asked",
     "Attempt",
+    "Comparison",
     "ConnectError",
     "ConnectTimeout",
     "ConnectionRefused",
@@ -43,7 +44,9 @@ NAMES = {
     "Service",
     "SocketOptions",
     "Source",
+    "Summary",
     "TLSError",
+    "compare",
     "connect_socket",
     "discover_nat64",
     "is_retryable",
@@ -53,6 +56,7 @@ NAMES = {
     "open_unix_socket",
     "patched_trio",
     "record",
+    "summarize",
     "trace",
 }
 

@@ -50,12 +50,17 @@ if TYPE_CHECKING:
     from ._resolve import Resolver as Resolver
     from ._resolve import discover_nat64 as discover_nat64
     from ._retry import is_retryable as is_retryable
+    from ._summary import Comparison as Comparison
+    from ._summary import Summary as Summary
+    from ._summary import compare as compare
+    from ._summary import summarize as summarize
 
 __all__ = [
     "Address",
     "Answer",
     "Asked",
     "Attempt",
+    "Comparison",
     "ConnectError",
     "ConnectTimeout",
     "ConnectionRefused",
@@ -74,7 +79,9 @@ __all__ = [
     "Service",
     "SocketOptions",
     "Source",
+    "Summary",
     "TLSError",
+    "compare",
     "connect_socket",
     "discover_nat64",
     "is_retryable",
@@ -84,6 +91,7 @@ __all__ = [
     "open_unix_socket",
     "patched_trio",
     "record",
+    "summarize",
     "trace",
 ]
 
@@ -91,12 +99,7 @@ _HOMES = {
     "_address": ("Address",),
     "_connect": ("connect_socket",),
     "_connector": ("Connector",),
-    "_drop_in": (
-        "open_ssl_over_tcp_stream",
-        "open_tcp_stream",
-        "open_tls_stream",
-        "open_unix_socket",
-    ),
+    "_drop_in": ("open_ssl_over_tcp_stream", "open_tcp_stream", "open_tls_stream", "open_unix_socket"),
     "_errors": (
         "Attempt",
         "ConnectError",
@@ -106,34 +109,16 @@ _HOMES = {
         "ResolutionError",
         "TLSError",
     ),
-    "_handshake": (
-        "Handshake",
-        "HandshakeState",
-    ),
+    "_handshake": ("Handshake", "HandshakeState"),
     "_history": ("History",),
-    "_options": (
-        "KeepAlive",
-        "SocketOptions",
-    ),
+    "_options": ("KeepAlive", "SocketOptions"),
     "_patch": ("patched_trio",),
     "_policy": ("Policy",),
-    "_question": (
-        "Answer",
-        "Asked",
-        "Question",
-        "Service",
-        "Source",
-    ),
-    "_recording": (
-        "RecordedRace",
-        "Recording",
-        "record",
-    ),
-    "_resolve": (
-        "Resolver",
-        "discover_nat64",
-    ),
+    "_question": ("Answer", "Asked", "Question", "Service", "Source"),
+    "_recording": ("RecordedRace", "Recording", "record"),
+    "_resolve": ("Resolver", "discover_nat64"),
     "_retry": ("is_retryable",),
+    "_summary": ("Comparison", "Summary", "compare", "summarize"),
 }
 """Where each name lives; a test compares them with the imports above, which type checkers read."""
 
