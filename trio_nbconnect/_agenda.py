@@ -29,6 +29,9 @@ _Key: TypeAlias = tuple[Source, str]
 """A record type and whose it is, empty for the host itself."""
 
 
+_FROM_THE_START = -math.inf
+
+
 @dataclass(slots=True, eq=False)
 class Agenda:
     """The addresses of one race: what has been asked, what was answered, what was tried.
@@ -63,7 +66,7 @@ class Agenda:
     def give(self, addresses: tuple[Address, ...]) -> None:
         """Start with addresses that the caller knows; they wait for nothing."""
         self._given = addresses
-        self._first_positive = -math.inf
+        self._first_positive = _FROM_THE_START
         self._order = addresses if len(addresses) == 1 else self._sorted()
 
     def note(self, answer: Answer, now: float) -> None:

@@ -18,6 +18,10 @@ How we solve it:
 *A handshake lives in the kernel, not in a task.* Awaiting it may be cancelled and taken up again, by the same task or
 another one, and nothing is lost. Whoever gives up aborts it.
 
+On the loopback a handshake is over when `connect` returns, so a race looks at once (`look_ahead`) and waits only if it
+is not: 33,000 instructions less for each connect, and three system calls. What it saw is told where it would have been,
+after a checkpoint; a test holds both ways to the same events.
+
 What lives here: `Handshake`, which is that object. What does not: opening sockets, choosing addresses, delays and
 limits. We never use TCP Fast Open: its `connect` says 0 before a packet was sent.
 """

@@ -11,12 +11,17 @@ How we solve it:
 3. The first to be established wins, the others are cancelled. A dead heat has a runner-up, which is closed.
 
 An attempt is a task in a nursery, but most races have one attempt. Since a handshake lives in the kernel, the calling
-task waits for the first one by itself, and a nursery opens only when a second is due; it takes the first one over,
-half open. That spares a nursery, a task, a scope and an event where nobody needs them. Nothing else changes: `_alone`
-and `_together` start the same attempts by the same rules.
+task waits for an attempt by itself while no other is due (`_wait_alone`), and a nursery opens only for the second; it
+takes the first one over, half open. That spares a nursery, a task, a scope and an event where nobody needs them: a
+connect to a literal takes 210,000 instructions in place of 570,000, where `trio.open_tcp_stream` takes 700,000. Nothing
+else changes: both ways start the same attempts by the same rules, in `_start`, and record what becomes of them in
+`_conclude`; the table of scenarios is run through both, and must not tell them apart.
 
-Ownership: an attempt owns its socket until it is established, the race owns the winner until it returns it, and
-whoever owns closes on every other way out. Inside the nursery failures are recorded; outside, one error is raised.
+For the same reason `run` awaits what `_wait_alone` returns, and there are few coroutines between a caller and the
+kernel: each costs 250 bytes in every connect that is pending.
+
+Inside the nursery failures are recorded; outside, one error is raised. What becomes of an attempt, and who closes it,
+is in `_contest`.
 
 What lives here: that, and no system call; those are behind `begin`. We kill nothing at the cap of attempts: the pace
 slows down (`Policy.attempts_at_full_pace`). We never divide time among addresses: a delay is no limit.
