@@ -110,13 +110,17 @@ class KernelNetwork:
         return [from_getaddrinfo(entry[0], entry[4]) for entry in entries]
 
     def has_route(self, family: socket.AddressFamily) -> bool:
-        return self.source_address(Address(family, _SOMEWHERE[family], _DISCARD)) is not None
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                return probe.connect_ex((_SOMEWHERE[family], _DISCARD)) == 0
+        except OSError:  # this system has no such family
+            return False
 
     def source_address(self, address: Address) -> Address | None:
         """Connect a datagram socket, a fresh one each time, which asks the routing table and sends nothing."""
         try:
             with socket.socket(address.family, socket.SOCK_DGRAM) as probe:
-                probe.connect(replace(address, port=_DISCARD).sockaddr)
+                probe.connect((address.host, _DISCARD, *address.sockaddr[2:]))
                 return from_getaddrinfo(address.family, probe.getsockname())
         except OSError:
             return None
