@@ -15,7 +15,6 @@ import errno
 import socket
 import sys
 from collections.abc import Awaitable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any, Protocol
 
 import trio
