@@ -180,7 +180,8 @@ def parse_literal(host: str, port: int) -> Address | None:
         ValueError: `host` is an IPv6 literal whose scope is malformed.
     """
     if ":" not in host:
-        return None if _packed(IPV4, host) is None else Address(IPV4, host, port)  # IPv4 has one spelling
+        is_literal = host[:1].isdigit() and _packed(IPV4, host) is not None  # most names need no error to tell
+        return Address(IPV4, host, port) if is_literal else None  # IPv4 has one spelling
     text, percent, scope = host.partition("%")
     packed = _packed(IPV6, text)
     if packed is None:
