@@ -103,7 +103,10 @@ async def open_unix(
     try:
         apply(sock, settings, repr(path))
         handshake = Handshake.begin(sock, path, network=network)
-        with trio.move_on_after(give_up_after if handshake.state is HandshakeState.HANDSHAKING else math.inf):
+        if handshake.state is not HandshakeState.HANDSHAKING or give_up_after == math.inf:
+            await handshake.wait()
+            return handshake.stream()
+        with trio.move_on_after(give_up_after):
             await handshake.wait()
             return handshake.stream()
         raise gave_up_unix(path, give_up_after, backlog_full=handshake.backlog_full)
