@@ -204,8 +204,14 @@ class Race(Contest[T]):
         newest = self._attempts[-1]
         if newest.ended is not None:
             await trio.lowlevel.checkpoint()
-        while not self._is_over and newest.ended is None and (due := self._due(newest)) > self._clock.current_time():
+        while self._may_follow and newest.ended is None and (due := self._due(newest)) > self._clock.current_time():
             await self.inquiry.wait_for_news(due)
+
+    @property
+    def _may_follow(self) -> bool:
+        """Whether there may be another attempt, so that it makes sense to wait for its time."""
+        is_last = self.inquiry.resolved and self.inquiry.agenda.peek() is None
+        return not self._is_over and not is_last
 
     def _due(self, newest: LiveAttempt) -> float:
         return newest.next_is_due(
