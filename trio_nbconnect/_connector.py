@@ -314,6 +314,9 @@ class Connector:
             inquiry.given = tuple(Address(family, LOOPBACK[family], inquiry.port) for family in inquiry.families)
         else:
             inquiry.families = _connected(network, name, inquiry.families)
+            if self.resolver is None and len(inquiry.families) == 1 and inquiry.nat64 is None:
+                inquiry.ask(SystemResolver(network), name)  # one answer, and nothing to do until it is there
+                return
             source_of = network.source_address if inquiry.nat64 is None else partial(_source, network)
             rules = Rules(source_of, network.policy_table, self.resolver is None)
             inquiry.ask_beside(self.resolver or SystemResolver(network), name, rules)

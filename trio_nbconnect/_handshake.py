@@ -193,9 +193,10 @@ class Handshake:
 
         Linux answers a second `connect` (measured): 0 or EISCONN is as good a proof as a peer, EALREADY says that it is
         under way, anything else is why it failed. That spares the registration with epoll, which costs ten times as
-        much. The result waits for `wait`, which is a checkpoint as always.
+        much. The result waits for `wait`, which is a checkpoint as always. A `connect` that did not say EINPROGRESS is
+        not asked again: TCP Fast Open says 0 before a packet was sent.
         """
-        if self.state is not HandshakeState.HANDSHAKING or self.backlog_full or not _TELLS_TWICE:
+        if self.state is not HandshakeState.HANDSHAKING or self._pause or not _TELLS_TWICE:
             return
         number = self.socket.connect_ex(self._sockaddr)
         if number in _CONNECTED:

@@ -65,10 +65,13 @@ class SystemResolver:
         first, *others = question.in_query_order
         for family in (first, *others):
             deliver(Asked(Source.of(family)))
-        async with trio.open_nursery() as nursery:
-            for family in others:
-                nursery.start_soon(self._look_up, question, family, deliver)
+        if not others:
             await self._look_up(question, first, deliver)
+        else:
+            async with trio.open_nursery() as nursery:
+                for family in others:
+                    nursery.start_soon(self._look_up, question, family, deliver)
+                await self._look_up(question, first, deliver)
         if question.last_resort is not None and IPV4 not in question.families:
             await question.last_resort.wait()
             deliver(Asked(Source.A))
