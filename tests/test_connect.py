@@ -274,6 +274,36 @@ async def test_connect_lies() -> None:
     assert (await fail(Scripted(0, 0), ("127.0.0.1", 9))).errno == errno.ENOTCONN
 
 
+def test_what_has_lied_is_not_asked_again(silent: tuple[str, int]) -> None:
+    """Looking ahead believes a second 0, so it is only for a connect that has said EINPROGRESS."""
+    handshake = nb.Handshake.begin(sock := Scripted(0, errno.EALREADY, 0), silent)
+    handshake.look_ahead()
+    assert handshake.state is nb.HandshakeState.HANDSHAKING
+    assert sock.log == ["0", "EALREADY"]
+    handshake.abort()
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (0, nb.HandshakeState.CONNECTED),
+        (errno.EISCONN, nb.HandshakeState.CONNECTED),
+        (errno.EALREADY, nb.HandshakeState.HANDSHAKING),
+        (errno.ECONNREFUSED, nb.HandshakeState.CLOSED),
+    ],
+)
+def test_looking_ahead_asks_once_more(answer: int, state: nb.HandshakeState, silent: tuple[str, int]) -> None:
+    """What a second connect says is what has become of the first; once it is over, nothing is asked."""
+    handshake = nb.Handshake.begin(sock := Scripted(errno.EINPROGRESS, answer), silent)
+    handshake.look_ahead()
+    assert handshake.state is state
+    assert handshake.errno == (answer if state is nb.HandshakeState.CLOSED else 0)
+    assert sock.log == ["EINPROGRESS", errno.errorcode.get(answer, "0")]
+    handshake.abort()
+    handshake.look_ahead()
+    assert len(sock.log) == 2
+
+
 async def test_second_look_finds_the_peer(tmp_path: os.PathLike[str]) -> None:
     """Writable, no error and no peer: connect is asked, says 0, and then there is a peer."""
     path = os.path.join(tmp_path, "server")
