@@ -38,6 +38,8 @@ FLOORS = {
         "_simulated_hooks",
         "_simulated_host",
         "_simulated_names",
+        "_simulate",
+        "_virtual",
         "_timeline",
         "_wording",
         "_canvas",
@@ -56,7 +58,7 @@ FLOORS = {
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 
-NURSERIES_IN_COMPANY = {"_cli", "_demo", "_simulated", "_simulated_hooks", "_simulated_names", "testing"}
+NURSERIES_IN_COMPANY = {"_cli", "_demo", "_simulate", "_simulated", "_simulated_hooks", "_simulated_names", "testing"}
 SOCKETS_IN_COMPANY = {"_demo", "_simulated", "_simulated_hooks", "_simulated_names", "testing"}
 CORE_NEEDS = {*sys.stdlib_module_names, "trio", "exceptiongroup", "idna"}
 """Trio brings `idna`, and `exceptiongroup` for Python 3.10."""
