@@ -79,6 +79,23 @@ def test_a_network_is_as_new_each_time(net: SimulatedNetwork) -> None:
     assert len(net.queries) == 2
 
 
+def test_a_server_sees_the_connections_of_its_own_race(net: SimulatedNetwork) -> None:
+    """The first race's connection, which nobody accepted, is forgotten; ports are given out anew."""
+    served = []
+
+    async def serve(stream: trio.SocketStream) -> None:
+        served.append(stream.socket.getpeername()[1])
+
+    async def hear(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+
+    simulate(net, HOST, PORT)
+    simulate(net, HOST, PORT, establish=hear, serve=serve)
+    simulate(net, HOST, PORT, establish=hear, serve=serve)
+
+    assert served == [49153, 49153]
+
+
 def test_a_lost_race_is_a_result(net: SimulatedNetwork) -> None:
     net.host("2001:db8::1").refuses(after=0.01)
     net.host("192.0.2.1").refuses(after=0.01)
