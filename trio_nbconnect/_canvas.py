@@ -122,15 +122,22 @@ def _round_step(least: float) -> float:
 
 
 def shortened(address: str, width: int) -> str:
-    """Shorten an address to a width; of IPv6, the first group and as many of the last ones as fit.
+    """Shorten an address to a width; of IPv6, the first group and as many of the last ones as fit; of a path, its end.
 
     Example:
         >>> shortened("2001:db8:1234:5678:9abc:def0:1234:5678", 18)
         '2001:…:1234:5678'
+        >>> shortened("/run/user/1000/database.sock", 18)
+        '…000/database.sock'
     """
-    if len(address) <= width:
+    if columns_of(address) <= width:
         return address
     first, *rest = address.split(":")
     while len(rest) > 1 and len(f"{first}:…:{':'.join(rest)}") > width:
         del rest[0]
-    return f"{first}:…:{':'.join(rest)}"
+    short = f"{first}:…:{':'.join(rest)}"
+    if rest and columns_of(short) <= width:
+        return short
+    while address and columns_of(address) >= width:
+        address = address[1:]
+    return f"…{address}"

@@ -108,7 +108,8 @@ class Timeline:
     race: int
     host: str
     port: int
-    policy: Policy
+    policy: Policy | None
+    """None if only an error tells of the race."""
     began: float
     """When it started, on Trio's clock; every other time here counts from then."""
     duration: float
@@ -124,6 +125,13 @@ class Timeline:
     def winner(self) -> AttemptRow | None:
         """The attempt whose connection was returned; it has the family and the address."""
         return next((attempt for attempt in self.attempts if attempt.fate is Fate.WON), None)
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether a limit on the whole ended it, and not the last attempt's own time-out."""
+        if not isinstance(self.error, ConnectTimeout):
+            return False
+        return not self.attempts or not all(isinstance(attempt.error, TimeoutError) for attempt in self.attempts)
 
     @property
     def fates(self) -> dict[Fate, int]:
