@@ -45,6 +45,7 @@ class Tick:
 
     time: float
     label: str
+    behind_break: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,9 +159,9 @@ def _ticks_between(start: float, until: float, step: float) -> Iterator[Tick]:
     first = math.ceil(start / step - 1e-9)
     last = math.floor(until / step + 1e-9)
     for number in range(first, last + 1):
-        yield Tick(time=number * step, label=seconds_text(number * step))
+        yield Tick(time=number * step, label=seconds_text(number * step), behind_break=True)
     if last < first:
-        yield Tick(time=start, label=seconds_text(start))
+        yield Tick(time=start, label=seconds_text(start), behind_break=True)
 
 
 def _unlike_each_other(ticks: Iterator[Tick]) -> Iterator[Tick]:

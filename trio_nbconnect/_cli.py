@@ -29,14 +29,14 @@ from ._json_lines import json_lines
 from ._policy import Policy
 from ._recording import record
 from ._resolve import Resolver
-from ._text import NARROWEST, render_text
+from ._text import NARROWEST, encodable, render_text
 from ._timeline import Timeline
 
 CONNECTED, FAILED = 0, 1
 INTERRUPTED, CLOSED_PIPE = 130, 141
 """What shells report for a command that SIGINT, or SIGPIPE, has ended: 128 and the signal's number."""
 
-_WIDEST = 120
+_WIDEST = 200
 """No picture gets clearer beyond that."""
 
 _EPILOG = """\
@@ -177,9 +177,10 @@ async def _connect(options: argparse.Namespace) -> None:
 
 def _print_picture(timeline: Timeline, options: argparse.Namespace, remarks: Mapping[str, str]) -> None:
     columns = min(max(shutil.get_terminal_size().columns, NARROWEST), _WIDEST)
-    auto = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    auto = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     color = auto if options.color == "auto" else options.color == "always"
-    print(render_text(timeline, width=options.width or columns, color=color))
+    picture = render_text(timeline, width=options.width or columns, color=color)
+    print(encodable(picture, sys.stdout.encoding or "ascii"))
     shown = {attempt.address.ip for attempt in timeline.attempts} | {row.address.ip for row in timeline.untried}
     if shown & remarks.keys():
         print()

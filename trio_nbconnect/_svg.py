@@ -23,9 +23,9 @@ from ._wording import (
     answer_text,
     counts_text,
     end_text,
-    error_text,
     family_text,
     host_text,
+    lost_text,
     outcome_text,
     pace_text,
     seconds_text,
@@ -45,7 +45,6 @@ def render_svg(timeline: Timeline, *, beside: Sequence[Timeline] = ()) -> str:
     """
     layout = lay_out([timeline, *beside])
     parts, y = _head(timeline, layout)
-    failures = _failures(timeline)
     if timeline.look_ups or timeline.attempts or timeline.untried:
         y += 34
         rows = Rows(timeline, layout, y)
@@ -60,7 +59,7 @@ def render_svg(timeline: Timeline, *, beside: Sequence[Timeline] = ()) -> str:
         if rows.has_phases:
             y += 18
             parts.append(_legend(layout, y))
-    for failure in failures:
+    for failure in lost_text(timeline):
         y += 18
         parts.append(text(layout.chart, y, fitted(failure, WIDTH - layout.chart - MARGIN)))
     return document(WIDTH, y + 16, parts, title=outcome_text(timeline), description=_description(timeline))
@@ -143,14 +142,6 @@ def _legend(layout: Layout, y: float) -> str:
         + rect(x + 58, y - 8, 16, 9, "known", radius=2)
         + text(x + 80, y, "then TLS, or what else was established on it", "soft s")
     )
-
-
-def _failures(timeline: Timeline) -> list[str]:
-    """What the error says was met, where no row tells it."""
-    if timeline.attempts or timeline.look_ups or timeline.error is None:
-        return []
-    failures = getattr(timeline.error.__cause__, "exceptions", ())
-    return list(dict.fromkeys(error_text(failure) for failure in failures if isinstance(failure, OSError)))[:3]
 
 
 def _description(timeline: Timeline) -> str:

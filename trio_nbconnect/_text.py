@@ -11,18 +11,23 @@ and cells (`_canvas`). Addresses get what they need, up to half of the room; tim
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ._axis import axis_of
 from ._canvas import Layout, Line, columns_of, shortened
-from ._timeline import AttemptRow, Fate, LookUpRow, Outcome, Timeline, UntriedRow
+from ._excerpt import Hidden, shown_attempts, shown_look_ups, shown_untried
+from ._timeline import AttemptRow, Fate, LookUpRow, Outcome, Timeline
 from ._wording import (
+    address_text,
     answer_text,
     counts_text,
+    end_text,
     error_text,
     family_text,
+    hidden_text,
     look_up_text,
+    lost_text,
     pace_text,
     reason_text,
     seconds_text,
@@ -33,14 +38,14 @@ from ._wording import (
 NARROWEST = 50
 """Columns below which no chart is left between an address and its fate."""
 
-_SHOWN_AT_EACH_END = 8
-"""How many attempts are shown at the beginning and at the end of a long race, and half as many untried addresses."""
-
 _BOLD, _FAINT, _RED, _GREEN, _YELLOW, _MAGENTA = "1", "2", "31", "32", "33", "35"
 
 
 _CONNECTED = "┃"
 """In a bar: TCP is connected, and what was to be established on top of it begins."""
+
+_BREAK = "╱"
+"""The axis is not to scale here: a long time in which nothing happened has been left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +75,14 @@ _OUTCOMES = {
 }
 
 
-def render_text(timeline: Timeline, *, width: int = 80, color: bool = False) -> str:
+def render_text(timeline: Timeline, *, width: int = 80, color: bool = False, beside: Sequence[Timeline] = ()) -> str:
     """Draw the waterfall of a race: several lines, no newline at the end.
 
     Args:
         timeline: The race, see `timeline_of`.
         width: How many columns there are; no line is wider. At least 50.
         color: Whether to write escape sequences for colour.
+        beside: Others that it is to be compared with: they are given the same scale and the same columns.
 
     Raises:
         ValueError: `width` is too small.
@@ -85,20 +91,23 @@ def render_text(timeline: Timeline, *, width: int = 80, color: bool = False) -> 
         raise ValueError(f"width must be at least {NARROWEST}, not {width!r}")
     lines = [*_head(timeline, width)]
     if timeline.look_ups or timeline.attempts or timeline.untried:
-        lines += _Waterfall(timeline, _lay_out(timeline, width)).lines()
+        lines += _Waterfall(timeline, _lay_out([timeline, *beside], width)).lines()
+    for failure in lost_text(timeline):
+        lines.append(line := Line(width))
+        line.put(0, failure, _RED)
     return "\n".join(line.text(color=color) for line in lines)
 
 
 def _head(timeline: Timeline, width: int) -> Iterator[Line]:
     """The answer on one line, or on two where it would not fit, and a summary."""
-    target, address = target_text(timeline), timeline.winner.address.ip if timeline.winner else ""
+    target, address = target_text(timeline), address_text(timeline.winner.address, timeline) if timeline.winner else ""
     answer = answer_text(timeline, address)
     line, at = Line(width), columns_of(target) + 2
     line.put(0, target, _BOLD)
-    if at + len(answer) > width:
+    if at + columns_of(answer) > width:
         yield line
         line, at = Line(width), 0
-        answer = answer_text(timeline, shortened(address, width - len(answer) + len(address)))
+        answer = answer_text(timeline, shortened(address, max(width - columns_of(answer) + columns_of(address), 1)))
     line.put(at, answer, f"{_BOLD};{_OUTCOMES[timeline.outcome]}")
     yield line
     counts, pace = counts_text(timeline), pace_text(timeline)
@@ -109,19 +118,36 @@ def _head(timeline: Timeline, width: int) -> Iterator[Line]:
         yield line
 
 
-def _lay_out(timeline: Timeline, width: int) -> Layout:
+def _lay_out(timelines: Sequence[Timeline], width: int) -> Layout:
     """Divide the columns: families, names, the chart, fates with durations."""
     names = 5 if width >= 60 else 0
-    fates = [_fate_text(attempt) for attempt in timeline.attempts]
-    fates += ["– not tried" for _ in timeline.untried]
-    notes = [look_up_text(row) for row in timeline.look_ups if row.ended is None or 2 * row.ended > timeline.duration]
-    longest_note = width // 3 if fates else width // 2
-    right = 2 + max([*map(len, fates), *(min(len(note), longest_note) for note in notes)], default=0)
-    texts = [attempt.address.ip for attempt in timeline.attempts] + [row.address.ip for row in timeline.untried]
-    texts += [source_text(row) for row in timeline.look_ups]
+    wanted = [_wanted(timeline, width) for timeline in timelines]
+    right = 2 + max(right for _, right in wanted)
     room = width - names - right - 1
-    left = min(max(map(len, texts), default=0), max(15, room // 2))
-    return Layout(width=width, names=names, chart=names + left + 1, columns=room - left, span=timeline.duration)
+    left = min(max(left for left, _ in wanted), max(15, room // 2))
+    return Layout(
+        width=width,
+        names=names,
+        chart=names + left + 1,
+        columns=room - left,
+        axis=axis_of(timelines),
+        duration=timelines[0].duration,
+    )
+
+
+def _wanted(timeline: Timeline, width: int) -> tuple[int, int]:
+    """How many columns names want at the left, and fates and remarks at the right."""
+    attempts = [row[0] for row in shown_attempts(timeline) if not isinstance(row, Hidden)]
+    untried, look_ups = shown_untried(timeline)[0], shown_look_ups(timeline)[0]
+    fates = [_fate_text(attempt) for attempt in attempts]
+    fates += ["– not tried" for _ in untried]
+    notes = [look_up_text(row) for row in look_ups if row.ended is None or 2 * row.ended > timeline.duration]
+    longest_note = width // 3 if fates else width // 2
+    texts = [address_text(row.address, timeline) for row in attempts]
+    texts += [address_text(row.address, timeline) for row in untried]
+    texts += [source_text(row) for row in look_ups]
+    right = max([*map(len, fates), *(min(columns_of(note), longest_note) for note in notes)], default=0)
+    return max(map(columns_of, texts), default=0), right
 
 
 def _fate_text(attempt: AttemptRow) -> str:
@@ -139,41 +165,53 @@ class _Waterfall:
     def lines(self) -> Iterator[Line]:
         yield Line(self.layout.width)
         yield from self._axis()
-        for look_up in self.timeline.look_ups:
-            yield self._look_up(look_up)
-        yield from self._attempts(self.timeline.attempts)
-        yield from self._untried(self.timeline.untried)
-        if self.timeline.outcome is Outcome.WON:
+        yield from self._look_ups()
+        yield from self._attempts()
+        yield from self._untried()
+        if self._end is not None:
             yield self._foot()
         if any(self._connected(attempt) is not None for attempt in self.timeline.attempts):
             legend = Line(self.layout.width)
             legend.put(0, f"{_CONNECTED} TCP connected", _FAINT)
             yield legend
 
+    @property
+    def _end(self) -> str | None:
+        """The colour of the line at which the race ended, if there is such a line."""
+        if not end_text(self.timeline):
+            return None
+        return {Outcome.WON: _GREEN, Outcome.LOST: _YELLOW}.get(self.timeline.outcome, _FAINT)
+
     def _axis(self) -> Iterator[Line]:
         """The time, at round numbers that keep their distance."""
-        layout, ticks = self.layout, self.layout.ticks()
-        labels, rule = Line(layout.width), Line(layout.width)
+        layout = self.layout
+        labels, rule, free = Line(layout.width), Line(layout.width), 0
         rule.put(layout.chart, "─" * layout.columns, _FAINT)
-        factor, unit = (1.0, "s") if len(ticks) > 1 and ticks[1] >= 1 else (1000.0, "ms")
-        for tick in ticks:
-            label = f"{tick * factor:g}" if tick else f"0 {unit}"
-            column = layout.column(tick)
-            if column + len(label) <= layout.end or not tick:
-                labels.put(column, label, _FAINT)
-                rule.put(column, "┼" if tick else "├", _FAINT)
-        if self.timeline.outcome is Outcome.WON:
-            rule.put(layout.end, "┐", _GREEN)
+        for tick in layout.ticks():
+            column = layout.column(tick.time)
+            at = min(column, layout.end - len(tick.label)) if tick.behind_break else column
+            if at >= free and (at + len(tick.label) <= layout.end or not tick.time):
+                labels.put(at, tick.label, _FAINT)
+                rule.put(column, "┼" if tick.time else "├", _FAINT)
+                free = at + len(tick.label) + 1
+        self._tear(rule)
+        if self._end is not None:
+            rule.put(layout.finish, "┐" if layout.finish == layout.end else "┬", self._end)
         yield labels
         yield rule
 
     def _line(self, text: str = "", style: str = _FAINT) -> Line:
-        """A line that the winner's line crosses, with a remark."""
+        """A line that the line at the end crosses, with a remark."""
         line = Line(self.layout.width)
-        if self.timeline.outcome is Outcome.WON:
-            line.put(self.layout.end, "│", _GREEN)
+        if self._end is not None:
+            line.put(self.layout.finish, "│", self._end)
         line.put(self.layout.names, text, style)
         return line
+
+    def _tear(self, line: Line) -> None:
+        """Show in a line that the axis is broken."""
+        for mark in self.layout.marks():
+            line.replace(mark, _BREAK, _FAINT)
 
     def _named(self, name: str, family: str = "", style: str = "") -> Line:
         """A line with a name, flush with the chart."""
@@ -183,26 +221,30 @@ class _Waterfall:
         line.put_before(layout.chart - 1, shortened(name, layout.chart - 1 - layout.names), style)
         return line
 
+    def _look_ups(self) -> Iterator[Line]:
+        rows, more = shown_look_ups(self.timeline)
+        for row in rows:
+            yield self._look_up(row)
+        if more:
+            yield self._line(f"⋮ {more} more look-ups")
+
     def _look_up(self, row: LookUpRow) -> Line:
-        line = self._named(source_text(row))
-        first, end = self.layout.bar(row.started, self.timeline.duration if row.ended is None else row.ended)
+        line, layout = self._named(source_text(row)), self.layout
+        first, end = layout.bar(row.started, self.timeline.duration if row.ended is None else row.ended)
         line.put(first, ("╍" if row.ended is None else "━") * (end - first), _MAGENTA)
-        at = end + 1 if end < self.layout.end else end + 2
+        self._tear(line)
+        at = end + 1 if end < layout.finish else end + 2
         line.put(at, look_up_text(row), _FAINT if row.error is None else _RED)
         return line
 
-    def _attempts(self, attempts: Sequence[AttemptRow]) -> Iterator[Line]:
+    def _attempts(self) -> Iterator[Line]:
         """Each attempt, and before it why it began; of a long race the middle is counted, not shown."""
-        hidden: list[AttemptRow] = []
-        for place, attempt in enumerate(attempts):
-            at_an_end = min(place, len(attempts) - 1 - place) < _SHOWN_AT_EACH_END
-            if not at_an_end and attempt.fate is not Fate.WON:
-                hidden.append(attempt)
+        for shown in shown_attempts(self.timeline):
+            if isinstance(shown, Hidden):
+                yield self._line(f"⋮ {hidden_text(shown.attempts)}")
                 continue
-            if hidden:
-                yield self._line(_hidden_text(hidden))
-                hidden.clear()
-            yield self._reason(attempt, attempts[place - 1]) if place else self._line()
+            attempt, before = shown
+            yield self._reason(attempt, before) if before else self._line()
             yield self._attempt(attempt)
             if attempt.fate is Fate.FAILED and attempt.error is not None:
                 yield self._line(f"╰ {error_text(attempt.error)}", _RED)
@@ -220,12 +262,14 @@ class _Waterfall:
         """One attempt: dots, its bar, its fate and how long it took."""
         look, layout = _LOOKS[attempt.fate], self.layout
         style = f"{_BOLD};{look.color}" if attempt.fate is Fate.WON else look.color
-        line = self._named(attempt.address.ip, family_text(attempt.address), _BOLD if attempt.fate is Fate.WON else "")
+        name = address_text(attempt.address, self.timeline)
+        line = self._named(name, family_text(attempt.address), _BOLD if attempt.fate is Fate.WON else "")
         first, end = layout.bar(attempt.started, attempt.ended)
         self._dots(line, attempt.known_since, first)
         line.put(first, look.bar * (end - first), look.color)
         if (connected := self._connected(attempt)) is not None:
             line.put(connected, _CONNECTED, look.color)
+        self._tear(line)
         line.put(layout.end + 2, f"{look.glyph} {attempt.fate.value}", style)
         line.put_before(layout.width, seconds_text(attempt.duration), style)
         return line
@@ -238,18 +282,19 @@ class _Waterfall:
         column = self.layout.column(attempt.connected)
         return column if first < column < end - 1 else None
 
-    def _untried(self, rows: Sequence[UntriedRow]) -> Iterator[Line]:
+    def _untried(self) -> Iterator[Line]:
         """The addresses that were not needed, the first of them."""
-        shown = _SHOWN_AT_EACH_END // 2
+        rows, more = shown_untried(self.timeline)
         if rows:
             yield self._line()
-        for row in rows[:shown]:
-            line = self._named(row.address.ip, family_text(row.address), _FAINT)
-            self._dots(line, row.known_since, self.layout.end)
+        for row in rows:
+            line = self._named(address_text(row.address, self.timeline), family_text(row.address), _FAINT)
+            self._dots(line, row.known_since, self.layout.finish)
+            self._tear(line)
             line.put(self.layout.end + 2, "– not tried", _FAINT)
             yield line
-        if len(rows) > shown:
-            yield self._line(f"⋮ {len(rows) - shown} more, not tried")
+        if more:
+            yield self._line(f"⋮ {more} more, not tried")
 
     def _dots(self, line: Line, known_since: float, until: int) -> None:
         """The time that an address was known and waited."""
@@ -258,13 +303,28 @@ class _Waterfall:
             line.put(first, "•" + "·" * (until - first - 1), _FAINT)
 
     def _foot(self) -> Line:
-        """The end of the winner's line."""
-        line = Line(self.layout.width)
-        line.put_before(self.layout.end, f"connected {seconds_text(self.timeline.duration)} ", _GREEN)
-        line.put(self.layout.end, "┘", _GREEN)
+        """The end of the line at the end."""
+        line, text = Line(self.layout.width), end_text(self.timeline)
+        if len(text) < self.layout.finish:
+            line.put_before(self.layout.finish, f"{text} ", self._end or "")
+            line.put(self.layout.finish, "┘", self._end or "")
+        else:
+            line.put(self.layout.finish, f"└ {text}", self._end or "")
         return line
 
 
-def _hidden_text(hidden: Sequence[AttemptRow]) -> str:
-    fates = Counter(attempt.fate.value for attempt in hidden).most_common()
-    return f"⋮ {len(hidden)} more attempts, {', '.join(f'{number} {fate}' for fate, number in fates)}"
+_IN_ASCII = str.maketrans("─┼├┐┬┘└│━╍█▓▒░▞┃╱•·↓✓✗◷⊘≈…–⋮╰", "-++++++|=-#x~:%!/o.v+xT/~.-:`")
+
+
+def encodable(picture: str, encoding: str) -> str:
+    """Return a picture as it is if an encoding has all of its glyphs, or else with letters and signs in their place.
+
+    Example:
+        >>> encodable("│ ✓ won", "utf-8"), encodable("│ ✓ won", "latin-1")
+        ('│ ✓ won', '| + won')
+    """
+    try:
+        picture.encode(encoding)
+    except UnicodeEncodeError:
+        return picture.translate(_IN_ASCII)
+    return picture

@@ -259,13 +259,14 @@ def _fate(decided: _Decided | None, lost: ConnectError | None) -> tuple[Fate, OS
     if decided is None:
         return Fate.UNDER_WAY, None
     if isinstance(decided, trace.AttemptFailed):
-        return _failure(decided.error), decided.error
+        return fate_of_failure(decided.error), decided.error
     if isinstance(decided, trace.AttemptCancelled):
         return (Fate.TIMED_OUT if isinstance(lost, ConnectTimeout) else Fate.CANCELLED), None
     return (Fate.RUNNER_UP if isinstance(decided, trace.RunnerUpDiscarded) else Fate.WON), None
 
 
-def _failure(error: OSError) -> Fate:
+def fate_of_failure(error: OSError) -> Fate:
+    """Tell a refusal and a time-out from all other errors."""
     if isinstance(error, ConnectionRefusedError):
         return Fate.REFUSED
     return Fate.TIMED_OUT if isinstance(error, TimeoutError) else Fate.FAILED

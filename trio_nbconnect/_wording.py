@@ -96,6 +96,15 @@ def end_text(timeline: Timeline) -> str:
     return f"cancelled {seconds_text(timeline.duration)}" if timeline.outcome is Outcome.CANCELLED else ""
 
 
+def lost_text(timeline: Timeline) -> list[str]:
+    """Say what a lost race met, where it has no rows that could: the first few things, each once."""
+    if timeline.attempts or timeline.look_ups or timeline.error is None:
+        return []
+    failures = getattr(timeline.error.__cause__, "exceptions", ())
+    texts = [error_text(failure) for failure in failures if isinstance(failure, OSError)]
+    return list(dict.fromkeys(texts))[:3]
+
+
 def hidden_text(hidden: Sequence[AttemptRow]) -> str:
     """Count attempts that are not shown: `11 more attempts, 11 refused`."""
     fates = Counter(attempt.fate.value for attempt in hidden).most_common()
