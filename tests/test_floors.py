@@ -50,13 +50,25 @@ FLOORS = {
         "anyio",
         "httpcore",
         "proxy",
+        "_guest",
+        "_background",
+        "_interrupts",
+        "_cells",
+        "_shell",
+        "_lost_races",
+        "_tracebacks",
+        "_live",
+        "notebook",
         "__main__",
     ],
     ROOF: ["__init__"],
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 
-NURSERIES_IN_COMPANY = {"_cli", "_demo", "_simulated", "_simulated_hooks", "_simulated_names", "testing"}
+NURSERIES_IN_COMPANY = {
+    *("_cli", "_demo", "_simulated", "_simulated_hooks", "_simulated_names", "testing"),
+    *("_background", "_live"),
+}
 SOCKETS_IN_COMPANY = {"_demo", "_simulated", "_simulated_hooks", "_simulated_names", "testing"}
 CORE_NEEDS = {*sys.stdlib_module_names, "trio", "exceptiongroup", "idna"}
 """Trio brings `idna`, and `exceptiongroup` for Python 3.10."""
