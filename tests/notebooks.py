@@ -27,6 +27,7 @@ from typing import Any, TypeAlias
 
 import jupytext
 import nbformat
+from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
@@ -39,6 +40,9 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+
+_PLACES = re.compile(r"(?<=\")/[^\"]*/(?=ipykernel_|trio_nbconnect/|site-packages/)")
+"""Where, on the machine that ran a notebook, the files of a traceback are."""
 
 AT_ONCE = 2
 """How many kernels run side by side."""
@@ -70,16 +74,14 @@ def committed(source: Path) -> Notebook | None:
 def execute(notebook: Notebook) -> str:
     """Run all cells; return what went wrong, and fill in the outputs."""
     with tempfile.TemporaryDirectory() as folder:
-        client = NotebookClient(
-            notebook,
-            timeout=60,
-            kernel_name=KERNEL["name"],
-            resources={"metadata": {"path": folder}},
-        )
+        kernel = KernelManager(kernel_name=KERNEL["name"], transport="ipc", connection_file=f"{folder}/kernel.json")
+        client = NotebookClient(notebook, km=kernel, timeout=60, resources={"metadata": {"path": folder}})
         try:
             client.execute(env=os.environ | {"IPYTHONDIR": folder, "PYTHONUTF8": "1"})
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             return str(error)
+        finally:
+            kernel.shutdown_kernel(now=True)
     quiet = [cell.id for cell in code_cells(notebook) if RAISES in tags(cell) and not _raised(cell)]
     return f"these cells must raise: {quiet}" if quiet else ""
 
@@ -109,6 +111,9 @@ def clean(notebook: Notebook) -> Notebook:
     for cell in code_cells(notebook):
         cell.metadata.pop("execution", None)
         cell.outputs = list(_joined(cell.outputs))
+        for output in cell.outputs:
+            if output.output_type == "error":
+                output.traceback = [_PLACES.sub("", line) for line in output.traceback]
     text = json.dumps(notebook)
     for number, identity in enumerate(_widgets(notebook), start=1):
         text = text.replace(identity, f"{number:032x}")
