@@ -15,6 +15,7 @@ A cell tagged `raises-exception` must raise.
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
 import re
@@ -141,6 +142,21 @@ def rewritten(source: Path) -> tuple[str, str]:
     return text_of(notebook), wrong
 
 
+def complaints(source: Path) -> str:
+    """Execute a notebook; return what went wrong, or how it differs from the file beside it; nothing if all is well."""
+    text, wrong = rewritten(source)
+    path = source.with_suffix(".ipynb")
+    before = path.read_text("utf-8") if path.exists() else ""
+    lines = difflib.unified_diff(before.splitlines(), text.splitlines(), "committed", "executed", lineterm="", n=8)
+    return wrong or "\n".join(line[:200] for line in lines)
+
+
+def all_complaints(sources: Sequence[Path]) -> dict[str, str]:
+    """Say of each notebook what there is to complain of; a few are executed at once."""
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        return dict(zip(map(str, sources), threads.map(complaints, sources), strict=True))
+
+
 def _raised(cell: Cell) -> bool:
     return any(output.output_type == "error" for output in cell.outputs)
 
@@ -175,18 +191,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Be `python -m tests.notebooks`."""
     parser = argparse.ArgumentParser(prog="python -m tests.notebooks", description="Execute notebooks, and write them.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="the beginning of a notebook's name; all, if none")
-    parser.add_argument("--into", type=Path, default=FOLDER, metavar="FOLDER", help="where to write them")
-    options = parser.parse_args(arguments)
-    chosen = [path for path in sources() if not options.names or path.name.startswith(tuple(options.names))]
-    failed = 0
+    names = tuple(parser.parse_args(arguments).names)
+    chosen = [source for source in sources() if not names or source.name.startswith(names)]
+    failed = False
     with ThreadPoolExecutor(AT_ONCE) as threads:
         for source, (text, wrong) in zip(chosen, threads.map(rewritten, chosen), strict=True):
-            path = options.into / source.with_suffix(".ipynb").name
+            path = source.with_suffix(".ipynb")
             is_same = path.exists() and path.read_text("utf-8") == text
-            if not wrong:
+            failed |= bool(wrong)
+            if not wrong and not is_same:
                 path.write_text(text, "utf-8")
-            failed += bool(wrong)
-            print(source.stem, wrong or ("as before" if is_same else "written"))
+            print(f"{source.stem}: {wrong or ('as before' if is_same else 'written')}")
     return 1 if failed else 0
 
 
