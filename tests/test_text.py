@@ -126,8 +126,8 @@ connected in 704 ms over IPv4 to 203.0.113.24
 
                     0 ms         500
                     ├────────────┼─────┐
-           DNS AAAA ━ 2 addresses · 24 ms
-              DNS A ━━ 3 addresses · 41 ms
+           DNS AAAA ━                  │ 2 addresses · 24 ms
+              DNS A ━━                 │ 3 addresses · 41 ms
                                        │
 IPv6 2001:db8:1::10 ░░░░░░░░░░░░░░░░░░░│ ⊘ cancelled  680 ms
                    +250 ms ↓           │
@@ -180,8 +180,8 @@ attempt delay 250 ms
 
                0 ms     500
                ├────────┼────┐
-      DNS AAAA ━ 2 addresses · 24 ms
-         DNS A ━ 3 addresses · 41 ms
+      DNS AAAA ━             │ 2 addresses · 24 ms
+         DNS A ━             │ 3 addresses · 41 ms
                              │
 2001:db8:1::10 ░░░░░░░░░░░░░░│ ⊘ cancelled  680 ms
             +250 ms ↓        │
@@ -286,7 +286,7 @@ connected in 600 ms over IPv6 to fe80:…:def0%3
 
                 0 ms      500
                 ├─────────┼──┐
-       DNS AAAA ━ 3 addresses · 30 ms
+       DNS AAAA ━            │ 3 addresses · 30 ms
           DNS A ╍╍╍╍╍╍╍╍╍╍╍╍╍│ no answer
                              │
     2001:db8::1 ▓            │ ✗ failed     0.4 ms
@@ -415,7 +415,8 @@ no attempts · attempt delay 250 ms
               0 ms    10      20
               ├───────┼───────┼───────
      DNS AAAA ━━━━━━━━━━━━━━━━ no addresses · 20 ms
-        DNS A ━━━━━━━━━━━━━━━━━━━━━━━━  Temporary failure in name resolution · …
+        DNS A ━━━━━━━━━━━━━━━━━━━━━━━━
+     ╰ Temporary failure in name resolution · 30 ms
 """
     )
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ._timeline import Timeline
@@ -111,14 +111,28 @@ class Axis:
 
 def axis_of(timelines: Sequence[Timeline]) -> Axis:
     """Find the axis for a picture of a race, or one for several that are to be compared."""
-    span = max(timeline.duration for timeline in timelines)
+    attempts = max(len(timeline.attempts) for timeline in timelines)
+    return broken_axis(
+        max(timeline.duration for timeline in timelines),
+        [moment for timeline in timelines for moment in _moments(timeline)],
+        needed=min(_ROOM_FOR_ONE + _ROOM_FOR_EACH * max(attempts - 1, 0), _ROOM_FOR_ALL),
+        planned=_PLANNED_WAITS * max(_planned_wait(timeline) for timeline in timelines),
+    )
+
+
+def broken_axis(span: float, moments: Iterable[float], *, needed: float, planned: float) -> Axis:
+    """Find the axis for things that happen at these moments, and leave out the gaps that press the rest together.
+
+    Args:
+        span: How many seconds there are.
+        moments: When something happens.
+        needed: The part of the width that the rest needs.
+        planned: The longest gap that is never left out.
+    """
     if span < _SHORTEST_SPAN:
         return Axis(span=0.0)
-    moments = sorted({min(max(moment, 0.0), span) for timeline in timelines for moment in _moments(timeline)})
-    attempts = max(len(timeline.attempts) for timeline in timelines)
-    needed = min(_ROOM_FOR_ONE + _ROOM_FOR_EACH * max(attempts - 1, 0), _ROOM_FOR_ALL)
-    planned = _PLANNED_WAITS * max(_planned_wait(timeline) for timeline in timelines)
-    gaps = sorted(itertools.pairwise(moments), key=lambda gap: gap[0] - gap[1])
+    places = sorted({min(max(moment, 0.0), span) for moment in moments} | {0.0, span})
+    gaps = sorted(itertools.pairwise(places), key=lambda gap: gap[0] - gap[1])
     rest, breaks = span, []
     for start, end in gaps[:_MOST_BREAKS]:
         left = rest - (end - start)
@@ -131,7 +145,6 @@ def axis_of(timelines: Sequence[Timeline]) -> Axis:
 
 def _moments(timeline: Timeline) -> Iterator[float]:
     """When something happened."""
-    yield 0.0
     yield timeline.duration
     for look_up in timeline.look_ups:
         yield look_up.started

@@ -34,11 +34,16 @@ class Line:
             if cells[room - 1][0] == "":  # the second half of a wide character: leave no first half alone
                 cells[room - 2] = (" ", style)
             cells[room - 1 :] = [("…", style)]
-        self._cells[column : column + len(cells)] = cells
+        end = column + len(cells)
+        if cells and self._cells[column][0] == "":  # over the second half of a wide character: leave no half alone
+            self._cells[column - 1] = (" ", "")
+        if cells and end < len(self._cells) and self._cells[end][0] == "":
+            self._cells[end] = (" ", "")
+        self._cells[column:end] = cells
 
     def put_before(self, column: int, text: str, style: str = "") -> None:
         """Write so that the text ends before a column."""
-        self.put(max(0, column - len(text)), text, style)
+        self.put(max(0, column - columns_of(text)), text, style)
 
     def replace(self, column: int, text: str, style: str = "") -> None:
         """Write over what is there, and over nothing that is blank."""
@@ -71,7 +76,7 @@ def _cells(text: str, style: str) -> list[_Cell]:
 
 def columns_of(text: str) -> int:
     """How many columns a text takes."""
-    return len(_cells(text, ""))
+    return len(text) if text.isascii() else len(_cells(text, ""))
 
 
 def _painted(text: str, style: str) -> str:
@@ -147,6 +152,5 @@ def shortened(address: str, width: int) -> str:
     short = f"{first}:…:{':'.join(rest)}"
     if rest and columns_of(short) <= width:
         return short
-    while address and columns_of(address) >= width:
-        address = address[1:]
-    return f"…{address}"
+    cells = [character for character, _ in _cells(address, "")]
+    return f"…{''.join(cells[len(cells) - width + 1 :])}"

@@ -35,16 +35,22 @@ def bundle(markup: str, text: str) -> Bundle:
     return {"text/html": markup, "text/plain": text}
 
 
-def image(svg: str, alt: str) -> str:
+def image(svg: str, alt: str, style: str = "max-width:100%;height:auto") -> str:
     """Return an `<img>` that brings its picture along."""
     data = base64.b64encode(svg.encode()).decode("ascii")
-    style = "max-width:100%;height:auto"
     return f'<img alt="{html.escape(alt)}" style="{style}" src="data:image/svg+xml;base64,{data}">'
 
 
-def race_image(timeline: Timeline, beside: Sequence[Timeline] = ()) -> str:
+def race_image(timeline: Timeline) -> str:
     """Return the waterfall of a race as an `<img>`."""
-    return image(render_svg(timeline, beside=beside), outcome_text(timeline))
+    return image(render_svg(timeline), outcome_text(timeline))
+
+
+def side_by_side(timelines: Sequence[Timeline]) -> str:
+    """Return races that are compared: beside each other where they can still be read, else one below the other."""
+    style = "flex:1 1 600px;min-width:0;max-width:890px"
+    images = (image(render_svg(each, beside=timelines), outcome_text(each), style) for each in timelines)
+    return f'<div style="display:flex;flex-wrap:wrap;gap:8px;align-items:flex-start">{"".join(images)}</div>'
 
 
 def race_bundle(timeline: Timeline) -> Bundle:

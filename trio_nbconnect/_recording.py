@@ -16,9 +16,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, overload
 
 from . import trace
+from ._summary import Summary, summarize
 
 if TYPE_CHECKING:
     from ._timeline import Timeline
+
+_A_FEW = 6
+"""How many races a notebook shows in full; of more, the summary and the last one."""
 
 
 class RecordedRace:
@@ -65,6 +69,16 @@ class RecordedRace:
         from ._svg import render_svg  # noqa: PLC0415 - see above
 
         return render_svg(self.timeline)
+
+    def qlog(self) -> str:
+        """Write the events as a qlog file, in the vocabulary of the draft for Happy Eyeballs.
+
+        See https://datatracker.ietf.org/doc/draft-kuehlewind-happy-qlog/. Every attempt has one outcome there, once
+        the race is over.
+        """
+        from ._qlog import qlog  # noqa: PLC0415 - see above
+
+        return qlog([self.events])
 
     def __str__(self) -> str:
         return self.text()
@@ -114,10 +128,18 @@ class Recording(Sequence[RecordedRace]):
     def __repr__(self) -> str:
         return f"<Recording {self._races}>"
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        from ._display import races_bundle  # noqa: PLC0415 - see above
+    def summary(self) -> Summary:
+        """Count the races, and draw how long they took; see `summarize`."""
+        return summarize(self._races)
 
-        return races_bundle([race.timeline for race in self._races], nothing="no race yet")
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from ._display import bundle, races_bundle  # noqa: PLC0415 - see above
+
+        timelines = [race.timeline for race in self._races]
+        if len(timelines) <= _A_FEW:
+            return races_bundle(timelines, nothing="no race yet")
+        many, last = self.summary()._repr_mimebundle_(), races_bundle(timelines[-1:], nothing="")
+        return bundle(f"{many['text/html']}<br>\n{last['text/html']}", f"{self.summary()}\n\n{self[-1]}")
 
 
 @contextmanager

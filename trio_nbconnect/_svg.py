@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 from ._canvas import shortened
 from ._excerpt import shown_attempts
-from ._svg_elements import circle, document, fitted, line, path, rect, text, texts, width_of
-from ._svg_layout import MARGIN, WIDTH, Layout, lay_out
+from ._svg_elements import circle, document, fitted, line, rect, text, texts, torn, width_of
+from ._svg_layout import HEAD_GAP, MARGIN, WIDTH, Layout, lay_out
 from ._svg_rows import Rows
 from ._timeline import Outcome, Timeline
 from ._wording import (
@@ -52,7 +52,7 @@ def render_svg(timeline: Timeline, *, beside: Sequence[Timeline] = ()) -> str:
         parts += [
             *_axis(layout, y, rows.y),
             *rows.parts,
-            *_tears(layout, y, rows.y),
+            *torn([layout.at(mark) for mark in layout.axis.marks], y, rows.y),
             *_end(timeline, layout, y, rows.y),
         ]
         y = rows.y + (22 if end_text(timeline) else 0)
@@ -72,8 +72,8 @@ def _head(timeline: Timeline, layout: Layout) -> tuple[list[str], float]:
     if target_text(timeline) == host_text(timeline):
         host, colon, port = host_text(timeline), "", ""
     port = colon + port
-    if width_of(host, 15, bold=True) + width_of(port, 15) > layout.chart - MARGIN - 26:
-        host = fitted(host, WIDTH - 2 * MARGIN - width_of(port, 15), 15, bold=True)
+    if width_of(host, 14, bold=True) + width_of(port, 14) > layout.chart - MARGIN - HEAD_GAP:
+        host = fitted(host, WIDTH - 2 * MARGIN - width_of(port, 14), 14, bold=True)
         parts.append(texts(MARGIN, y, [(host, "ink b host"), (port, "soft")], "l"))
         y += 25
     else:
@@ -106,26 +106,14 @@ def _axis(layout: Layout, top: float, bottom: float) -> list[str]:
     return parts
 
 
-def _tears(layout: Layout, top: float, bottom: float) -> list[str]:
-    """Where the axis is broken, the chart is torn from top to bottom."""
-    parts = []
-    for mark in layout.axis.marks:
-        x, teeth = layout.chart + mark * (layout.end - layout.chart), int((bottom - top + 16) // 10)
-        edge = "".join("l3 5l-3 5" for _ in range(teeth))
-        back = "".join("l3 -5l-3 -5" for _ in range(teeth))
-        parts.append(path(f"M0 0{edge}h5{back}z", "bg", x - 4, top - 8))
-        parts += [path(f"M0 0{edge}", "line soft-line", x - 4 + shift, top - 8) for shift in (0, 5)]
-    return parts
-
-
 def _end(timeline: Timeline, layout: Layout, top: float, bottom: float) -> list[str]:
     """The line at which the race ended, and what it was."""
     label = end_text(timeline)
     if not label:
         return []
     kind = "won" if timeline.outcome is Outcome.WON else "late" if timeline.gave_up else "soft"
-    x = layout.x(timeline.duration)
-    anchor = "e" if x - width_of(label, bold=True) >= MARGIN else ""
+    x = layout.finish
+    anchor = "e" if x - width_of(label, bold=True) >= layout.chart else ""
     color = "soft" if kind == "soft" else f"{kind}-text"
     return [
         line(x, top - 8, x, bottom, f"thick {kind}-line{' dash' if kind == 'soft' else ''}"),

@@ -60,6 +60,7 @@ _SHAPES = (
     ".line{fill:none;stroke-width:1}",
     ".thick{stroke-width:1.5}",
     ".icon{fill:none;stroke-width:1.5;stroke-linecap:round;stroke-linejoin:round}",
+    ".fat{stroke-width:2.4}",
     ".dots{stroke-width:1.2;stroke-dasharray:2 3}",
     ".dash{stroke-dasharray:3 2}",
     ".half{opacity:.45}",
@@ -118,6 +119,16 @@ def path(steps: str, classes: str, x: float = 0, y: float = 0) -> str:
 def line(x1: float, y1: float, x2: float, y2: float, classes: str) -> str:
     """A straight line."""
     return path(f"M{number(x1)} {number(y1)}L{number(x2)} {number(y2)}", f"line {classes}")
+
+
+def torn(places: list[float], top: float, bottom: float) -> list[str]:
+    """Tear a chart from top to bottom, where its axis is broken."""
+    parts, teeth = [], int((bottom - top + 8) // 10)
+    edge, back = "l3 5l-3 5" * teeth, "l3 -5l-3 -5" * teeth
+    for x in places:
+        parts.append(path(f"M0 0{edge}h5{back}z", "bg", x - 4, top - 8))
+        parts += [path(f"M0 0{edge}", "line soft-line", x - 4 + shift, top - 8) for shift in (0, 5)]
+    return parts
 
 
 def document(width: float, height: float, parts: list[str], *, title: str, description: str) -> str:
@@ -179,6 +190,11 @@ def fitted(words: str, room: float, size: float = 12, *, bold: bool = False, mon
     """Cut a text that would be too wide, and say so with an ellipsis."""
     if width_of(words, size, bold=bold, mono=mono) <= room:
         return words
-    while words and width_of(f"{words}…", size, bold=bold, mono=mono) > room:
-        words = words[:-1]
-    return f"{words}…"
+    room -= width_of("…", size, bold=bold, mono=mono)
+    kept = 0
+    for character in words:
+        room -= width_of(character, size, bold=bold, mono=mono)
+        if room < 0:
+            break
+        kept += 1
+    return f"{words[:kept]}…"

@@ -38,7 +38,7 @@ _LOOKS = {
     Fate.TIMED_OUT: _Look("late", "M5 1A4.5 4.5 0 1 1 4.9 1ZM5 2.5V5.5H8", "late-line"),
     Fate.CANCELLED: _Look("hatch-cut cut-rim", "M5 1A4.5 4.5 0 1 1 4.9 1ZM2.5 8L7.5 3", "soft-line"),
     Fate.RUNNER_UP: _Look("hatch-won won-line", "M1 4Q3 1.5 5 4T9 4M1 8Q3 5.5 5 8T9 8", "won-line"),
-    Fate.UNDER_WAY: _Look("open", "M1 5.5H1.1M5 5.5H5.1M9 5.5H9.1", "open-line"),
+    Fate.UNDER_WAY: _Look("open", "M1 5.5H1.1M5 5.5H5.1M9 5.5H9.1", "open-line fat"),
 }
 _DASH = "M1.5 5.5H8.5"
 
@@ -94,7 +94,7 @@ class Rows:
 
     def _beside(self, right: float, middle: float, words: str) -> str:
         """A remark at the right of a bar: before the line at the end if it fits, or behind it, or else below."""
-        line_at, edge = self.layout.x(self.timeline.duration), WIDTH - MARGIN
+        line_at, edge = self.layout.finish, WIDTH - MARGIN
         width = width_of(words)
         if right + 8 + width <= line_at - 6:
             return text(right + 8, middle + 4, words)
@@ -179,7 +179,7 @@ class Rows:
 
     def _error(self, attempt: AttemptRow, words: str) -> None:
         """What an attempt met: right of its bar, or below it where there is no room."""
-        right, line_at = self.layout.bar(attempt.started, attempt.ended)[1], self.layout.x(self.timeline.duration)
+        right, line_at = self.layout.bar(attempt.started, attempt.ended)[1], self.layout.finish
         if right + 8 + width_of(words, 11) <= line_at - 6:
             self.parts.append(text(right + 8, self.y - 4, words, "bad-text s"))
             return
@@ -201,12 +201,12 @@ class Rows:
 
     def _not_tried(self, row: UntriedRow) -> None:
         self._named(address_text(row.address, self.timeline), family_text(row.address), "faint")
-        self._dots(row.known_since, self.layout.x(self.timeline.duration))
+        self._dots(row.known_since, self.layout.finish)
         self._fate(_DASH, "soft-line", "not tried", "faint")
 
     def _remark(self, words: str, height: float) -> None:
         """A line of its own, in the chart."""
         self.y += height
-        room = self.layout.x(self.timeline.duration) - 6 - self.layout.chart
+        room = self.layout.finish - 6 - self.layout.chart
         self.parts.append(text(self.layout.names, self.y - 4, "⋮", "soft e"))
         self.parts.append(text(self.layout.chart, self.y - 4, fitted(words, max(room, 200.0), 11), "soft s"))

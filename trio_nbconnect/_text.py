@@ -224,18 +224,27 @@ class _Waterfall:
     def _look_ups(self) -> Iterator[Line]:
         rows, more = shown_look_ups(self.timeline)
         for row in rows:
-            yield self._look_up(row)
+            yield from self._look_up(row)
         if more:
             yield self._line(f"⋮ {more} more look-ups")
 
-    def _look_up(self, row: LookUpRow) -> Line:
+    def _look_up(self, row: LookUpRow) -> Iterator[Line]:
+        """A bar and a remark: before the line at the end if it fits, or behind it, or else below."""
         line, layout = self._named(source_text(row)), self.layout
         first, end = layout.bar(row.started, self.timeline.duration if row.ended is None else row.ended)
         line.put(first, ("╍" if row.ended is None else "━") * (end - first), _MAGENTA)
         self._tear(line)
+        note, style = look_up_text(row), _FAINT if row.error is None else _RED
         at = end + 1 if end < layout.finish else end + 2
-        line.put(at, look_up_text(row), _FAINT if row.error is None else _RED)
-        return line
+        behind = layout.finish + 2
+        if self._end and at < behind < at + columns_of(note) + 2 and behind + columns_of(note) <= layout.width:
+            at = behind
+        if at + columns_of(note) <= layout.width:
+            line.put(at, note, style)
+            yield line
+        else:
+            yield line
+            yield self._line(f"╰ {note}", style)
 
     def _attempts(self) -> Iterator[Line]:
         """Each attempt, and before it why it began; of a long race the middle is counted, not shown."""

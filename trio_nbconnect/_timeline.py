@@ -155,7 +155,7 @@ def timeline_of(events: Sequence[trace.Event]) -> Timeline:
     outcome, error = _race_outcome(events[-1])
     known = _known_since(events, start.time)
     attempts = _attempt_rows(events, start.time, known, error)
-    tried = {attempt.address for attempt in attempts}
+    tried = {_place(attempt.address) for attempt in attempts}
     return Timeline(
         race=start.race,
         host=start.host,
@@ -168,9 +168,9 @@ def timeline_of(events: Sequence[trace.Event]) -> Timeline:
         look_ups=_look_up_rows(events, start.time),
         attempts=attempts,
         untried=tuple(
-            UntriedRow(address=address, known_since=known[address])
+            UntriedRow(address=address, known_since=known[_place(address)])
             for address in _latest_addresses(events)
-            if address not in tried
+            if _place(address) not in tried
         ),
     )
 
@@ -184,12 +184,20 @@ def _race_outcome(last: trace.Event) -> tuple[Outcome, ConnectError | None]:
     return Outcome.UNDER_WAY, None
 
 
-def _known_since(events: Sequence[trace.Event], began: float) -> dict[Address, float]:
-    known: dict[Address, float] = {}
+_Place: TypeAlias = tuple[int, str, int]
+"""An address without its port: a service may have one of its own, which its addresses' records do not know."""
+
+
+def _place(address: Address) -> _Place:
+    return address.family, address.host, address.scope_id
+
+
+def _known_since(events: Sequence[trace.Event], began: float) -> dict[_Place, float]:
+    known: dict[_Place, float] = {}
     for event in events:
         if isinstance(event, trace.AnswerReceived):
             for address in _told(event):
-                known.setdefault(address, event.time - began)
+                known.setdefault(_place(address), event.time - began)
     return known
 
 
@@ -200,10 +208,11 @@ def _told(answer: trace.AnswerReceived) -> Iterator[Address]:
         yield from service.hints
 
 
-def _latest_addresses(events: Sequence[trace.Event]) -> dict[Address, None]:
+def _latest_addresses(events: Sequence[trace.Event]) -> list[Address]:
     """What is known at the end, each address once: a later answer has replaced the earlier one of its source."""
     answers = {(event.source, event.name): event for event in events if isinstance(event, trace.AnswerReceived)}
-    return dict.fromkeys(address for answer in answers.values() for address in _told(answer))
+    told = [address for answer in answers.values() for address in _told(answer)]
+    return list({_place(address): address for address in reversed(told)}.values())[::-1]
 
 
 def _look_up_rows(events: Sequence[trace.Event], began: float) -> tuple[LookUpRow, ...]:
@@ -228,7 +237,7 @@ def _look_up_rows(events: Sequence[trace.Event], began: float) -> tuple[LookUpRo
 
 
 def _attempt_rows(
-    events: Sequence[trace.Event], began: float, known: dict[Address, float], lost: ConnectError | None
+    events: Sequence[trace.Event], began: float, known: dict[_Place, float], lost: ConnectError | None
 ) -> tuple[AttemptRow, ...]:
     connected = {event.attempt: event for event in events if isinstance(event, trace.AttemptConnected)}
     decided = {event.attempt: event for event in events if isinstance(event, _Decided)}
@@ -241,7 +250,7 @@ def _attempt_rows(
                 AttemptRow(
                     number=number,
                     address=event.address,
-                    known_since=known.get(event.address, started),
+                    known_since=known.get(_place(event.address), started),
                     started=started,
                     connected=connected[number].time - began if number in connected else None,
                     ended=decided.get(number, events[-1]).time - began,
