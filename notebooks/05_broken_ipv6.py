@@ -22,6 +22,7 @@ def network(**how):
     return net
 
 
+# %%
 healthy = simulate(network(), "example.org", 443)
 healthy
 

@@ -117,7 +117,8 @@ simulate(net, "example.org", 443, connector=with_services)
 # %% [markdown]
 # The record's service goes first, and its hint was good enough to begin with: the look-ups of `edge.example` were never
 # needed. Without the hint, this race would have had to wait for them, or take the host's own addresses.
-#
+
+# %% [markdown]
 # ## Try
 #
 # - `nb.Policy(resolution_delay=0.3)`: who profits from it, and who pays?

@@ -48,8 +48,10 @@ _PLACES = re.compile(r"(?<=\")/[^\"]*/(?=ipykernel_|trio_nbconnect/|site-package
 AT_ONCE = 2
 """How many kernels run side by side."""
 
-Notebook: TypeAlias = nbformat.NotebookNode
-Cell: TypeAlias = nbformat.NotebookNode
+Notebook: TypeAlias = Any
+"""What nbformat reads: attributes for whatever is in the file."""
+
+Cell: TypeAlias = Any
 
 
 def sources() -> list[Path]:
