@@ -8,6 +8,8 @@
 # server's mood. RFC 8305, section 3, has a rule for it, and we look at it working.
 
 # %%
+import socket
+
 from ipywidgets import interact
 
 import trio_nbconnect as nb
@@ -107,7 +109,8 @@ nb.compare(simulate(never, "example.org", 443), simulate(none, "example.org", 44
 
 # %%
 net = network(aaaa=0.03, a=0.03)
-edge = nb.Service(priority=1, target="edge.example", alpn=("h2",), hints=(nb.Address(2, "192.0.2.80", 443),))
+hint = nb.Address(socket.AF_INET, "192.0.2.80", 443)
+edge = nb.Service(priority=1, target="edge.example", alpn=("h2",), hints=(hint,))
 net.answers("example.org", https=[edge], after=0.02)
 net.answers("edge.example", aaaa=["2001:db8::80"], a=["192.0.2.80"], after=0.2)
 net.host("192.0.2.80").accepts(after=0.03)

@@ -29,7 +29,9 @@ MADE_UP = {
 """,
     "an exception group": """
 # %%
-raise ExceptionGroup("what a nursery raises", [ValueError("one"), ValueError("two")])
+import builtins
+group = getattr(builtins, "ExceptionGroup", None) or __import__("exceptiongroup").ExceptionGroup
+raise group("what a nursery raises", [ValueError("one"), ValueError("two")])
 """,
     "an exception group of the extension's": """
 # %%
@@ -68,10 +70,7 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("made_up")
     sources = {name: folder / f"{number}.py" for number, name in enumerate(MADE_UP)}
     for name, source in sources.items():
-        group = "from exceptiongroup import ExceptionGroup\n" if sys.version_info < (3, 11) else ""
-        source.write_text(
-            MADE_UP[name].lstrip().replace("raise ExceptionGroup", f"{group}raise ExceptionGroup"), "utf-8"
-        )
+        source.write_text(MADE_UP[name].lstrip(), "utf-8")
         notebook = notebooks.read(source)
         for cell in notebook.cells:
             cell.execution_count = 1
