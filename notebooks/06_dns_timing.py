@@ -16,6 +16,7 @@ import trio_nbconnect as nb
 from trio_nbconnect.testing import SimulatedNetwork, simulate
 
 
+# %%
 def network(aaaa, a):
     """A name whose answers take so many seconds, and whose hosts are 30 ms away."""
     net = SimulatedNetwork()
