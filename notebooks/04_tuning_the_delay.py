@@ -96,7 +96,13 @@ def visit(number, delay):
 
 
 delays = {"51 ms": 0.051, "102 ms": 0.102, "251 ms": 0.251, "1 s": 1.001}
-nb.summarize({name: [visit(number, delay) for number in range(40)] for name, delay in delays.items()})
+visits = {name: [visit(number, delay) for number in range(40)] for name, delay in delays.items()}
+nb.summarize(visits)
+
+# %%
+for name, races in visits.items():
+    connects = sum(len(race.timeline.attempts) for race in races)
+    print(f"{name:>6}: {connects} connects by 40 visitors")
 
 # %% [markdown]
 # What the five pay for a long delay, the other thirty-five do not see; what the server pays for a short one, nobody
