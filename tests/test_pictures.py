@@ -20,7 +20,7 @@ from trio_nbconnect._errors import all_failed, gave_up
 from trio_nbconnect._qlog import qlog
 from trio_nbconnect._svg import render_svg
 from trio_nbconnect._svg_layout import WIDTH
-from trio_nbconnect._text import render_text
+from trio_nbconnect._text import encodable, render_text
 from trio_nbconnect._timeline import Timeline, timeline_of
 
 from .pictures import FIRST_SCREEN, GOLDEN, pictures, races
@@ -49,6 +49,14 @@ def test_every_picture_is_kept(drawn: dict[str, str]) -> None:
 
 def test_the_picture_of_the_first_screen_is_up_to_date(drawn: dict[str, str]) -> None:
     assert FIRST_SCREEN.read_text("utf-8") == drawn["won.svg"]
+
+
+def test_the_readme_begins_with_it() -> None:
+    """Above the first program, with words for those who do not see it."""
+    readme = (FIRST_SCREEN.parent.parent / "README.md").read_text("utf-8")
+    above = readme.partition("```python")[0]
+
+    assert re.search(r"!\[example.org:443 connected in 704 ms[^]]+\]\(notebooks/waterfall\.svg\)", above)
 
 
 @pytest.mark.parametrize("name", [name for name in KEPT if name.endswith(".svg")])
@@ -86,6 +94,17 @@ def test_a_picture_is_not_taller_for_more_addresses(drawn: dict[str, str]) -> No
     assert "139 more attempts, 139 refused" in drawn["hundreds.svg"]
     assert ">198.51.100.150<" in drawn["hundreds.svg"]
     assert ">198.51.100.9<" not in drawn["hundreds.svg"]
+
+
+@pytest.mark.parametrize("name", [name for name in KEPT if name.endswith(".txt") and "foreign" not in name])
+def test_a_picture_can_be_drawn_with_letters_alone(name: str) -> None:
+    picture = (GOLDEN / name).read_text("utf-8")
+
+    plain = encodable(picture, "ascii")
+
+    assert plain.isascii()
+    assert [len(line) for line in plain.splitlines()] == [len(line) for line in picture.splitlines()]
+    assert encodable(picture, "utf-8") == picture
 
 
 # Races as chance has them

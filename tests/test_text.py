@@ -551,6 +551,33 @@ def test_colour_repeats_what_became_of_each() -> None:
     )
 
 
+def test_the_line_at_the_end_has_the_colour_of_the_end() -> None:
+    """Green where the race was won, yellow where time ran out, faint where the caller had enough, else none."""
+    lost = story_of_a_lost_race(ConnectTimeout("gave up", host="example.org", port=443))
+    cancelled = story_of_a_lost_race(ConnectTimeout("gave up", host="example.org", port=443))
+    del cancelled.events[-1]
+    cancelled.loses(0.9)
+    failed = story_of_a_lost_race(ConnectError("failed", host="example.org", port=443))
+
+    feet = [
+        render_text(timeline_of(story.events), color=True).splitlines()[-1].strip()
+        for story in (story_of_a_won_race(), lost, cancelled, failed)
+    ]
+
+    assert feet[:3] == [
+        "\x1b[32mconnected 704 ms ┘\x1b[0m",
+        "\x1b[33mgave up 900 ms ┘\x1b[0m",
+        "\x1b[2mcancelled 900 ms ┘\x1b[0m",
+    ]
+    assert "192.0.2.80" in feet[3]
+
+
+def test_a_path_that_is_too_long_keeps_its_end() -> None:
+    assert shortened("/run/user/1000/database.sock", 28) == "/run/user/1000/database.sock"
+    assert shortened("/run/user/1000/database.sock", 14) == "…database.sock"
+    assert shortened("/run/日本語/x", 7) == "…本語/x"
+
+
 @pytest.mark.parametrize(
     ("address", "width", "text"),
     [

@@ -123,6 +123,8 @@ def axis_of(timelines: Sequence[Timeline]) -> Axis:
 def broken_axis(span: float, moments: Iterable[float], *, needed: float, planned: float) -> Axis:
     """Find the axis for things that happen at these moments, and leave out the gaps that press the rest together.
 
+    A gap that is left out is longer than all that stays.
+
     Args:
         span: How many seconds there are.
         moments: When something happens.
@@ -133,13 +135,11 @@ def broken_axis(span: float, moments: Iterable[float], *, needed: float, planned
         return Axis(span=0.0)
     places = sorted({min(max(moment, 0.0), span) for moment in moments} | {0.0, span})
     gaps = sorted(itertools.pairwise(places), key=lambda gap: gap[0] - gap[1])
-    rest, breaks = span, []
-    for start, end in gaps[:_MOST_BREAKS]:
-        left = rest - (end - start)
-        if not (left >= _LEAST_REST and left < needed * rest and end - start > planned):
-            break
-        breaks.append((start, end))
-        rest = left
+    breaks: list[tuple[float, float]] = []
+    for count in range(1, min(_MOST_BREAKS, len(gaps)) + 1):
+        left, shortest = span - sum(end - start for start, end in gaps[:count]), gaps[count - 1][1] - gaps[count - 1][0]
+        if shortest > max(planned, left) and _LEAST_REST <= left < needed * span:
+            breaks = gaps[:count]
     return Axis(span=span, breaks=tuple(sorted(breaks)))
 
 

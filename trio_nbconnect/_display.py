@@ -97,12 +97,14 @@ def connect_errors(error: BaseException) -> Iterator[ConnectError]:
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Bundle:
     """Show rows of words."""
-    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in headings)
-    body = "\n".join(f"<tr>{''.join(f'<td>{html.escape(printable(cell))}</td>' for cell in row)}</tr>" for row in rows)
+    left = ' style="text-align:left"'  # a notebook has numbers in mind, and sets them to the right
+    head = "".join(f"<th{left}>{html.escape(heading)}</th>" for heading in headings)
+    cells = ["".join(f"<td{left}>{html.escape(printable(cell))}</td>" for cell in row) for row in rows]
+    body = "\n".join(f"<tr>{row}</tr>" for row in cells)
     widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
     lines = [
         "  ".join(printable(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in [headings, *rows]
     ]
-    markup = f"<table>\n<caption>{html.escape(caption)}</caption>\n<tr>{head}</tr>\n{body}\n</table>"
+    markup = f"<table>\n<caption{left}>{html.escape(caption)}</caption>\n<tr>{head}</tr>\n{body}\n</table>"
     return bundle(markup, "\n".join([caption, "", *lines]))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ._canvas import Layout, Line, columns_of
 from ._tally import Tally, attempts_text, axis_of_tallies, binned, headline, subline
-from ._text import NARROWEST
+from ._text import BREAK, NARROWEST
 from ._wording import printable, seconds_text
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -43,6 +43,8 @@ def render_summary_text(total: Tally, groups: Sequence[Tally], *, width: int = 8
 
 def _axis(layout: Layout) -> Line:
     line, free = Line(layout.width), 0
+    for mark in layout.marks():
+        line.put(mark, BREAK, _FAINT)
     for tick in layout.ticks():
         column = min(layout.column(tick.time), layout.end - len(tick.label))
         if column >= free:

@@ -116,7 +116,7 @@ def _end(timeline: Timeline, layout: Layout, top: float, bottom: float) -> list[
     anchor = "e" if x - width_of(label, bold=True) >= layout.chart else ""
     color = "soft" if kind == "soft" else f"{kind}-text"
     return [
-        line(x, top - 8, x, bottom, f"thick {kind}-line{' dash' if kind == 'soft' else ''}"),
+        line(x, top - 8, x, bottom, f"end {kind}-line{' dash' if kind == 'soft' else ''}"),
         text(x, bottom + 15, label, f"{color} b {anchor}".rstrip()),
     ]
 

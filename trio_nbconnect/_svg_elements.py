@@ -59,6 +59,7 @@ _SHAPES = (
     ".m{text-anchor:middle}",
     ".line{fill:none;stroke-width:1}",
     ".thick{stroke-width:1.5}",
+    ".end{stroke-width:1.5}",
     ".icon{fill:none;stroke-width:1.5;stroke-linecap:round;stroke-linejoin:round}",
     ".fat{stroke-width:2.4}",
     ".dots{stroke-width:1.2;stroke-dasharray:2 3}",

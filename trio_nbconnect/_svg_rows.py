@@ -13,6 +13,7 @@ from ._wording import (
     error_text,
     family_text,
     hidden_text,
+    look_up_failed,
     look_up_text,
     reason_text,
     seconds_text,
@@ -89,19 +90,19 @@ class Rows:
             bar = rect(left + 0.5, top + 0.5, right - left - 1, DNS_BAR - 1, "line dash dns-rim", radius=2)
         else:
             bar = rect(left, top, right - left, DNS_BAR, "dns", radius=2)
-        self.parts += [bar, self._beside(right, middle, look_up_text(row))]
+        self.parts += [bar, self._beside(right, middle, row)]
         self.y += DNS_PITCH
 
-    def _beside(self, right: float, middle: float, words: str) -> str:
+    def _beside(self, right: float, middle: float, row: LookUpRow) -> str:
         """A remark at the right of a bar: before the line at the end if it fits, or behind it, or else below."""
-        line_at, edge = self.layout.finish, WIDTH - MARGIN
-        width = width_of(words)
-        if right + 8 + width <= line_at - 6:
-            return text(right + 8, middle + 4, words)
-        if line_at + 10 + width <= edge:
-            return text(line_at + 10, middle + 4, words)
+        words, classes = look_up_text(row), "bad-text" if look_up_failed(row) else "soft"
+        width, edge, finish = width_of(words), WIDTH - MARGIN, self.layout.finish
+        if right + 8 + width <= finish - 6:
+            return text(right + 8, middle + 4, words, classes)
+        if finish + 10 + width <= edge:
+            return text(finish + 10, middle + 4, words, classes)
         self.y += _NOTE
-        return text(self.layout.chart, middle + 4 + _NOTE, fitted(words, edge - self.layout.chart))
+        return text(self.layout.chart, middle + 4 + _NOTE, fitted(words, edge - self.layout.chart), classes)
 
     def _attempts(self) -> None:
         for shown in shown_attempts(self.timeline):
@@ -149,7 +150,7 @@ class Rows:
         inset = 0.5 if "hatch" in classes else 0.0
         top, height = self.y + inset, BAR - 2 * inset
         middle = left if attempt.connected is None else self.layout.x(attempt.connected)
-        if left + 1 < middle < right - 1 and attempt.connected != attempt.ended:
+        if left + 1 < middle < right - 1 and attempt.has_second_phase:
             self.has_phases = True
             self.parts.append(rect(left + inset, top, middle - left - inset, height, f"{classes} half", radius=3))
             left = middle

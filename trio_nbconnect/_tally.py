@@ -17,7 +17,7 @@ from ._axis import Axis, broken_axis
 from ._timeline import Outcome, Timeline
 from ._wording import family_text, seconds_text
 
-_ROOM = 1 / 3
+_ROOM = 1 / 4
 """The part of the width that most of the races should have."""
 
 

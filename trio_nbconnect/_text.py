@@ -26,6 +26,7 @@ from ._wording import (
     error_text,
     family_text,
     hidden_text,
+    look_up_failed,
     look_up_text,
     lost_text,
     pace_text,
@@ -44,7 +45,7 @@ _BOLD, _FAINT, _RED, _GREEN, _YELLOW, _MAGENTA = "1", "2", "31", "32", "33", "35
 _CONNECTED = "┃"
 """In a bar: TCP is connected, and what was to be established on top of it begins."""
 
-_BREAK = "╱"
+BREAK = "╱"
 """The axis is not to scale here: a long time in which nothing happened has been left out."""
 
 
@@ -211,7 +212,7 @@ class _Waterfall:
     def _tear(self, line: Line) -> None:
         """Show in a line that the axis is broken."""
         for mark in self.layout.marks():
-            line.replace(mark, _BREAK, _FAINT)
+            line.replace(mark, BREAK, _FAINT)
 
     def _named(self, name: str, family: str = "", style: str = "") -> Line:
         """A line with a name, flush with the chart."""
@@ -234,7 +235,7 @@ class _Waterfall:
         first, end = layout.bar(row.started, self.timeline.duration if row.ended is None else row.ended)
         line.put(first, ("╍" if row.ended is None else "━") * (end - first), _MAGENTA)
         self._tear(line)
-        note, style = look_up_text(row), _FAINT if row.error is None else _RED
+        note, style = look_up_text(row), _RED if look_up_failed(row) else _FAINT
         at = end + 1 if end < layout.finish else end + 2
         behind = layout.finish + 2
         if self._end and at < behind < at + columns_of(note) + 2 and behind + columns_of(note) <= layout.width:
@@ -285,7 +286,7 @@ class _Waterfall:
 
     def _connected(self, attempt: AttemptRow) -> int | None:
         """Where TCP ends in a bar and the rest begins, if both have a column of their own."""
-        if attempt.connected is None or attempt.connected == attempt.ended:
+        if attempt.connected is None or not attempt.has_second_phase:
             return None
         first, end = self.layout.bar(attempt.started, attempt.ended)
         column = self.layout.column(attempt.connected)
@@ -322,7 +323,7 @@ class _Waterfall:
         return line
 
 
-_IN_ASCII = str.maketrans("─┼├┐┬┘└│━╍█▓▒░▞┃╱•·↓✓✗◷⊘≈…–⋮╰", "-++++++|=-#x~:%!/o.v+xT/~.-:`")
+_IN_ASCII = str.maketrans("─┼├┐┬┘└│━╍█▓▒░▞┃╱•·↓✓✗◷⊘≈…–⋮╰▁▂▃▄▅▆▇", "-++++++|=-#x~:%!/o.v+xT/~.-:`1234567")
 
 
 def encodable(picture: str, encoding: str) -> str:

@@ -52,6 +52,10 @@ class Fate(enum.Enum):
     UNDER_WAY = "under way"
 
 
+_OUR_OWN_WORK = 0.0001
+"""How long it takes at most to report that TCP is connected and that nothing else was asked for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookUpRow:
     """One query for addresses."""
@@ -91,6 +95,11 @@ class AttemptRow:
     def duration(self) -> float:
         """From its start until its fate was decided."""
         return self.ended - self.started
+
+    @property
+    def has_second_phase(self) -> bool:
+        """Whether something was to be established on top of TCP; what takes no time is our own work."""
+        return self.connected is not None and self.ended - self.connected > _OUR_OWN_WORK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

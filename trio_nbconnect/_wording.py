@@ -150,11 +150,14 @@ def look_up_text(look_up: LookUpRow) -> str:
     """Say what a query brought: `2 addresses · 24 ms`."""
     if look_up.ended is None:
         return "no answer"
-    if look_up.error is not None and look_up.error.errno not in _NO_ADDRESSES:
-        found = error_text(look_up.error)
-    else:
-        found = _found(look_up)
+    error = look_up.error
+    found = error_text(error) if error is not None and look_up_failed(look_up) else _found(look_up)
     return f"{found} · {seconds_text(look_up.ended - look_up.started)}"
+
+
+def look_up_failed(look_up: LookUpRow) -> bool:
+    """Whether there is an error, and not just nothing to be found."""
+    return look_up.error is not None and look_up.error.errno not in _NO_ADDRESSES
 
 
 def _found(look_up: LookUpRow) -> str:
