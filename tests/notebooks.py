@@ -23,6 +23,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -142,12 +143,13 @@ def text_of(notebook: Notebook) -> str:
     return str(nbformat.writes(notebook)) + "\n"
 
 
-def rewritten(source: Path) -> tuple[str, str]:
+def rewritten(source: Path, *, afresh: bool = False) -> tuple[str, str]:
     """Execute a notebook; return what is to be written to its file, and what went wrong."""
     notebook = read(source)
     wrong = execute(notebook)
     notebook = clean(notebook)
-    keep_what_varies(notebook, committed(source))
+    if not afresh:
+        keep_what_varies(notebook, committed(source))
     return text_of(notebook), wrong
 
 
@@ -209,11 +211,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Be `python -m tests.notebooks`."""
     parser = argparse.ArgumentParser(prog="python -m tests.notebooks", description="Execute notebooks, and write them.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="the beginning of a notebook's name; all, if none")
-    names = tuple(parser.parse_args(arguments).names)
+    parser.add_argument("--afresh", action="store_true", help="write what varies, too: for pictures of a new kind")
+    options = parser.parse_args(arguments)
+    names = tuple(options.names)
     chosen = [source for source in sources() if not names or source.name.startswith(names)]
     failed = False
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        for source, (text, wrong) in zip(chosen, threads.map(rewritten, chosen), strict=True):
+        for source, (text, wrong) in zip(
+            chosen, threads.map(partial(rewritten, afresh=options.afresh), chosen), strict=True
+        ):
             path = source.with_suffix(".ipynb")
             is_same = path.exists() and path.read_text("utf-8") == text
             failed |= bool(wrong)
