@@ -73,6 +73,8 @@ return [pictures.length, pictures.filter(picture => picture.complete && picture.
 
 HEIGHT = "return document.querySelector('.jp-WindowedPanel-outer').scrollHeight"
 
+TO_THE_TOP = "document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0"
+
 PROMPTS = """
 return [...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')].map(prompt => prompt.innerText);
 """
@@ -160,9 +162,11 @@ class Browser:
     def __init__(self, driver: Any, pictures: Path) -> None:
         self._driver = driver
         self._pictures = pictures
+        self._expected = 0
 
-    def open(self, address: str) -> None:
-        """Open a notebook, and wait until its pictures are painted."""
+    def open(self, address: str, pictures: int) -> None:
+        """Open a notebook, and wait until so many pictures are painted."""
+        self._expected = pictures
         self._driver.set_window_size(WIDTH, 1000)
         self._driver.get(address)
         wait_for(lambda: self.says(PROMPTS), "the cells")
@@ -173,8 +177,8 @@ class Browser:
         return self._driver.execute_script(script)
 
     def wait_for_pictures(self) -> None:
-        """Wait until every picture is painted; there must be some."""
-        wait_for(lambda: (counts := self.says(PAINTED))[0] and counts[0] == counts[1], "the pictures")
+        """Wait until every picture is painted."""
+        wait_for(lambda: (counts := self.says(PAINTED))[0] == counts[1] >= self._expected, "the pictures")
 
     def run_all(self, count: int) -> None:
         """Choose Run All Cells from the menu, and wait for the last."""
@@ -191,8 +195,11 @@ class Browser:
         wait_for(lambda: self.says("return document.body.dataset.jpThemeLight") == "false", "the dark theme")
 
     def save(self) -> None:
-        """Save the notebook."""
+        """Save the notebook, and wait until it is."""
         self._driver.find_element(By.CSS_SELECTOR, "body").send_keys(Keys.CONTROL, "s")
+        wait_for(
+            lambda: self.says("return document.querySelector('.jp-mod-dirty') === null"), "the notebook to be saved"
+        )
 
     def click(self, xpath: str) -> None:
         """Click what can be found."""
@@ -205,6 +212,7 @@ class Browser:
     def shoot(self, name: str) -> None:
         """Take a picture of the whole notebook."""
         self._driver.set_window_size(WIDTH, self.says(HEIGHT) + 160)
+        self.says(TO_THE_TOP)
         self.wait_for_pictures()
         time.sleep(0.5)  # the page lays itself out anew; there is nothing to wait for
         self._driver.save_screenshot(str(self._pictures / f"{name}.png"))
@@ -258,22 +266,23 @@ def slide(browser: Browser) -> tuple[str, str]:
 def look_at(name: str, lab: Lab, browser: Browser) -> list[str]:
     """Open one notebook as a new user would, and run it; return what went wrong."""
     lab.forget()
+    path = lab.root / f"{name}.ipynb"
+    cells = notebooks.code_cells(nbformat.read(path, as_version=4))
+    html = [output.get("data", {}).get("text/html", "") for cell in cells for output in cell.outputs]
+    pictures = sum(markup.count("<img ") for markup in html)
     for theme in ("light", "dark"):
         lab.settle(dark=theme == "dark")
-        browser.open(lab.address_of(name))
+        browser.open(lab.address_of(name), pictures)
         browser.shoot(f"{name}.untrusted.{theme}")
-    path = lab.root / f"{name}.ipynb"
     lab.settle(dark=False)
-    browser.open(lab.address_of(name))
-    browser.run_all(len(notebooks.code_cells(nbformat.read(path, as_version=4))))
+    browser.open(lab.address_of(name), pictures)
+    browser.run_all(len(cells))
     if name == WITH_SLIDERS:
         print("  the slider: {} -> {}".format(*slide(browser)))
     browser.shoot(f"{name}.trusted.light")
     browser.turn_dark()
     browser.shoot(f"{name}.trusted.dark")
-    written = path.stat().st_mtime_ns
     browser.save()
-    wait_for(lambda: path.stat().st_mtime_ns != written, "the notebook to be saved")
     return failures(path)
 
 
