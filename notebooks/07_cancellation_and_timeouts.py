@@ -126,8 +126,8 @@ whole = simulate(net, "example.org", 443, give_up_after=0.4)
 nb.compare(each, whole)
 
 # %% [markdown]
-# On the left each attempt has its own 400 ms, and the race is lost when the last one's are over. On the right all end
-# on one line.
+# In the first, each attempt has its own 400 ms, and the race is lost when the last one's are over. In the second, all
+# end on one line.
 
 # %%
 print(each.timeline.error)

@@ -48,7 +48,7 @@ net.host("192.0.2.1").accepts(after=0.03)
 simulate(net, "example.org", 443, establish=handshake, serve=answer)
 
 # %% [markdown]
-# One bar with a mark in it: left of the mark TCP, right of it TLS.
+# One bar in two shades: first TCP, then TLS.
 #
 # ## TCP works, TLS never comes
 #

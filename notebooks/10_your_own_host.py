@@ -32,8 +32,8 @@ if not HOST:
 # %% [markdown]
 # ## The race
 #
-# Ten seconds at most. If there is no connection, the error is shown in place of a recording, with all its attempts:
-# that, too, is an answer.
+# Ten seconds at most. If there is no connection, the error is printed above the picture of all that was tried: that,
+# too, is an answer.
 
 # %% tags=["varies"]
 connector = nb.Connector()
@@ -118,4 +118,6 @@ for sock in demo:
 # - `connector = nb.Connector(resolver=trio_nbconnect.dns.DNSResolver())` (extra `dns`) asks the name servers itself,
 #   HTTPS records included. Does your host have them?
 # - `open_tls_stream` in place of `open_tcp_stream`: whose certificate is not good?
+# - `from trio_nbconnect.notebook import watch`: `await watch(nb.open_tcp_stream, HOST, PORT)` draws the race while it
+#   runs.
 # - On the command line the same is `python -m trio_nbconnect HOST 443 --tls`.

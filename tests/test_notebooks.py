@@ -258,6 +258,22 @@ def test_what_differs_each_time_is_taken_out() -> None:
     assert notebook.cells[0].metadata == {"tags": ["varies"]}
 
 
+def test_what_a_widget_shows_is_there_for_those_who_see_no_widgets() -> None:
+    box, slider, output = "a" * 32, "b" * 32, "c" * 32
+    notebook = notebook_with([answer({notebooks.WIDGET_VIEW: {"model_id": box}, "text/plain": "interactive(…)"})])
+    picture = {"data": {"text/html": "<img>", "text/plain": "a picture"}}
+    state = {
+        box: {"state": {"children": [slider, output]}},
+        slider: {"state": {}},
+        output: {"state": {"outputs": [picture]}},
+    }
+    notebook.metadata.widgets = nbformat.from_dict({notebooks.WIDGET_STATE: {"state": state}})
+
+    data = notebooks.clean(notebook).cells[0].outputs[0].data
+
+    assert data == {notebooks.WIDGET_VIEW: {"model_id": f"{1:032x}"}} | picture["data"]
+
+
 def test_widgets_are_numbered_in_the_order_in_which_they_appear() -> None:
     first, second, third = "c" * 32, "a" * 32, "b" * 32
     view = answer({notebooks.WIDGET_VIEW: {"model_id": first}})
