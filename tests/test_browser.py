@@ -1,4 +1,4 @@
-"""`python -m tests.browser`, as far as one comes without a browser: what it needs is said, and a failed cell is seen."""
+"""`python -m tests.browser`, as far as one comes without a browser: what it needs is said, a failed cell is seen."""
 
 from __future__ import annotations
 
