@@ -274,11 +274,12 @@ def pictures() -> dict[str, str]:
 
 def comparison() -> dict[str, str]:
     """Two races on one scale."""
-    slow, fast = run(won)[0].timeline, run(hurried)[0].timeline
+    slow, fast, lost = (run(scene)[0].timeline for scene in (won, hurried, gave_up))
     text = nb.compare(run(won)[0], run(hurried)[0]).text()
     return {
         "compared_1.svg": render_svg(slow, beside=[fast]),
         "compared_2.svg": render_svg(fast, beside=[slow]),
+        "compared_with_lost.svg": render_svg(slow, beside=[lost]),
         "compared.txt": f"{text}\n",
     }
 

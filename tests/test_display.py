@@ -269,7 +269,8 @@ def test_who_never_looks_never_loads_the_pictures() -> None:
     )
     imported, recorded, looked = (set(line.split()) for line in run.stdout.splitlines())
 
-    drawing = {f"trio_nbconnect._{name}" for name in ("timeline", "wording", "text", "svg", "display", "qlog")}
+    names = ["timeline", "wording", "axis", "canvas", "text", "svg", "display", "aftermath", "qlog", "tally"]
+    drawing = {f"trio_nbconnect._{name}" for name in names}
     assert not imported & {*drawing, "html", "html.entities", "base64"}
     assert recorded == imported
-    assert drawing - looked == {"trio_nbconnect._qlog"}
+    assert drawing - looked == {"trio_nbconnect._qlog", "trio_nbconnect._tally"}

@@ -52,6 +52,7 @@ FLOORS = {
         "_svg_rows",
         "_canvas",
         "_text",
+        "_text_rows",
         "_recording",
         "_json_lines",
         "_qlog",

@@ -10,7 +10,7 @@ import ssl
 import pytest
 
 from trio_nbconnect import ConnectError, ConnectionRefused, ConnectTimeout, Policy, ResolutionError, Source
-from trio_nbconnect._canvas import Line, shortened
+from trio_nbconnect._canvas import Line, columns_of, shortened
 from trio_nbconnect._text import render_text
 from trio_nbconnect._timeline import timeline_of
 from trio_nbconnect._wording import error_text
@@ -493,6 +493,19 @@ def test_a_wide_character_is_not_cut_in_two(width: int, text: str) -> None:
     line.put(0, "日本語")
 
     assert line.text(color=False) == text
+
+
+@pytest.mark.parametrize(
+    ("column", "text"), [(0, "x 本語"), (1, " x本語"), (2, "日x 語"), (3, "日 x語"), (5, "日本 x")]
+)
+def test_no_half_of_a_wide_character_is_left_alone(column: int, text: str) -> None:
+    line = Line(6)
+    line.put(0, "日本語")
+
+    line.put(column, "x")
+
+    assert line.text(color=False) == text
+    assert columns_of(text) == 6
 
 
 @pytest.mark.parametrize("width", [50, 51, 59, 60, 80, 131])

@@ -64,5 +64,5 @@ def _row(attempt: Attempt, before: Attempt | None, began: float) -> AttemptRow:
 def _reason(attempt: Attempt, before: Attempt | None) -> Reason:
     if before is None:
         return Reason.FIRST
-    at_its_end = before.error is not None and 0 <= attempt.started - before.ended <= _SOON
+    at_its_end = 0 <= attempt.started - before.ended <= _SOON
     return Reason.PREDECESSOR_FAILED if at_its_end else Reason.DELAY_OVER

@@ -147,8 +147,7 @@ class _Writer:
 
     def _outcome(self, event: trace.AttemptEstablished | trace.AttemptFailed | trace.AttemptCancelled) -> _Data:
         row = next(row for row in self._timeline.attempts if row.number == event.attempt)
-        result = "success" if isinstance(event, trace.AttemptEstablished) else _RESULTS[row.fate]
-        data: _Data = {**_attempt(event), "result": result}
+        data: _Data = {**_attempt(event), "result": _RESULTS[row.fate]}
         if isinstance(event, trace.AttemptFailed):
             data["error_code"] = _code(event.error)
         taken = event.time - self._timeline.began - row.started

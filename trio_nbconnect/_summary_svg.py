@@ -1,4 +1,9 @@
-"""Summary as SVG: a row for each group of races, a stroke for each race, as high as there are races in its place."""
+"""Summary as SVG: a row for each group of races, and in it a stroke wherever a race ended.
+
+A few races are seen one by one; of many the strokes grow together to a histogram, for a stroke is as high as there are
+races in its place. What failed has its own colour, and a small arrow below stands at the median. What lives here: what
+is drawn where. What does not: the numbers, which are in `_tally`.
+"""
 
 from __future__ import annotations
 

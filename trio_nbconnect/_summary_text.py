@@ -1,4 +1,8 @@
-"""Summary as text: a line for each group of races, with a small histogram of how long they took."""
+"""Summary as text: a line for each group of races, with a small histogram of how long they took.
+
+It stands to `_summary_svg` as `_text` to `_svg`: the same words and numbers, in columns. What lives here: where they
+stand. What does not: the numbers, which are in `_tally`.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,13 @@ from collections.abc import Sequence
 
 from ._canvas import Layout, Line, columns_of
 from ._tally import Tally, attempts_text, axis_of_tallies, binned, headline, subline
-from ._text import BREAK, NARROWEST
+from ._text import NARROWEST
+from ._text_rows import BOLD, BREAK, FAINT, GREEN, RED
 from ._wording import printable, seconds_text
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _NUMBERS = 32
 """Columns for four numbers at the right."""
-_GREEN, _RED, _BOLD, _FAINT = "32", "31", "1", "2"
 
 
 def render_summary_text(total: Tally, groups: Sequence[Tally], *, width: int = 80, color: bool = False) -> str:
@@ -24,7 +28,7 @@ def render_summary_text(total: Tally, groups: Sequence[Tally], *, width: int = 8
     if width < NARROWEST:
         raise ValueError(f"width must be at least {NARROWEST}, not {width!r}")
     lines = []
-    for words, style in ((headline(total), _BOLD), (subline(total), _FAINT)):
+    for words, style in ((headline(total), BOLD), (subline(total), FAINT)):
         lines.append(line := Line(width))
         line.put(0, words, style)
     if groups:
@@ -44,13 +48,13 @@ def render_summary_text(total: Tally, groups: Sequence[Tally], *, width: int = 8
 def _axis(layout: Layout) -> Line:
     line, free = Line(layout.width), 0
     for mark in layout.marks():
-        line.put(mark, BREAK, _FAINT)
+        line.put(mark, BREAK, FAINT)
     for tick in layout.ticks():
         column = min(layout.column(tick.time), layout.end - len(tick.label))
         if column >= free:
-            line.put(column, tick.label, _FAINT)
+            line.put(column, tick.label, FAINT)
             free = column + len(tick.label) + 1
-    _numbers(line, layout, ("races", "median", "worst", "tries"), _FAINT)
+    _numbers(line, layout, ("races", "median", "worst", "tries"), FAINT)
     return line
 
 
@@ -59,8 +63,8 @@ def _row(group: Tally, layout: Layout) -> Line:
     label = printable(group.label)
     while columns_of(label) > layout.chart - 1:
         label = f"{label[:-2]}…"
-    line.put_before(layout.chart - 1, label, _BOLD)
-    for times, style in ((group.lost, _RED), (group.times, _GREEN)):
+    line.put_before(layout.chart - 1, label, BOLD)
+    for times, style in ((group.lost, RED), (group.times, GREEN)):
         counts = binned(times, layout.axis, layout.columns)
         highest = max(counts.values(), default=1)
         for place, count in counts.items():

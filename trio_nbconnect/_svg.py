@@ -72,12 +72,12 @@ def _head(timeline: Timeline, layout: Layout) -> tuple[list[str], float]:
     if target_text(timeline) == host_text(timeline):
         host, colon, port = host_text(timeline), "", ""
     port = colon + port
-    if width_of(host, 14, bold=True) + width_of(port, 14) > layout.chart - MARGIN - HEAD_GAP:
-        host = fitted(host, WIDTH - 2 * MARGIN - width_of(port, 14), 14, bold=True)
-        parts.append(texts(MARGIN, y, [(host, "ink b host"), (port, "soft")], "l"))
+    if width_of(host, 15, bold=True) + width_of(port, 15) > layout.chart - MARGIN - HEAD_GAP:
+        host = fitted(host, WIDTH - 2 * MARGIN - width_of(port, 15), 15, bold=True)
+        parts.append(texts(MARGIN, y, [(host, "ink b host"), (port, "soft")], "xl"))
         y += 25
     else:
-        parts.append(texts(MARGIN, y, [(host, "ink b host"), (port, "soft")], "l"))
+        parts.append(texts(MARGIN, y, [(host, "ink b host"), (port, "soft")], "xl"))
     room = WIDTH - layout.chart - MARGIN
     address = address_text(timeline.winner.address, timeline) if timeline.winner else ""
     answer = answer_text(timeline, address)

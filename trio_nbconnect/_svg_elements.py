@@ -52,6 +52,7 @@ _SHAPES = (
     f"text{{font:12px {SANS}}}",
     f".mono{{font-family:{MONO}}}",
     ".b{font-weight:700}",
+    ".xl{font-size:15px}",
     ".l{font-size:14px}",
     ".s{font-size:11px}",
     ".xs{font-size:10px}",

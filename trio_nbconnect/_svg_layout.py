@@ -90,5 +90,7 @@ def _longest_name(timeline: Timeline) -> float:
     addresses = [row.address for row in shown] + [row.address for row in shown_untried(timeline)[0]]
     widths = [_PILL + width_of(address_text(address, timeline), mono=True) for address in addresses]
     widths += [10 + width_of(source_text(row), mono=True) for row in shown_look_ups(timeline)[0]]
-    target = min(width_of(target_text(timeline), 14, bold=True) + HEAD_GAP - _GAP, _LEFT_FOR_TARGET)
+    target = width_of(target_text(timeline), 15, bold=True) + HEAD_GAP - _GAP
+    if target > _LEFT_FOR_TARGET:  # it gets a line of its own
+        target = 0.0
     return max([target, *widths])

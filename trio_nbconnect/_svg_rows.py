@@ -1,4 +1,12 @@
-"""SVG rows: the look-ups and attempts in the picture of a race, one below the other."""
+"""SVG rows: the look-ups and attempts in the picture of a race, one below the other.
+
+Between two bars is a lane, for the arrow that says why the second one began; a label has its lane for itself, so
+however close two starts are, nothing is written over anything. Words that have no room beside their bar get a line
+below it, and the rows move down.
+
+What lives here: `Rows`, which draws and knows how far down it has come. What does not: the head, the axis and the line
+at the end, which are in `_svg`.
+"""
 
 from __future__ import annotations
 
