@@ -79,10 +79,11 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return sources
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def complaints(request: pytest.FixtureRequest, made_up: dict[str, Path]) -> dict[str, str]:
     """What there is to complain of, for the notebooks that tests of this run ask for."""
-    asked = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    items = [item for item in request.session.items if item.path == request.path]
+    asked = [item.callspec.params for item in items if hasattr(item, "callspec")]
     sources = [params["source"] for params in asked if "source" in params]
     sources += [made_up[params["name"]] for params in asked if params.get("name") in made_up]
     program = "import json, pathlib, sys; from tests import notebooks as n; paths = map(pathlib.Path, sys.argv[1:]); \
