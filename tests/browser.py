@@ -8,7 +8,7 @@ who has just got it: JupyterLab with no settings, a browser with no history, a n
 3. In notebook 04, the arrow key on a slider: the picture changes.
 4. Trusted, light and dark: screenshots, to be looked at by people; where they are is printed.
 
-It is a command of its own because it needs half a minute, Debian's `chromium` and `chromium-driver`, and `pip install
+It is a command of its own because it needs three minutes, Debian's `chromium` and `chromium-driver`, and `pip install
 jupyterlab selenium`. Everything is on the loopback interface and in a temporary folder; what it starts, it ends.
 """
 
