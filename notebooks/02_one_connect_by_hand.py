@@ -157,8 +157,8 @@ print("SO_ERROR:", waiting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
 # ## UNIX sockets are another story
 #
 # With TCP a full queue means waiting. A UNIX socket says `EAGAIN`, and *nothing is under way*. Yet the socket claims
-# to be writable at once, and `SO_ERROR` is 0. Event loops that look no further take this for success (Trio 0.35, asyncio
-# and uvloop do), and the first `send` fails.
+# to be writable at once, and `SO_ERROR` is 0. Event loops that look no further take this for success (Trio 0.35 does,
+# asyncio and uvloop too), and the first `send` fails.
 
 # %%
 unix_listener = socket.socket(socket.AF_UNIX)
