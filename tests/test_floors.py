@@ -38,6 +38,8 @@ FLOORS = {
         "_simulated_hooks",
         "_simulated_host",
         "_simulated_names",
+        "_simulate",
+        "_virtual",
         "_timeline",
         "_wording",
         "_aftermath",
@@ -66,6 +68,15 @@ FLOORS = {
         "_http_streams",
         "httpcore",
         "proxy",
+        "_guest",
+        "_background",
+        "_interrupts",
+        "_cells",
+        "_shell",
+        "_lost_races",
+        "_tracebacks",
+        "_live",
+        "notebook",
         "__main__",
     ],
     ROOF: ["__init__"],
@@ -76,7 +87,10 @@ SHOWN_ON_REQUEST = {("_errors", "_display")}
 """A value may be asked to show itself from any floor, inside the method that a notebook calls: who never asks never
 loads it."""
 
-NURSERIES_IN_COMPANY = {"_cli", "_demo", "_simulated", "_simulated_hooks", "_simulated_names", "testing"}
+NURSERIES_IN_COMPANY = {
+    *("_cli", "_demo", "_simulate", "_simulated", "_simulated_hooks", "_simulated_names", "testing"),
+    *("_background", "_live"),
+}
 SOCKETS_IN_COMPANY = {"_demo", "_simulated", "_simulated_hooks", "_simulated_names", "testing"}
 CORE_NEEDS = {*sys.stdlib_module_names, "trio", "exceptiongroup", "idna"}
 """Trio brings `idna`, and `exceptiongroup` for Python 3.10."""

@@ -35,8 +35,8 @@ class RecordedRace:
 
     __slots__ = ("_events",)
 
-    def __init__(self, start: trace.RaceStarted) -> None:
-        self._events: list[trace.Event] = [start]
+    def __init__(self, *events: trace.Event) -> None:
+        self._events = list(events)
 
     @property
     def events(self) -> tuple[trace.Event, ...]:

@@ -1,0 +1,125 @@
+"""Guest: Trio on top of an event loop that somebody else runs.
+
+The problem: a Jupyter kernel has an asyncio loop in its main thread, and code in cells is to `await` what Trio offers,
+while sliders and interrupts are still served. How we solve it: Trio's guest mode. Trio decides what is to be run, and
+hands each step to the host, which runs it between its own callbacks.
+
+The steps pass through a queue of ours. That is what lets `finish` end the run at once, from code that cannot await:
+it takes the steps from the queue itself until none is left, whether the host's loop runs, stands still or is closed.
+
+What lives here: the run, from its start to its end. What does not: cells (`_cells`) and background tasks
+(`_background`). SIGINT is left to whoever has it: Trio takes it for its main task, which here belongs to nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+import outcome
+import trio
+
+Step = Callable[[], object]
+
+
+class Guest:
+    """One run of Trio on an asyncio loop, in the loop's thread.
+
+    Args:
+        loop: The loop; it must be running, in this thread.
+        main: What Trio runs. The run ends when it returns, or after `finish` has cancelled it.
+
+    Attributes:
+        ended: Is done once the run has ended; its exception says why, if it ended by itself.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, main: Callable[[], Awaitable[None]]) -> None:
+        self._loop = loop
+        self._due: queue.SimpleQueue[Step] = queue.SimpleQueue()
+        self._scope = trio.CancelScope()
+        self._main = main
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self.thread = threading.current_thread()
+        with _sigint_left_alone():
+            trio.lowlevel.start_guest_run(
+                self._run,
+                run_sync_soon_threadsafe=self._from_anywhere,
+                run_sync_soon_not_threadsafe=self._from_here,
+                done_callback=self._end,
+                host_uses_signal_set_wakeup_fd=True,
+            )
+
+    async def _run(self) -> None:
+        with self._scope:
+            await self._main()
+
+    def _from_anywhere(self, step: Step) -> None:
+        self._due.put(step)
+        try:
+            self._loop.call_soon_threadsafe(self._next_step)
+        except RuntimeError:  # the loop is closed: now `finish` alone takes steps
+            return
+
+    def _from_here(self, step: Step) -> None:
+        self._due.put(step)
+        try:
+            self._loop.call_soon(self._next_step)
+        except RuntimeError:  # as above
+            return
+
+    def _next_step(self) -> None:
+        try:
+            step = self._due.get_nowait()
+        except queue.Empty:  # `finish` has taken it
+            return
+        step()
+
+    def _end(self, result: outcome.Outcome[None]) -> None:
+        """Mark the end; a failure is kept for those who wait, and is no complaint at exit if nobody does."""
+        if isinstance(result, outcome.Error):
+            self.ended.set_exception(result.error)
+            self.ended.exception()
+        else:
+            self.ended.set_result(None)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it has been told to end, or has ended."""
+        return self._scope.cancel_called or self.ended.done()
+
+    def finish(self, *, within: float) -> bool:
+        """End the run here and now, and return whether that came about.
+
+        Everything in it is cancelled. What does not end `within` so many seconds is left behind, and the host's loop
+        goes on with it if it can.
+
+        Raises:
+            RuntimeError: A task of the run asks for it, which would have to wait for itself.
+        """
+        if self.ended.done():
+            return True
+        if trio.lowlevel.in_trio_task():
+            raise RuntimeError("Trio cannot be ended from a task that it runs")
+        self._scope.cancel()
+        give_up_at = time.monotonic() + within
+        while not self.ended.done():
+            try:
+                step = self._due.get(timeout=max(0.0, give_up_at - time.monotonic()))
+            except queue.Empty:
+                return False
+            step()
+        return True
+
+
+@contextmanager
+def _sigint_left_alone() -> Iterator[None]:
+    """Put back the handler of SIGINT that the block replaces."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    if signal.getsignal(signal.SIGINT) is not before:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,169 @@
+"""Interrupts: the stop button of a notebook, while Trio runs a piece of a cell.
+
+The problem: the kernel answers SIGINT during an asynchronous cell by cancelling an asyncio task, once its loop comes
+round. Code that computes and never awaits keeps the loop from that for ever, and a `KeyboardInterrupt` raised at any
+odd moment leaves things behind that nobody closes.
+
+How we solve it, step by step, as long as it takes:
+1. The piece's cancel scope is cancelled. Whatever it has opened is closed on the way out, and nothing is left.
+2. If the loop has not even come round to that in half a second, something is spinning, or sleeping outside of Trio:
+   `KeyboardInterrupt` is raised right there, if Trio says that this is user code and not its own.
+3. A second interrupt of a piece that is being cancelled, and does not end, leaves it: the cell is over, and the rest
+   goes on in the background.
+
+What lives here: a piece and its interruption. What does not: what is shown of it. A handler of signals runs between
+any two instructions of the main thread, so it takes no lock; a thread, woken through a queue, watches the half second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import trio
+
+from ._tracebacks import users_part
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
+
+PATIENCE = 0.5
+"""Seconds until something that does not listen is taken to be spinning."""
+
+_WAITING = ("trio.", "outcome.")
+"""The modules in which everything waits; where a piece was interrupted is said by what has called them."""
+
+
+class Piece:
+    """A piece of a cell: a coroutine, and how it has ended."""
+
+    def __init__(self, code: Coroutine[Any, Any, object], loop: asyncio.AbstractEventLoop) -> None:
+        self.done: asyncio.Future[None] = loop.create_future()
+        self.asked = 0
+        """How often it was interrupted."""
+        self.heard = 0
+        """How many of these have been acted on."""
+        self.nudged = False
+        """Whether the next signal is the one of our own thread, and no new interrupt."""
+        self._code = code
+        self._scope = trio.CancelScope()
+        self._inside: BaseException | None = None
+        self._outside: BaseException | None = None
+        self._is_left = False
+
+    async def run(self) -> None:
+        """Be its task; nothing leaves it, since it is nobody's child."""
+        try:
+            with self._scope:
+                try:
+                    await self._run_code()
+                except BaseException as error:
+                    self._inside = error
+                    raise
+        except BaseException as error:  # noqa: BLE001 - it is kept, for the cell
+            self._outside = error
+        if not self.done.done():
+            self.done.set_result(None)
+
+    @trio.lowlevel.disable_ki_protection
+    async def _run_code(self) -> None:
+        await self._code
+
+    def interrupt(self) -> None:
+        """Cancel it; the second time, leave it."""
+        self.heard = self.asked
+        if not self._scope.cancel_called:
+            self._scope.cancel()
+        elif not self.done.done():
+            self._is_left = True
+            self.done.set_result(None)
+
+    def error(self) -> BaseException | None:
+        """What the cell has to show: an interrupt is a `KeyboardInterrupt`, wherever and however it was met."""
+        if self._is_left:
+            return KeyboardInterrupt("what this cell was doing does not end, and goes on in the background")
+        error = self._outside
+        if isinstance(error, BaseExceptionGroup):
+            error = error.split((KeyboardInterrupt, trio.Cancelled))[1]
+        elif isinstance(error, (KeyboardInterrupt, trio.Cancelled)):
+            error = None
+        if error is None and (self.asked or self._scope.cancel_called or self._outside is not None):
+            place = users_part(self._inside.__traceback__, without=_WAITING) if self._inside else None
+            return KeyboardInterrupt().with_traceback(place)
+        return self._outside
+
+
+class Interrupts:
+    """What SIGINT does while a piece runs."""
+
+    def __init__(self) -> None:
+        self._asked: queue.SimpleQueue[Piece | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        threading.Thread(target=self._watch, name="trio_nbconnect interrupts", daemon=True).start()
+
+    def close(self) -> None:
+        """End the thread that watches."""
+        self._asked.put(None)
+
+    @contextmanager
+    def raised(self) -> Iterator[None]:
+        """Let SIGINT raise `KeyboardInterrupt` in a block of synchronous code."""
+        with _handler(signal.default_int_handler):
+            yield
+
+    @contextmanager
+    def reach(self, piece: Piece) -> Iterator[None]:
+        """Let SIGINT interrupt this piece in a block that waits for it."""
+        loop = asyncio.get_running_loop()
+
+        def on_sigint(_number: int, _frame: FrameType | None) -> None:
+            nudged, piece.nudged = piece.nudged, False
+            if piece.asked > piece.heard and not trio.lowlevel.currently_ki_protected():
+                raise KeyboardInterrupt
+            if not nudged:
+                piece.asked += 1
+                loop.call_soon_threadsafe(_act, piece)
+                self._asked.put(piece)
+
+        with _handler(on_sigint):
+            try:
+                yield
+            finally:
+                with self._lock:  # no nudge is under way from here on
+                    piece.heard = piece.asked
+
+    def _watch(self) -> None:
+        """Nudge the main thread, as long as a piece has not heard what it was asked."""
+        while (piece := self._asked.get()) is not None:
+            time.sleep(PATIENCE)
+            with self._lock:
+                if piece.asked > piece.heard:
+                    piece.nudged = True
+                    self._asked.put(piece)
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+def _act(piece: Piece) -> None:
+    if piece.asked > piece.heard:
+        piece.interrupt()
+
+
+@contextmanager
+def _handler(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Handle SIGINT this way for a block, where signals arrive."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
