@@ -13,7 +13,6 @@ import trio
 
 from trio_nbconnect import (
     Address,
-    Address,
     Answer,
     Asked,
     Connector,
