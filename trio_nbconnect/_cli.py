@@ -4,7 +4,7 @@ It prints one picture (or, with `--json`, the events) on standard output and an 
 picture can be piped. A race that was lost or interrupted shows its picture all the same; that is when it is needed.
 
 What lives here: options, streams and exit codes. What does not: anything that a program could want to call. We write
-with `print` once the race is over: a picture that grows would need a terminal.
+with `print` once the race is over; a picture that grows (`--watch`) needs a terminal, and rich.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import argparse
 import io
 import math
 import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from types import MappingProxyType
 
 import trio
@@ -26,18 +26,17 @@ from ._connector import Connector
 from ._demo import open_demo_network
 from ._errors import ConnectError
 from ._json_lines import json_lines
+from ._live import watch_on
 from ._policy import Policy
 from ._recording import record
 from ._resolve import Resolver
+from ._screens import Terminal, columns, has_color
 from ._text import NARROWEST, render_text
 from ._timeline import Timeline
 
 CONNECTED, FAILED = 0, 1
 INTERRUPTED, CLOSED_PIPE = 130, 141
 """What shells report for a command that SIGINT, or SIGPIPE, has ended: 128 and the signal's number."""
-
-_WIDEST = 120
-"""No picture gets clearer beyond that."""
 
 _EPILOG = """\
 `nbconnect demo` needs no network: it races to addresses of this machine, some of which misbehave.
@@ -88,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         help="when to start the next attempt beside one that has not answered (default: %(default)s)",
     )
     add("--give-up-after", metavar="SECONDS", type=float, default=math.inf, help="the limit of it all (default: none)")
+    add("--watch", action="store_true", help="draw the picture while the race runs, on a terminal (extra: cli)")
     add("--json", action="store_true", help="print the events, a JSON object on each line, instead of the picture")
     add("--width", metavar="COLUMNS", type=_width, help="of the picture (default: that of the terminal)")
     add("--color", choices=["auto", "always", "never"], default="auto", help="auto: on a terminal, without NO_COLOR")
@@ -128,6 +128,8 @@ def _connect_and_show(
 ) -> int:
     """Run the race, print its picture or its events, and report an error."""
     code, error = CONNECTED, None
+    if options.watch and options.json:
+        parser.error("argument --watch: not allowed with argument --json")
     with record() as recording:
         try:
             trio.run(_connect, options, restrict_keyboard_interrupt_to_checkpoints=True)
@@ -145,7 +147,7 @@ def _connect_and_show(
         if options.json:
             print(*json_lines(race.events), sep="\n")
         else:
-            _print_picture(race.timeline, options, remarks)
+            _print_race(race.timeline, options, remarks)
     if error is not None:
         _report(error)
     return code
@@ -163,23 +165,35 @@ def _resolver(options: argparse.Namespace) -> Resolver | None:
 async def _connect(options: argparse.Namespace) -> None:
     policy = Policy(attempt_delay=options.attempt_delay, families=options.families)
     connector = Connector(policy=policy, resolver=_resolver(options))
+    opened = partial(
+        connector.open_tls_stream if options.tls else connector.open_tcp_stream,
+        options.host,
+        options.port,
+        addresses=options.address,
+        give_up_after=options.give_up_after,
+    )
     stream: trio.abc.AsyncResource
-    if options.tls:
-        stream = await connector.open_tls_stream(
-            options.host, options.port, addresses=options.address, give_up_after=options.give_up_after
-        )
+    if _is_watched(options):
+        with Terminal(width=options.width, color=_color(options)) as screen:
+            stream = await watch_on(screen, opened)
     else:
-        stream = await connector.open_tcp_stream(
-            options.host, options.port, addresses=options.address, give_up_after=options.give_up_after
-        )
+        stream = await opened()
     await trio.aclose_forcefully(stream)
 
 
-def _print_picture(timeline: Timeline, options: argparse.Namespace, remarks: Mapping[str, str]) -> None:
-    columns = min(max(shutil.get_terminal_size().columns, NARROWEST), _WIDEST)
-    auto = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    color = auto if options.color == "auto" else options.color == "always"
-    print(render_text(timeline, width=options.width or columns, color=color))
+def _color(options: argparse.Namespace) -> bool:
+    return has_color() if options.color == "auto" else bool(options.color == "always")
+
+
+def _is_watched(options: argparse.Namespace) -> bool:
+    """Whether the picture is drawn while the race runs; a file or a pipe has use for the last one only."""
+    return bool(options.watch) and sys.stdout.isatty()
+
+
+def _print_race(timeline: Timeline, options: argparse.Namespace, remarks: Mapping[str, str]) -> None:
+    """Print the picture, unless it is there already, and of each address in it what there is to say."""
+    if not _is_watched(options):
+        print(render_text(timeline, width=options.width or columns(), color=_color(options)))
     shown = {attempt.address.ip for attempt in timeline.attempts} | {row.address.ip for row in timeline.untried}
     if shown & remarks.keys():
         print()

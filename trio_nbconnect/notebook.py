@@ -29,11 +29,12 @@ from . import trace
 from ._background import BackgroundNursery
 from ._cells import Cells
 from ._guest import Guest
+from ._live import watch
 from ._lost_races import LostRaces
 from ._shell import Shell
 from ._tracebacks import Tracebacks
 
-__all__ = ["load_ipython_extension", "unload_ipython_extension"]
+__all__ = ["load_ipython_extension", "unload_ipython_extension", "watch"]
 
 _EXTENSION = "_trio_nbconnect_extension"
 """The attribute of a shell that holds what is to be undone."""
