@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Protocol
 
-from ._shell import display, kernel_is_here
+from ._shell import EXTENSION, current_shell, display, kernel_is_here
 from ._text import NARROWEST, render_text
 from ._timeline import Timeline
 
@@ -76,6 +76,10 @@ class Cell:
             self._handle = display(bundle, raw=True, display_id=True)
         else:
             self._handle.update(bundle, raw=True)
+        extension = getattr(current_shell(), EXTENSION, None)
+        if is_last and extension is not None:
+            for error in (timeline.error for timeline in timelines if timeline.error is not None):
+                extension.races.mark_as_shown(error)  # so that its traceback does not draw it once more
 
 
 class Terminal:

@@ -31,13 +31,10 @@ from ._cells import Cells
 from ._guest import Guest
 from ._live import watch
 from ._lost_races import LostRaces
-from ._shell import Shell
+from ._shell import EXTENSION, Shell
 from ._tracebacks import Tracebacks
 
 __all__ = ["load_ipython_extension", "unload_ipython_extension", "watch"]
-
-_EXTENSION = "_trio_nbconnect_extension"
-"""The attribute of a shell that holds what is to be undone."""
 
 _PATIENCE = 10.0
 """Seconds that `%unload_ext` lets background tasks clean up; the interrupt works meanwhile."""
@@ -48,16 +45,16 @@ _PATIENCE_AT_EXIT = 2.0
 
 def load_ipython_extension(shell: Shell) -> None:
     """Be `%load_ext`."""
-    if getattr(shell, _EXTENSION, None) is None:
-        setattr(shell, _EXTENSION, _extension(shell))
+    if getattr(shell, EXTENSION, None) is None:
+        setattr(shell, EXTENSION, _extension(shell))
 
 
 def unload_ipython_extension(shell: Shell) -> None:
     """Be `%unload_ext`."""
-    extension: _Extension | None = getattr(shell, _EXTENSION, None)
+    extension: _Extension | None = getattr(shell, EXTENSION, None)
     if extension is not None:
         extension.close()
-        delattr(shell, _EXTENSION)
+        delattr(shell, EXTENSION)
 
 
 class _Extension(Protocol):
@@ -92,29 +89,30 @@ class _OnTerminal:
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
         self._before = (shell.loop_runner, shell.autoawait)
-        self._races = LostRaces()
-        self._tracebacks = Tracebacks(shell, self._races)
+        self.races = LostRaces()
+        self._tracebacks = Tracebacks(shell, self.races)
         shell.loop_runner, shell.autoawait = "trio", True
-        trace.listening.set((*trace.listening.get(), self._races.hear))
+        trace.listening.set((*trace.listening.get(), self.races.hear))
         print("await is Trio's; each input is a trio.run of its own, and nothing goes on between them")
 
     def close(self) -> None:
         self._tracebacks.close()
         self._shell.loop_runner, self._shell.autoawait = self._before
-        trace.listening.set(tuple(other for other in trace.listening.get() if other != self._races.hear))
+        trace.listening.set(tuple(other for other in trace.listening.get() if other != self.races.hear))
 
 
 class _InKernel:
     """Trio as a guest of the kernel."""
 
     def __init__(self, shell: Shell, loop: asyncio.AbstractEventLoop) -> None:
-        races = LostRaces()
+        self.races = LostRaces()
         self._shell = shell
         self._before = (shell.loop_runner, shell.autoawait)
-        self._tracebacks = Tracebacks(shell, races)
+        self._tracebacks = Tracebacks(shell, self.races)
         self._nursery = BackgroundNursery(self._tracebacks.report)
         self._guest = Guest(loop, self._nursery.keep_open)
-        self._cells = Cells(shell, self._guest, races.hear)
+        self._guest.advance(lambda: self._nursery.is_open, within=_PATIENCE)
+        self._cells = Cells(shell, self._guest, self.races.hear)
         shell.loop_runner, shell.autoawait = "asyncio", True  # what the kernel asks before it awaits a cell
         shell.push({"nursery": self._nursery}, interactive=False)
         shell.events.register("pre_run_cell", self._give_the_nursery_back)
