@@ -460,6 +460,29 @@ def test_a_cell_cannot_end_the_run_that_runs_it(kernel: Kernel) -> None:
     assert kernel.run("await trio.sleep(0)\n'fine'").value == "'fine'"
 
 
+def test_a_signal_wakes_the_kernel(kernel: Kernel) -> None:
+    """Or else one that comes just before the loop falls asleep is heard only when something else happens."""
+    tell = "import signal\nwakeup = signal.set_wakeup_fd(-1)\nsignal.set_wakeup_fd(wakeup)\nwakeup != -1"
+
+    assert kernel.run(tell).value == "True"
+    assert kernel.run("%unload_ext trio_nbconnect.notebook\n" + tell).value == "False"
+
+
+def test_when_trio_itself_fails_cells_say_so_and_do_not_hang(kernel: Kernel) -> None:
+    reply = kernel.run("""
+    async def bad():
+        raise ValueError("in a system task")
+    trio.lowlevel.spawn_system_task(bad)
+    await trio.sleep_forever()
+    """)
+
+    assert reply.error == "RuntimeError"
+    assert "%reload_ext" in reply.of("error")[0]["evalue"]
+    assert "in a system task" in "".join(reply.of("error")[0]["traceback"])
+    assert kernel.run("await trio.sleep(0)").error == "RuntimeError"
+    assert kernel.run("%reload_ext trio_nbconnect.notebook\nawait trio.sleep(0)\n'fine'").value == "'fine'"
+
+
 def test_a_kernel_with_autoawait_trio_is_taken_over(kernel: Kernel) -> None:
     assert kernel.run("%unload_ext trio_nbconnect.notebook").status == "ok"
     assert kernel.run("%autoawait trio").status == "ok"

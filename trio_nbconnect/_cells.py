@@ -86,7 +86,10 @@ class Cells:
                 except asyncio.CancelledError:  # an interrupt that came while our handler was not there
                     piece.interrupt()
         _take_over(context)
-        return piece.error() if piece.done.done() else _ended(self._guest)
+        error = piece.error() if piece.done.done() else None
+        if isinstance(error, trio.Cancelled):  # not by us: so everything is
+            await asyncio.wait({self._guest.ended}, timeout=1)
+        return _ended(self._guest) if self._guest.ended.done() else error
 
     def _show(self, error: BaseException, result: Result | None) -> None:
         """Do what IPython does with an exception in a cell."""

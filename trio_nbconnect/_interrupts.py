@@ -95,7 +95,7 @@ class Piece:
             error = error.split((KeyboardInterrupt, trio.Cancelled))[1]
         elif isinstance(error, (KeyboardInterrupt, trio.Cancelled)):
             error = None
-        if error is None and (self.asked or self._scope.cancel_called or self._outside is not None):
+        if error is None and (self.asked or self._scope.cancel_called):
             place = users_part(self._inside.__traceback__, without=_WAITING) if self._inside else None
             return KeyboardInterrupt().with_traceback(place)
         return self._outside

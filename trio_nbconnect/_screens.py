@@ -95,7 +95,7 @@ class Terminal:
             from rich.live import Live  # noqa: PLC0415 - it is an extra
             from rich.text import Text  # noqa: PLC0415 - as above
         except ModuleNotFoundError as missing:
-            if missing.name != "rich":
+            if (missing.name or "").partition(".")[0] != "rich":
                 raise
             raise ImportError(
                 "watching a race on a terminal needs rich: python -m pip install 'trio-nbconnect[cli]'"
