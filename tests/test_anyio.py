@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio._core._sockets
 import anyio.abc
 import anyio.streams.tls
 import pytest
@@ -19,7 +21,15 @@ import trio.testing
 import trustme
 
 import trio_nbconnect as nb
-from trio_nbconnect.anyio import SocketStream, TCPConnectable, TLSConnectable, UNIXConnectable
+from trio_nbconnect.anyio import (
+    SocketStream,
+    TCPConnectable,
+    TLSConnectable,
+    UNIXConnectable,
+    _connectable,
+    _StandIn,
+    patched_anyio,
+)
 from trio_nbconnect.testing import SimulatedNetwork
 
 from .company import HOST, REFUSES, SWALLOWS, addresses_tried, connector, import_with_broken, import_without, swallowing
@@ -281,3 +291,71 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
 def test_another_missing_package_is_reported_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     error = import_with_broken("anyio", "trio_nbconnect.anyio", tmp_path, monkeypatch)
     assert error.name == "a_package_that_it_needs"
+
+
+# The patch
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_code_that_calls_anyio_over_a_broken_host(trusting: ssl.SSLContext, port: int, secure: bool) -> None:
+    """The first address refuses, the second swallows, and with TLS the third completes TCP and never answers."""
+    silent = "127.0.0.4"
+    tls: dict[str, Any] = {"ssl_context": trusting, "tls_standard_compatible": False} if secure else {}
+    addresses = [REFUSES, SWALLOWS, *([silent] if secure else []), "127.0.0.1"]
+    patch = patched_anyio(connector(*addresses))
+    with trio.fail_after(10), nb.record() as recording, swallowing(port), socket.create_server((silent, port)), patch:
+        async with await anyio.connect_tcp(HOST, port, **tls) as stream:
+            assert stream.extra(anyio.abc.SocketAttribute.remote_port) == port
+            if secure:
+                await stream.send(b"hello")
+                assert await stream.receive() == b"hello"
+    assert [ip for ip in addresses_tried(recording[-1]) if ":" not in ip] == addresses
+
+
+async def test_what_a_caller_asks_of_anyio_is_honoured(autojump_clock: trio.testing.MockClock) -> None:
+    net = SimulatedNetwork()
+    net.answers(HOST, a=["192.0.2.1", "192.0.2.2"])
+    net.host("192.0.2.2").accepts()
+    with patched_anyio(nb.Connector(network=net)):
+        stream = await anyio.connect_tcp(HOST, 80, local_host="192.0.2.99", happy_eyeballs_delay=3)
+    assert stream.extra(anyio.abc.SocketAttribute.local_address)[0] == "192.0.2.99"
+    assert net.started["192.0.2.2"] == 3
+    await stream.aclose()
+
+
+async def test_a_local_port_is_anyio_s() -> None:
+    """We bind none; its own function is called as it was."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, patched_anyio(), nb.record() as recording:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        host, there = listener.getsockname()
+        stream = await anyio.connect_tcp(host, there, local_host="127.0.0.1", local_port=port)
+        assert stream.extra(anyio.abc.SocketAttribute.local_port) == port
+        await stream.aclose()
+    assert not recording
+
+
+def test_under_asyncio_anyio_s_own_function_runs() -> None:
+    async def main(port: int) -> None:
+        async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+            assert not isinstance(stream, SocketStream)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, patched_anyio():
+        asyncio.run(main(listener.getsockname()[1]))
+
+
+def test_what_was_there_is_put_back() -> None:
+    before = anyio.connect_tcp
+    with patched_anyio(), patched_anyio():
+        assert anyio.connect_tcp is not before
+        assert anyio._core._sockets.connect_tcp is not before
+    assert anyio.connect_tcp is anyio._core._sockets.connect_tcp is before
+
+
+def test_the_stand_in_takes_what_anyio_takes() -> None:
+    """All its parameters, with the defaults of those that we name; the rest is read by name, or is a TypeError."""
+    theirs = inspect.signature(anyio.connect_tcp).parameters
+    ours = {**inspect.signature(_StandIn.connect_tcp).parameters, **inspect.signature(_connectable).parameters}
+    for name, parameter in theirs.items():
+        assert ours[name].default == parameter.default, name

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import socket
 import ssl
+import sys
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -17,7 +19,7 @@ import trustme
 
 import trio_nbconnect as nb
 from trio_nbconnect._timeline import Outcome
-from trio_nbconnect.httpcore import NetworkBackend, NetworkStream, transport
+from trio_nbconnect.httpcore import NetworkBackend, transport
 from trio_nbconnect.testing import SimulatedNetwork
 
 from .company import (
@@ -33,7 +35,11 @@ from .company import (
     swallowing,
 )
 
-Call = Callable[[NetworkStream], Awaitable[object]]
+httpx2: Any = importlib.import_module("httpx2") if sys.version_info >= (3, 11) else None
+has_httpx2 = pytest.mark.skipif(httpx2 is None, reason="httpx2 needs Python 3.11")
+
+Call = Callable[[httpcore.AsyncNetworkStream], Awaitable[object]]
+Simulated = tuple[httpcore.AsyncNetworkStream, trio.SocketStream]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +71,7 @@ def nobody() -> Any:
 
 
 @pytest.fixture
-async def simulated() -> AsyncIterator[tuple[NetworkStream, trio.SocketStream]]:
+async def simulated() -> AsyncIterator[Simulated]:
     """A stream as httpcore has it, and the server's end of it."""
     net = SimulatedNetwork()
     net.host("192.0.2.1").accepts()
@@ -128,11 +134,11 @@ async def test_a_certificate_that_nobody_trusts(port: int) -> None:
     """`ConnectError` that says so, and not a silent one."""
     with trio.fail_after(10):
         async with httpx.AsyncClient(transport=transport(connector("127.0.0.1"))) as client:
-            with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED") as caught:
+            with pytest.raises(httpx.ConnectError, match="certificate verify failed") as caught:
                 await client.get(f"https://{HOST}:{port}/")
-    broken = reason(caught.value)
-    assert isinstance(broken, trio.BrokenResourceError)
-    assert isinstance(broken.__cause__, ssl.SSLCertVerificationError)
+    error = reason(caught.value)
+    assert isinstance(error, nb.TLSError)
+    assert isinstance(error.most_telling, ssl.SSLCertVerificationError)
 
 
 async def test_a_refusal_keeps_our_error(nobody: int) -> None:
@@ -178,8 +184,74 @@ async def test_a_tls_handshake_that_hangs_is_a_connect_timeout() -> None:
     with trio.fail_after(10), socket.create_server(("127.0.0.1", 0)) as listener:
         timeout = httpx.Timeout(None, connect=0.1)
         async with httpx.AsyncClient(transport=transport(), timeout=timeout) as client:
-            with pytest.raises(httpx.ConnectTimeout):
+            with pytest.raises(httpx.ConnectTimeout) as caught:
                 await client.get(f"https://127.0.0.1:{listener.getsockname()[1]}/")
+    error = reason(caught.value)
+    assert isinstance(error, nb.ConnectTimeout)
+    assert error.phase is nb.Phase.ESTABLISH
+
+
+@pytest.mark.parametrize("library", [httpx, pytest.param(httpx2, marks=has_httpx2)], ids=["httpx", "httpx2"])
+@pytest.mark.parametrize("silent", [True, False], ids=["never answers TLS", "speaks plain text"])
+async def test_an_address_whose_tls_is_broken_costs_no_request(
+    trusting: ssl.SSLContext, port: int, library: Any, silent: bool
+) -> None:
+    """It completes TCP, and still the others go on: one race from the first packet to a good certificate."""
+
+    async def say_something(stream: trio.SocketStream) -> None:
+        await stream.send_all(b"" if silent else b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        async for _ in stream:
+            pass
+
+    made = transport(connector(SWALLOWS, "127.0.0.1"), library=library, verify=trusting)
+    with trio.fail_after(10), nb.record() as recording:
+        async with trio.open_nursery() as nursery:
+            listeners = await trio.open_tcp_listeners(port, host=SWALLOWS)
+            nursery.start_soon(trio.serve_listeners, say_something, listeners)
+            async with library.AsyncClient(transport=made) as client:
+                response = await client.get(f"https://{HOST}:{port}/")
+            nursery.cancel_scope.cancel()
+
+    assert response.content.startswith(ANSWERS)
+    (race,) = recording
+    assert fates(race)[-2:] == ["cancelled" if silent else "failed", "won"]
+
+
+def fates(race: nb.RecordedRace) -> list[str]:
+    return [attempt.fate.value for attempt in race.timeline.attempts]
+
+
+@pytest.mark.parametrize(("scheme", "promised"), [("https", True), ("wss", True), ("http", False), ("ws", False)])
+async def test_nothing_is_sent_before_tls_begins(scheme: str, promised: bool, autojump_clock: trio.abc.Clock) -> None:
+    """A promise has nothing to close and knows nothing; where TLS does not follow, a connection is one at once."""
+    net = SimulatedNetwork()
+    net.host("192.0.2.1").accepts()
+    pool: Any = transport(nb.Connector(network=net))._pool
+    pool.create_connection(httpcore.Origin(scheme.encode(), b"192.0.2.1", 443))
+    stream = await pool._network_backend.connect_tcp("192.0.2.1", 443)
+    assert bool(net.connects) is not promised
+    assert (stream.get_extra_info("socket") is None) is promised
+    await stream.aclose()
+    assert net.open_sockets == 0
+
+
+async def test_through_a_proxy_tls_is_httpcore_s(nobody: int) -> None:
+    """Behind the dialogue with the proxy a new race would lead past it."""
+    made = transport(proxy="http://127.0.0.1:1")
+    pool: Any = made._pool
+    pool.create_connection(httpcore.Origin(b"https", b"target.example", 443))
+    with pytest.raises(httpcore.ConnectError, match=f"127.0.0.1:{nobody}"):
+        await pool._network_backend.connect_tcp("127.0.0.1", nobody)
+
+
+@has_httpx2
+async def test_httpx2_gets_errors_of_its_own(nobody: int) -> None:
+    made = transport(connector("127.0.0.1"), library=httpx2)
+    with trio.fail_after(10):
+        async with httpx2.AsyncClient(transport=made) as client:
+            for scheme in ("http", "https"):
+                with pytest.raises(httpx2.ConnectError, match=f"all attempts to connect to {HOST}:{nobody} failed"):
+                    await client.get(f"{scheme}://{HOST}:{nobody}/")
 
 
 async def test_a_cancelled_handshake_leaves_no_socket() -> None:
@@ -319,7 +391,7 @@ async def test_a_unix_socket_whose_backlog_stays_full(tmp_path: Path) -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_stream_carries_bytes(simulated: tuple[NetworkStream, trio.SocketStream]) -> None:
+async def test_a_stream_carries_bytes(simulated: Simulated) -> None:
     stream, server = simulated
     await stream.write(b"")
     await stream.write(b"hello", timeout=1)
@@ -339,9 +411,7 @@ async def test_a_stream_carries_bytes(simulated: tuple[NetworkStream, trio.Socke
         (lambda stream: stream.write(bytes(10**8), timeout=1), httpcore.WriteTimeout),
     ],
 )
-async def test_a_stream_that_takes_too_long(
-    simulated: tuple[NetworkStream, trio.SocketStream], call: Call, error: type[Exception]
-) -> None:
+async def test_a_stream_that_takes_too_long(simulated: Simulated, call: Call, error: type[Exception]) -> None:
     with pytest.raises(error):
         await call(simulated[0])
     assert trio.current_time() == 1
@@ -355,9 +425,7 @@ async def test_a_stream_that_takes_too_long(
         (lambda stream: stream.write(b"hello"), httpcore.WriteError),
     ],
 )
-async def test_a_stream_that_is_closed(
-    simulated: tuple[NetworkStream, trio.SocketStream], call: Call, error: type[Exception]
-) -> None:
+async def test_a_stream_that_is_closed(simulated: Simulated, call: Call, error: type[Exception]) -> None:
     await simulated[0].aclose()
     with pytest.raises(error, match=r"closed|ClosedResourceError"):
         await call(simulated[0])

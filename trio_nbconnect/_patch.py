@@ -58,9 +58,14 @@ def patched_trio(connector: Connector | None = None) -> Iterator[None]:
     ours = _drop_in if connector is None else _StandIns(connector)
     with ExitStack() as stack:
         for name, home in _HOMES.items():
-            for module in {trio, sys.modules.get(home, trio)}:
-                stack.callback(_Patch(module, name, getattr(module, name)).begin(getattr(ours, name)))
+            patch(stack, trio, home, name, getattr(ours, name))
         yield
+
+
+def patch(stack: ExitStack, package: ModuleType, home: str, name: str, ours: Callable[..., Awaitable[Any]]) -> None:
+    """Put a function of ours into a package and into the module that defines it, until the stack unwinds."""
+    for module in {package, sys.modules.get(home, package)}:
+        stack.callback(_Patch(module, name, getattr(module, name)).begin(ours))
 
 
 @dataclass(frozen=True, slots=True)

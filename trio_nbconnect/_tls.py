@@ -85,28 +85,26 @@ async def shared_context(protocols: Protocols = ()) -> ssl.SSLContext:
     return await contexts.get(protocols)
 
 
-def wrap(stream: S, context: ssl.SSLContext, server_hostname: str | bytes, https_compatible: bool) -> trio.SSLStream[S]:
+def wrap(
+    stream: trio.SocketStream, context: ssl.SSLContext, server_hostname: str | bytes, https_compatible: bool
+) -> trio.SSLStream[trio.SocketStream]:
     """Wrap a stream, or close it; the handshake comes with the first byte sent or received."""
     try:
         return trio.SSLStream(stream, context, server_hostname=server_hostname, https_compatible=https_compatible)
     except BaseException:  # OpenSSL has its own idea of what a name is
-        below: trio.abc.Stream = stream
-        while isinstance(below, trio.SSLStream):
-            below = below.transport_stream
-        if isinstance(below, trio.SocketStream):
-            below.socket.close()
+        stream.socket.close()
         raise
 
 
 async def shake_hands(
     stream: S, *, context: ssl.SSLContext, server_hostname: str, https_compatible: bool
 ) -> trio.SSLStream[S]:
-    """Wrap a stream and complete the handshake, the certificate verified.
+    """Wrap a stream and complete the handshake, the certificate verified; a race closes the stream if that fails.
 
     Raises:
         trio.BrokenResourceError: The handshake failed; its cause is the `ssl.SSLError`.
     """
-    secure = wrap(stream, context, server_hostname, https_compatible)
+    secure = trio.SSLStream(stream, context, server_hostname=server_hostname, https_compatible=https_compatible)
     await secure.do_handshake()
     return secure
 

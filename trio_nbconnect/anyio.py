@@ -1,4 +1,4 @@
-"""anyio: connectables for code that is written against anyio's interface (extra `anyio`).
+"""anyio: connect through us what is written against anyio's interface (extra `anyio`).
 
 The problem: a library that takes an `anyio.abc.ByteStreamConnectable` says nothing about how to connect, and anyio's
 own connectables cannot be told either: no limit, no local address, no trace, and TLS after the race.
@@ -7,32 +7,34 @@ How we solve it: three connectables, one each for TCP, TLS and UNIX, that connec
 streams of anyio's interface. The TLS handshake is part of the race: an address whose TLS is broken loses. Like
 anyio's own, they raise `anyio.ConnectionFailed`; its `__cause__` is our error.
 
-What lives here: the connectables, and Trio's stream in anyio's shape. What does not: asyncio. A connectable of ours
-connects where Trio runs, and says so elsewhere. TLS over a stream that is not TCP is anyio's own `TLSConnectable`
-around one of ours.
+Most libraries take no connectable and call `anyio.connect_tcp`. `patched_anyio` puts ours in its place for a block, as
+`patched_trio` does with Trio's functions.
+
+What lives here: those four. What does not: asyncio. A connectable of ours connects where Trio runs, and says so
+elsewhere. TLS over a stream that is not TCP is anyio's own `TLSConnectable` around one of ours.
 """
 
 from __future__ import annotations
 
-import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from os import PathLike, fspath
-from typing import Any, cast
+from typing import Any
 
 import trio
 
 from . import _tls
 from ._address import check_host, check_port, format_host_port
 from ._connector import Connector
+from ._patch import patch
 
 try:
     import anyio
-    from anyio.abc import ByteStreamConnectable, UNIXSocketStream
+    from anyio.abc import ByteStream, ByteStreamConnectable, UNIXSocketStream
     from anyio.abc import SocketStream as AnySocketStream
     from anyio.streams.tls import TLSStream
 except ModuleNotFoundError as missing:
@@ -40,7 +42,9 @@ except ModuleNotFoundError as missing:
         raise
     raise ImportError("trio_nbconnect.anyio needs anyio: python -m pip install 'trio-nbconnect[anyio]'") from None
 
-__all__ = ["SocketStream", "TCPConnectable", "TLSConnectable", "UNIXConnectable"]
+from ._anyio_streams import SocketStream
+
+__all__ = ["SocketStream", "TCPConnectable", "TLSConnectable", "UNIXConnectable", "patched_anyio"]
 
 
 @dataclass(frozen=True)
@@ -170,57 +174,6 @@ class UNIXConnectable(ByteStreamConnectable):
             return await UNIXSocketStream.from_socket(stream.socket.detach())
 
 
-class SocketStream(AnySocketStream):
-    """A TCP stream of Trio's in anyio's shape.
-
-    anyio's own would have to own the descriptor, and a race must be able to close what it has lent to a handshake.
-    It needs no descriptor either: a simulated network has none.
-
-    Args:
-        stream: The stream; it is owned from then on.
-    """
-
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self._stream = stream
-
-    @property
-    def _raw_socket(self) -> socket.socket:
-        """What anyio's attributes (`SocketAttribute`) are read from; Trio keeps the socket below its own."""
-        sock: Any = self._stream.socket
-        return cast(socket.socket, getattr(sock, "_sock", sock))
-
-    async def receive(self, max_bytes: int = 65536) -> bytes:
-        with _stream_errors():
-            data = bytes(await self._stream.receive_some(max_bytes))
-        if not data:
-            raise anyio.EndOfStream
-        return data
-
-    async def send(self, item: bytes) -> None:
-        with _stream_errors():
-            await self._stream.send_all(item)
-
-    async def send_eof(self) -> None:
-        with _stream_errors():
-            await self._stream.send_eof()
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-
-@contextmanager
-def _stream_errors() -> Iterator[None]:
-    """Turn Trio's errors into anyio's of the same names."""
-    try:
-        yield
-    except trio.ClosedResourceError as error:
-        raise anyio.ClosedResourceError from error
-    except trio.BrokenResourceError as error:
-        raise anyio.BrokenResourceError from error.__cause__
-    except trio.BusyResourceError as error:
-        raise anyio.BusyResourceError("using") from error
-
-
 @contextmanager
 def _as_anyio(target: str) -> Iterator[None]:
     """Fail as anyio's connectables fail, and only where Trio runs."""
@@ -230,3 +183,80 @@ def _as_anyio(target: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise anyio.ConnectionFailed(f"error connecting to {target}: {error}") from error
+
+
+@contextmanager
+def patched_anyio(connector: Connector | None = None) -> Iterator[None]:
+    """Let code that calls `anyio.connect_tcp` under Trio connect through this library, while a block lasts.
+
+    With `tls`, the handshake is part of the race. The whole process is concerned, other threads included; under
+    asyncio, anyio's own function runs. Blocks may be nested or overlap. What was imported by name (`from anyio import
+    connect_tcp`) before the block stays anyio's, and so does what asks for a `local_port`.
+
+    Args:
+        connector: Who connects; None is `Connector()`. A `happy_eyeballs_delay` other than anyio's default, or a
+            numeric `local_host`, that a caller asks for is honoured in place of the connector's.
+
+    Example:
+        >>> with patched_anyio():
+        ...     anyio.connect_tcp.__module__
+        'trio_nbconnect.anyio'
+        >>> anyio.connect_tcp.__module__
+        'anyio'
+    """
+    stand_in = _StandIn(connector or Connector(), anyio.connect_tcp)
+    with ExitStack() as stack:
+        patch(stack, anyio, "anyio._core._sockets", "connect_tcp", stand_in.connect_tcp)
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class _StandIn:
+    """anyio's function, done by a connector where Trio runs."""
+
+    connector: Connector
+    original: Callable[..., Awaitable[AnySocketStream | TLSStream]]
+
+    async def connect_tcp(
+        self,
+        remote_host: str | IPv4Address | IPv6Address,
+        remote_port: int,
+        *,
+        local_host: str | IPv4Address | IPv6Address | None = None,
+        local_port: int | None = None,
+        happy_eyeballs_delay: float = 0.25,
+        **tls: Any,
+    ) -> ByteStream:
+        if local_port is not None or not trio.lowlevel.in_trio_run():
+            places = {"local_host": local_host, "local_port": local_port}
+            delay = happy_eyeballs_delay
+            return await self.original(remote_host, remote_port, **places, happy_eyeballs_delay=delay, **tls)
+        chosen = self.connector
+        if happy_eyeballs_delay != 0.25:
+            chosen = replace(chosen, policy=replace(chosen.policy, attempt_delay=happy_eyeballs_delay))
+        if local_host is not None:
+            chosen = replace(chosen, local_address=str(local_host))
+        return await _connectable(remote_host, remote_port, chosen, **tls).connect()
+
+
+def _connectable(
+    host: str | IPv4Address | IPv6Address,
+    port: int,
+    connector: Connector,
+    *,
+    tls: bool = False,
+    ssl_context: ssl.SSLContext | None = None,
+    tls_standard_compatible: bool = True,
+    tls_hostname: str | None = None,
+) -> ByteStreamConnectable:
+    """Read what `anyio.connect_tcp` says of TLS: any of it means that it is wanted."""
+    if not (tls or tls_hostname or ssl_context):
+        return TCPConnectable(host, port, connector=connector)
+    return TLSConnectable(
+        host,
+        port,
+        hostname=tls_hostname or None,
+        ssl_context=ssl_context,
+        standard_compatible=tls_standard_compatible,
+        connector=connector,
+    )

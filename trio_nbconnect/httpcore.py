@@ -10,18 +10,21 @@ as `error.__cause__.__context__`. HTTPX has no parameter for a backend, so `tran
 own transport and gives our backend to its pool, proxied or not. That is the one private place that we touch, and it
 is checked: a version that has moved it gets an error, not a client that quietly connects without us.
 
-What lives here: the backend, its streams, and the transport. What does not: TLS in the race. httpcore shakes hands
-itself, on the stream that has won, and with an ALPN of its own.
+A backend is not told whether TLS will follow; a pool is, when it is asked to `create_connection`. There `transport`
+says so to the backend, and TLS is part of the race (`_http_streams`). Through a proxy it is not: httpcore shakes hands
+with the target itself, behind the dialogue with the proxy.
+
+What lives here: the backend, and the transport. httpx2 and httpcore2 have the same shape and classes of their own.
 """
 
 from __future__ import annotations
 
-import math
 import ssl
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 import trio
 
@@ -37,8 +40,9 @@ except ModuleNotFoundError as missing:
         raise
     raise ImportError("trio_nbconnect.httpcore needs httpx: python -m pip install 'trio-nbconnect[http]'") from None
 
+from ._http_streams import NetworkStream, PromisedStream, as_httpcore, connect_errors, seconds
+
 if TYPE_CHECKING:
-    import sys
     from typing import TypedDict
 
     if sys.version_info >= (3, 11):
@@ -67,27 +71,56 @@ SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple
 """What httpcore takes for the arguments of one `setsockopt`."""
 
 
-def transport(connector: Connector | None = None, **options: Unpack[TransportOptions]) -> httpx.AsyncHTTPTransport:
+T_co = TypeVar("T_co", covariant=True)
+
+
+class HTTPLibrary(Protocol[T_co]):
+    """HTTPX, or httpx2: the module itself."""
+
+    @property
+    def AsyncHTTPTransport(self) -> Callable[..., T_co]: ...  # noqa: N802 - their name
+
+
+@overload
+def transport(connector: Connector | None = None, **options: Unpack[TransportOptions]) -> httpx.AsyncHTTPTransport: ...
+@overload
+def transport(
+    connector: Connector | None = None, *, library: HTTPLibrary[T_co], **options: Unpack[TransportOptions]
+) -> T_co: ...
+def transport(connector: Connector | None = None, *, library: HTTPLibrary[Any] = httpx, **options: Any) -> Any:
     """Make a transport for `httpx.AsyncClient` whose connections are opened by a connector.
 
-    The client must run under Trio. What concerns connections is said here and not to the client, which ignores it
-    when it is given a transport: `verify`, `http2`, `limits`, `proxy` and so on.
+    TLS is part of the race: an address that completes TCP and then fails the handshake, or never answers it, lets the
+    others go on. The client must run under Trio. What concerns connections is said here and not to the client, which
+    ignores it when it is given a transport: `verify`, `http2`, `limits`, `proxy` and so on.
 
     Args:
         connector: Who opens connections, also those to a proxy; None is `Connector()`.
+        library: Whose transport to make: the module `httpx`, or `httpx2`.
         options: The arguments of `httpx.AsyncHTTPTransport`. `local_address` is numeric.
 
     Raises:
-        RuntimeError: This version of HTTPX keeps its pool, or the pool its backend, in another place.
+        RuntimeError: This version of the library keeps its pool, or the pool its backend, in another place.
 
     Example:
         >>> client = httpx.AsyncClient(transport=transport(Connector(), http2=False, retries=1))
     """
-    made = httpx.AsyncHTTPTransport(**options)
-    pool = getattr(made, "_pool", None)
-    if not hasattr(pool, "_network_backend"):
-        raise RuntimeError(f"httpx {httpx.__version__} with httpcore {httpcore.__version__} hides its network backend")
-    cast(Any, pool)._network_backend = NetworkBackend(connector)
+    made = library.AsyncHTTPTransport(**options)
+    pool: Any = getattr(made, "_pool", None)
+    if not (hasattr(pool, "_network_backend") and hasattr(pool, "create_connection")):
+        raise RuntimeError(f"{library!r} hides its network backend from trio_nbconnect")
+    core = sys.modules[type(pool).__module__.partition(".")[0]]
+    plain, secure = (NetworkBackend(connector, core=core, tls_follows=tls_follows) for tls_follows in (False, True))
+    create_connection = pool.create_connection
+
+    def create_raced_connection(origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:
+        """Let the backend of this connection know whether httpcore will ask for TLS next."""
+        is_secure = origin.scheme in (b"https", b"wss") and options.get("proxy") is None
+        pool._network_backend = secure if is_secure else plain
+        return create_connection(origin)  # type: ignore[no-any-return]  # the pool is of either library
+
+    pool._network_backend = plain
+    pool.create_connection = create_raced_connection
     return made
 
 
@@ -96,13 +129,20 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
 
     Args:
         connector: Who opens them; None is `Connector()`.
+        core: Whose errors to raise: the module `httpcore`, or `httpcore2`.
+        tls_follows: Whether each stream of `connect_tcp` will be asked for TLS before anything else, as in a pool that
+            is used for "https" alone and without a proxy. Then the race begins there, and TLS is part of it.
 
     Example:
         >>> pool = httpcore.AsyncConnectionPool(network_backend=NetworkBackend(Connector()))
     """
 
-    def __init__(self, connector: Connector | None = None) -> None:
+    def __init__(
+        self, connector: Connector | None = None, *, core: ModuleType = httpcore, tls_follows: bool = False
+    ) -> None:
         self._connector = Connector() if connector is None else connector
+        self._core = core
+        self._tls_follows = tls_follows
 
     async def connect_tcp(
         self,
@@ -111,8 +151,8 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
         timeout: float | None = None,
         local_address: str | None = None,
         socket_options: Iterable[SocketOption] | None = None,
-    ) -> NetworkStream:
-        """Race for a connection.
+    ) -> httpcore.AsyncNetworkStream:
+        """Race for a connection, or promise one to whoever will ask for TLS.
 
         Args:
             host: A host name or an address. A redirect may name anything: what makes no sense is no misuse here.
@@ -129,8 +169,12 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
         connector = self._with(socket_options)
         if local_address is not None:
             connector = replace(connector, local_address=local_address)
-        with _as_httpcore(httpcore.ConnectTimeout, httpcore.ConnectError, ValueError):
-            return NetworkStream(await connector.open_tcp_stream(host, port, give_up_after=_seconds(timeout)))
+        if self._tls_follows:
+            await trio.lowlevel.checkpoint()
+            return PromisedStream(connector, host, port, self._core)
+        with connect_errors(self._core):
+            stream = await connector.open_tcp_stream(host, port, give_up_after=seconds(timeout))
+            return NetworkStream(stream, self._core)
 
     async def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[SocketOption] | None = None
@@ -147,7 +191,8 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
             httpcore.ConnectError: There is no socket, nobody listens, or it may not be used.
         """
         extra = _triples(socket_options)
-        with _as_httpcore(httpcore.ConnectTimeout, httpcore.ConnectError), trio.fail_after(_seconds(timeout)):
+        late, failed = self._core.ConnectTimeout, self._core.ConnectError
+        with as_httpcore(late, failed), trio.fail_after(seconds(timeout)):
             stream = await self._connector.open_unix_socket(path)
             try:
                 for triple in extra:
@@ -155,7 +200,7 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
             except BaseException:
                 await trio.aclose_forcefully(stream)
                 raise
-            return NetworkStream(stream)
+            return NetworkStream(stream, self._core)
 
     async def sleep(self, seconds: float) -> None:
         """Wait between two of httpcore's `retries`."""
@@ -174,67 +219,6 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
         return replace(self._connector, options={**given, **added})
 
 
-class NetworkStream(httpcore.AsyncNetworkStream):
-    """A stream of Trio's as httpcore sees it.
-
-    Args:
-        stream: The stream; it is owned from then on.
-    """
-
-    def __init__(self, stream: trio.SocketStream | trio.SSLStream[Any]) -> None:
-        self._stream = stream
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Receive at least one byte, or b"" at the end of the stream."""
-        with _as_httpcore(httpcore.ReadTimeout, httpcore.ReadError), trio.fail_after(_seconds(timeout)):
-            return bytes(await self._stream.receive_some(max_bytes))
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send all of it."""
-        if buffer:
-            with _as_httpcore(httpcore.WriteTimeout, httpcore.WriteError), trio.fail_after(_seconds(timeout)):
-                await self._stream.send_all(buffer)
-
-    async def aclose(self) -> None:
-        """Close the stream, and any stream below it."""
-        await self._stream.aclose()
-
-    async def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> NetworkStream:
-        """Shake hands and return the secure stream; this one is closed if that fails, or is cancelled."""
-        secure = trio.SSLStream(self._stream, ssl_context, server_hostname=server_hostname, https_compatible=True)
-        try:
-            with _as_httpcore(httpcore.ConnectTimeout, httpcore.ConnectError), trio.fail_after(_seconds(timeout)):
-                await secure.do_handshake()
-        except BaseException:
-            await trio.aclose_forcefully(self._stream)
-            raise
-        return NetworkStream(secure)
-
-    def get_extra_info(self, info: str) -> Any:
-        """Tell what httpcore's own streams tell; None for what they do not know."""
-        if info == "ssl_object":
-            return getattr(self._stream, "_ssl_object", None)  # the name that httpcore itself uses
-        if info == "socket":
-            return self._socket
-        if info == "client_addr":
-            return self._socket.getsockname()
-        if info == "server_addr":
-            return self._socket.getpeername()
-        if info == "is_readable":
-            return self._socket.fileno() == -1 or self._socket.is_readable()
-        return None
-
-    @property
-    def _socket(self) -> trio.socket.SocketType:
-        """The socket at the bottom; a proxy's TLS may lie in between."""
-        stream = self._stream
-        while isinstance(stream, trio.SSLStream):
-            stream = stream.transport_stream
-        return stream.socket
-
-
 def _triples(socket_options: Iterable[SocketOption] | None) -> tuple[tuple[int, int, int | bytes], ...]:
     """Bring socket options into the one form that we set; no TCP option wants a length and no value."""
     triples: list[tuple[int, int, int | bytes]] = []
@@ -244,26 +228,3 @@ def _triples(socket_options: Iterable[SocketOption] | None) -> tuple[tuple[int, 
         level, name, value = option
         triples.append((level, name, value if isinstance(value, int) else bytes(value)))
     return tuple(triples)
-
-
-def _seconds(timeout: float | None) -> float:
-    return math.inf if timeout is None else timeout
-
-
-@contextmanager
-def _as_httpcore(
-    late: type[httpcore.TimeoutException], failed: type[httpcore.NetworkError], *more: type[Exception]
-) -> Iterator[None]:
-    """Turn what a stream or a connect failed with into httpcore's error, which has no attributes: our text says it."""
-    failures: tuple[type[Exception], ...] = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, *more)
-    try:
-        yield
-    except (TimeoutError, trio.TooSlowError) as error:
-        raise late(_text(error)) from error
-    except failures as error:
-        raise failed(_text(error)) from error
-
-
-def _text(error: BaseException) -> str:
-    """Say what went wrong; Trio's own errors are often silent, but for their cause."""
-    return str(error) or str(error.__cause__ or "") or type(error).__name__
