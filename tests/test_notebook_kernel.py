@@ -7,6 +7,7 @@ extension loaded, and must leave neither sockets nor background tasks behind.
 from __future__ import annotations
 
 import queue
+import re
 import textwrap
 import time
 from collections.abc import Iterator, Sequence
@@ -41,6 +42,10 @@ async def say_go():
 
 at_first = sockets()
 """
+
+
+README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+CELLS = re.findall(r"^```ipython\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
 @dataclass
@@ -495,6 +500,16 @@ def test_a_kernel_with_autoawait_trio_is_taken_over(kernel: Kernel) -> None:
         kernel.run("%unload_ext trio_nbconnect.notebook\nget_ipython().loop_runner.__name__").value == "'_trio_runner'"
     )
     assert kernel.run("%autoawait asyncio").status == "ok"
+
+
+def test_the_cells_of_the_readme_run(kernel: Kernel) -> None:
+    assert len(CELLS) >= 2
+    replies = [kernel.run(code) for code in CELLS]
+
+    assert [reply.status for reply in replies] == ["ok"] * len(CELLS)
+    assert "connected in " in replies[0].of("update_display_data", "display_data")[-1]["data"]["text/plain"]
+    assert replies[1].value == "b'hello'"
+    assert kernel.run("await stream.aclose()\nnursery.cancel_scope.cancel()\nlistener.socket.close()").status == "ok"
 
 
 def test_a_kernel_is_restarted_and_shut_down_without_a_word(tmp_path: Path, environment: None) -> None:

@@ -87,8 +87,11 @@ def _parser() -> argparse.ArgumentParser:
         help="when to start the next attempt beside one that has not answered (default: %(default)s)",
     )
     add("--give-up-after", metavar="SECONDS", type=float, default=math.inf, help="the limit of it all (default: none)")
-    add("--watch", action="store_true", help="draw the picture while the race runs, on a terminal (extra: cli)")
-    add("--json", action="store_true", help="print the events, a JSON object on each line, instead of the picture")
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--watch", action="store_true", help="draw while the race runs, on a terminal (extra: cli)")
+    forms.add_argument(
+        "--json", action="store_true", help="print the events, a JSON object on each line, instead of the picture"
+    )
     add("--width", metavar="COLUMNS", type=_width, help="of the picture (default: that of the terminal)")
     add("--color", choices=["auto", "always", "never"], default="auto", help="auto: on a terminal, without NO_COLOR")
     parser.set_defaults(families=policy.families)
@@ -128,8 +131,6 @@ def _connect_and_show(
 ) -> int:
     """Run the race, print its picture or its events, and report an error."""
     code, error = CONNECTED, None
-    if options.watch and options.json:
-        parser.error("argument --watch: not allowed with argument --json")
     with record() as recording:
         try:
             trio.run(_connect, options, restrict_keyboard_interrupt_to_checkpoints=True)
