@@ -41,7 +41,8 @@ def test_ipython_has_what_we_use_of_it(shell: Any) -> None:
     used = {*Shell.__annotations__, *(name for name, thing in vars(Shell).items() if inspect.isfunction(thing))}
 
     assert {"run_code", "showtraceback", "_showtraceback", "push", "CustomTB"} <= used
-    assert {name for name in used if not name.startswith("__") and not hasattr(shell, name)} == set()
+    assert {name for name in used if not name.startswith("__") and not hasattr(shell, name)} == {"kernel"}
+    assert hasattr(ZMQInteractiveShell, "kernel")
 
 
 def test_ipython_calls_what_we_replace_the_way_we_expect() -> None:
@@ -59,6 +60,7 @@ def test_the_kernel_awaits_cells_as_we_expect() -> None:
     source = inspect.getsource(IPythonKernel.do_execute)
     assert "shell.loop_runner is _asyncio_runner" in source
     assert "_cancel_on_sigint" in source
+    assert "self.shell_handlers.get(msg_type" in inspect.getsource(IPythonKernel.dispatch_shell)
     assert "signal.signal(signal.SIGINT" in inspect.getsource(IPythonKernel._cancel_on_sigint)
 
 

@@ -6,6 +6,7 @@ extension loaded, and must leave neither sockets nor background tasks behind.
 
 from __future__ import annotations
 
+import os
 import queue
 import re
 import textwrap
@@ -86,9 +87,9 @@ class Kernel:
         self.manager = KernelManager(kernel_name="python3", transport="ipc", ip=str(folder / "k"))
         self.client: BlockingKernelClient
 
-    def start(self) -> None:
+    def start(self, *arguments: str) -> None:
         self.stderr = (self.folder / "stderr").open("wb")
-        self.manager.start_kernel(stderr=self.stderr)
+        self.manager.start_kernel(stderr=self.stderr, extra_arguments=list(arguments))
         self.client = self.manager.blocking_client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=PATIENCE)
@@ -512,11 +513,25 @@ def test_the_cells_of_the_readme_run(kernel: Kernel) -> None:
     assert kernel.run("await stream.aclose()\nnursery.cancel_scope.cancel()\nlistener.socket.close()").status == "ok"
 
 
+def test_an_interrupt_at_any_moment_costs_no_reply(kernel: Kernel) -> None:
+    """The kernel's own code is not interrupted, but what comes next in the cell."""
+    code = "x = 1\nawait trio.sleep(0)\nx = 2\nawait trio.sleep(0)"
+    for moment in range(60):
+        request = kernel.client.execute(code)
+        while kernel._next(kernel.client.get_iopub_msg, request)["msg_type"] != "execute_input":
+            pass
+        for _ in range(moment * 60):
+            os.stat(kernel.folder)  # a microsecond or two
+        kernel.manager.interrupt_kernel()
+        content = kernel._next(kernel.client.get_shell_msg, request)["content"]
+        assert content["status"] == "ok" or content["ename"] == "KeyboardInterrupt"
+
+
 def test_a_kernel_is_restarted_and_shut_down_without_a_word(tmp_path: Path, environment: None) -> None:
     """With a background task. With a cell in flight ipykernel itself may complain, whatever the cell does."""
     kernel = Kernel(tmp_path)
-    kernel.start()
-    busy = "%load_ext trio_nbconnect.notebook\nimport trio\nawait trio.sleep(0)\nnursery.start_soon(trio.sleep_forever)"
+    kernel.start("--InteractiveShellApp.extra_extensions=trio_nbconnect.notebook")
+    busy = "import trio\nawait trio.sleep(0)\nnursery.start_soon(trio.sleep_forever)"
     assert kernel.run(busy).status == "ok"
 
     kernel.manager.restart_kernel()

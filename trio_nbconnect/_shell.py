@@ -32,8 +32,17 @@ class Events(Protocol):
     def unregister(self, event: str, function: Callable[..., object]) -> None: ...
 
 
+class Kernel(Protocol):
+    """The kernel around a shell."""
+
+    shell_handlers: dict[str, Callable[..., Awaitable[None]]]
+    """For each type of message what handles it; ours stands in the place of that of `execute_request`."""
+
+
 class Shell(Protocol):
-    """An `InteractiveShell`."""
+    """An `InteractiveShell`; on a terminal it has no kernel."""
+
+    kernel: Kernel
 
     run_code: Callable[..., Awaitable[bool]]
     """Ours stands in its place: `(code, result=None, *, async_=False)`, for each piece of a cell."""

@@ -76,11 +76,28 @@ def _extension(shell: Shell) -> _Extension:
         raise UsageError(
             "Trio is running here already: if it is %autoawait trio, say %autoawait asyncio in a cell of its own first"
         )
+    if getattr(shell, "kernel", None) is None:
+        return _OnTerminal(shell)
     try:
         loop = asyncio.get_running_loop()
-    except RuntimeError:
-        return _OnTerminal(shell)
+    except RuntimeError:  # the kernel is being started, and is configured to load us
+        return _AtFirstCell(shell)
     return _InKernel(shell, loop)
+
+
+class _AtFirstCell:
+    """Nothing yet: it begins when there is a loop."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        shell.events.register("pre_run_cell", self._begin)
+
+    def _begin(self, _: object) -> None:
+        self.close()
+        setattr(self._shell, EXTENSION, _InKernel(self._shell, asyncio.get_running_loop()))
+
+    def close(self) -> None:
+        self._shell.events.unregister("pre_run_cell", self._begin)
 
 
 class _OnTerminal:
