@@ -104,7 +104,7 @@ class Kernel:
 
     def run(self, code: str, *, interrupt_after: Sequence[str] = ()) -> Reply:
         """Run a cell; interrupt it once it has printed a word, and again after the next one."""
-        request = self.client.execute(textwrap.dedent(code))
+        request = self.client.execute(textwrap.dedent(code), stop_on_error=False)
         words = list(interrupt_after)
         reply = Reply()
         is_idle = False
@@ -229,6 +229,7 @@ ENDLESS = {
     "a loop in a cell without await": "print('GO', flush=True)\nwhile True: pass",
     "a loop between awaits": "await say_go()\nwhile True: pass",
     "a loop in async code": "async def spin():\n    await say_go()\n    while True: pass\nawait spin()",
+    "a picture a moment": "while True: display('GO'), print('GO')",
     "a sleep that is not trio's": "async def sleep():\n    await say_go()\n    time.sleep(1000)\nawait sleep()",
     "tasks of the cell": """
         async with trio.open_nursery() as nursery:
@@ -510,14 +511,28 @@ def test_the_cells_of_the_readme_run(kernel: Kernel) -> None:
     assert [reply.status for reply in replies] == ["ok"] * len(CELLS)
     assert "connected in " in replies[0].of("update_display_data", "display_data")[-1]["data"]["text/plain"]
     assert replies[1].value == "b'hello'"
-    assert kernel.run("await stream.aclose()\nnursery.cancel_scope.cancel()\nlistener.socket.close()").status == "ok"
+    assert (
+        kernel.run(
+            "await stream.aclose()\nnursery.cancel_scope.cancel()\nlistener.socket.close()\nwhile nursery.child_tasks: await trio.sleep(0)"
+        ).status
+        == "ok"
+    )
+
+
+def test_a_question_to_the_user_is_interrupted(kernel: Kernel) -> None:
+    request = kernel.client.execute("input()", allow_stdin=True, stop_on_error=False)
+    assert kernel._next(kernel.client.get_stdin_msg, request)["msg_type"] == "input_request"
+
+    kernel.manager.interrupt_kernel()
+
+    assert kernel._next(kernel.client.get_shell_msg, request)["content"]["ename"] == "KeyboardInterrupt"
 
 
 def test_an_interrupt_at_any_moment_costs_no_reply(kernel: Kernel) -> None:
     """The kernel's own code is not interrupted, but what comes next in the cell."""
     code = "x = 1\nawait trio.sleep(0)\nx = 2\nawait trio.sleep(0)"
     for moment in range(60):
-        request = kernel.client.execute(code)
+        request = kernel.client.execute(code, stop_on_error=False)
         while kernel._next(kernel.client.get_iopub_msg, request)["msg_type"] != "execute_input":
             pass
         for _ in range(moment * 60):

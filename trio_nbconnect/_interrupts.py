@@ -166,9 +166,10 @@ class Interrupts:
 
         def on_sigint(_number: int, _frame: FrameType | None) -> None:
             nudged, piece.nudged = piece.nudged, False
-            if piece.asked > piece.heard and not trio.lowlevel.currently_ki_protected():
-                raise KeyboardInterrupt
-            if not nudged:
+            if nudged:
+                if piece.asked > piece.heard and not trio.lowlevel.currently_ki_protected():
+                    raise KeyboardInterrupt
+            else:
                 piece.asked += 1
                 loop.call_soon_threadsafe(_act, piece)
                 self._asked.put(piece)
@@ -204,7 +205,7 @@ def _act(piece: Piece) -> None:
 def _runs(code: CodeType, frame: FrameType | None) -> bool:
     """Whether this code is being run, and not sending a message just now."""
     while frame is not None and frame.f_code is not code:
-        if frame.f_globals.get("__name__", "").startswith(("zmq.", "jupyter_client.")):
+        if frame.f_code.co_name == "send" and frame.f_globals.get("__name__") == "jupyter_client.session":
             return False
         frame = frame.f_back
     return frame is not None
