@@ -8,15 +8,17 @@ import pty
 import subprocess
 import sys
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
 import trio
+from rich.text import Text
 
 import trio_nbconnect as nb
 from trio_nbconnect.__main__ import main
 from trio_nbconnect._live import as_of, watch_on
-from trio_nbconnect._screens import Paper, Terminal, find_screen
+from trio_nbconnect._screens import Paper, Terminal, find_screen, picture
 from trio_nbconnect._timeline import Fate, Outcome, Timeline
 from trio_nbconnect.notebook import watch
 from trio_nbconnect.testing import SimulatedNetwork
@@ -235,6 +237,32 @@ class Tty(io.StringIO):
 
     def isatty(self) -> bool:
         return True
+
+
+@pytest.mark.virtual_time
+async def test_a_terminal_has_the_newest_races_that_fit_and_at_the_end_all_of_them(
+    net: SimulatedNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connector = nb.Connector(network=net)
+    with nb.record() as recording:
+        for name in ("one.example", "two.example", "three.example"):
+            await (await connector.open_tcp_stream(name, 80, addresses=["192.0.2.2"])).aclose()
+    timelines = [race.timeline for race in recording]
+    shown: list[str] = []
+    screen = Terminal(width=60, color=False)
+    lines = len(picture(timelines[:1], width=60, color=False).splitlines())
+
+    def update(text: Text, *, refresh: bool) -> None:
+        shown.append(text.plain)
+
+    live = SimpleNamespace(console=SimpleNamespace(height=2 * lines + 3), update=update)
+    monkeypatch.setattr(screen, "_live", live)
+
+    screen.show(timelines, is_last=False)
+    screen.show(timelines, is_last=True)
+
+    assert ["one.example" in shown[0], "two.example" in shown[0], "three.example" in shown[0]] == [False, True, True]
+    assert "one.example" in shown[1]
 
 
 def test_a_terminal_and_a_pipe_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:

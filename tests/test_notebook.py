@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn, cast
 
 import pytest
@@ -23,6 +24,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import trio_nbconnect as nb
+from trio_nbconnect import _tracebacks
 from trio_nbconnect._background import BackgroundNursery
 from trio_nbconnect._errors import all_failed
 from trio_nbconnect._guest import Guest
@@ -347,3 +349,27 @@ def test_an_error_is_marked_as_shown() -> None:
     assert not races.is_shown(error)
     races.mark_as_shown(error)
     assert races.is_shown(error)
+
+
+@pytest.mark.virtual_time
+async def test_the_race_that_was_heard_is_shown_and_without_it_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[object] = []
+    monkeypatch.setattr(_tracebacks, "display", shown.append)
+    net, races = SimulatedNetwork(), LostRaces()
+    net.host("192.0.2.1").refuses(after=0.1)
+    shell = cast(Shell, SimpleNamespace(showtraceback=None))
+    tracebacks = _tracebacks.Tracebacks(shell, races)
+    errors = []
+    for tracer in (races.hear, None):
+        connector = nb.Connector(network=net, tracer=tracer)
+        with pytest.raises(nb.ConnectionRefused) as caught:
+            await connector.open_tcp_stream("a.example", 80, addresses=["192.0.2.1"])
+        errors.append(caught.value)
+
+    for error in [*errors, *errors]:  # the second time there is nothing new
+        tracebacks.show_races(error)
+
+    race, other = shown
+    assert isinstance(race, nb.RecordedRace)
+    assert race.timeline.error is errors[0]
+    assert other is errors[1]

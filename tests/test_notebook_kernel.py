@@ -511,12 +511,8 @@ def test_the_cells_of_the_readme_run(kernel: Kernel) -> None:
     assert [reply.status for reply in replies] == ["ok"] * len(CELLS)
     assert "connected in " in replies[0].of("update_display_data", "display_data")[-1]["data"]["text/plain"]
     assert replies[1].value == "b'hello'"
-    assert (
-        kernel.run(
-            "await stream.aclose()\nnursery.cancel_scope.cancel()\nlistener.socket.close()\nwhile nursery.child_tasks: await trio.sleep(0)"
-        ).status
-        == "ok"
-    )
+    end = "await stream.aclose()\nlistener.socket.close()\nnursery.cancel_scope.cancel()"
+    assert kernel.run(f"{end}\nwhile nursery.child_tasks: await trio.sleep(0)").status == "ok"
 
 
 def test_a_question_to_the_user_is_interrupted(kernel: Kernel) -> None:
@@ -543,14 +539,28 @@ def test_an_interrupt_at_any_moment_costs_no_reply(kernel: Kernel) -> None:
 
 
 def test_a_kernel_is_restarted_and_shut_down_without_a_word(tmp_path: Path, environment: None) -> None:
-    """With a background task. With a cell in flight ipykernel itself may complain, whatever the cell does."""
+    """With a background task. With a cell in flight ipykernel itself may complain, whatever the cell does.
+
+    Background tasks have their chance to clean up.
+    """
     kernel = Kernel(tmp_path)
     kernel.start("--InteractiveShellApp.extra_extensions=trio_nbconnect.notebook")
-    busy = "import trio\nawait trio.sleep(0)\nnursery.start_soon(trio.sleep_forever)"
+    busy = f"""
+    import pathlib, trio
+    async def work():
+        try:
+            await trio.sleep_forever()
+        finally:
+            pathlib.Path({str(tmp_path / "ended")!r}).touch()
+    await trio.sleep(0)
+    nursery.start_soon(work)
+    await trio.sleep(0)
+    """
     assert kernel.run(busy).status == "ok"
 
     kernel.manager.restart_kernel()
     kernel.client.wait_for_ready(timeout=PATIENCE)
 
+    assert (tmp_path / "ended").exists()
     assert kernel.run(busy).status == "ok"
     assert kernel.stop() == ""
