@@ -27,6 +27,7 @@ class Story:
             trace.RaceStarted(race=race, time=START, host=host, port=port, policy=policy or Policy())
         ]
         self._numbers: dict[str, int] = {}
+        self._port = port
 
     def asks(self, source: Source, time: float = 0.0) -> None:
         """A query goes out."""
@@ -34,7 +35,7 @@ class Story:
 
     def answers(self, source: Source, time: float, *texts: str, error: OSError | None = None) -> None:
         """Addresses arrive, or an error."""
-        addresses = tuple(address(text) for text in texts)
+        addresses = tuple(address(text, self._port) for text in texts)
         self.events.append(
             trace.AnswerReceived(race=self.race, time=START + time, source=source, addresses=addresses, error=error)
         )
@@ -44,7 +45,7 @@ class Story:
         number = self._numbers[text] = len(self._numbers) + 1
         self.events.append(
             trace.AttemptStarted(
-                race=self.race, time=START + time, attempt=number, address=address(text), reason=reason
+                race=self.race, time=START + time, attempt=number, address=address(text, self._port), reason=reason
             )
         )
 
@@ -60,7 +61,11 @@ class Story:
         """The attempt fails."""
         self.events.append(
             trace.AttemptFailed(
-                race=self.race, time=START + time, attempt=self._numbers[text], address=address(text), error=error
+                race=self.race,
+                time=START + time,
+                attempt=self._numbers[text],
+                address=address(text, self._port),
+                error=error,
             )
         )
 
@@ -93,7 +98,7 @@ class Story:
         time: float,
     ) -> None:
         self.events.append(
-            happened(race=self.race, time=START + time, attempt=self._numbers[text], address=address(text))
+            happened(race=self.race, time=START + time, attempt=self._numbers[text], address=address(text, self._port))
         )
 
 

@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -167,6 +168,26 @@ def test_events_are_lines_of_json(run: Run, port: int) -> None:
     assert all(0.0 <= event["time"] < 60.0 for event in events)
 
 
+def test_events_are_a_qlog_file(run: Run, port: int) -> None:
+    output = run("example.org", port, "--address", "127.0.0.1", "--qlog")
+
+    (race,) = json.loads(output.out)["traces"]
+    assert [event["name"] for event in race["events"]][-2:] == ["hev3:connection_selected", "hev3:metrics"]
+
+
+def test_the_picture_is_svg_that_any_output_can_hold(run: Run, port: int) -> None:
+    output = run("example.org", port, "--address", "127.0.0.1", "--svg")
+
+    assert output.out.isascii()
+    assert "&#183;" in output.out
+    assert ET.fromstring(output.out).tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_there_is_one_form_of_output(run: Run, port: int) -> None:
+    with pytest.raises(SystemExit):
+        run("127.0.0.1", port, "--json", "--qlog")
+
+
 def test_errors_in_json_have_type_number_and_message(run: Run, silent_port: int) -> None:
     output = run("127.0.0.1", silent_port, "--json")
 
@@ -310,6 +331,7 @@ class Terminal(io.StringIO):
         ("auto", {}, True),
         ("auto", {"NO_COLOR": ""}, True),
         ("auto", {"NO_COLOR": "1"}, False),
+        ("auto", {"TERM": "dumb"}, False),
         ("never", {}, False),
         ("always", {"NO_COLOR": "1"}, True),
     ],
@@ -320,6 +342,7 @@ def test_colour_on_a_terminal(
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
@@ -332,7 +355,7 @@ def test_what_is_no_terminal_gets_no_colour(run: Run, port: int) -> None:
     assert "\x1b" not in run("127.0.0.1", port).out
 
 
-@pytest.mark.parametrize(("columns", "width"), [("70", 70), ("20", 50), ("300", 120)])
+@pytest.mark.parametrize(("columns", "width"), [("70", 70), ("20", 50), ("300", 200)])
 def test_the_picture_is_as_wide_as_the_terminal(
     columns: str, width: int, run: Run, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,13 +368,13 @@ def test_the_picture_is_as_wide_as_asked_for(run: Run, port: int) -> None:
     assert max(map(len, run("127.0.0.1", port, "--width", 130).out.splitlines())) == 130
 
 
-def test_what_the_terminal_cannot_show_becomes_a_question_mark(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_terminal_cannot_show_becomes_ascii(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     output = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding="ascii"))
 
     assert main(["127.0.0.1", str(port)]) == 0
 
-    assert b"? won" in output.getvalue()
+    assert b"| + won" in output.getvalue()
 
 
 # Signals and pipes

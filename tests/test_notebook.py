@@ -30,12 +30,12 @@ from trio_nbconnect._errors import all_failed
 from trio_nbconnect._guest import Guest
 from trio_nbconnect._lost_races import KEPT, LostRaces
 from trio_nbconnect._shell import EXTENSION, Shell
-from trio_nbconnect._tracebacks import connect_errors, users_part
+from trio_nbconnect._tracebacks import users_part
 from trio_nbconnect.notebook import load_ipython_extension, unload_ipython_extension
 from trio_nbconnect.testing import SimulatedNetwork
 
 if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup, ExceptionGroup
+    pass
 
 
 def test_ipython_has_what_we_use_of_it(shell: Any) -> None:
@@ -283,17 +283,6 @@ def test_a_nursery_that_is_not_open_says_so() -> None:
     assert repr(nursery) == "<nursery of background tasks, 0 running>"
     with pytest.raises(RuntimeError, match="not open"):
         nursery.start_soon(trio.sleep_forever)
-
-
-def test_every_connect_error_is_found_once() -> None:
-    one, two, three = (all_failed(name, 1, (), [OSError()]) for name in ("one", "two", "three"))
-    three.__context__ = one  # and so in a circle
-    one.__context__ = BaseExceptionGroup("both", [ExceptionGroup("inner", [two, three]), KeyboardInterrupt()])
-    other = ValueError()
-    other.__cause__ = one
-
-    assert connect_errors(other) == [one, two, three]
-    assert connect_errors(ValueError()) == []
 
 
 def test_a_traceback_keeps_the_user_s_frames_in_their_order() -> None:

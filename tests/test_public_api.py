@@ -22,6 +22,7 @@ NAMES = {
     "Answer",
     "Asked",
     "Attempt",
+    "Comparison",
     "ConnectError",
     "ConnectTimeout",
     "ConnectionRefused",
@@ -40,7 +41,9 @@ NAMES = {
     "Service",
     "SocketOptions",
     "Source",
+    "Summary",
     "TLSError",
+    "compare",
     "connect_socket",
     "discover_nat64",
     "is_retryable",
@@ -50,6 +53,7 @@ NAMES = {
     "open_unix_socket",
     "patched_trio",
     "record",
+    "summarize",
     "trace",
 }
 

@@ -10,7 +10,7 @@ import ssl
 import pytest
 
 from trio_nbconnect import ConnectError, ConnectionRefused, ConnectTimeout, Policy, ResolutionError, Source
-from trio_nbconnect._canvas import Line, shortened
+from trio_nbconnect._canvas import Line, columns_of, shortened
 from trio_nbconnect._text import render_text
 from trio_nbconnect._timeline import timeline_of
 from trio_nbconnect._wording import error_text
@@ -126,8 +126,8 @@ connected in 704 ms over IPv4 to 203.0.113.24
 
                     0 ms         500
                     ├────────────┼─────┐
-           DNS AAAA ━ 2 addresses · 24 ms
-              DNS A ━━ 3 addresses · 41 ms
+           DNS AAAA ━                  │ 2 addresses · 24 ms
+              DNS A ━━                 │ 3 addresses · 41 ms
                                        │
 IPv6 2001:db8:1::10 ░░░░░░░░░░░░░░░░░░░│ ⊘ cancelled  680 ms
                    +250 ms ↓           │
@@ -180,8 +180,8 @@ attempt delay 250 ms
 
                0 ms     500
                ├────────┼────┐
-      DNS AAAA ━ 2 addresses · 24 ms
-         DNS A ━ 3 addresses · 41 ms
+      DNS AAAA ━             │ 2 addresses · 24 ms
+         DNS A ━             │ 3 addresses · 41 ms
                              │
 2001:db8:1::10 ░░░░░░░░░░░░░░│ ⊘ cancelled  680 ms
             +250 ms ↓        │
@@ -207,19 +207,20 @@ example.org:443  failed after 900 ms: timed out
 5 attempts, 3 timed out, 2 refused · attempt delay 250 ms
 
                     0 ms    200      400      600     800
-                    ├───────┼────────┼────────┼───────┼────
-           DNS AAAA ━━ 2 addresses · 24 ms
-              DNS A ━━ 3 addresses · 41 ms
-
-IPv6 2001:db8:1::10  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒  ◷ timed out  876 ms
-                       +250 ms ↓
-IPv4   198.51.100.7  •·········▓▓▓▓                          ✗ refused     62 ms
-                          failure ↓
-IPv6 2001:db8:1::11  •············▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒  ◷ timed out  564 ms
-                                     +250 ms ↓
-IPv4   203.0.113.24  •·······················▒▒▒▒▒▒▒▒▒▒▒▒▒▒  ◷ timed out  314 ms
-                                                +250 ms ↓
-IPv4     192.0.2.80  •··································▓▓   ✗ refused     20 ms
+                    ├───────┼────────┼────────┼───────┼────┐
+           DNS AAAA ━━ 2 addresses · 24 ms                 │
+              DNS A ━━ 3 addresses · 41 ms                 │
+                                                           │
+IPv6 2001:db8:1::10  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒│ ◷ timed out  876 ms
+                       +250 ms ↓                           │
+IPv4   198.51.100.7  •·········▓▓▓▓                        │ ✗ refused     62 ms
+                          failure ↓                        │
+IPv6 2001:db8:1::11  •············▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒│ ◷ timed out  564 ms
+                                     +250 ms ↓             │
+IPv4   203.0.113.24  •·······················▒▒▒▒▒▒▒▒▒▒▒▒▒▒│ ◷ timed out  314 ms
+                                                +250 ms ↓  │
+IPv4     192.0.2.80  •··································▓▓ │ ✗ refused     20 ms
+                                            gave up 900 ms ┘
 """
     )
 
@@ -285,7 +286,7 @@ connected in 600 ms over IPv6 to fe80:…:def0%3
 
                 0 ms      500
                 ├─────────┼──┐
-       DNS AAAA ━ 3 addresses · 30 ms
+       DNS AAAA ━            │ 3 addresses · 30 ms
           DNS A ╍╍╍╍╍╍╍╍╍╍╍╍╍│ no answer
                              │
     2001:db8::1 ▓            │ ✗ failed     0.4 ms
@@ -308,49 +309,49 @@ def test_of_many_attempts_the_middle_is_counted_and_the_winner_shown() -> None:
 example.org:443  connected in 12.5 s over IPv4 to 192.0.2.20
 30 attempts, 29 refused · attempt delay 10 ms
 
-                0 s              5                10
-                ├────────────────┼────────────────┼────────┐
+                0 ms     200       400      600      12.5 s
+                ├────────┼─────────┼────────┼──────╱──────┼┐
                                                            │
-IPv4  192.0.2.1 ▓▓                                         │ ✗ refused    310 ms
+IPv4  192.0.2.1 ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                            │ ✗ refused    310 ms
          +10 ms ↓                                          │
-IPv4  192.0.2.2 ▓▓                                         │ ✗ refused    310 ms
+IPv4  192.0.2.2 ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                           │ ✗ refused    310 ms
          +10 ms ↓                                          │
-IPv4  192.0.2.3 ▓▓                                         │ ✗ refused    310 ms
-         +10 ms ↓                                          │
-IPv4  192.0.2.4 ▓▓                                         │ ✗ refused    310 ms
-         +10 ms ↓                                          │
-IPv4  192.0.2.5 ▓▓                                         │ ✗ refused    310 ms
-         +10 ms ↓                                          │
-IPv4  192.0.2.6 ▓▓                                         │ ✗ refused    310 ms
-         +10 ms ↓                                          │
-IPv4  192.0.2.7 ▓▓                                         │ ✗ refused    310 ms
-         +10 ms ↓                                          │
-IPv4  192.0.2.8 ▓▓                                         │ ✗ refused    310 ms
+IPv4  192.0.2.3 ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                           │ ✗ refused    310 ms
+          +10 ms ↓                                         │
+IPv4  192.0.2.4 •▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                          │ ✗ refused    310 ms
+          +10 ms ↓                                         │
+IPv4  192.0.2.5 •▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                          │ ✗ refused    310 ms
+           +10 ms ↓                                        │
+IPv4  192.0.2.6 •·▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                         │ ✗ refused    310 ms
+           +10 ms ↓                                        │
+IPv4  192.0.2.7 •·▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                         │ ✗ refused    310 ms
+            +10 ms ↓                                       │
+IPv4  192.0.2.8 •··▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                        │ ✗ refused    310 ms
      ⋮ 11 more attempts, 11 refused                        │
-         +10 ms ↓                                          │
-IPv4 192.0.2.20 ███████████████████████████████████████████│ ✓ won        12.3 s
+                  +10 ms ↓                                 │
+IPv4 192.0.2.20 •········██████████████████████████╱███████│ ✓ won        12.3 s
      ⋮ 2 more attempts, 2 refused                          │
-         +10 ms ↓                                          │
-IPv4 192.0.2.23 ▓▓                                         │ ✗ refused    310 ms
-         +10 ms ↓                                          │
-IPv4 192.0.2.24 ▓▓                                         │ ✗ refused    310 ms
-         +10 ms ↓                                          │
-IPv4 192.0.2.25 ▓▓                                         │ ✗ refused    310 ms
-         +10 ms ↓                                          │
-IPv4 192.0.2.26 ▓▓                                         │ ✗ refused    310 ms
-         +10 ms ↓                                          │
-IPv4 192.0.2.27 ▓▓                                         │ ✗ refused    310 ms
-         +10 ms ↓                                          │
-IPv4 192.0.2.28 ▓▓                                         │ ✗ refused    310 ms
-         +10 ms ↓                                          │
-IPv4 192.0.2.29 ▓▓▓                                        │ ✗ refused    310 ms
-         +10 ms ↓                                          │
-IPv4 192.0.2.30 ▓▓▓                                        │ ✗ refused    310 ms
+                   +10 ms ↓                                │
+IPv4 192.0.2.23 •·········▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                 │ ✗ refused    310 ms
+                   +10 ms ↓                                │
+IPv4 192.0.2.24 •·········▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                 │ ✗ refused    310 ms
+                    +10 ms ↓                               │
+IPv4 192.0.2.25 •··········▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                │ ✗ refused    310 ms
+                    +10 ms ↓                               │
+IPv4 192.0.2.26 •··········▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                │ ✗ refused    310 ms
+                     +10 ms ↓                              │
+IPv4 192.0.2.27 •···········▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓               │ ✗ refused    310 ms
+                     +10 ms ↓                              │
+IPv4 192.0.2.28 •···········▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓               │ ✗ refused    310 ms
+                      +10 ms ↓                             │
+IPv4 192.0.2.29 •············▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓              │ ✗ refused    310 ms
+                      +10 ms ↓                             │
+IPv4 192.0.2.30 •············▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓              │ ✗ refused    310 ms
                                                            │
-IPv4 192.0.2.31 •··········································│ – not tried
-IPv4 192.0.2.32 •··········································│ – not tried
-IPv4 192.0.2.33 •··········································│ – not tried
-IPv4 192.0.2.34 •··········································│ – not tried
+IPv4 192.0.2.31 •··································╱·······│ – not tried
+IPv4 192.0.2.32 •··································╱·······│ – not tried
+IPv4 192.0.2.33 •··································╱·······│ – not tried
+IPv4 192.0.2.34 •··································╱·······│ – not tried
      ⋮ 6 more, not tried                                   │
                                           connected 12.5 s ┘
 """
@@ -414,7 +415,8 @@ no attempts · attempt delay 250 ms
               0 ms    10      20
               ├───────┼───────┼───────
      DNS AAAA ━━━━━━━━━━━━━━━━ no addresses · 20 ms
-        DNS A ━━━━━━━━━━━━━━━━━━━━━━━━  Temporary failure in name resolution · …
+        DNS A ━━━━━━━━━━━━━━━━━━━━━━━━
+     ╰ Temporary failure in name resolution · 30 ms
 """
     )
 
@@ -493,6 +495,19 @@ def test_a_wide_character_is_not_cut_in_two(width: int, text: str) -> None:
     assert line.text(color=False) == text
 
 
+@pytest.mark.parametrize(
+    ("column", "text"), [(0, "x 本語"), (1, " x本語"), (2, "日x 語"), (3, "日 x語"), (5, "日本 x")]
+)
+def test_no_half_of_a_wide_character_is_left_alone(column: int, text: str) -> None:
+    line = Line(6)
+    line.put(0, "日本語")
+
+    line.put(column, "x")
+
+    assert line.text(color=False) == text
+    assert columns_of(text) == 6
+
+
 @pytest.mark.parametrize("width", [50, 51, 59, 60, 80, 131])
 def test_no_picture_is_wider_than_asked_for(width: int) -> None:
     stories = [
@@ -547,6 +562,33 @@ def test_colour_repeats_what_became_of_each() -> None:
         f"{bold}IPv4{plain} {bold}127.0.0.1{plain}  {faint}•·············{plain}{green}{'█' * 29}│{plain}"
         f" {winner}✓ won{plain}        {winner}0.2 ms{plain}"
     )
+
+
+def test_the_line_at_the_end_has_the_colour_of_the_end() -> None:
+    """Green where the race was won, yellow where time ran out, faint where the caller had enough, else none."""
+    lost = story_of_a_lost_race(ConnectTimeout("gave up", host="example.org", port=443))
+    cancelled = story_of_a_lost_race(ConnectTimeout("gave up", host="example.org", port=443))
+    del cancelled.events[-1]
+    cancelled.loses(0.9)
+    failed = story_of_a_lost_race(ConnectError("failed", host="example.org", port=443))
+
+    feet = [
+        render_text(timeline_of(story.events), color=True).splitlines()[-1].strip()
+        for story in (story_of_a_won_race(), lost, cancelled, failed)
+    ]
+
+    assert feet[:3] == [
+        "\x1b[32mconnected 704 ms ┘\x1b[0m",
+        "\x1b[33mgave up 900 ms ┘\x1b[0m",
+        "\x1b[2mcancelled 900 ms ┘\x1b[0m",
+    ]
+    assert "192.0.2.80" in feet[3]
+
+
+def test_a_path_that_is_too_long_keeps_its_end() -> None:
+    assert shortened("/run/user/1000/database.sock", 28) == "/run/user/1000/database.sock"
+    assert shortened("/run/user/1000/database.sock", 14) == "…database.sock"
+    assert shortened("/run/日本語/x", 7) == "…本語/x"
 
 
 @pytest.mark.parametrize(

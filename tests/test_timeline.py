@@ -9,7 +9,7 @@ import pytest
 
 from trio_nbconnect import ConnectError, ConnectTimeout, Policy, Source
 from trio_nbconnect._timeline import AttemptRow, Fate, LookUpRow, Outcome, Timeline, UntriedRow, timeline_of
-from trio_nbconnect.trace import Event, Reason
+from trio_nbconnect.trace import AttemptStarted, Event, Reason
 
 from .story import START, Story, address, refused, story_of_a_lost_race, story_of_a_won_race
 
@@ -71,6 +71,20 @@ def test_the_first_attempt_has_no_predecessor() -> None:
     assert (second.preceded_by, type(second.error)) == (1, ConnectionRefusedError)
 
 
+@pytest.mark.parametrize(("connected", "has"), [(0.1, True), (0.19985, True), (0.19995, False), (0.2, False)])
+def test_what_takes_no_time_is_no_phase(connected: float, has: bool) -> None:
+    story = Story()
+    story.starts("192.0.2.1", 0.0, Reason.FIRST)
+    story.connects("192.0.2.1", connected)
+    story.establishes("192.0.2.1", 0.2)
+    story.starts("192.0.2.2", 0.2)
+
+    first, second = timeline_of(story.events).attempts
+
+    assert first.has_second_phase is has
+    assert not second.has_second_phase
+
+
 def test_what_was_stopped_because_the_time_was_over_has_timed_out() -> None:
     error = ConnectTimeout("gave up", host="example.org", port=443)
 
@@ -110,6 +124,50 @@ def test_a_failure_is_told_by_its_error(error: OSError, fate: Fate) -> None:
     (row,) = timeline_of(story.events).attempts
 
     assert (row.fate, row.error) == (fate, error)
+
+
+def timed_out() -> OSError:
+    """What the kernel says after two minutes."""
+    return TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+
+@pytest.mark.parametrize(
+    ("error", "attempt_error", "gave_up"),
+    [
+        (ConnectTimeout("gave up", host="example.org", port=443), refused(), True),
+        (ConnectTimeout("all timed out", host="example.org", port=443), timed_out(), False),
+        (ConnectError("all failed", host="example.org", port=443), refused(), False),
+        (None, refused(), False),
+    ],
+)
+def test_a_limit_on_the_whole_is_told_from_the_last_attempt_s_own(
+    error: ConnectError | None, attempt_error: OSError, gave_up: bool
+) -> None:
+    story = Story()
+    story.starts("192.0.2.1", 0.0, Reason.FIRST)
+    story.fails("192.0.2.1", 0.1, attempt_error)
+    story.loses(0.5, error)
+
+    assert timeline_of(story.events).gave_up is gave_up
+
+
+def test_a_look_up_that_took_too_long_was_given_up() -> None:
+    story = Story()
+    story.loses(0.5, ConnectTimeout("gave up", host="example.org", port=443))
+
+    assert timeline_of(story.events).gave_up
+
+
+def test_an_address_is_tried_on_whatever_port_its_service_has() -> None:
+    story = Story()
+    story.answers(Source.A, 0.1, "192.0.2.1", "192.0.2.2")
+    other = address("192.0.2.1", 8443)
+    story.events.append(AttemptStarted(race=1, time=START + 0.2, attempt=1, address=other, reason=Reason.FIRST))
+
+    timeline = timeline_of(story.events)
+
+    assert [round(row.known_since, 6) for row in timeline.attempts] == [0.1]
+    assert [row.address.ip for row in timeline.untried] == ["192.0.2.2"]
 
 
 def test_a_dead_heat_has_a_runner_up() -> None:

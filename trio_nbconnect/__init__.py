@@ -40,12 +40,17 @@ from ._recording import record as record
 from ._resolve import Resolver as Resolver
 from ._resolve import discover_nat64 as discover_nat64
 from ._retry import is_retryable as is_retryable
+from ._summary import Comparison as Comparison
+from ._summary import Summary as Summary
+from ._summary import compare as compare
+from ._summary import summarize as summarize
 
 __all__ = [
     "Address",
     "Answer",
     "Asked",
     "Attempt",
+    "Comparison",
     "ConnectError",
     "ConnectTimeout",
     "ConnectionRefused",
@@ -64,7 +69,9 @@ __all__ = [
     "Service",
     "SocketOptions",
     "Source",
+    "Summary",
     "TLSError",
+    "compare",
     "connect_socket",
     "discover_nat64",
     "is_retryable",
@@ -74,5 +81,6 @@ __all__ = [
     "open_unix_socket",
     "patched_trio",
     "record",
+    "summarize",
     "trace",
 ]

@@ -4,7 +4,7 @@ The problem: a picture that is wider than its terminal is garbage, and lengths o
 cells or none, and colour takes none. So a line is a row of cells, each a character and a style, and `Line.put` clips.
 A `Layout` turns times into columns.
 
-What lives here: nothing that knows what a race is.
+What lives here: nothing that knows what a race is. Where a time stands, `_axis` says.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import itertools
 import math
 import unicodedata
 from dataclasses import dataclass
+
+from ._axis import Axis, Tick
 
 _Cell = tuple[str, str]
 """A character, with those that combine with it, and its style: numbers of SGR (ECMA-48, section 8.3.117)."""
@@ -32,11 +34,21 @@ class Line:
             if cells[room - 1][0] == "":  # the second half of a wide character: leave no first half alone
                 cells[room - 2] = (" ", style)
             cells[room - 1 :] = [("…", style)]
-        self._cells[column : column + len(cells)] = cells
+        end = column + len(cells)
+        if cells and self._cells[column][0] == "":  # over the second half of a wide character: leave no half alone
+            self._cells[column - 1] = (" ", "")
+        if cells and end < len(self._cells) and self._cells[end][0] == "":
+            self._cells[end] = (" ", "")
+        self._cells[column:end] = cells
 
     def put_before(self, column: int, text: str, style: str = "") -> None:
         """Write so that the text ends before a column."""
-        self.put(max(0, column - len(text)), text, style)
+        self.put(max(0, column - columns_of(text)), text, style)
+
+    def replace(self, column: int, text: str, style: str = "") -> None:
+        """Write over what is there, and over nothing that is blank."""
+        if column < len(self._cells) and self._cells[column][0] != " ":
+            self._cells[column] = (text, style)
 
     def text(self, *, color: bool) -> str:
         """Return the line without blanks at its end, in colour or plain."""
@@ -64,7 +76,7 @@ def _cells(text: str, style: str) -> list[_Cell]:
 
 def columns_of(text: str) -> int:
     """How many columns a text takes."""
-    return len(_cells(text, ""))
+    return len(text) if text.isascii() else len(_cells(text, ""))
 
 
 def _painted(text: str, style: str) -> str:
@@ -82,13 +94,20 @@ class Layout:
     """Where time 0 is."""
     columns: int
     """How many columns the chart takes."""
-    span: float
-    """How many seconds they stand for."""
+    axis: Axis
+    """The time that they stand for."""
+    duration: float
+    """When the race was over; with a race beside it, that can be before the axis is."""
 
     @property
     def end(self) -> int:
         """The first column behind the chart."""
         return self.chart + self.columns
+
+    @property
+    def finish(self) -> int:
+        """The first column behind the race."""
+        return self.end if self.duration >= self.axis.span else self.bar(0.0, self.duration)[1]
 
     def column(self, time: float) -> int:
         """The column that holds a time."""
@@ -99,38 +118,39 @@ class Layout:
         first = self.column(start)
         return first, max(first + 1, self.chart + math.ceil(self._place(end)))
 
+    def marks(self) -> list[int]:
+        """The columns where the axis is broken."""
+        return [self.chart + int(mark * self.columns) for mark in self.axis.marks]
+
     def _place(self, time: float) -> float:
         """Where a time is in the chart, rounded so that sums of floats stay on the edge of a column."""
-        return round(time / self.span * self.columns, 6) if self.span else 0.0
+        return round(self.axis.place(time) * self.columns, 6)
 
-    def ticks(self) -> list[float]:
+    def ticks(self) -> list[Tick]:
         """Round times that keep their distance, the first one 0."""
-        if not self.span:
-            return [0.0]
-        step = _round_step(self.span / self.columns * _TICK_DISTANCE)
-        return [number * step for number in range(math.floor(self.span / step) + 1)]
+        return self.axis.ticks(_TICK_DISTANCE / self.columns)
 
 
 _TICK_DISTANCE = 7
 """The least number of columns between two times on the axis."""
 
 
-def _round_step(least: float) -> float:
-    """The next number of the form 1, 2 or 5 times a power of ten."""
-    power = 10.0 ** math.floor(math.log10(least))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least)
-
-
 def shortened(address: str, width: int) -> str:
-    """Shorten an address to a width; of IPv6, the first group and as many of the last ones as fit.
+    """Shorten an address to a width; of IPv6, the first group and as many of the last ones as fit; of a path, its end.
 
     Example:
         >>> shortened("2001:db8:1234:5678:9abc:def0:1234:5678", 18)
         '2001:…:1234:5678'
+        >>> shortened("/run/user/1000/database.sock", 18)
+        '…000/database.sock'
     """
-    if len(address) <= width:
+    if columns_of(address) <= width:
         return address
     first, *rest = address.split(":")
     while len(rest) > 1 and len(f"{first}:…:{':'.join(rest)}") > width:
         del rest[0]
-    return f"{first}:…:{':'.join(rest)}"
+    short = f"{first}:…:{':'.join(rest)}"
+    if rest and columns_of(short) <= width:
+        return short
+    cells = [character for character, _ in _cells(address, "")]
+    return f"…{''.join(cells[len(cells) - width + 1 :])}"

@@ -1,7 +1,8 @@
 """Command line: race to a host and show how it went.
 
-It prints one picture (or, with `--json`, the events) on standard output and an error on standard error, so that the
-picture can be piped. A race that was lost or interrupted shows its picture all the same; that is when it is needed.
+It prints one picture on standard output, or the events with `--json` or `--qlog`, and an error on standard error, so
+that the picture can be piped. A race that was lost or interrupted shows its picture all the same; that is when it is
+needed.
 
 What lives here: options, streams and exit codes. What does not: anything that a program could want to call. We write
 with `print` once the race is over; a picture that grows (`--watch`) needs a terminal, and rich.
@@ -28,10 +29,10 @@ from ._errors import ConnectError
 from ._json_lines import json_lines
 from ._live import watch_on
 from ._policy import Policy
-from ._recording import record
+from ._recording import RecordedRace, record
 from ._resolve import Resolver
 from ._screens import Terminal, columns, has_color
-from ._text import NARROWEST, render_text
+from ._text import NARROWEST, encodable, render_text
 from ._timeline import Timeline
 
 CONNECTED, FAILED = 0, 1
@@ -92,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     forms.add_argument(
         "--json", action="store_true", help="print the events, a JSON object on each line, instead of the picture"
     )
+    forms.add_argument("--qlog", action="store_true", help="print the events as a qlog file instead of the picture")
+    forms.add_argument("--svg", action="store_true", help="print the picture as SVG")
     add("--width", metavar="COLUMNS", type=_width, help="of the picture (default: that of the terminal)")
     add("--color", choices=["auto", "always", "never"], default="auto", help="auto: on a terminal, without NO_COLOR")
     parser.set_defaults(families=policy.families)
@@ -145,10 +148,7 @@ def _connect_and_show(
                 raise
             parser.error(str(misuse))
     for race in recording:
-        if options.json:
-            print(*json_lines(race.events), sep="\n")
-        else:
-            _print_race(race.timeline, options, remarks)
+        _print(race, options, remarks)
     if error is not None:
         _report(error)
     return code
@@ -191,10 +191,23 @@ def _is_watched(options: argparse.Namespace) -> bool:
     return bool(options.watch) and sys.stdout.isatty()
 
 
-def _print_race(timeline: Timeline, options: argparse.Namespace, remarks: Mapping[str, str]) -> None:
+def _print(race: RecordedRace, options: argparse.Namespace, remarks: Mapping[str, str]) -> None:
+    """Print a race in the form that was asked for."""
+    if options.json:
+        print(*json_lines(race.events), sep="\n")
+    elif options.qlog:
+        print(race.qlog(), end="")
+    elif options.svg:  # in ASCII: what standard output makes of the rest, a browser could not know
+        print(race.svg().encode("ascii", "xmlcharrefreplace").decode(), end="")
+    else:
+        _print_picture(race.timeline, options, remarks)
+
+
+def _print_picture(timeline: Timeline, options: argparse.Namespace, remarks: Mapping[str, str]) -> None:
     """Print the picture, unless it is there already, and of each address in it what there is to say."""
     if not _is_watched(options):
-        print(render_text(timeline, width=options.width or columns(), color=_color(options)))
+        picture = render_text(timeline, width=options.width or columns(), color=_color(options))
+        print(encodable(picture, sys.stdout.encoding or "ascii"))
     shown = {attempt.address.ip for attempt in timeline.attempts} | {row.address.ip for row in timeline.untried}
     if shown & remarks.keys():
         print()

@@ -107,6 +107,12 @@ class ConnectError(OSError):
     def __str__(self) -> str:
         return str(self.args[0])
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """Show a notebook what every attempt met; who never asks never loads the pictures."""
+        from ._display import error_bundle  # noqa: PLC0415 - see above
+
+        return error_bundle(self)
+
     def __reduce__(self) -> tuple[object, ...]:
         state = {**self.__dict__, "errno": self.errno, "strerror": self.strerror, "__cause__": self.__cause__}
         return (_revive, (type(self), self.args), state)

@@ -5,23 +5,28 @@ adds a tracer to `trace.listening`, a context variable, so that whatever the blo
 library and in every task that the block starts.
 
 What lives here: the container, which keeps events and nothing else; timelines and pictures are made when asked for.
-What does not: rendering. A race that began before the block is not in its recording: it never heard of it.
+What does not: rendering. Who records and does not look never loads it: methods import what they need. A race that
+began before the block is not in its recording: it never heard of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 from . import trace
-from ._text import render_text
-from ._timeline import Timeline, timeline_of
-from ._wording import target_text
+from ._summary import Summary, summarize
+
+if TYPE_CHECKING:
+    from ._timeline import Timeline
+
+_A_FEW = 6
+"""How many races a notebook shows in full; of more, the summary and the last one."""
 
 
 class RecordedRace:
-    """One race; `str()` of it is its waterfall, 80 columns wide.
+    """One race; a notebook shows its waterfall, and `str()` of it is the same as text, 80 columns wide.
 
     Attributes:
         events: What has happened so far, in order; see `trio_nbconnect.trace`.
@@ -41,14 +46,53 @@ class RecordedRace:
     @property
     def timeline(self) -> Timeline:
         """The events, sorted by address and look-up."""
+        from ._timeline import timeline_of  # noqa: PLC0415 - see above
+
         return timeline_of(self.events)
 
+    def text(self, *, width: int = 80, color: bool = False) -> str:
+        """Draw the waterfall as text: several lines, no newline at the end.
+
+        Args:
+            width: How many columns there are; no line is wider. At least 50.
+            color: Whether to write escape sequences for colour.
+
+        Raises:
+            ValueError: `width` is too small.
+        """
+        from ._text import render_text  # noqa: PLC0415 - see above
+
+        return render_text(self.timeline, width=width, color=color)
+
+    def svg(self) -> str:
+        """Draw the waterfall as an SVG document, light or dark as its reader prefers; equal races, equal bytes."""
+        from ._svg import render_svg  # noqa: PLC0415 - see above
+
+        return render_svg(self.timeline)
+
+    def qlog(self) -> str:
+        """Write the events as a qlog file, in the vocabulary of the draft for Happy Eyeballs.
+
+        See https://datatracker.ietf.org/doc/draft-kuehlewind-happy-qlog/. Every attempt has one outcome there, once
+        the race is over.
+        """
+        from ._qlog import qlog  # noqa: PLC0415 - see above
+
+        return qlog([self.events])
+
     def __str__(self) -> str:
-        return render_text(self.timeline)
+        return self.text()
 
     def __repr__(self) -> str:
+        from ._wording import target_text  # noqa: PLC0415 - see above
+
         timeline = self.timeline
         return f"<RecordedRace {target_text(timeline)}, {timeline.outcome.value}>"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from ._display import race_bundle  # noqa: PLC0415 - see above
+
+        return race_bundle(self.timeline)
 
 
 class Recording(Sequence[RecordedRace]):
@@ -83,6 +127,19 @@ class Recording(Sequence[RecordedRace]):
 
     def __repr__(self) -> str:
         return f"<Recording {self._races}>"
+
+    def summary(self) -> Summary:
+        """Count the races, and draw how long they took; see `summarize`."""
+        return summarize(self._races)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from ._display import bundle, races_bundle  # noqa: PLC0415 - see above
+
+        timelines = [race.timeline for race in self._races]
+        if len(timelines) <= _A_FEW:
+            return races_bundle(timelines, nothing="no race yet")
+        many, last = self.summary()._repr_mimebundle_(), races_bundle(timelines[-1:], nothing="")
+        return bundle(f"{many['text/html']}<br>\n{last['text/html']}", f"{self.summary()}\n\n{self[-1]}")
 
 
 @contextmanager

@@ -16,11 +16,12 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Protocol
 
+from ._display import races_bundle
 from ._shell import EXTENSION, current_shell, display, kernel_is_here
-from ._text import NARROWEST, render_text
+from ._text import NARROWEST, encodable, render_text
 from ._timeline import Timeline
 
-WIDEST = 120
+WIDEST = 200
 """Columns; no picture gets clearer beyond that."""
 
 
@@ -49,12 +50,13 @@ def columns() -> int:
 
 def has_color() -> bool:
     """Whether standard output is a terminal whose user has nothing against colour."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def picture(timelines: Sequence[Timeline], *, width: int, color: bool) -> str:
-    """All of them, one below the other."""
-    return "\n\n".join(render_text(timeline, width=width, color=color) for timeline in timelines)
+    """All of them, one below the other, in what standard output can say."""
+    text = "\n\n".join(render_text(timeline, width=width, color=color) for timeline in timelines)
+    return encodable(text, sys.stdout.encoding or "ascii")
 
 
 class Cell:
@@ -71,7 +73,7 @@ class Cell:
 
     def show(self, timelines: Sequence[Timeline], *, is_last: bool) -> None:
         """Update the display."""
-        bundle = {"text/plain": picture(timelines, width=80, color=False)}
+        bundle = races_bundle(timelines, nothing="no race")
         if self._handle is None:
             self._handle = display(bundle, raw=True, display_id=True)
         else:

@@ -7,9 +7,9 @@ How we solve it: a verb for each of the fates that a connect may meet. It notes 
 connects that begin from then on. Connections queue up until `accept` takes them.
 
 What lives here: `SimulatedHost`. What does not: which hosts there are, which is `testing`, and how a socket carries an
-outcome out, which is `_simulated`. The network alone reads `_outcome` and fills `_accepted`; they are no part of what
-tests see. What we left out: hosts that change their mind by themselves, after so many connects or at some time. A test
-that wants it says the next word when it is time to.
+outcome out, which is `_simulated`. The network alone reads `_outcome` and `_deed` and fills `_accepted`; they are no
+part of what tests see. What we left out: hosts that change their mind by themselves, after so many connects or at some
+time. A test that wants it says the next word when it is time to.
 """
 
 from __future__ import annotations
@@ -41,10 +41,16 @@ class SimulatedHost:
         self._accepted, self._waiting = trio.open_memory_channel[Endpoint](math.inf)
 
     def __repr__(self) -> str:
+        return f"<SimulatedHost {self._name}: {self._deed}>"
+
+    @property
+    def _deed(self) -> str:
+        """What it does, in words."""
         outcome = self._outcome
+        if outcome.after == math.inf:
+            return "swallows"
         deed = errno.errorcode[outcome.errno] if outcome.errno else "accepts"
-        when = "at once" if outcome.at_once else f"after {outcome.after:g} s"
-        return f"<SimulatedHost {self._name}: {'swallows' if outcome.after == math.inf else f'{deed} {when}'}>"
+        return f"{deed} at once" if outcome.at_once else f"{deed} after {outcome.after:g} s"
 
     def accepts(self, *, after: float = 0.0) -> SimulatedHost:
         """Complete handshakes; `accept` then has the server's end.

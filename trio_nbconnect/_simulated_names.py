@@ -7,7 +7,9 @@ the system's resolver and the stub resolver read them, each in its way.
 from __future__ import annotations
 
 import copy
+import math
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import trio
@@ -30,6 +32,15 @@ class Told:
     )
     """What it means when there are no records; None means just that."""
 
+    def text(self) -> str:
+        """Say it in words: `192.0.2.1, 192.0.2.2 after 0.02 s`."""
+        services = (f"{service.priority} {service.target or '.'}" for service in self.records.services)
+        alias = [f"alias {self.records.alias}"] if self.records.alias else []
+        said = ", ".join([*self.records.addresses, *services, *alias])
+        if not said:
+            said = "no records" if self.error is None else self.error.strerror or str(self.error)
+        return "never answers" if self.after == math.inf else f"{said} after {self.after:g} s"
+
     def read(self) -> Records:
         """Return the records, or raise what there is instead."""
         if self.records == _NONE and self.error is not None:
@@ -51,6 +62,11 @@ class NameServer:
     def say(self, name: str, source: Source, told: Told) -> None:
         """Say it; the last word counts."""
         self._told[_key(name), source] = told
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Tell of each name and record type what is said of it, in words."""
+        for (name, source), told in self._told.items():
+            yield f"{name} {source.value}", told.text()
 
     def ask(self, name: str, source: Source) -> Told:
         """Send a query, and know the answer before it is there."""

@@ -52,6 +52,10 @@ class Fate(enum.Enum):
     UNDER_WAY = "under way"
 
 
+_OUR_OWN_WORK = 0.0001
+"""How long it takes at most to report that TCP is connected and that nothing else was asked for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookUpRow:
     """One query for addresses."""
@@ -92,6 +96,11 @@ class AttemptRow:
         """From its start until its fate was decided."""
         return self.ended - self.started
 
+    @property
+    def has_second_phase(self) -> bool:
+        """Whether something was to be established on top of TCP; what takes no time is our own work."""
+        return self.connected is not None and self.ended - self.connected > _OUR_OWN_WORK
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UntriedRow:
@@ -108,7 +117,8 @@ class Timeline:
     race: int
     host: str
     port: int
-    policy: Policy
+    policy: Policy | None
+    """None if only an error tells of the race."""
     began: float
     """When it started, on Trio's clock; every other time here counts from then."""
     duration: float
@@ -124,6 +134,13 @@ class Timeline:
     def winner(self) -> AttemptRow | None:
         """The attempt whose connection was returned; it has the family and the address."""
         return next((attempt for attempt in self.attempts if attempt.fate is Fate.WON), None)
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether a limit on the whole ended it, and not the last attempt's own time-out."""
+        if not isinstance(self.error, ConnectTimeout):
+            return False
+        return not self.attempts or not all(isinstance(attempt.error, TimeoutError) for attempt in self.attempts)
 
     @property
     def fates(self) -> dict[Fate, int]:
@@ -147,7 +164,7 @@ def timeline_of(events: Sequence[trace.Event]) -> Timeline:
     outcome, error = _race_outcome(events[-1])
     known = _known_since(events, start.time)
     attempts = _attempt_rows(events, start.time, known, error)
-    tried = {attempt.address for attempt in attempts}
+    tried = {_place(attempt.address) for attempt in attempts}
     return Timeline(
         race=start.race,
         host=start.host,
@@ -160,9 +177,9 @@ def timeline_of(events: Sequence[trace.Event]) -> Timeline:
         look_ups=_look_up_rows(events, start.time),
         attempts=attempts,
         untried=tuple(
-            UntriedRow(address=address, known_since=known[address])
+            UntriedRow(address=address, known_since=known[_place(address)])
             for address in _latest_addresses(events)
-            if address not in tried
+            if _place(address) not in tried
         ),
     )
 
@@ -176,12 +193,20 @@ def _race_outcome(last: trace.Event) -> tuple[Outcome, ConnectError | None]:
     return Outcome.UNDER_WAY, None
 
 
-def _known_since(events: Sequence[trace.Event], began: float) -> dict[Address, float]:
-    known: dict[Address, float] = {}
+_Place: TypeAlias = tuple[int, str, int]
+"""An address without its port: a service may have one of its own, which its addresses' records do not know."""
+
+
+def _place(address: Address) -> _Place:
+    return address.family, address.host, address.scope_id
+
+
+def _known_since(events: Sequence[trace.Event], began: float) -> dict[_Place, float]:
+    known: dict[_Place, float] = {}
     for event in events:
         if isinstance(event, trace.AnswerReceived):
             for address in _told(event):
-                known.setdefault(address, event.time - began)
+                known.setdefault(_place(address), event.time - began)
     return known
 
 
@@ -192,10 +217,11 @@ def _told(answer: trace.AnswerReceived) -> Iterator[Address]:
         yield from service.hints
 
 
-def _latest_addresses(events: Sequence[trace.Event]) -> dict[Address, None]:
+def _latest_addresses(events: Sequence[trace.Event]) -> list[Address]:
     """What is known at the end, each address once: a later answer has replaced the earlier one of its source."""
     answers = {(event.source, event.name): event for event in events if isinstance(event, trace.AnswerReceived)}
-    return dict.fromkeys(address for answer in answers.values() for address in _told(answer))
+    told = [address for answer in answers.values() for address in _told(answer)]
+    return list({_place(address): address for address in reversed(told)}.values())[::-1]
 
 
 def _look_up_rows(events: Sequence[trace.Event], began: float) -> tuple[LookUpRow, ...]:
@@ -220,7 +246,7 @@ def _look_up_rows(events: Sequence[trace.Event], began: float) -> tuple[LookUpRo
 
 
 def _attempt_rows(
-    events: Sequence[trace.Event], began: float, known: dict[Address, float], lost: ConnectError | None
+    events: Sequence[trace.Event], began: float, known: dict[_Place, float], lost: ConnectError | None
 ) -> tuple[AttemptRow, ...]:
     connected = {event.attempt: event for event in events if isinstance(event, trace.AttemptConnected)}
     decided = {event.attempt: event for event in events if isinstance(event, _Decided)}
@@ -233,7 +259,7 @@ def _attempt_rows(
                 AttemptRow(
                     number=number,
                     address=event.address,
-                    known_since=known.get(event.address, started),
+                    known_since=known.get(_place(event.address), started),
                     started=started,
                     connected=connected[number].time - began if number in connected else None,
                     ended=decided.get(number, events[-1]).time - began,
@@ -251,13 +277,14 @@ def _fate(decided: _Decided | None, lost: ConnectError | None) -> tuple[Fate, OS
     if decided is None:
         return Fate.UNDER_WAY, None
     if isinstance(decided, trace.AttemptFailed):
-        return _failure(decided.error), decided.error
+        return fate_of_failure(decided.error), decided.error
     if isinstance(decided, trace.AttemptCancelled):
         return (Fate.TIMED_OUT if isinstance(lost, ConnectTimeout) else Fate.CANCELLED), None
     return (Fate.RUNNER_UP if isinstance(decided, trace.RunnerUpDiscarded) else Fate.WON), None
 
 
-def _failure(error: OSError) -> Fate:
+def fate_of_failure(error: OSError) -> Fate:
+    """Tell a refusal and a time-out from all other errors."""
     if isinstance(error, ConnectionRefusedError):
         return Fate.REFUSED
     return Fate.TIMED_OUT if isinstance(error, TimeoutError) else Fate.FAILED

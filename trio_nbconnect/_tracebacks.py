@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
-from ._errors import ConnectError
+from ._display import connect_errors
 from ._lost_races import LostRaces
 from ._shell import Shell, display
 
@@ -114,11 +114,6 @@ def _instructions(trace: TracebackType | None) -> Iterator[int]:
     while trace is not None:
         yield trace.tb_lasti
         trace = trace.tb_next
-
-
-def connect_errors(error: BaseException) -> list[ConnectError]:
-    """Every `ConnectError` that an exception is, contains, or comes from; the outermost first."""
-    return [other for other in _chain(error) if isinstance(other, ConnectError)]
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -36,6 +36,8 @@ from ._stub import Records, StubResolver
 
 __all__ = ["SimulatedHost", "SimulatedNetwork"]
 
+_FAMILIES = {IPV6: "IPv6", IPV4: "IPv4"}
+
 
 class SimulatedNetwork:
     """A network whose names, hosts and delays you decide; a `Connector` uses it as its `network`.
@@ -203,6 +205,15 @@ class SimulatedNetwork:
         finally:
             trio.socket.set_custom_hostname_resolver(resolver)
             trio.socket.set_custom_socket_factory(factory)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """Show a notebook what was said of names and hosts."""
+        from ._display import table  # noqa: PLC0415 - who never asks never loads it
+
+        missing = " and ".join(name for family, name in _FAMILIES.items() if not self._routes[family])
+        hosts = [(host._name, host._deed) for host in self._hosts.values()]
+        caption = f"SimulatedNetwork without {missing}" if missing else "SimulatedNetwork"
+        return table(["name or host", "what it does"], [*self._names.rows(), *hosts], caption)
 
     # What follows is `Network`, the port.
 

@@ -1,0 +1,301 @@
+"""Pictures: each is what it was, byte for byte, and none breaks, whatever happens in a race.
+
+A picture that should change is drawn anew with `python -m tests.pictures`, and looked at.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import socket
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+import trio_nbconnect as nb
+from trio_nbconnect import trace
+from trio_nbconnect._canvas import columns_of
+from trio_nbconnect._errors import all_failed, gave_up
+from trio_nbconnect._qlog import qlog
+from trio_nbconnect._svg import render_svg
+from trio_nbconnect._svg_layout import WIDTH
+from trio_nbconnect._text import encodable, render_text
+from trio_nbconnect._timeline import Timeline, timeline_of
+
+from .pictures import FIRST_SCREEN, GOLDEN, pictures, races
+from .story import story_of_a_won_race
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, str]:
+    """Everything, drawn anew."""
+    return pictures()
+
+
+KEPT = sorted(path.name for path in GOLDEN.iterdir())
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_picture_is_what_it_was(name: str, drawn: dict[str, str]) -> None:
+    assert drawn[name] == (GOLDEN / name).read_text("utf-8")
+
+
+def test_every_picture_is_kept(drawn: dict[str, str]) -> None:
+    assert sorted(drawn) == KEPT
+
+
+def test_the_picture_of_the_first_screen_is_up_to_date(drawn: dict[str, str]) -> None:
+    assert FIRST_SCREEN.read_text("utf-8") == drawn["won.svg"]
+
+
+def test_the_readme_begins_with_it() -> None:
+    """Above the first program, with words for those who do not see it."""
+    readme = (FIRST_SCREEN.parent.parent / "README.md").read_text("utf-8")
+    above = readme.partition("```python")[0]
+
+    assert re.search(r"!\[example.org:443 connected in 704 ms[^]]+\]\(notebooks/waterfall\.svg\)", above)
+
+
+@pytest.mark.parametrize("name", [name for name in KEPT if name.endswith(".svg")])
+def test_a_picture_works_where_nothing_may_be_loaded(name: str) -> None:
+    """In `<img>` a browser runs no script and fetches nothing; and it is light or dark as the reader prefers."""
+    svg = (GOLDEN / name).read_text("utf-8")
+    tree = ET.fromstring(svg)
+
+    assert tree.get("role") == "img"
+    assert tree.get("aria-label") == tree.findtext(f"{SVG}title")
+    assert tree.findtext(f"{SVG}desc")
+    assert "@media (prefers-color-scheme:dark)" in svg
+    assert not {node.tag for node in tree.iter()} & {f"{SVG}script", f"{SVG}image", f"{SVG}use", f"{SVG}foreignObject"}
+    assert set(re.findall(r"url\(([^)]*)\)", svg)) <= {"#nbc-cut", "#nbc-won"}
+    assert not re.search(r"@import|@font-face|\son\w+=|href=", svg)
+    assert svg.replace("http://www.w3.org/2000/svg", "").count("://") == 0
+    used = {name for node in tree.iter() for name in node.get("class", "").split()} - {"nbc"}
+    assert {name for name in used if f".nbc .{name}{{" not in svg} == set(), "a class without a rule"
+
+
+def test_equal_events_make_equal_pictures_and_others_do_not() -> None:
+    one, same, other = (timeline_of(story_of_a_won_race().events) for _ in range(3))
+    assert render_svg(one) == render_svg(same)
+
+    events = story_of_a_won_race().events[:-1]
+    assert render_svg(other) != render_svg(timeline_of(events))
+
+
+def test_a_picture_is_not_taller_for_more_addresses(drawn: dict[str, str]) -> None:
+    """Of hundreds the middle is counted."""
+    height = ET.fromstring(drawn["hundreds.svg"]).get("height")
+
+    assert height is not None
+    assert float(height) < 900
+    assert "139 more attempts, 139 refused" in drawn["hundreds.svg"]
+    assert ">198.51.100.150<" in drawn["hundreds.svg"]
+    assert ">198.51.100.9<" not in drawn["hundreds.svg"]
+
+
+@pytest.mark.parametrize("name", [name for name in KEPT if name.endswith(".txt") and "foreign" not in name])
+def test_a_picture_can_be_drawn_with_letters_alone(name: str) -> None:
+    picture = (GOLDEN / name).read_text("utf-8")
+
+    plain = encodable(picture, "ascii")
+
+    assert plain.isascii()
+    assert [len(line) for line in plain.splitlines()] == [len(line) for line in picture.splitlines()]
+    assert encodable(picture, "utf-8") == picture
+
+
+# Races as chance has them
+
+HOSTS = [
+    "example.org",
+    "a" * 253,
+    "日本語" * 30,
+    "<b>&amp;\"'",
+    "\x00\x1b[2J\u202e\ufffe",
+    "::1",
+    " ",
+    "e\u0301" * 50,
+    "]]>",
+]
+ADDRESSES = [
+    *("192.0.2.1", "192.0.2.255", "2001:db8::1", "2001:db8:1234:5678:9abc:def0:1234:5678", "fe80::1%4294967295"),
+    *("/run/x.sock", "/" + "x" * 107, "\0abstract<", "/tmp/\udcff"),
+]
+ERRORS = [
+    ConnectionRefusedError(111, "Connection refused"),
+    TimeoutError(110, "timed out"),
+    OSError(113, "No route"),
+    OSError("<&>\x07" * 50),
+    OSError(),
+    OSError(2**40, "no such number"),
+    socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"),
+]
+
+
+class Chance:
+    """Makes up the events of a race that could have been, in the order in which a race emits them."""
+
+    def __init__(self, seed: int) -> None:
+        self.dice = random.Random(seed)
+        self.time = self.dice.choice([0.0, 7.25, 1e9])
+        self.step = self.dice.choice([0.0, 1e-12, 1e-5, 0.01, 0.3, 5.0, 1e6])
+        self.host = self.dice.choice(HOSTS)
+        self.port = self.dice.choice([0, 80, 65535])
+
+    def events(self) -> Iterator[trace.Event]:
+        """A race, told up to some point."""
+        delay = self.dice.choice([0.01, 0.25, float("inf")])
+        yield trace.RaceStarted(
+            race=1, time=self.time, host=self.host, port=self.port, policy=nb.Policy(attempt_delay=delay)
+        )
+        running: dict[int, nb.Address] = {}
+        established: list[int] = []
+        attempts = 0
+        for _ in range(self.dice.choice([0, 3, 12, 60, 400])):
+            self._pass()
+            action = self.dice.random()
+            if action < 0.1:
+                yield self._asks()
+            elif action < 0.25:
+                yield self._answers()
+            elif action < 0.7:
+                attempts += 1
+                running[attempts] = address = self._address()
+                reason = self.dice.choice(list(trace.Reason))
+                yield trace.AttemptStarted(race=1, time=self.time, attempt=attempts, address=address, reason=reason)
+            elif running:
+                number = self.dice.choice(list(running))
+                yield from self._goes_on(number, running, established)
+        yield from self._ends(running, established)
+
+    def _pass(self) -> None:
+        """Let some time pass, or none, and now and then much."""
+        if self.dice.random() < 0.7:
+            self.time += self.dice.random() * self.step
+        if self.dice.random() < 0.02:
+            self.time += self.dice.choice([60.0, 3600.0])
+
+    def _address(self) -> nb.Address:
+        text = self.dice.choice(ADDRESSES)
+        if text[0] in "/\0":
+            return nb.Address(socket.AF_UNIX, text, 0)
+        host, _, scope = text.partition("%")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        port = self.dice.choice([self.port, 8443])
+        return nb.Address(family, host, port, 0, int(scope or 0))
+
+    def _asks(self) -> trace.Event:
+        source = self.dice.choice([nb.Source.AAAA, nb.Source.A, nb.Source.HTTPS, nb.Source.HOOK])
+        return trace.ResolutionStarted(race=1, time=self.time, source=source, name=self.dice.choice(["", *HOSTS]))
+
+    def _answers(self) -> trace.Event:
+        service = nb.Service(priority=1, target=self.dice.choice(HOSTS), hints=(self._address(),), ech=True)
+        return trace.AnswerReceived(
+            race=1,
+            time=self.time,
+            source=self.dice.choice(list(nb.Source)),
+            name=self.dice.choice(["", *HOSTS]),
+            addresses=tuple(self._address() for _ in range(self.dice.choice([0, 1, 3, 300]))),
+            error=self.dice.choice([None, *ERRORS]),
+            services=(service,) * self.dice.choice([0, 1]),
+        )
+
+    def _goes_on(self, number: int, running: dict[int, nb.Address], established: list[int]) -> Iterator[trace.Event]:
+        address, now = running[number], self.time
+        match self.dice.randrange(4):
+            case 0:
+                yield trace.AttemptConnected(race=1, time=now, attempt=number, address=address)
+            case 1:
+                error = self.dice.choice(ERRORS)
+                yield trace.AttemptFailed(race=1, time=now, attempt=number, address=address, error=error)
+                del running[number]
+            case 2:
+                yield trace.AttemptCancelled(race=1, time=now, attempt=number, address=address)
+                del running[number]
+            case _ if self.dice.random() < 0.1:
+                yield trace.AttemptEstablished(race=1, time=now, attempt=number, address=address)
+                established.append(number)
+
+    def _ends(self, running: dict[int, nb.Address], established: list[int]) -> Iterator[trace.Event]:
+        if self.dice.random() < 0.3:
+            return
+        self._pass()
+        for number in established[1:]:
+            if number in running:
+                yield trace.RunnerUpDiscarded(race=1, time=self.time, attempt=number, address=running[number])
+        for number, address in running.items():
+            if number not in established:
+                yield trace.AttemptCancelled(race=1, time=self.time, attempt=number, address=address)
+        winner = next((number for number in established if number in running), None)
+        if winner is not None:
+            yield trace.RaceWon(race=1, time=self.time, attempt=winner, address=running[winner])
+            return
+        lost = [None, all_failed(self.host, 443, [], ERRORS), gave_up(self.host, 443, 1.0, [])]
+        yield trace.RaceLost(race=1, time=self.time, error=self.dice.choice(lost))
+
+
+def complaints(events: Sequence[trace.Event], beside: Sequence[Timeline] = ()) -> Iterator[str]:
+    """What is wrong with the pictures of a race."""
+    timeline = timeline_of(events)
+    for width in (50, 63, 80, 200):
+        for line in render_text(timeline, width=width, beside=beside).splitlines():
+            if columns_of(line) > width:
+                yield f"a line of {columns_of(line)} columns in {width}: {line}"
+            if not line.isprintable():
+                yield f"a line that a terminal would obey: {line!r}"
+    yield from svg_complaints(render_svg(timeline, beside=beside))
+
+
+def svg_complaints(svg: str) -> Iterator[str]:
+    """Every shape is inside of the picture, and what is told twice is told alike."""
+    tree = ET.fromstring(svg)
+    width, height = (float(tree.get(name, "nan")) for name in ("width", "height"))
+    if width != WIDTH or not 60 <= height <= 2000:
+        yield f"a picture of {width} by {height}"
+    for node in tree.iter(f"{SVG}rect"):
+        x, y, wide, high = (float(node.get(name, "0")) for name in ("x", "y", "width", "height"))
+        if not (x >= 0 and y >= 0 and wide >= 0 and high >= 0 and x + wide <= width + 0.2 and y + high <= height + 0.2):
+            yield f"a shape out of the picture: {ET.tostring(node)!r}"
+    for node in tree.iter(f"{SVG}text"):
+        x, y = (float(node.get(name, "nan")) for name in ("x", "y"))
+        if not (0 <= x <= width and 0 <= y <= height):
+            yield f"a text out of the picture: {ET.tostring(node)!r}"
+
+
+@pytest.mark.parametrize(
+    "seeds", [range(start, start + 40) for start in range(0, 400, 40)], ids=lambda seeds: seeds.start
+)
+def test_no_race_breaks_its_pictures(seeds: range) -> None:
+    for seed in seeds:
+        events = list(Chance(seed).events())
+        assert list(complaints(events)) == [], f"seed {seed}"
+        assert qlog([events])
+
+
+def test_races_that_are_compared_do_not_break_their_pictures() -> None:
+    for seed in range(0, 120, 2):
+        one, two = (list(Chance(each).events()) for each in (seed, seed + 1))
+        assert list(complaints(one, [timeline_of(two)])) == [], f"seeds {seed} and {seed + 1}"
+
+
+def test_a_complaint_is_heard() -> None:
+    """Each of them, from a picture that is broken on purpose."""
+    svg = render_svg(timeline_of(story_of_a_won_race().events))
+    broken = svg.replace('<text x="30"', '<text x="3000"').replace('<rect x="0" y="0"', '<rect x="-5" y="0"')
+
+    assert list(svg_complaints(svg)) == []
+    assert [complaint.partition(":")[0] for complaint in svg_complaints(broken)] == [
+        "a shape out of the picture",
+        "a text out of the picture",
+    ]
+    assert next(svg_complaints(svg.replace('height="', 'height="9', 1))).startswith("a picture of 890.0 by 9")
+
+
+def test_every_race_that_has_a_picture_has_one_outcome_for_each_attempt_in_qlog() -> None:
+    for name, events in races():
+        text = qlog([events])
+        started, decided = text.count('"hev3:attempt_started"'), text.count('"hev3:attempt_outcome"')
+        assert started == decided or name == "under_way", name

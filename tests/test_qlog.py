@@ -1,0 +1,225 @@
+"""qlog: what the drafts ask for, of races told by hand."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from trio_nbconnect import Address, ConnectError, ConnectTimeout, Policy, ResolutionError, Service, Source, trace
+from trio_nbconnect._qlog import qlog
+from trio_nbconnect.trace import Event, Reason
+
+from .story import START, Story, story_of_a_lost_race, story_of_a_won_race
+
+
+def written(events: Sequence[Event]) -> list[tuple[float, str, dict[str, Any]]]:
+    """The events of the one trace: time, name without its namespace, data without the session."""
+    (race,) = json.loads(qlog([events]))["traces"]
+    for event in race["events"]:
+        assert event["name"].startswith("hev3:")
+        assert event["data"].pop("he_session_id") == str(events[0].race)
+    return [(event["time"], event["name"].removeprefix("hev3:"), event["data"]) for event in race["events"]]
+
+
+def named(events: Sequence[Event], name: str) -> list[dict[str, Any]]:
+    """The data of all events of a name."""
+    return [data for _, found, data in written(events) if found == name]
+
+
+def test_a_file_says_what_it_is() -> None:
+    file = json.loads(qlog([story_of_a_won_race().events, Story(race=2).events]))
+
+    assert list(file)[:2] == ["file_schema", "serialization_format"]
+    assert file["file_schema"] == "urn:ietf:params:qlog:file:contained"
+    assert file["serialization_format"] == "application/qlog+json"
+    assert [race["event_schemas"] for race in file["traces"]] == [["urn:ietf:params:qlog:events:hev3-00"]] * 2
+    assert file["traces"][0]["vantage_point"]["type"] == "client"
+    assert file["traces"][0]["common_fields"]["reference_time"] == {"clock_type": "monotonic", "epoch": "unknown"}
+
+
+def test_a_won_race() -> None:
+    events = story_of_a_won_race().events
+
+    assert [(time, name) for time, name, _ in written(events)] == [
+        (0.0, "config_set"),
+        (0.0, "dns_query_started"),
+        (0.0, "dns_query_started"),
+        (24.0, "dns_query_finished"),
+        (24.0, "candidate_discovered"),
+        (24.0, "candidate_discovered"),
+        (24.0, "attempt_started"),
+        (41.0, "dns_query_finished"),
+        (41.0, "candidate_discovered"),
+        (41.0, "candidate_discovered"),
+        (41.0, "candidate_discovered"),
+        (274.0, "next_attempt_timer_fired"),
+        (274.0, "attempt_started"),
+        (336.0, "attempt_outcome"),
+        (336.0, "attempt_started"),
+        (586.0, "next_attempt_timer_fired"),
+        (586.0, "attempt_started"),
+        (704.0, "attempt_outcome"),
+        (704.0, "attempt_outcome"),
+        (704.0, "attempt_outcome"),
+        (704.0, "connection_selected"),
+        (704.0, "metrics"),
+    ]
+    assert named(events, "attempt_started")[0] == {
+        "attempt_id": "1",
+        "target": {"address": "2001:db8:1::10", "port": 443, "family": "ipv6"},
+        "transport": "tcp",
+    }
+    assert named(events, "attempt_outcome") == [
+        {"attempt_id": "2", "result": "failure", "error_code": "ECONNREFUSED", "connect_duration_ms": 62},
+        {"attempt_id": "4", "result": "success", "connect_duration_ms": 118},
+        {"attempt_id": "1", "result": "canceled", "connect_duration_ms": 680},
+        {"attempt_id": "3", "result": "canceled", "connect_duration_ms": 368},
+    ]
+    assert named(events, "connection_selected") == [{"attempt_id": "4"}]
+    assert named(events, "metrics") == [
+        {
+            "outcome": "success",
+            "total_duration_ms": 704,
+            "tt_first_success_ms": 704,
+            "first_success_family": "ipv4",
+            "first_success_transport": "tcp",
+            "attempts_total": 4,
+            "attempts_success": 1,
+            "attempts_failure": 3,
+        }
+    ]
+
+
+def test_what_was_stopped_because_the_time_was_over_timed_out() -> None:
+    events = story_of_a_lost_race(ConnectTimeout("gave up", host="example.org", port=443)).events
+
+    assert Counter(data["result"] for data in named(events, "attempt_outcome")) == {"timeout": 3, "failure": 2}
+    assert named(events, "connection_aborted") == [{"reason": "timed out"}]
+    assert named(events, "metrics")[0]["outcome"] == "aborted"
+    assert "tt_first_success_ms" not in named(events, "metrics")[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (None, "user canceled"),
+        (ConnectError("failed", host="example.org", port=443), "all attempts failed"),
+        (ResolutionError("failed", host="example.org", port=443), "no addresses resolved"),
+    ],
+)
+def test_a_lost_race_says_why(error: ConnectError | None, reason: str) -> None:
+    story = Story()
+    story.loses(0.5, error)
+
+    assert named(story.events, "connection_aborted") == [{"reason": reason}]
+
+
+def test_a_runner_up_was_a_success_and_is_told_once() -> None:
+    story = Story()
+    story.starts("192.0.2.1", 0.0, Reason.FIRST)
+    story.starts("192.0.2.2", 0.25)
+    story.establishes("192.0.2.2", 0.4)
+    story.establishes("192.0.2.1", 0.4)
+    story.discards("192.0.2.1", 0.4)
+    story.wins("192.0.2.2", 0.4)
+
+    assert [data["attempt_id"] for data in named(story.events, "attempt_outcome")] == ["2", "1"]
+    assert {data["result"] for data in named(story.events, "attempt_outcome")} == {"success"}
+    assert named(story.events, "metrics")[0]["attempts_success"] == 2
+
+
+def test_a_policy_is_told_in_milliseconds_and_never_is_left_out() -> None:
+    story = Story(policy=Policy(attempt_delay=float("inf"), families=(socket.AF_INET,)))
+
+    (config,) = named(story.events, "config_set")
+
+    assert config["policy"] == {
+        "resolution_delay_ms": 50,
+        "min_connection_attempt_delay_ms": 100,
+        "max_connection_attempt_delay_ms": 2000,
+        "last_resort_local_synthesis_delay_ms": 2000,
+        "preferred_address_family_count": 1,
+        "preferred_family": "ipv4",
+        "use_historical_rtt": True,
+    }
+
+
+def test_an_answer_tells_records_services_and_errors() -> None:
+    story = Story()
+    story.asks(Source.HTTPS, 0.0)
+    story.asks(Source.A, 0.001)
+    hint = Address(socket.AF_INET6, "2001:db8::9", 443)
+    service = Service(priority=1, target="cdn.example", alpn=("h2",), hints=(hint,))
+    story.events.append(
+        trace.AnswerReceived(
+            race=1, time=START + 0.02, source=Source.HTTPS, addresses=(), error=None, services=(service,)
+        )
+    )
+    story.answers(Source.A, 0.03, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL"))
+    story.answers(Source.AAAA, 0.04)
+
+    https, a, push = named(story.events, "dns_query_finished")
+
+    assert (https["dns_id"], a["dns_id"], push["dns_id"]) == ("1", "2", "3")
+    assert https["results"] == [
+        {
+            "type": "service",
+            "mode": "servicemode",
+            "target_name": "cdn.example",
+            "priority": 1,
+            "alpn": ["h2"],
+            "ipv6hint": ["2001:db8::9"],
+        }
+    ]
+    assert (a["answer_type"], a["error_code"], a["duration_ms"]) == ("error", "gaierror", 29)
+    assert (push["answer_type"], push["duration_ms"]) == ("negative", 0)
+    assert named(story.events, "candidate_discovered") == [
+        {"source": "svcb_hint", "target": {"address": "2001:db8::9", "port": 443, "family": "ipv6"}}
+    ]
+
+
+def test_a_later_answer_adds_and_removes() -> None:
+    story = Story()
+    story.answers(Source.A, 0.1, "192.0.2.1", "192.0.2.2")
+    story.answers(Source.A, 0.2, "192.0.2.2", "192.0.2.3")
+
+    assert [data["target"]["address"] for data in named(story.events, "candidate_discovered")] == [
+        "192.0.2.1",
+        "192.0.2.2",
+        "192.0.2.3",
+    ]
+    assert [data["target"]["address"] for data in named(story.events, "candidate_removed")] == ["192.0.2.1"]
+
+
+def test_a_hook_is_asked_for_both_and_what_the_caller_gave_was_not_discovered() -> None:
+    story = Story()
+    story.asks(Source.HOOK)
+    story.answers(Source.GIVEN, 0.0, "192.0.2.1")
+
+    assert [name for _, name, _ in written(story.events)] == ["config_set", "dns_query_started"]
+    assert named(story.events, "dns_query_started") == [
+        {"dns_id": "1", "hostname": "example.org", "qtypes": ["AAAA", "A"]}
+    ]
+
+
+def test_a_path_has_a_family_of_its_own_and_an_error_without_a_number_its_class() -> None:
+    path = Address(socket.AF_UNIX, "/run/x.sock", 0)
+    story = Story()
+    story.events += [
+        trace.AttemptStarted(race=1, time=START, attempt=1, address=path, reason=Reason.FIRST),
+        trace.AttemptFailed(race=1, time=START + 1e9, attempt=1, address=path, error=OSError("odd")),
+    ]
+
+    assert named(story.events, "attempt_started")[0]["target"] == {
+        "address": "/run/x.sock",
+        "port": 0,
+        "family": "unix",
+    }
+    (outcome,) = named(story.events, "attempt_outcome")
+    assert outcome["error_code"] == "OSError"
+    assert outcome["connect_duration_ms"] == 2**32 - 1

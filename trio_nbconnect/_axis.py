@@ -1,0 +1,192 @@
+"""Axis: where a time stands in a picture, whoever draws it.
+
+The problem: most of a race happens in a third of a second, and then one thing takes a minute. Drawn to scale, the
+minute is a bar and everything else a smear at its left edge.
+
+How we solve it: an axis is linear in pieces. A gap in which nothing happens is left out if it would press the rest
+together, and gets a fixed share of the width, with a mark that says so. All that is left has one scale, so bars can
+still be compared. A wait that the policy has planned is no outlier, however long the rest took: it is what one looks
+for.
+
+What lives here: pure functions from timelines to places between 0 and 1. What does not: pixels and columns.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ._timeline import Timeline
+from ._wording import seconds_text
+
+_MOST_BREAKS = 3
+_BROKEN_SHARE = 1 / 3
+"""The part of the width that goes to gaps when there are any, so that they still look long."""
+
+_ROOM_FOR_ONE, _ROOM_FOR_EACH, _ROOM_FOR_ALL = 0.02, 0.03, 0.2
+"""The part of the width that the busy part needs: for one attempt, for each further one, and at most."""
+
+_PLANNED_WAITS = 4
+"""How many attempt delays long a gap must be."""
+
+_LEAST_REST = 0.001
+"""Below a millisecond there is nothing to be seen in the rest."""
+
+
+_SHORTEST_SPAN = 1e-9
+"""No clock tells less than a nanosecond from nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """A time on the axis, as it is written there."""
+
+    time: float
+    label: str
+    behind_break: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """Time from left to right: `place` is 0 at the start of a race and 1 at the end."""
+
+    span: float
+    """How many seconds there are."""
+    breaks: tuple[tuple[float, float], ...] = ()
+    """The gaps that are not to scale: from, until."""
+
+    def place(self, time: float) -> float:
+        """Say where a time stands, rounded so that sums of floats stay on the edge of a column."""
+        if not self.span:
+            return 0.0
+        time = min(max(time, 0.0), self.span)
+        place = time * self._scale
+        for start, end in self.breaks:
+            if time > start:
+                gone = min(time, end) - start
+                place += gone * (self._gap / (end - start) - self._scale)
+        return min(max(round(place, 9), 0.0), 1.0)
+
+    @property
+    def marks(self) -> list[float]:
+        """Where the breaks are marked: in the middle of each gap."""
+        return [(self.place(start) + self.place(end)) / 2 for start, end in self.breaks]
+
+    def ticks(self, distance: float) -> list[Tick]:
+        """Round times that keep a distance, the first one 0; behind a break at least one that says where we are."""
+        if not self.span:
+            return [Tick(time=0.0, label="0 ms")]
+        step = _round_step(distance / self._scale)
+        factor, unit = (1.0, "s") if step >= 1 else (1000.0, "ms")
+        (_, until), *later = self._pieces()
+        ticks = [Tick(time=0.0, label=f"0 {unit}")]
+        times = [number * step for number in range(1, math.floor(until / step + 1e-9) + 1)]
+        ticks += [Tick(time=time, label=f"{time * factor:g}") for time in times]
+        for start, until in later:
+            ticks += _unlike_each_other(_ticks_between(start, until, step))
+        return ticks
+
+    @property
+    def _gap(self) -> float:
+        """The share of one gap."""
+        return _BROKEN_SHARE / len(self.breaks)
+
+    @property
+    def _scale(self) -> float:
+        """How much of the width a second takes, outside the gaps."""
+        if not self.breaks:
+            return 1 / self.span
+        return (1 - _BROKEN_SHARE) / (self.span - sum(end - start for start, end in self.breaks))
+
+    def _pieces(self) -> Iterator[tuple[float, float]]:
+        """What is to scale: from, until."""
+        start = 0.0
+        for gap_start, gap_end in self.breaks:
+            yield start, gap_start
+            start = gap_end
+        yield start, self.span
+
+
+def axis_of(timelines: Sequence[Timeline]) -> Axis:
+    """Find the axis for a picture of a race, or one for several that are to be compared."""
+    attempts = max(len(timeline.attempts) for timeline in timelines)
+    return broken_axis(
+        max(timeline.duration for timeline in timelines),
+        [moment for timeline in timelines for moment in _moments(timeline)],
+        needed=min(_ROOM_FOR_ONE + _ROOM_FOR_EACH * max(attempts - 1, 0), _ROOM_FOR_ALL),
+        planned=_PLANNED_WAITS * max(_planned_wait(timeline) for timeline in timelines),
+    )
+
+
+def broken_axis(span: float, moments: Iterable[float], *, needed: float, planned: float) -> Axis:
+    """Find the axis for things that happen at these moments, and leave out the gaps that press the rest together.
+
+    A gap that is left out is longer than all that stays.
+
+    Args:
+        span: How many seconds there are.
+        moments: When something happens.
+        needed: The part of the width that the rest needs.
+        planned: The longest gap that is never left out.
+    """
+    if span < _SHORTEST_SPAN:
+        return Axis(span=0.0)
+    places = sorted({min(max(moment, 0.0), span) for moment in moments} | {0.0, span})
+    gaps = sorted(itertools.pairwise(places), key=lambda gap: gap[0] - gap[1])
+    breaks: list[tuple[float, float]] = []
+    for count in range(1, min(_MOST_BREAKS, len(gaps)) + 1):
+        left, shortest = span - sum(end - start for start, end in gaps[:count]), gaps[count - 1][1] - gaps[count - 1][0]
+        if shortest > max(planned, left) and _LEAST_REST <= left < needed * span:
+            breaks = gaps[:count]
+    return Axis(span=span, breaks=tuple(sorted(breaks)))
+
+
+def _moments(timeline: Timeline) -> Iterator[float]:
+    """When something happened."""
+    yield timeline.duration
+    for look_up in timeline.look_ups:
+        yield look_up.started
+        if look_up.ended is not None:
+            yield look_up.ended
+    for row in timeline.untried:
+        yield row.known_since
+    for attempt in timeline.attempts:
+        yield attempt.known_since
+        yield attempt.started
+        yield attempt.ended
+        if attempt.connected is not None:
+            yield attempt.connected
+
+
+def _planned_wait(timeline: Timeline) -> float:
+    """How long nothing may happen because the policy wants it so."""
+    if timeline.policy is None:
+        return 0.0
+    return min(timeline.policy.attempt_delay, timeline.policy.maximum_delay)
+
+
+def _ticks_between(start: float, until: float, step: float) -> Iterator[Tick]:
+    """The round times of a piece behind a break, or else its beginning."""
+    first = math.ceil(start / step - 1e-9)
+    last = math.floor(until / step + 1e-9)
+    for number in range(first, last + 1):
+        yield Tick(time=number * step, label=seconds_text(number * step), behind_break=True)
+    if last < first:
+        yield Tick(time=start, label=seconds_text(start), behind_break=True)
+
+
+def _unlike_each_other(ticks: Iterator[Tick]) -> Iterator[Tick]:
+    """Leave out what would be written as the one before."""
+    label = ""
+    for tick in ticks:
+        if tick.label != label:
+            yield tick
+        label = tick.label
+
+
+def _round_step(least: float) -> float:
+    """The next number of the form 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next((factor * power for factor in (1, 2, 5, 10) if factor * power >= least), 20 * power)

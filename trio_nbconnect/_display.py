@@ -1,0 +1,110 @@
+"""Display: how the things of this library show themselves in a notebook.
+
+A notebook asks an object for a bundle, the same in several formats, and shows the best one that it may. Ours have two:
+HTML that holds an `<img>` whose picture is in its address, and plain text. A bare `<svg>` in the HTML would be cleaned
+to rubble where a notebook is opened without trust; an image stays one. Its `alt` tells the outcome, for those who do
+not see it.
+
+What lives here: bundles, and which errors there are in an exception. What does not: pictures. Nothing of this is
+imported before somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import sys
+from collections.abc import Iterator, Sequence
+
+from ._aftermath import timeline_of_error
+from ._errors import ConnectError
+from ._svg import render_svg
+from ._text import render_text
+from ._timeline import Timeline
+from ._wording import outcome_text, printable
+
+if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
+    from exceptiongroup import BaseExceptionGroup
+
+Bundle = dict[str, str]
+"""A MIME type, and the thing in that format."""
+
+
+def bundle(markup: str, text: str) -> Bundle:
+    """Put both formats together."""
+    return {"text/html": markup, "text/plain": text}
+
+
+def image(svg: str, alt: str, style: str = "max-width:100%;height:auto") -> str:
+    """Return an `<img>` that brings its picture along."""
+    data = base64.b64encode(svg.encode()).decode("ascii")
+    return f'<img alt="{html.escape(alt)}" style="{style}" src="data:image/svg+xml;base64,{data}">'
+
+
+def race_image(timeline: Timeline) -> str:
+    """Return the waterfall of a race as an `<img>`."""
+    return image(render_svg(timeline), outcome_text(timeline))
+
+
+def side_by_side(timelines: Sequence[Timeline]) -> str:
+    """Return races that are compared: beside each other where they can still be read, else one below the other."""
+    style = "flex:1 1 600px;min-width:0;max-width:890px"
+    images = (image(render_svg(each, beside=timelines), outcome_text(each), style) for each in timelines)
+    return f'<div style="display:flex;flex-wrap:wrap;gap:8px;align-items:flex-start">{"".join(images)}</div>'
+
+
+def race_bundle(timeline: Timeline) -> Bundle:
+    """Show the waterfall of a race."""
+    return bundle(race_image(timeline), render_text(timeline))
+
+
+def races_bundle(timelines: Sequence[Timeline], *, nothing: str) -> Bundle:
+    """Show a few races, one below the other; or say that there is nothing."""
+    if not timelines:
+        return bundle(f"<em>{html.escape(nothing)}</em>", nothing)
+    images = "<br>\n".join(race_image(timeline) for timeline in timelines)
+    return bundle(images, "\n\n".join(render_text(timeline) for timeline in timelines))
+
+
+def error_bundle(error: ConnectError) -> Bundle:
+    """Show what an error knows of its race, and first its message."""
+    timeline, message = timeline_of_error(error), printable(str(error))
+    markup = f"<p>{html.escape(message)}</p>\n{race_image(timeline)}"
+    return bundle(markup, f"{message}\n\n{render_text(timeline)}")
+
+
+def connect_errors(error: BaseException) -> Iterator[ConnectError]:
+    """Find the errors of ours that an exception is, holds, was raised from or was raised while handling.
+
+    Each comes once, in the order in which a traceback tells them. A group inside one of ours holds what its attempts
+    met, and has nothing of its own to show.
+    """
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        found = waiting.pop()
+        if found is None or id(found) in seen:
+            continue
+        seen.add(id(found))
+        if isinstance(found, ConnectError):
+            yield found
+            waiting.append(found.__context__)
+            continue
+        if isinstance(found, BaseExceptionGroup):
+            waiting += reversed(found.exceptions)
+        waiting.append(found.__cause__ if found.__cause__ or found.__suppress_context__ else found.__context__)
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Bundle:
+    """Show rows of words."""
+    left = ' style="text-align:left"'  # a notebook has numbers in mind, and sets them to the right
+    head = "".join(f"<th{left}>{html.escape(heading)}</th>" for heading in headings)
+    cells = ["".join(f"<td{left}>{html.escape(printable(cell))}</td>" for cell in row) for row in rows]
+    body = "\n".join(f"<tr>{row}</tr>" for row in cells)
+    widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
+    lines = [
+        "  ".join(printable(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [headings, *rows]
+    ]
+    markup = f"<table>\n<caption{left}>{html.escape(caption)}</caption>\n<tr>{head}</tr>\n{body}\n</table>"
+    return bundle(markup, "\n".join([caption, "", *lines]))
