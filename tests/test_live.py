@@ -255,7 +255,7 @@ async def test_a_terminal_has_the_newest_races_that_fit_and_at_the_end_all_of_th
     def update(text: Text, *, refresh: bool) -> None:
         shown.append(text.plain)
 
-    live = SimpleNamespace(console=SimpleNamespace(height=2 * lines + 3), update=update)
+    live = SimpleNamespace(console=SimpleNamespace(height=2 * lines + 3, encoding="utf-8"), update=update)
     monkeypatch.setattr(screen, "_live", live)
 
     screen.show(timelines, is_last=False)

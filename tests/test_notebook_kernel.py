@@ -377,6 +377,8 @@ def test_a_failed_connect_shows_its_race_once(kernel: Kernel, code: str) -> None
     assert reply.kinds == ["display_data", "error"]
     (picture,) = reply.of("display_data")
     assert "a.example:1" in picture["data"]["text/plain"]
+    assert "✗ refused" in picture["data"]["text/plain"]
+    assert 'src="data:image/svg+xml;base64,' in picture["data"]["text/html"]
 
 
 def test_what_is_shown_is_the_race_as_it_was_heard(kernel: Kernel) -> None:
@@ -403,6 +405,7 @@ def test_a_race_is_watched(kernel: Kernel) -> None:
     pictures = reply.of("display_data", "update_display_data")
     assert len(reply.of("display_data")) == 1
     assert "connected in " in pictures[-1]["data"]["text/plain"]
+    assert 'src="data:image/svg+xml;base64,' in pictures[-1]["data"]["text/html"]
 
 
 def test_a_watched_failure_is_not_drawn_twice(kernel: Kernel) -> None:

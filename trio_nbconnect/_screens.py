@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -53,10 +54,10 @@ def has_color() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def picture(timelines: Sequence[Timeline], *, width: int, color: bool) -> str:
-    """All of them, one below the other, in what standard output can say."""
+def picture(timelines: Sequence[Timeline], *, width: int, color: bool, encoding: str = "utf-8") -> str:
+    """All of them, one below the other, in what the encoding can say."""
     text = "\n\n".join(render_text(timeline, width=width, color=color) for timeline in timelines)
-    return encodable(text, sys.stdout.encoding or "ascii")
+    return encodable(text, encoding)
 
 
 class Cell:
@@ -119,11 +120,12 @@ class Terminal:
     def show(self, timelines: Sequence[Timeline], *, is_last: bool) -> None:
         """Write over what was written before; while it goes on, the newest races that there is room for."""
         width = self._width or columns()
-        text = picture(timelines, width=width, color=self._color)
-        height = self._live.console.height - 1
-        while not is_last and len(timelines) > 1 and text.count("\n") >= height:
+        console = self._live.console  # which knows the terminal's encoding; while it writes, sys.stdout does not
+        draw = partial(picture, width=width, color=self._color, encoding=console.encoding)
+        text = draw(timelines)
+        while not is_last and len(timelines) > 1 and text.count("\n") >= console.height - 1:
             timelines = timelines[1:]
-            text = picture(timelines, width=width, color=self._color)
+            text = draw(timelines)
         self._live.update(self._text_of(text, no_wrap=True, overflow="crop"), refresh=True)
 
 
@@ -139,4 +141,4 @@ class Paper:
     def show(self, timelines: Sequence[Timeline], *, is_last: bool) -> None:
         """Print the last picture."""
         if is_last:
-            print(picture(timelines, width=80, color=False))
+            print(picture(timelines, width=80, color=False, encoding=sys.stdout.encoding or "utf-8"))
