@@ -441,6 +441,12 @@ def test_unloading_restores_everything(kernel: Kernel) -> None:
     assert kernel.run("await trio.sleep(0)").error == "RuntimeError"
 
 
+def test_the_rest_of_a_cell_that_unloads_is_interrupted_as_ever(kernel: Kernel) -> None:
+    code = "%unload_ext trio_nbconnect.notebook\nprint('GO', flush=True)\nwhile True: pass"
+
+    assert kernel.run(code, interrupt_after=["GO"]).error == "KeyboardInterrupt"
+
+
 def test_a_nursery_of_the_user_s_own_stays(kernel: Kernel) -> None:
     assert kernel.run("nursery = 'mine'\n%unload_ext trio_nbconnect.notebook").shown == []
     assert kernel.run("nursery").value == "'mine'"

@@ -117,10 +117,12 @@ class Interrupts:
         self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._is_due = False
+        self._is_closed = False
         threading.Thread(target=self._watch, name="trio_nbconnect interrupts", daemon=True).start()
 
     def close(self) -> None:
-        """End the thread that watches."""
+        """End the thread that watches; the rest of the cell that asks for it is interrupted as ever."""
+        self._is_closed = True
         self._asked.put(None)
 
     def is_due(self) -> bool:
@@ -133,6 +135,8 @@ class Interrupts:
         """Let SIGINT wait for the next piece, in a block that is a whole cell and all that the kernel does for it."""
 
         def on_sigint(_number: int, _frame: FrameType | None) -> None:
+            if self._is_closed:
+                raise KeyboardInterrupt
             self._is_due = True
 
         self._is_due = False
