@@ -38,6 +38,8 @@ FLOORS = {
         "_simulated_hooks",
         "_simulated_host",
         "_simulated_names",
+        "_simulate",
+        "_virtual",
         "_timeline",
         "_wording",
         "_aftermath",
@@ -87,7 +89,7 @@ SHOWN_ON_REQUEST = {("_errors", "_display")}
 loads it."""
 
 NURSERIES_IN_COMPANY = {
-    *("_cli", "_demo", "_simulated", "_simulated_hooks", "_simulated_names", "testing"),
+    *("_cli", "_demo", "_simulate", "_simulated", "_simulated_hooks", "_simulated_names", "testing"),
     *("_background", "_live"),
 }
 SOCKETS_IN_COMPANY = {"_demo", "_simulated", "_simulated_hooks", "_simulated_names", "testing"}

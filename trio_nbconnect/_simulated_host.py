@@ -128,6 +128,10 @@ class SimulatedHost:
         """
         return trio.SocketStream(SimulatedSocket(await self._waiting.receive()))
 
+    def _forget(self) -> None:
+        """Have no connections waiting."""
+        self._accepted, self._waiting = trio.open_memory_channel[Endpoint](math.inf)
+
     def _does(self, number: int, after: float) -> SimulatedHost:
         self._outcome = Outcome(number, check_seconds("after", after))
         return self

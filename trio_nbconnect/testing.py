@@ -5,36 +5,43 @@ bad one. Here they are said in a line each, and with Trio's mock clock they take
 
 How it works: `SimulatedNetwork` is a network *below* the connector. Every socket goes through the same system calls
 as on the kernel, `EINPROGRESS` and all, so what is tested is what runs. Connections carry bytes: `accept` returns the
-server's end. For code that calls Trio itself, `installed` puts it behind Trio's own hooks.
+server's end. For code that calls Trio itself, `installed` puts it behind Trio's own hooks. `simulate` runs one race on
+it where nothing is async: the value of an expression, to be looked at.
 
-What lives here: the network, its names and its hosts. What a host does is in `_simulated_host`, the sockets are in
-`_simulated`, Trio's hooks in `_simulated_hooks`. What we left out: packets; a time is said, not computed from losses.
+What lives here: the network, its names and its hosts, and `simulate`. What a host does is in `_simulated_host`, the
+sockets are in `_simulated`, Trio's hooks in `_simulated_hooks`, and how one race is run in `_simulate`. What we left
+out: packets; a time is said, not computed from losses.
 """
 
 from __future__ import annotations
 
 import errno
 import itertools
+import math
 import os
 import random
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import trio
 
-from ._address import IPV4, IPV6, Address, check_port
-from ._policy import check_seconds
+from ._address import IPV4, IPV6, Address, GivenAddress, check_port
+from ._connector import Connector
+from ._policy import Policy, check_seconds
 from ._policy_table import DEFAULT_POLICY_TABLE, PolicyTable
 from ._question import Service, Source
+from ._recording import RecordedRace
+from ._simulate import Serve, recorded
 from ._simulated import Endpoint, Outcome, source_address
 from ._simulated_hooks import Hooks, SimulatedSocket
 from ._simulated_host import SimulatedHost
 from ._simulated_names import NameServer, Told, literal
 from ._stub import Records, StubResolver
 
-__all__ = ["SimulatedHost", "SimulatedNetwork"]
+__all__ = ["SimulatedHost", "SimulatedNetwork", "simulate"]
 
 _FAMILIES = {IPV6: "IPv6", IPV4: "IPv4"}
 
@@ -279,3 +286,86 @@ class SimulatedNetwork:
 
     def _find(self, target: Address) -> SimulatedHost:
         return self._hosts.get((target.ip, target.port)) or self.host(target.ip)
+
+    # What follows is for `simulate`.
+
+    def _forget(self) -> None:
+        """Be as if nobody had used it: what was said stays, what was done goes."""
+        self.connects.clear()
+        self.queries.clear()
+        self._ports = itertools.count()
+        for host in self._hosts.values():
+            host._forget()
+
+    def _hang_up(self) -> None:
+        """Close every socket of this host."""
+        for endpoint in tuple(self._open):
+            endpoint.close()
+
+
+def simulate(
+    network: SimulatedNetwork,
+    host: str | bytes,
+    port: int,
+    *,
+    connector: Connector = Connector(),
+    policy: Policy | None = None,
+    establish: Callable[[trio.SocketStream], Awaitable[object]] | None = None,
+    serve: Serve | None = None,
+    addresses: Iterable[GivenAddress] | None = None,
+    give_up_after: float = math.inf,
+) -> RecordedRace:
+    """Run one race on a simulated network, in virtual time, and return its recording; nothing needs to be async.
+
+    It takes a millisecond or two, however long the race is, and may be called anywhere, also where Trio is running.
+    A race that is lost is a result like any other: the recording shows it, and its `timeline.error` is the error. One
+    that would last for ever, since nobody answers and nothing gives up, is returned as it stands. The connection is
+    closed. The network may be used again: what was said of it stays, what it saw (`connects`, `queries`, `started`)
+    is of the latest race.
+
+    Only this recording, and the connector's own tracer, hear of the race. `record()` blocks around the call do not:
+    their races are on another clock, and numbered by it.
+
+    Args:
+        network: The network; nobody else may be using it.
+        host: See `Connector.connect`.
+        port: See `Connector.connect`.
+        connector: Who connects; its `network` is replaced by the simulated one.
+        policy: In place of the connector's.
+        establish: See `Connector.connect`, a second phase of each attempt. Let it wait for the simulation alone: for
+            `trio.sleep`, and for the stream.
+        serve: What the servers do: an async function that is given the server's end of each connection, as for
+            `trio.serve_listeners`; its own address is the stream's `socket.getsockname()`. None does nothing.
+        addresses: See `Connector.connect`.
+        give_up_after: See `Connector.connect`.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument makes no sense, or the network has open sockets: somebody else uses it.
+
+    Example:
+        >>> net = SimulatedNetwork()
+        >>> net.answers("example.org", aaaa=["2001:db8::1"], a=["192.0.2.1"], after=0.02)
+        >>> net.host("2001:db8::1").swallows(), net.host("192.0.2.1").accepts(after=0.03)
+        (<SimulatedHost 2001:db8::1: swallows>, <SimulatedHost 192.0.2.1: accepts after 0.03 s>)
+        >>> for delay in (0.1, 0.25, 1):
+        ...     print(round(simulate(net, "example.org", 443, policy=Policy(attempt_delay=delay)).timeline.duration, 3))
+        0.15
+        0.3
+        1.05
+    """
+    if not isinstance(network, SimulatedNetwork):
+        raise TypeError(f"network must be a SimulatedNetwork, not {network!r}")
+    if network.open_sockets:
+        raise ValueError(f"network must be one that nobody uses, not one with {network.open_sockets} open sockets")
+    network._forget()
+    connector = replace(connector, network=network, policy=connector.policy if policy is None else policy)
+    connect = partial(connector.connect, establish=establish) if establish else connector.open_tcp_stream
+
+    async def race() -> None:
+        try:
+            await connect(host, port, addresses=addresses, give_up_after=give_up_after)
+        finally:
+            network._hang_up()
+
+    return recorded(race, network._hosts.values(), serve)

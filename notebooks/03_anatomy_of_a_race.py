@@ -1,0 +1,126 @@
+# %% [markdown]
+# # Anatomy of a race
+#
+# **What happens between "connect me to example.org" and a connection, and how do I read the picture of it?**
+#
+# A host has many addresses, of two families, and some of them may be broken. Happy Eyeballs (RFC 8305) tries them
+# one after the other, each a little later than the one before, and takes the first that answers. We call that a race.
+#
+# Here the network is simulated: we say what each address does, and time is virtual. So every picture is exact and the
+# same each time, and `simulate` has it in a millisecond, however long the race.
+
+# %%
+from trio_nbconnect.testing import SimulatedNetwork, simulate
+
+# %% [markdown]
+# ## One address, and all is well
+#
+# The name server takes 20 ms, the host 30. There are two look-ups, since IPv6 addresses (AAAA) and IPv4 addresses (A)
+# are different questions; they go out side by side. A solid bar is a connect; the dots before it are time in which the
+# address was known, or at least asked for, and nothing was sent to it.
+
+# %%
+net = SimulatedNetwork()
+net.answers("example.org", a=["192.0.2.1"], after=0.02)
+net.host("192.0.2.1").accepts(after=0.03)
+simulate(net, "example.org", 443)
+
+# %% [markdown]
+# ## The delay starts the next one
+#
+# Now the host has an IPv6 address too, and whatever is sent there vanishes. Nothing tells us so; there is only
+# silence. After 250 ms, the *connection attempt delay*, the next address is tried. The first attempt is **not** given
+# up: it goes on beside the second until the race is decided, and might still win.
+
+# %%
+net.answers("example.org", aaaa=["2001:db8::1"], after=0.02)
+net.host("2001:db8::1").swallows()
+race = simulate(net, "example.org", 443)
+race
+
+# %% [markdown]
+# How to read it:
+#
+# - **The headline is the answer**: connected or not, over which family, after how long.
+# - **The arrow** says why an attempt began. `+250 ms` is the delay; `failure` would mean that the one above had failed.
+# - **The vertical line** is the moment of the decision. The loser's bar ends there: it was cancelled by the victory,
+#   and its hatching says that it had met nothing, good or bad, until then.
+# - **The times on the right** are how long each attempt lasted.
+#
+# The race took 300 ms: 20 for the name, 250 of patience, 30 for the connect. A user feels the 250.
+
+# %%
+print(f"{race.timeline.duration:.3f} s in all, {race.timeline.winner.duration:.3f} s of it for the winner's connect")
+
+# %% [markdown]
+# ## A failure starts the next one at once
+#
+# Most broken addresses are not silent. Where nobody listens, the machine *refuses*, and there is no reason to wait for
+# the delay.
+
+# %%
+net.host("2001:db8::1").refuses(after=0.03)
+simulate(net, "example.org", 443)
+
+# %% [markdown]
+# ## Many addresses
+#
+# Families alternate, so a broken one costs one attempt, not all of its addresses. Addresses that were never needed
+# stay in the picture, faint. This race has one of everything: silence, a refusal, a reset, no route, a winner.
+
+# %%
+many = SimulatedNetwork()
+many.answers("example.org", aaaa=[f"2001:db8::{n}" for n in (1, 2, 3)], a=[f"192.0.2.{n}" for n in (1, 2, 3)])
+many.host("2001:db8::1").swallows()
+many.host("192.0.2.1").refuses(after=0.02)
+many.host("2001:db8::2").resets(after=0.06)
+many.host("192.0.2.2").unreachable()
+many.host("2001:db8::3").accepts(after=0.04)
+many
+
+# %%
+simulate(many, "example.org", 443)
+
+# %% [markdown]
+# Look at the two short rows. The refusal came after 20 ms, and the next attempt at that moment. `connect` to the
+# address without a route failed in the system call itself: no packet was sent, no time passed.
+#
+# ## When nobody answers
+#
+# If all are silent and you set no limit, a race lasts until you cancel it. `give_up_after` is a limit for the whole
+# call; the picture shows the line, and every attempt that ends there has timed out. A race that is lost is an error to
+# whoever called; to `simulate` it is a result like any other.
+
+# %%
+many.host("2001:db8::3").swallows()
+lost = simulate(many, "example.org", 443, give_up_after=1.2)
+lost
+
+# %%
+print(lost.timeline.error)
+
+# %% [markdown]
+# ## What the picture is made of
+#
+# Events: small frozen records, one for each thing that happened. A tracer hears them as they come (`tracer=`), a
+# recording keeps them, and the picture is a pure function of them.
+
+# %%
+for event in race.events:
+    print(f"{event.time:.3f}", type(event).__name__, getattr(event, "address", ""))
+
+# %% [markdown]
+# A timeline is the same, sorted by look-up and attempt, for those who want numbers and no picture:
+
+# %%
+for attempt in race.timeline.attempts:
+    print(attempt.number, attempt.address.ip, attempt.reason.value, f"{attempt.started:.3f}", attempt.fate.value)
+
+# %% [markdown]
+# ## Try
+#
+# - Let `2001:db8::1` accept, but after 270 ms. Who wins, and by how much? And after 290?
+# - Give `net` an IPv4 address that refuses and IPv6 that swallows. When does the race end?
+# - Set `policy=nb.Policy(attempt_delay=math.inf)`: one address at a time. Which of the races above would never end?
+# - How many attempts are under way at once, at most? Give a host twenty silent addresses and count the bars at one
+#   moment. Something happens after the sixth.

@@ -1,0 +1,148 @@
+# %% [markdown]
+# # Tuning the delay
+#
+# **How long should an attempt have for itself before the next one starts?**
+#
+# The *connection attempt delay* is the one number of Happy Eyeballs that everybody feels. Too long, and a broken
+# address costs the user all of it. Too short, and perfectly good connects get company that nobody needed: packets,
+# half-open connections on servers, and in the end the wrong family wins. RFC 8305 says 250 ms, and welcomes other
+# values between 100 ms and 2 s.
+
+# %%
+from ipywidgets import interact
+
+import trio_nbconnect as nb
+from trio_nbconnect.testing import SimulatedNetwork, simulate
+
+# %% [markdown]
+# ## By hand
+#
+# IPv6 is a black hole here, IPv4 works. Drag the slider (or click it, and use the arrow keys): each position is a whole
+# race in virtual time.
+
+# %%
+broken = SimulatedNetwork()
+broken.answers("example.org", aaaa=["2001:db8::1"], a=["192.0.2.1"], after=0.02)
+broken.host("2001:db8::1").swallows()
+broken.host("192.0.2.1").accepts(after=0.03)
+
+
+@interact(delay=(0.01, 1.0, 0.01))
+def with_broken_ipv6(delay=0.25):
+    return simulate(broken, "example.org", 443, policy=nb.Policy(attempt_delay=delay))
+
+
+# %% [markdown]
+# The connection is there after 50 ms plus the delay, exactly. From this side, shorter is better, without end.
+#
+# ## The other side
+#
+# Now nothing is broken. The server is just far away: its answer takes as long as `distance` says, on either family.
+
+# %%
+far = SimulatedNetwork()
+far.answers("example.org", aaaa=["2001:db8::1", "2001:db8::2"], a=["192.0.2.1", "192.0.2.2"], after=0.02)
+
+
+@interact(delay=(0.01, 0.5, 0.01), distance=(0.01, 0.5, 0.01))
+def with_a_far_server(delay=0.05, distance=0.18):
+    for address in ("2001:db8::1", "2001:db8::2", "192.0.2.1", "192.0.2.2"):
+        far.host(address).accepts(after=distance)
+    return simulate(far, "example.org", 443, policy=nb.Policy(attempt_delay=delay))
+
+
+# %% [markdown]
+# With a delay below the distance, every connect drags others along: the first one wins anyway, and the others were
+# for nothing. The server has accepted them all. A busy host with a million clients on the far side of an ocean pays
+# for a delay that is 100 ms too short with three times the connections.
+#
+# ## A sweep
+#
+# Both sides in one table: what a delay costs with a black hole, and how many attempts it makes where all is well, for a
+# server 35 ms away and for one 180 ms away.
+
+
+# %%
+def attempts(distance, delay):
+    for address in ("2001:db8::1", "2001:db8::2", "192.0.2.1", "192.0.2.2"):
+        far.host(address).accepts(after=distance)
+    return len(simulate(far, "example.org", 443, policy=nb.Policy(attempt_delay=delay)).timeline.attempts)
+
+
+print("delay    black hole    attempts, near    attempts, far")
+for delay in (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 1):
+    race = simulate(broken, "example.org", 443, policy=nb.Policy(attempt_delay=delay))
+    cost = race.timeline.duration
+    print(f"{delay:5.3f} s{cost:12.3f} s{attempts(0.035, delay):14}{attempts(0.18, delay):17}")
+
+# %% [markdown]
+# There is no right line in this table, only a right line for a distance: a little more than the time the server
+# usually takes.
+#
+# ## Forty visitors
+#
+# A site's visitors are at all distances, and for some of them IPv6 is broken. Here are forty, 10 to 205 ms away, every
+# eighth with a black hole, and the same forty under four delays.
+
+
+# %%
+def visit(number, delay):
+    net = SimulatedNetwork()
+    net.answers("example.org", aaaa=["2001:db8::1"], a=["192.0.2.1"], after=0.02)
+    distance = 0.01 + 0.005 * number
+    net.host("192.0.2.1").accepts(after=distance)
+    net.host("2001:db8::1").accepts(after=float("inf") if number % 8 == 4 else distance)
+    return simulate(net, "example.org", 443, policy=nb.Policy(attempt_delay=delay))
+
+
+delays = {"51 ms": 0.051, "102 ms": 0.102, "251 ms": 0.251, "1 s": 1.001}
+visits = {name: [visit(number, delay) for number in range(40)] for name, delay in delays.items()}
+nb.summarize(visits)
+
+# %%
+for name, races in visits.items():
+    connects = sum(len(race.timeline.attempts) for race in races)
+    print(f"{name:>6}: {connects} connects by 40 visitors")
+
+# %% [markdown]
+# What the five pay for a long delay, the other thirty-five do not see; what the server pays for a short one, nobody
+# sees but the server. 250 ms is a compromise between people who do not know of each other.
+#
+# ## Let history decide
+#
+# A `History` remembers how long handshakes took. From then on an attempt at a known address is given about as long as
+# TCP itself would wait before it sends its first packet again: three times the round trip, and never less than
+# `minimum_delay`, 100 ms. Here the server answers within 40 ms, once:
+
+# %%
+history = nb.History(set_aside_every=float("inf"))
+connector = nb.Connector(history=history)
+
+site = SimulatedNetwork()
+site.answers("example.org", aaaa=["2001:db8::1"], a=["192.0.2.1"], after=0.02)
+site.host("2001:db8::1").accepts(after=0.04)
+site.host("192.0.2.1").accepts(after=0.04)
+simulate(site, "example.org", 443, connector=connector)
+
+# %% [markdown]
+# Then its IPv6 breaks. The first race with history waits 120 ms and not 250: a server that has always answered within
+# 40 is late after three times that.
+
+# %%
+site.host("2001:db8::1").swallows()
+simulate(site, "example.org", 443, connector=connector)
+
+# %% [markdown]
+# It stays at 120 ms from now on, race after race: a history remembers round trips and successes, no failures. A port
+# that is dead today says little about tomorrow; how long a server takes when it answers says a lot.
+
+# %%
+for _ in range(3):
+    print(f"{simulate(site, 'example.org', 443, connector=connector).timeline.duration:.3f} s")
+
+# %% [markdown]
+# ## Try
+#
+# - Drag `delay` in the second picture over the value of `distance`. What changes, and when?
+# - `Policy(attempt_delay=0.03, attempt_delay_multiplier=2)` begins short and doubles. Put it into the sweep.
+# - Go below 10 ms. The delay stops mattering: attempts "MUST NOT be started within 10 milliseconds" of each other.

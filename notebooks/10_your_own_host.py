@@ -1,0 +1,123 @@
+# %% [markdown]
+# # Your own host
+#
+# **How does a connection to *my* host come about, and are all of its addresses any good?**
+#
+# Put the name of a host into the cell below, and run everything. As it stands, the notebook brings a host of its own,
+# so that it works without a network.
+
+# %%
+# %load_ext trio_nbconnect.notebook
+import os
+import socket
+
+import trio
+import trio_nbconnect as nb
+
+HOST, PORT = "", 443  # for example: "python.org"
+
+# %% [markdown]
+# The host that stands in: two addresses on this machine. One is silent, since its queue is full, and one accepts.
+
+# %%
+demo = []
+ADDRESSES = None  # look HOST up
+
+if not HOST:
+    hole = socket.create_server(("127.0.0.1", 0), backlog=0)
+    HOST, PORT = "demo", hole.getsockname()[1]
+    demo = [hole, socket.create_connection(hole.getsockname()), socket.create_server(("127.0.0.2", PORT))]
+    ADDRESSES = ["127.0.0.1", "127.0.0.2"]
+
+# %% [markdown]
+# ## The race
+#
+# Ten seconds at most. If there is no connection, the error is printed above the picture of all that was tried: that,
+# too, is an answer.
+
+# %% tags=["varies"]
+connector = nb.Connector()
+
+with nb.record() as recording:
+    try:
+        stream = await connector.open_tcp_stream(HOST, PORT, addresses=ADDRESSES, give_up_after=10)
+    except nb.ConnectError as error:
+        print(error)
+    else:
+        await stream.aclose()
+
+recording
+
+# %% [markdown]
+# ## Each address by itself
+#
+# A race stops at the first good address; the others stay in the dark, and break unnoticed. So try each one alone, all
+# at the same time. `timeline` knows the addresses that were looked up, tried or not.
+
+# %%
+timeline = recording[-1].timeline
+found = [row.address.ip for row in (*timeline.attempts, *timeline.untried)]
+results = {}
+
+
+async def try_alone(address):
+    try:
+        async with await connector.open_tcp_stream(HOST, PORT, addresses=[address], give_up_after=1):
+            results[address] = "good"
+    except nb.ConnectTimeout:
+        results[address] = "silent for a second"
+    except nb.ConnectError as error:
+        results[address] = os.strerror(error.errno)
+
+
+# %%
+async with trio.open_nursery() as group:
+    for address in found:
+        group.start_soon(try_alone, address)
+
+for address in found:
+    print(f"{address:40} {results[address]}")
+
+# %% [markdown]
+# ## Again, and again
+#
+# One race is an anecdote. Ten of them, with what each took:
+
+# %% tags=["varies"]
+with nb.record() as recording:
+    for _ in range(10):
+        with trio.move_on_after(10):
+            try:
+                stream = await connector.open_tcp_stream(HOST, PORT, addresses=ADDRESSES)
+                await stream.aclose()
+            except nb.ConnectError:
+                pass  # it is in the recording
+
+nb.summarize(recording)
+
+# %% [markdown]
+# ## When there is no network
+#
+# This is how it looks when a name cannot be found. Names that end in `.invalid` never can (RFC 6761): with a network
+# the name server says so, without one nobody answers, and the limit ends it.
+
+# %% tags=["varies"]
+try:
+    await nb.open_tcp_stream("no-such-host.invalid", 443, give_up_after=2)
+except nb.ConnectError as error:
+    display(error)
+
+# %%
+for sock in demo:
+    sock.close()
+
+# %% [markdown]
+# ## Try
+#
+# - Your own host's name in the first cell; then one with many addresses, and one that you know to be slow.
+# - `connector = nb.Connector(resolver=trio_nbconnect.dns.DNSResolver())` (extra `dns`) asks the name servers itself,
+#   HTTPS records included. Does your host have them?
+# - `open_tls_stream` in place of `open_tcp_stream`: whose certificate is not good?
+# - `from trio_nbconnect.notebook import watch`: `await watch(nb.open_tcp_stream, HOST, PORT)` draws the race while it
+#   runs.
+# - On the command line the same is `python -m trio_nbconnect HOST 443 --tls`.

@@ -1,0 +1,45 @@
+"""`python -m tests.browser`, as far as one comes without a browser: what it needs is said, a failed cell is seen."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from . import browser, notebooks
+
+
+def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(shutil, "which", {}.get)
+    monkeypatch.setattr(browser, "HAS_SELENIUM", False)
+    monkeypatch.setattr(importlib.util, "find_spec", {}.get)
+
+    assert browser.main([]) == 2
+    assert capsys.readouterr().out.splitlines() == [
+        "this needs more than the test suite:",
+        "  pip install jupyterlab selenium",
+        "  apt-get install chromium chromium-driver",
+    ]
+
+
+def test_a_cell_that_failed_is_seen(tmp_path: Path) -> None:
+    """Also one that must fail and did not."""
+    error = {"output_type": "error", "ename": "E", "evalue": "", "traceback": []}
+    cells: list[dict[str, Any]] = [
+        {"outputs": [error], "metadata": {}},
+        {"outputs": [], "metadata": {}},
+        {"outputs": [error], "metadata": {"tags": [notebooks.RAISES]}},
+        {"outputs": [], "metadata": {"tags": [notebooks.RAISES]}},
+    ]
+    made = [
+        cell | {"cell_type": "code", "id": f"cell-{number}", "source": "", "execution_count": 1}
+        for number, cell in enumerate(cells)
+    ]
+    path = tmp_path / "made_up.ipynb"
+    nbformat.write(nbformat.from_dict({"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}), path)
+
+    assert browser.failures(path) == ["made_up, cell-0", "made_up, cell-3"]
