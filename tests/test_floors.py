@@ -75,6 +75,7 @@ FLOORS = {
         "_shell",
         "_lost_races",
         "_tracebacks",
+        "_screens",
         "_live",
         "notebook",
         "__main__",

@@ -41,9 +41,14 @@ class BackgroundNursery:
             await trio.lowlevel.checkpoint()
 
     @property
+    def is_open(self) -> bool:
+        """Whether there has been time to open it."""
+        return self._nursery is not None
+
+    @property
     def _open(self) -> trio.Nursery:
         if self._nursery is None:
-            raise RuntimeError("the nursery is not open: Trio is just being started, or has ended")
+            raise RuntimeError("the nursery is not open yet")
         return self._nursery
 
     @property

@@ -50,20 +50,34 @@ class Cells:
         self._original = shell.run_code
         self._ours = self._run_code
         shell.run_code = self._ours
+        self._handlers = shell.kernel.shell_handlers
+        self._original_execute = self._handlers["execute_request"]
+        self._our_execute = self._execute
+        self._handlers["execute_request"] = self._our_execute
 
     def close(self) -> None:
         """Put back what was there, unless somebody else has put something over us."""
         self._interrupts.close()
         if self._shell.run_code == self._ours:
             del self._shell.run_code
+        if self._handlers["execute_request"] == self._our_execute:
+            self._handlers["execute_request"] = self._original_execute
         _stop_telling(self._tracer)
+
+    async def _execute(self, *request: Any) -> None:
+        """Handle a request to run a cell, so that an interrupt finds no code but the cell's."""
+        with self._interrupts.put_off():
+            await self._original_execute(*request)
 
     async def _run_code(self, code: CodeType, result: Result | None = None, *, async_: bool = False) -> bool:
         """Run a piece of a cell, show what it raises, and return whether it raised."""
         if threading.current_thread() is not self._guest.thread:
             return await self._original(code, result, async_=async_)
+        if self._interrupts.is_due():
+            self._show(KeyboardInterrupt(), result)
+            return True
         if not async_:
-            with self._interrupts.raised():
+            with self._interrupts.raised_in(code):
                 return await self._original(code, result, async_=False)
         error = await self._run(eval(code, self._shell.user_global_ns, self._shell.user_ns))
         if error is not None:
@@ -86,7 +100,10 @@ class Cells:
                 except asyncio.CancelledError:  # an interrupt that came while our handler was not there
                     piece.interrupt()
         _take_over(context)
-        return piece.error() if piece.done.done() else _ended(self._guest)
+        error = piece.error() if piece.done.done() else None
+        if isinstance(error, trio.Cancelled):  # not by us: so everything is
+            await asyncio.wait({self._guest.ended}, timeout=1)
+        return _ended(self._guest) if self._guest.ended.done() else error
 
     def _show(self, error: BaseException, result: Result | None) -> None:
         """Do what IPython does with an exception in a cell."""

@@ -5,7 +5,7 @@ that the picture can be piped. A race that was lost or interrupted shows its pic
 needed.
 
 What lives here: options, streams and exit codes. What does not: anything that a program could want to call. We write
-with `print` once the race is over: a picture that grows would need a terminal.
+with `print` once the race is over; a picture that grows (`--watch`) needs a terminal, and rich.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import argparse
 import io
 import math
 import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from types import MappingProxyType
 
 import trio
@@ -27,18 +27,17 @@ from ._connector import Connector
 from ._demo import open_demo_network
 from ._errors import ConnectError
 from ._json_lines import json_lines
+from ._live import watch_on
 from ._policy import Policy
 from ._recording import RecordedRace, record
 from ._resolve import Resolver
+from ._screens import Terminal, columns, has_color
 from ._text import NARROWEST, encodable, render_text
 from ._timeline import Timeline
 
 CONNECTED, FAILED = 0, 1
 INTERRUPTED, CLOSED_PIPE = 130, 141
 """What shells report for a command that SIGINT, or SIGPIPE, has ended: 128 and the signal's number."""
-
-_WIDEST = 200
-"""No picture gets clearer beyond that."""
 
 _EPILOG = """\
 `nbconnect demo` needs no network: it races to addresses of this machine, some of which misbehave.
@@ -90,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--give-up-after", metavar="SECONDS", type=float, default=math.inf, help="the limit of it all (default: none)")
     forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--watch", action="store_true", help="draw while the race runs, on a terminal (extra: cli)")
     forms.add_argument(
         "--json", action="store_true", help="print the events, a JSON object on each line, instead of the picture"
     )
@@ -166,16 +166,29 @@ def _resolver(options: argparse.Namespace) -> Resolver | None:
 async def _connect(options: argparse.Namespace) -> None:
     policy = Policy(attempt_delay=options.attempt_delay, families=options.families)
     connector = Connector(policy=policy, resolver=_resolver(options))
+    opened = partial(
+        connector.open_tls_stream if options.tls else connector.open_tcp_stream,
+        options.host,
+        options.port,
+        addresses=options.address,
+        give_up_after=options.give_up_after,
+    )
     stream: trio.abc.AsyncResource
-    if options.tls:
-        stream = await connector.open_tls_stream(
-            options.host, options.port, addresses=options.address, give_up_after=options.give_up_after
-        )
+    if _is_watched(options):
+        with Terminal(width=options.width, color=_color(options)) as screen:
+            stream = await watch_on(screen, opened)
     else:
-        stream = await connector.open_tcp_stream(
-            options.host, options.port, addresses=options.address, give_up_after=options.give_up_after
-        )
+        stream = await opened()
     await trio.aclose_forcefully(stream)
+
+
+def _color(options: argparse.Namespace) -> bool:
+    return has_color() if options.color == "auto" else bool(options.color == "always")
+
+
+def _is_watched(options: argparse.Namespace) -> bool:
+    """Whether the picture is drawn while the race runs; a file or a pipe has use for the last one only."""
+    return bool(options.watch) and sys.stdout.isatty()
 
 
 def _print(race: RecordedRace, options: argparse.Namespace, remarks: Mapping[str, str]) -> None:
@@ -191,11 +204,10 @@ def _print(race: RecordedRace, options: argparse.Namespace, remarks: Mapping[str
 
 
 def _print_picture(timeline: Timeline, options: argparse.Namespace, remarks: Mapping[str, str]) -> None:
-    columns = min(max(shutil.get_terminal_size().columns, NARROWEST), _WIDEST)
-    auto = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    color = auto if options.color == "auto" else options.color == "always"
-    picture = render_text(timeline, width=options.width or columns, color=color)
-    print(encodable(picture, sys.stdout.encoding or "ascii"))
+    """Print the picture, unless it is there already, and of each address in it what there is to say."""
+    if not _is_watched(options):
+        picture = render_text(timeline, width=options.width or columns(), color=_color(options))
+        print(encodable(picture, sys.stdout.encoding or "ascii"))
     shown = {attempt.address.ip for attempt in timeline.attempts} | {row.address.ip for row in timeline.untried}
     if shown & remarks.keys():
         print()

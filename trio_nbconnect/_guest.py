@@ -4,8 +4,8 @@ The problem: a Jupyter kernel has an asyncio loop in its main thread, and code i
 while sliders and interrupts are still served. How we solve it: Trio's guest mode. Trio decides what is to be run, and
 hands each step to the host, which runs it between its own callbacks.
 
-The steps pass through a queue of ours. That is what lets `finish` end the run at once, from code that cannot await:
-it takes the steps from the queue itself until none is left, whether the host's loop runs, stands still or is closed.
+The steps pass through a queue of ours. That is what lets `advance` and `finish` work at once, from code that cannot
+await: they take the steps from the queue themselves, whether the host's loop runs, stands still or is closed.
 
 What lives here: the run, from its start to its end. What does not: cells (`_cells`) and background tasks
 (`_background`). SIGINT is left to whoever has it: Trio takes it for its main task, which here belongs to nobody.
@@ -51,7 +51,7 @@ class Guest:
                 run_sync_soon_threadsafe=self._from_anywhere,
                 run_sync_soon_not_threadsafe=self._from_here,
                 done_callback=self._end,
-                host_uses_signal_set_wakeup_fd=True,
+                host_uses_signal_set_wakeup_fd=_has_wakeup_fd(),
             )
 
     async def _run(self) -> None:
@@ -62,7 +62,7 @@ class Guest:
         self._due.put(step)
         try:
             self._loop.call_soon_threadsafe(self._next_step)
-        except RuntimeError:  # the loop is closed: now `finish` alone takes steps
+        except RuntimeError:  # the loop is closed: now `advance` alone takes steps
             return
 
     def _from_here(self, step: Step) -> None:
@@ -75,7 +75,7 @@ class Guest:
     def _next_step(self) -> None:
         try:
             step = self._due.get_nowait()
-        except queue.Empty:  # `finish` has taken it
+        except queue.Empty:  # `advance` has taken it
             return
         step()
 
@@ -86,6 +86,17 @@ class Guest:
             self.ended.exception()
         else:
             self.ended.set_result(None)
+
+    def advance(self, until: Callable[[], bool], *, within: float) -> bool:
+        """Run Trio here and now, until a condition holds, and return whether it came about."""
+        give_up_at = time.monotonic() + within
+        while not until():
+            try:
+                step = self._due.get(timeout=max(0.0, give_up_at - time.monotonic()))
+            except queue.Empty:
+                return False
+            step()
+        return True
 
     @property
     def is_ending(self) -> bool:
@@ -106,14 +117,19 @@ class Guest:
         if trio.lowlevel.in_trio_task():
             raise RuntimeError("Trio cannot be ended from a task that it runs")
         self._scope.cancel()
-        give_up_at = time.monotonic() + within
-        while not self.ended.done():
-            try:
-                step = self._due.get(timeout=max(0.0, give_up_at - time.monotonic()))
-            except queue.Empty:
-                return False
-            step()
+        return self.advance(self.ended.done, within=within)
+
+
+def _has_wakeup_fd() -> bool:
+    """Whether signals wake the host; asyncio's loop mostly sleeps on, if one comes just before it falls asleep.
+
+    Trio then sees to that: otherwise about one interrupt in seventy is heard only when something else happens.
+    """
+    if threading.current_thread() is not threading.main_thread():
         return True
+    before = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(before)
+    return before != -1
 
 
 @contextmanager

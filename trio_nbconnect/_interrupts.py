@@ -1,17 +1,20 @@
-"""Interrupts: the stop button of a notebook, while Trio runs a piece of a cell.
+"""Interrupts: the stop button of a notebook.
 
 The problem: the kernel answers SIGINT during an asynchronous cell by cancelling an asyncio task, once its loop comes
 round. Code that computes and never awaits keeps the loop from that for ever, and a `KeyboardInterrupt` raised at any
-odd moment leaves things behind that nobody closes.
+odd moment leaves things behind that nobody closes. Raised in the kernel's own code, it costs the reply to the cell,
+or half of a message.
 
 How we solve it, step by step, as long as it takes:
-1. The piece's cancel scope is cancelled. Whatever it has opened is closed on the way out, and nothing is left.
+1. An asynchronous piece has its cancel scope cancelled. What it has opened is closed on the way out: nothing is left.
 2. If the loop has not even come round to that in half a second, something is spinning, or sleeping outside of Trio:
    `KeyboardInterrupt` is raised right there, if Trio says that this is user code and not its own.
 3. A second interrupt of a piece that is being cancelled, and does not end, leaves it: the cell is over, and the rest
    goes on in the background.
+In a synchronous piece `KeyboardInterrupt` is raised, but only while its code runs, and no message is being sent. What
+comes at any other time of a cell waits for its next piece.
 
-What lives here: a piece and its interruption. What does not: what is shown of it. A handler of signals runs between
+What lives here: what is interrupted, and how. What does not: what is shown of it. A handler of signals runs between
 any two instructions of the main thread, so it takes no lock; a thread, woken through a queue, watches the half second.
 """
 
@@ -25,7 +28,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import trio
@@ -42,17 +45,23 @@ _WAITING = ("trio.", "outcome.")
 """The modules in which everything waits; where a piece was interrupted is said by what has called them."""
 
 
-class Piece:
-    """A piece of a cell: a coroutine, and how it has ended."""
+class _Asked:
+    """How often something was asked to stop."""
 
-    def __init__(self, code: Coroutine[Any, Any, object], loop: asyncio.AbstractEventLoop) -> None:
-        self.done: asyncio.Future[None] = loop.create_future()
+    def __init__(self) -> None:
         self.asked = 0
-        """How often it was interrupted."""
         self.heard = 0
         """How many of these have been acted on."""
         self.nudged = False
         """Whether the next signal is the one of our own thread, and no new interrupt."""
+
+
+class Piece(_Asked):
+    """An asynchronous piece of a cell: a coroutine, and how it has ended."""
+
+    def __init__(self, code: Coroutine[Any, Any, object], loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self.done: asyncio.Future[None] = loop.create_future()
         self._code = code
         self._scope = trio.CancelScope()
         self._inside: BaseException | None = None
@@ -95,29 +104,64 @@ class Piece:
             error = error.split((KeyboardInterrupt, trio.Cancelled))[1]
         elif isinstance(error, (KeyboardInterrupt, trio.Cancelled)):
             error = None
-        if error is None and (self.asked or self._scope.cancel_called or self._outside is not None):
+        if error is None and (self.asked or self._scope.cancel_called):
             place = users_part(self._inside.__traceback__, without=_WAITING) if self._inside else None
             return KeyboardInterrupt().with_traceback(place)
         return self._outside
 
 
 class Interrupts:
-    """What SIGINT does while a piece runs."""
+    """What SIGINT does while a cell runs."""
 
     def __init__(self) -> None:
-        self._asked: queue.SimpleQueue[Piece | None] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._is_due = False
+        self._is_closed = False
         threading.Thread(target=self._watch, name="trio_nbconnect interrupts", daemon=True).start()
 
     def close(self) -> None:
-        """End the thread that watches."""
+        """End the thread that watches; the rest of the cell that asks for it is interrupted as ever."""
+        self._is_closed = True
         self._asked.put(None)
 
+    def is_due(self) -> bool:
+        """Whether the next piece is to be interrupted before it begins. That is asked once."""
+        is_due, self._is_due = self._is_due, False
+        return is_due
+
     @contextmanager
-    def raised(self) -> Iterator[None]:
-        """Let SIGINT raise `KeyboardInterrupt` in a block of synchronous code."""
-        with _handler(signal.default_int_handler):
+    def put_off(self) -> Iterator[None]:
+        """Let SIGINT wait for the next piece, in a block that is a whole cell and all that the kernel does for it."""
+
+        def on_sigint(_number: int, _frame: FrameType | None) -> None:
+            if self._is_closed:
+                raise KeyboardInterrupt
+            self._is_due = True
+
+        self._is_due = False
+        with _handler(on_sigint):
             yield
+
+    @contextmanager
+    def raised_in(self, code: CodeType) -> Iterator[None]:
+        """Let SIGINT raise `KeyboardInterrupt` in this code, in a block that runs it."""
+        piece = _Asked()
+
+        def on_sigint(_number: int, frame: FrameType | None) -> None:
+            nudged, piece.nudged = piece.nudged, False
+            if _runs(code, frame):
+                piece.heard = piece.asked
+                raise KeyboardInterrupt
+            if not nudged:
+                piece.asked += 1
+                self._asked.put(piece)
+
+        with _handler(on_sigint):
+            try:
+                yield
+            finally:
+                self._is_due |= self._over(piece)
 
     @contextmanager
     def reach(self, piece: Piece) -> Iterator[None]:
@@ -126,9 +170,10 @@ class Interrupts:
 
         def on_sigint(_number: int, _frame: FrameType | None) -> None:
             nudged, piece.nudged = piece.nudged, False
-            if piece.asked > piece.heard and not trio.lowlevel.currently_ki_protected():
-                raise KeyboardInterrupt
-            if not nudged:
+            if nudged:
+                if piece.asked > piece.heard and not trio.lowlevel.currently_ki_protected():
+                    raise KeyboardInterrupt
+            else:
                 piece.asked += 1
                 loop.call_soon_threadsafe(_act, piece)
                 self._asked.put(piece)
@@ -137,8 +182,13 @@ class Interrupts:
             try:
                 yield
             finally:
-                with self._lock:  # no nudge is under way from here on
-                    piece.heard = piece.asked
+                self._over(piece)
+
+    def _over(self, piece: _Asked) -> bool:
+        """After this no nudge is under way; return whether there was something left to hear."""
+        with self._lock:
+            is_left, piece.heard = piece.asked > piece.heard, piece.asked
+        return is_left
 
     def _watch(self) -> None:
         """Nudge the main thread, as long as a piece has not heard what it was asked."""
@@ -154,6 +204,15 @@ class Interrupts:
 def _act(piece: Piece) -> None:
     if piece.asked > piece.heard:
         piece.interrupt()
+
+
+def _runs(code: CodeType, frame: FrameType | None) -> bool:
+    """Whether this code is being run, and not sending a message just now."""
+    while frame is not None and frame.f_code is not code:
+        if frame.f_code.co_name == "send" and frame.f_globals.get("__name__") == "jupyter_client.session":
+            return False
+        frame = frame.f_back
+    return frame is not None
 
 
 @contextmanager

@@ -26,6 +26,7 @@ class LostRaces:
 
     def __init__(self) -> None:
         self._under_way: dict[int, list[trace.Event]] = {}
+        self._shown: weakref.WeakSet[ConnectError] = weakref.WeakSet()
         self._lost: deque[tuple[weakref.ref[ConnectError], Sequence[trace.Event], float]] = deque(maxlen=KEPT)
 
     def hear(self, event: trace.Event) -> None:
@@ -38,6 +39,14 @@ class LostRaces:
                 self._lost.append((weakref.ref(event.error), events, event.time))
         elif event.race in self._under_way:
             self._under_way[event.race].append(event)
+
+    def mark_as_shown(self, error: ConnectError) -> None:
+        """Remember that the race of this error is on the screen already."""
+        self._shown.add(error)
+
+    def is_shown(self, error: ConnectError) -> bool:
+        """Whether somebody has said so."""
+        return error in self._shown
 
     def race_of(self, error: ConnectError) -> RecordedRace | None:
         """Find the race that has ended with this very error."""

@@ -14,6 +14,9 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Protocol
 
+EXTENSION = "_trio_nbconnect_extension"
+"""The attribute of a shell that holds our extension while it is loaded."""
+
 
 class Result(Protocol):
     """What a cell has come to."""
@@ -29,8 +32,17 @@ class Events(Protocol):
     def unregister(self, event: str, function: Callable[..., object]) -> None: ...
 
 
+class Kernel(Protocol):
+    """The kernel around a shell."""
+
+    shell_handlers: dict[str, Callable[..., Awaitable[None]]]
+    """For each type of message what handles it; ours stands in the place of that of `execute_request`."""
+
+
 class Shell(Protocol):
-    """An `InteractiveShell`."""
+    """An `InteractiveShell`; on a terminal it has no kernel."""
+
+    kernel: Kernel
 
     run_code: Callable[..., Awaitable[bool]]
     """Ours stands in its place: `(code, result=None, *, async_=False)`, for each piece of a cell."""
@@ -71,11 +83,16 @@ def display(thing: object, **options: Any) -> Any:
     return function(thing, **options)
 
 
-def kernel_is_here() -> bool:
-    """Whether this program is a Jupyter kernel, so that `display` reaches a notebook."""
+def current_shell() -> Any:
+    """Return the shell that this program is, or None."""
     if "IPython" not in sys.modules:
-        return False
+        return None
     from IPython import get_ipython  # noqa: PLC0415 - it is there
 
     current: Callable[[], Any] = get_ipython
-    return getattr(current(), "kernel", None) is not None
+    return current()
+
+
+def kernel_is_here() -> bool:
+    """Whether this program is a Jupyter kernel, so that `display` reaches a notebook."""
+    return getattr(current_shell(), "kernel", None) is not None

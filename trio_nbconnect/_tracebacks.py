@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
-from ._errors import ConnectError
+from ._display import connect_errors
 from ._lost_races import LostRaces
 from ._shell import Shell, display
 
@@ -28,8 +28,6 @@ if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup, format_exception
 else:
     from traceback import format_exception
-
-_format_exception: Callable[..., list[str]] = format_exception
 
 _NOT_THE_USERS = (
     "IPython.core.interactiveshell",
@@ -78,9 +76,11 @@ class Tracebacks:
             shell.debugger(force=True)
 
     def show_races(self, error: BaseException) -> None:
-        """Display the race of every `ConnectError` in an exception."""
+        """Display the race of every `ConnectError` in an exception, each once."""
         for failure in connect_errors(error):
-            display(self._races.race_of(failure) or failure)
+            if not self._races.is_shown(failure):
+                self._races.mark_as_shown(failure)
+                display(self._races.race_of(failure) or failure)
 
     def report(self, task: str, error: BaseException) -> None:
         """Say on standard error that a background task has failed."""
@@ -91,7 +91,12 @@ class Tracebacks:
 
 def _formatted(error: BaseException, trace: TracebackType | None) -> list[str]:
     """The lines of a traceback, as Python writes it."""
-    return "".join(_format_exception(type(error), error, users_part(trace))).rstrip().splitlines()
+    whole = error.__traceback__
+    error.__traceback__ = users_part(trace)  # the backport for Python 3.10 takes no other
+    try:
+        return "".join(format_exception(error)).rstrip().splitlines()
+    finally:
+        error.__traceback__ = whole
 
 
 def users_part(trace: TracebackType | None, *, without: tuple[str, ...] = ()) -> TracebackType | None:
@@ -109,11 +114,6 @@ def _instructions(trace: TracebackType | None) -> Iterator[int]:
     while trace is not None:
         yield trace.tb_lasti
         trace = trace.tb_next
-
-
-def connect_errors(error: BaseException) -> list[ConnectError]:
-    """Every `ConnectError` that an exception is, contains, or comes from; the outermost first."""
-    return [other for other in _chain(error) if isinstance(other, ConnectError)]
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -29,14 +29,12 @@ from . import trace
 from ._background import BackgroundNursery
 from ._cells import Cells
 from ._guest import Guest
+from ._live import watch
 from ._lost_races import LostRaces
-from ._shell import Shell
+from ._shell import EXTENSION, Shell
 from ._tracebacks import Tracebacks
 
-__all__ = ["load_ipython_extension", "unload_ipython_extension"]
-
-_EXTENSION = "_trio_nbconnect_extension"
-"""The attribute of a shell that holds what is to be undone."""
+__all__ = ["load_ipython_extension", "unload_ipython_extension", "watch"]
 
 _PATIENCE = 10.0
 """Seconds that `%unload_ext` lets background tasks clean up; the interrupt works meanwhile."""
@@ -47,16 +45,16 @@ _PATIENCE_AT_EXIT = 2.0
 
 def load_ipython_extension(shell: Shell) -> None:
     """Be `%load_ext`."""
-    if getattr(shell, _EXTENSION, None) is None:
-        setattr(shell, _EXTENSION, _extension(shell))
+    if getattr(shell, EXTENSION, None) is None:
+        setattr(shell, EXTENSION, _extension(shell))
 
 
 def unload_ipython_extension(shell: Shell) -> None:
     """Be `%unload_ext`."""
-    extension: _Extension | None = getattr(shell, _EXTENSION, None)
+    extension: _Extension | None = getattr(shell, EXTENSION, None)
     if extension is not None:
         extension.close()
-        delattr(shell, _EXTENSION)
+        delattr(shell, EXTENSION)
 
 
 class _Extension(Protocol):
@@ -78,11 +76,28 @@ def _extension(shell: Shell) -> _Extension:
         raise UsageError(
             "Trio is running here already: if it is %autoawait trio, say %autoawait asyncio in a cell of its own first"
         )
+    if getattr(shell, "kernel", None) is None:
+        return _OnTerminal(shell)
     try:
         loop = asyncio.get_running_loop()
-    except RuntimeError:
-        return _OnTerminal(shell)
+    except RuntimeError:  # the kernel is being started, and is configured to load us
+        return _AtFirstCell(shell)
     return _InKernel(shell, loop)
+
+
+class _AtFirstCell:
+    """Nothing yet: it begins when there is a loop."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        shell.events.register("pre_run_cell", self._begin)
+
+    def _begin(self, _: object) -> None:
+        self.close()
+        setattr(self._shell, EXTENSION, _InKernel(self._shell, asyncio.get_running_loop()))
+
+    def close(self) -> None:
+        self._shell.events.unregister("pre_run_cell", self._begin)
 
 
 class _OnTerminal:
@@ -91,29 +106,30 @@ class _OnTerminal:
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
         self._before = (shell.loop_runner, shell.autoawait)
-        self._races = LostRaces()
-        self._tracebacks = Tracebacks(shell, self._races)
+        self.races = LostRaces()
+        self._tracebacks = Tracebacks(shell, self.races)
         shell.loop_runner, shell.autoawait = "trio", True
-        trace.listening.set((*trace.listening.get(), self._races.hear))
+        trace.listening.set((*trace.listening.get(), self.races.hear))
         print("await is Trio's; each input is a trio.run of its own, and nothing goes on between them")
 
     def close(self) -> None:
         self._tracebacks.close()
         self._shell.loop_runner, self._shell.autoawait = self._before
-        trace.listening.set(tuple(other for other in trace.listening.get() if other != self._races.hear))
+        trace.listening.set(tuple(other for other in trace.listening.get() if other != self.races.hear))
 
 
 class _InKernel:
     """Trio as a guest of the kernel."""
 
     def __init__(self, shell: Shell, loop: asyncio.AbstractEventLoop) -> None:
-        races = LostRaces()
+        self.races = LostRaces()
         self._shell = shell
         self._before = (shell.loop_runner, shell.autoawait)
-        self._tracebacks = Tracebacks(shell, races)
+        self._tracebacks = Tracebacks(shell, self.races)
         self._nursery = BackgroundNursery(self._tracebacks.report)
         self._guest = Guest(loop, self._nursery.keep_open)
-        self._cells = Cells(shell, self._guest, races.hear)
+        self._guest.advance(lambda: self._nursery.is_open, within=_PATIENCE)
+        self._cells = Cells(shell, self._guest, self.races.hear)
         shell.loop_runner, shell.autoawait = "asyncio", True  # what the kernel asks before it awaits a cell
         shell.push({"nursery": self._nursery}, interactive=False)
         shell.events.register("pre_run_cell", self._give_the_nursery_back)

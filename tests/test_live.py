@@ -1,0 +1,333 @@
+"""Watching a race: when it is drawn, what comes back, and that nothing of it does harm."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import NoReturn
+
+import pytest
+import trio
+from rich.text import Text
+
+import trio_nbconnect as nb
+from trio_nbconnect.__main__ import main
+from trio_nbconnect._live import as_of, watch_on
+from trio_nbconnect._screens import Paper, Terminal, find_screen, picture
+from trio_nbconnect._timeline import Fate, Outcome, Timeline
+from trio_nbconnect.notebook import watch
+from trio_nbconnect.testing import SimulatedNetwork
+
+
+class Film:
+    """A screen that keeps all it was shown."""
+
+    def __init__(self) -> None:
+        self.pictures: list[Sequence[Timeline]] = []
+        self.last: list[bool] = []
+        self.under_way = trio.Event()
+
+    def __enter__(self) -> Film:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def show(self, timelines: Sequence[Timeline], *, is_last: bool) -> None:
+        self.pictures.append(timelines)
+        self.last.append(is_last)
+        if len({picture[-1].duration for picture in self.pictures if picture[-1].attempts}) >= 3:
+            self.under_way.set()
+
+    @property
+    def outcomes(self) -> list[list[Outcome]]:
+        """How the races stood in each picture."""
+        return [[timeline.outcome for timeline in picture] for picture in self.pictures]
+
+
+@pytest.fixture
+def film() -> Film:
+    """Be a screen."""
+    return Film()
+
+
+@pytest.fixture
+def net() -> SimulatedNetwork:
+    """A network where one address is silent, and the other accepts."""
+    net = SimulatedNetwork()
+    net.host("192.0.2.1").swallows()
+    net.host("192.0.2.2").accepts(after=0.1)
+    return net
+
+
+BOTH = ["192.0.2.1", "192.0.2.2"]
+
+
+@pytest.mark.virtual_time
+async def test_the_result_comes_through_and_the_last_picture_is_the_final_one(
+    film: Film, net: SimulatedNetwork
+) -> None:
+    connector = nb.Connector(network=net)
+
+    stream = await watch_on(film, lambda: connector.open_tcp_stream("a.example", 80, addresses=BOTH))
+
+    assert stream.socket.getpeername()[0] == "192.0.2.2"
+    assert film.outcomes[-1] == [Outcome.WON]
+    assert film.last == [False] * (len(film.last) - 1) + [True]
+    assert trio.current_time() == pytest.approx(0.35)
+    await stream.aclose()
+
+
+@pytest.mark.virtual_time
+async def test_the_very_error_comes_through(film: Film, net: SimulatedNetwork) -> None:
+    error = OSError("mine")
+
+    async def fail() -> NoReturn:
+        raise error
+
+    with pytest.raises(OSError, match="mine") as caught:
+        await watch_on(film, fail)
+
+    assert caught.value is error
+    assert film.pictures == []
+
+
+@pytest.mark.virtual_time
+async def test_autojump_still_jumps(film: Film, net: SimulatedNetwork) -> None:
+    """A day in which nothing happens is no reason to draw."""
+    connector = nb.Connector(network=net)
+
+    with pytest.raises(nb.ConnectTimeout):
+        await watch_on(
+            film,
+            lambda: connector.open_tcp_stream("a.example", 80, addresses=["192.0.2.1"], give_up_after=24 * 3600),
+        )
+
+    assert trio.current_time() == pytest.approx(24 * 3600)
+    assert len(film.pictures) < 10
+
+
+async def test_on_a_real_clock_bars_grow_while_nothing_happens(film: Film, net: SimulatedNetwork) -> None:
+    connector = nb.Connector(network=net)
+
+    async def until_it_has_grown() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: connector.open_tcp_stream("a.example", 80, addresses=["192.0.2.1"]))
+            await film.under_way.wait()
+            nursery.cancel_scope.cancel()
+
+    await watch_on(film, until_it_has_grown)
+
+    durations = [picture[0].duration for picture in film.pictures]
+    assert durations == sorted(durations)
+    assert film.outcomes[-1] == [Outcome.CANCELLED]
+
+
+@pytest.mark.virtual_time
+async def test_several_races_are_shown_together(film: Film, net: SimulatedNetwork) -> None:
+    connector = nb.Connector(network=net)
+
+    async def twice() -> None:
+        for _ in range(2):
+            await (await connector.open_tcp_stream("a.example", 80, addresses=["192.0.2.2"])).aclose()
+
+    await watch_on(film, twice)
+
+    assert film.outcomes[-1] == [Outcome.WON, Outcome.WON]
+
+
+@pytest.mark.virtual_time
+async def test_a_cancelled_race_is_shown_and_the_cancellation_goes_on(film: Film, net: SimulatedNetwork) -> None:
+    connector = nb.Connector(network=net)
+
+    with trio.move_on_after(1) as scope:
+        await watch_on(film, lambda: connector.open_tcp_stream("a.example", 80, addresses=["192.0.2.1"]))
+
+    assert scope.cancelled_caught
+    assert film.outcomes[-1] == [Outcome.CANCELLED]
+
+
+@pytest.mark.virtual_time
+async def test_a_result_is_not_lost_to_a_cancellation_that_comes_with_it(film: Film, net: SimulatedNetwork) -> None:
+    connector = nb.Connector(network=net)
+    stream = None
+
+    with trio.CancelScope() as scope:
+
+        async def connect_and_cancel() -> trio.SocketStream:
+            stream = await connector.open_tcp_stream("a.example", 80, addresses=BOTH)
+            scope.cancel()
+            return stream
+
+        stream = await watch_on(film, connect_and_cancel)
+
+    assert stream is not None
+    await trio.aclose_forcefully(stream)
+    assert net.open_sockets == 0
+
+
+@pytest.mark.virtual_time
+async def test_a_screen_that_fails_takes_no_connection_with_it(
+    net: SimulatedNetwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Film):
+        def show(self, timelines: Sequence[Timeline], *, is_last: bool) -> None:
+            super().show(timelines, is_last=is_last)
+            raise BrokenPipeError
+
+    screen = Broken()
+    connector = nb.Connector(network=net)
+
+    await (await watch_on(screen, lambda: connector.open_tcp_stream("a.example", 80, addresses=BOTH))).aclose()
+
+    assert len(screen.pictures) == 1
+    assert "no more pictures" in caplog.text
+
+
+@pytest.mark.virtual_time
+async def test_nobody_listens_afterwards(film: Film) -> None:
+    await watch_on(film, trio.lowlevel.checkpoint)
+
+    assert nb.trace.listening.get() == ()
+
+
+@pytest.mark.virtual_time
+async def test_a_race_under_way_is_drawn_as_of_now(net: SimulatedNetwork) -> None:
+    connector = nb.Connector(network=net)
+
+    with nb.record() as recording, trio.move_on_after(0.2):
+        await connector.open_tcp_stream("a.example", 80, addresses=["192.0.2.1"])
+
+    under_way = nb.RecordedRace(*recording[0].events[:3]).timeline
+    assert (under_way.outcome, under_way.duration) == (Outcome.UNDER_WAY, 0)
+    later = as_of(under_way, under_way.began + 0.1)
+    assert later.duration == pytest.approx(0.1)
+    assert later.attempts[0].ended == pytest.approx(0.1)
+    assert later.attempts[0].fate is Fate.UNDER_WAY
+    assert as_of(recording[0].timeline, under_way.began + 9) == recording[0].timeline
+
+
+async def test_without_a_terminal_the_last_picture_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    async with (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0] as listener:
+        stream = await watch(nb.open_tcp_stream, "127.0.0.1", port := listener.socket.getsockname()[1])
+        await stream.aclose()
+
+    out = capsys.readouterr().out
+    assert out.startswith(f"127.0.0.1:{port}  connected in ")
+    assert out.count("connected in ") == 1
+
+
+def test_a_terminal_needs_rich(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "rich"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "rich", None)
+    monkeypatch.setattr(sys, "stdout", Tty())
+
+    with pytest.raises(ImportError, match=r"trio-nbconnect\[cli\]"):
+        find_screen()
+
+
+class Tty(io.StringIO):
+    """A terminal, to those who only ask."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.virtual_time
+async def test_a_terminal_has_the_newest_races_that_fit_and_at_the_end_all_of_them(
+    net: SimulatedNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connector = nb.Connector(network=net)
+    with nb.record() as recording:
+        for name in ("one.example", "two.example", "three.example"):
+            await (await connector.open_tcp_stream(name, 80, addresses=["192.0.2.2"])).aclose()
+    timelines = [race.timeline for race in recording]
+    shown: list[str] = []
+    screen = Terminal(width=60, color=False)
+    lines = len(picture(timelines[:1], width=60, color=False).splitlines())
+
+    def update(text: Text, *, refresh: bool) -> None:
+        shown.append(text.plain)
+
+    live = SimpleNamespace(console=SimpleNamespace(height=2 * lines + 3, encoding="utf-8"), update=update)
+    monkeypatch.setattr(screen, "_live", live)
+
+    screen.show(timelines, is_last=False)
+    screen.show(timelines, is_last=True)
+
+    assert ["one.example" in shown[0], "two.example" in shown[0], "three.example" in shown[0]] == [False, True, True]
+    assert "one.example" in shown[1]
+
+
+def test_a_terminal_and_a_pipe_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", Tty())
+    assert isinstance(find_screen(), Terminal)
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert isinstance(find_screen(), Paper)
+
+
+def on_terminal(*arguments: str, columns: int = 70, lines: int = 40) -> tuple[int, str]:
+    """Run the command on a terminal, and return its exit code and all it wrote."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), "LINES": str(lines), "PYTHONUTF8": "1"}
+    command = [sys.executable, "-W", "error", "-m", "trio_nbconnect", *arguments]
+    written = b""
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        while chunk := _read(ours):
+            written += chunk
+    os.close(ours)
+    return process.returncode, written.decode()
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # how a terminal says that nobody is there any more
+        return b""
+
+
+def test_the_command_draws_on_a_terminal_while_the_race_runs() -> None:
+    code, written = on_terminal("demo", "--watch", "--color", "never")
+
+    assert code == 0
+    assert written.index("under way") < written.rindex("✓ won")
+    last = written[written.rindex("  connected in ") :]
+    assert last.count("✓ won") == 1
+    assert "127.0.0.6  would accept as well" in last
+    assert all(len(line) <= 70 for line in last.splitlines() if "│" in line)
+
+
+def test_the_command_draws_once_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--watch"]) == 0
+
+    assert capsys.readouterr().out.count("✓ won") == 1
+
+
+def test_what_is_watched_is_no_json(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["127.0.0.1", "1", "--watch", "--json"])
+
+    assert left.value.code == 2
+    assert "--watch" in capsys.readouterr().err
+
+
+def test_the_command_says_which_extra_it_needs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "rich"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "rich", None)
+    monkeypatch.setattr(sys, "stdout", Tty())
+
+    with pytest.raises(SystemExit) as left:
+        main(["127.0.0.1", "1", "--watch"])
+
+    assert left.value.code == 2
+    assert "trio-nbconnect[cli]" in capsys.readouterr().err

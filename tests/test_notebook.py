@@ -1,0 +1,364 @@
+"""The parts of the extension: the guest run, background tasks, tracebacks, and what we use of IPython.
+
+What cells do in a real kernel is in `test_notebook_kernel`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import re
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn, cast
+
+import pytest
+import trio
+from ipykernel.ipkernel import IPythonKernel
+from ipykernel.zmqshell import ZMQInteractiveShell
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+import trio_nbconnect as nb
+from trio_nbconnect import _tracebacks
+from trio_nbconnect._background import BackgroundNursery
+from trio_nbconnect._errors import all_failed
+from trio_nbconnect._guest import Guest
+from trio_nbconnect._lost_races import KEPT, LostRaces
+from trio_nbconnect._shell import EXTENSION, Shell
+from trio_nbconnect._tracebacks import users_part
+from trio_nbconnect.notebook import load_ipython_extension, unload_ipython_extension
+from trio_nbconnect.testing import SimulatedNetwork
+
+if sys.version_info < (3, 11):
+    pass
+
+
+def test_ipython_has_what_we_use_of_it(shell: Any) -> None:
+    """If this fails, IPython has changed, and `_shell`, `_cells` and `_tracebacks` must follow."""
+    used = {*Shell.__annotations__, *(name for name, thing in vars(Shell).items() if inspect.isfunction(thing))}
+
+    assert {"run_code", "showtraceback", "_showtraceback", "push", "CustomTB"} <= used
+    assert {name for name in used if not name.startswith("__") and not hasattr(shell, name)} == {"kernel"}
+    assert hasattr(ZMQInteractiveShell, "kernel")
+
+
+def test_ipython_calls_what_we_replace_the_way_we_expect() -> None:
+    """If this fails, IPython has changed, and `Cells` and `Tracebacks` must follow."""
+    assert list(inspect.signature(InteractiveShell.run_code).parameters) == ["self", "code_obj", "result", "async_"]
+    assert "await self.run_code(code, result, async_=asy)" in inspect.getsource(InteractiveShell.run_ast_nodes)
+    shows = list(inspect.signature(InteractiveShell.showtraceback).parameters)
+    assert shows == ["self", "exc_tuple", "filename", "tb_offset", "exception_only", "running_compiled_code"]
+    assert list(inspect.signature(InteractiveShell._get_exc_info).parameters) == ["self", "exc_tuple"]
+    assert list(inspect.signature(ZMQInteractiveShell._showtraceback).parameters) == ["self", "etype", "evalue", "stb"]
+
+
+def test_the_kernel_awaits_cells_as_we_expect() -> None:
+    """If this fails, ipykernel has changed, and `Interrupts` must follow."""
+    source = inspect.getsource(IPythonKernel.do_execute)
+    assert "shell.loop_runner is _asyncio_runner" in source
+    assert "_cancel_on_sigint" in source
+    assert "self.shell_handlers.get(msg_type" in inspect.getsource(IPythonKernel.dispatch_shell)
+    assert "signal.signal(signal.SIGINT" in inspect.getsource(IPythonKernel._cancel_on_sigint)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Be a shell without a loop, as on a terminal; one for each process, IPython says."""
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    config = Config()
+    config.HistoryManager.enabled = False
+    InteractiveShell.clear_instance()
+    shell: Any = InteractiveShell.instance(config=config)
+    shell.colors = (
+        "nocolor" if hasattr(shell, "colors") and "nocolor" in str(type(shell).colors.__dict__) else shell.colors
+    )
+    yield shell
+    unload_ipython_extension(shell)
+    InteractiveShell.clear_instance()
+
+
+def test_on_a_terminal_it_is_ipython_s_own_trio(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    before = shell.loop_runner
+    load_ipython_extension(shell)
+
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "trio.run" in line
+    assert shell.run_cell("import trio\nawait trio.sleep(0)\ntrio.current_time()").success
+    assert not shell.run_cell("raise ValueError('no')").success
+    assert re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).endswith("ValueError: no\n")
+    unload_ipython_extension(shell)
+    assert shell.loop_runner is before
+    assert "showtraceback" not in vars(shell)
+    assert nb.trace.listening.get() == ()
+
+
+def test_on_a_terminal_a_failed_connect_shows_its_race(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    load_ipython_extension(shell)
+    capsys.readouterr()
+
+    shell.run_cell("import trio_nbconnect as nb\nawait nb.open_tcp_stream('a.example', 1, addresses=['127.0.0.1'])")
+
+    out = capsys.readouterr().out
+    assert "a.example:1" in out.splitlines()[0]
+    assert "ConnectionRefused: all attempts to connect to a.example:1 failed" in out
+
+
+def test_unloading_what_was_not_loaded_is_fine(shell: Any) -> None:
+    unload_ipython_extension(shell)
+
+    assert not hasattr(shell, EXTENSION)
+
+
+def test_a_shell_that_is_too_old_is_told_what_to_do() -> None:
+    class Old:
+        async def run_code(self, code: object) -> None: ...
+
+    with pytest.raises(UsageError, match=r"Old .* needs IPython 8 .* trio\.run\(main\)"):
+        load_ipython_extension(cast(Shell, Old()))
+
+
+async def test_where_trio_runs_already_it_says_so(shell: Any) -> None:
+    with pytest.raises(UsageError, match="%autoawait asyncio"):
+        load_ipython_extension(shell)
+
+
+def in_loop(main: Callable[[], Awaitable[None]]) -> None:
+    """Run something on an asyncio loop, as a kernel does."""
+    asyncio.run(main())  # type: ignore[arg-type]  # a coroutine
+
+
+def test_a_guest_is_ended_at_once_and_with_it_what_runs_there() -> None:
+    seen = []
+
+    async def main() -> None:
+        async def body() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                seen.append("cleaned up")
+
+        guest = Guest(asyncio.get_running_loop(), body)
+        await asyncio.sleep(0)
+        assert guest.finish(within=60)
+        assert seen == ["cleaned up"]
+        assert not trio.lowlevel.in_trio_run()
+        assert guest.finish(within=0)
+
+    in_loop(main)
+
+
+def test_a_guest_that_does_not_end_is_waited_for_no_longer_than_said() -> None:
+    async def main() -> None:
+        wanted = trio.Event()
+
+        async def body() -> None:
+            with trio.CancelScope(shield=True):
+                await wanted.wait()
+
+        guest = Guest(asyncio.get_running_loop(), body)
+        await asyncio.sleep(0)
+        assert not guest.finish(within=0)
+        assert guest.is_ending
+        wanted.set()
+        assert guest.finish(within=60)
+
+    in_loop(main)
+
+
+def test_a_guest_is_ended_after_its_loop_is_closed() -> None:
+    """So it is at the exit of a kernel."""
+    guests = []
+
+    async def main() -> None:
+        guests.append(Guest(asyncio.get_running_loop(), trio.sleep_forever))
+        await asyncio.sleep(0)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    loop.close()
+
+    assert guests[0].finish(within=60)
+
+
+def test_a_guest_tells_why_it_has_ended() -> None:
+    async def main() -> None:
+        async def body() -> NoReturn:
+            raise ValueError("mine")
+
+        guest = Guest(asyncio.get_running_loop(), body)
+        await asyncio.wait({guest.ended})
+        assert repr(guest.ended.exception()) == "ValueError('mine')"
+
+    in_loop(main)
+
+
+class Reports:
+    """What background tasks have failed with."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, BaseException]] = []
+
+    def __call__(self, name: str, error: BaseException) -> None:
+        self.heard.append((name, error))
+
+
+async def test_background_tasks_are_guarded_from_each_other() -> None:
+    reports = Reports()
+    background = BackgroundNursery(reports)
+
+    async def bad() -> NoReturn:
+        raise ValueError("mine")
+
+    async def both() -> None:
+        """Be cancelled, and fail at that."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise KeyError("cleaning up")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(background.keep_open)
+        await trio.testing.wait_all_tasks_blocked()
+        background.start_soon(bad)
+        background.start_soon(both, name="both of them")
+        background.start_soon(trio.sleep_forever)
+        await trio.testing.wait_all_tasks_blocked()
+        assert [(name, repr(error)) for name, error in reports.heard] == [
+            ("test_background_tasks_are_guarded_from_each_other.<locals>.bad", "ValueError('mine')")
+        ]
+        assert len(background.child_tasks) == 2
+
+        background.cancel_scope.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        assert reports.heard[-1][0] == "both of them"
+        assert background.child_tasks == frozenset()
+
+        background.start_soon(trio.sleep_forever)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(background.child_tasks) == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_background_task_is_its_starter_s_until_it_has_started() -> None:
+    reports = Reports()
+    background = BackgroundNursery(reports)
+    go_on = trio.Event()
+
+    async def early(task_status: trio.TaskStatus[int]) -> NoReturn:
+        raise ValueError("early")
+
+    async def late(task_status: trio.TaskStatus[int]) -> NoReturn:
+        task_status.started(7)
+        await go_on.wait()
+        raise ValueError("late")
+
+    async def twice(task_status: trio.TaskStatus[int]) -> None:
+        task_status.started(7)
+        task_status.started(8)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(background.keep_open)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(ValueError, match="early"):
+            await background.start(early)
+        assert await background.start(late) == 7
+        assert reports.heard == []
+        go_on.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert repr(reports.heard[-1][1]) == "ValueError('late')"
+        assert await background.start(twice) == 7
+        await trio.testing.wait_all_tasks_blocked()
+        assert "called 'started' twice" in str(reports.heard[-1][1])
+        nursery.cancel_scope.cancel()
+
+
+def test_a_nursery_that_is_not_open_says_so() -> None:
+    nursery = BackgroundNursery(Reports())
+
+    assert repr(nursery) == "<nursery of background tasks, 0 running>"
+    with pytest.raises(RuntimeError, match="not open"):
+        nursery.start_soon(trio.sleep_forever)
+
+
+def test_a_traceback_keeps_the_user_s_frames_in_their_order() -> None:
+    def inner() -> NoReturn:
+        raise ValueError
+
+    with pytest.raises(ValueError, match=r"^$") as caught:
+        inner()
+
+    whole = caught.value.__traceback__
+    part = users_part(whole)
+    assert part is not None
+    assert part.tb_next is not None
+    assert [part.tb_frame.f_code.co_name, part.tb_next.tb_frame.f_code.co_name] == [
+        "test_a_traceback_keeps_the_user_s_frames_in_their_order",
+        "inner",
+    ]
+    assert (part.tb_lineno, part.tb_lasti) == (whole and whole.tb_lineno, whole and whole.tb_lasti)
+    assert users_part(whole, without=(__name__,)) is None
+    assert users_part(None) is None
+
+
+@pytest.mark.virtual_time
+async def test_lost_races_are_found_by_their_error_as_long_as_somebody_has_it() -> None:
+    net, races = SimulatedNetwork(), LostRaces()
+    net.host("192.0.2.1").refuses(after=0.1)
+    net.host("192.0.2.2").accepts(after=0.1)
+    connector = nb.Connector(network=net, tracer=races.hear)
+
+    errors = []
+    for _ in range(KEPT + 1):
+        with pytest.raises(nb.ConnectionRefused) as caught:
+            await connector.open_tcp_stream("a.example", 80, addresses=["192.0.2.1"])
+        errors.append(caught.value)
+    await (await connector.open_tcp_stream("a.example", 80, addresses=["192.0.2.2"])).aclose()
+    with trio.move_on_after(0.05):
+        await connector.open_tcp_stream("a.example", 80, addresses=["192.0.2.1"])
+
+    assert races._under_way == {}
+    assert races.race_of(errors[0]) is None
+    race = races.race_of(errors[-1])
+    assert race is not None
+    assert race.timeline.error is errors[-1]
+    reference = races._lost[-1][0]
+    del caught, race, errors
+    gc.collect()
+    assert reference() is None
+
+
+def test_an_error_is_marked_as_shown() -> None:
+    races, error = LostRaces(), all_failed("a.example", 1, (), [OSError()])
+
+    assert not races.is_shown(error)
+    races.mark_as_shown(error)
+    assert races.is_shown(error)
+
+
+@pytest.mark.virtual_time
+async def test_the_race_that_was_heard_is_shown_and_without_it_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[object] = []
+    monkeypatch.setattr(_tracebacks, "display", shown.append)
+    net, races = SimulatedNetwork(), LostRaces()
+    net.host("192.0.2.1").refuses(after=0.1)
+    shell = cast(Shell, SimpleNamespace(showtraceback=None))
+    tracebacks = _tracebacks.Tracebacks(shell, races)
+    errors = []
+    for tracer in (races.hear, None):
+        connector = nb.Connector(network=net, tracer=tracer)
+        with pytest.raises(nb.ConnectionRefused) as caught:
+            await connector.open_tcp_stream("a.example", 80, addresses=["192.0.2.1"])
+        errors.append(caught.value)
+
+    for error in [*errors, *errors]:  # the second time there is nothing new
+        tracebacks.show_races(error)
+
+    race, other = shown
+    assert isinstance(race, nb.RecordedRace)
+    assert race.timeline.error is errors[0]
+    assert other is errors[1]
