@@ -30,18 +30,17 @@ from __future__ import annotations
 
 import enum
 import errno
-import os
 import random
 import socket
 import struct
 import sys
-from typing import Any, Protocol
+from typing import Any
 
 import trio
 
-from ._address import IPV4, IPV6, UNIX, checked_path, from_sockaddr
+from ._address import IPV4, IPV6, UNIX
 from ._errors import os_error
-from ._network import KernelNetwork, Network, Socket
+from ._network import CanOpen, KernelNetwork, Network, Socket, checked
 
 _CONNECTED = {0, errno.EISCONN}
 _UNDER_WAY = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR}
@@ -57,12 +56,6 @@ _RETRIES = 2
 _SHORTEST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.050
 """Seconds between two looks where readiness tells nothing; doubled each time, with jitter."""
-
-
-class CanOpen(Protocol):
-    """Whoever has opened the socket of a handshake, and can open another one for the same name."""
-
-    def open(self, name: Any, /) -> Socket: ...
 
 
 class HandshakeState(enum.Enum):
@@ -101,26 +94,11 @@ class Handshake:
     """
 
     __slots__ = (
-        "_name",
-        "_network",
-        "_opener",
-        "_pause",
-        "_retries",
-        "_sockaddr",
-        "backlog_full",
-        "errno",
-        "socket",
-        "state",
+        *("socket", "state", "errno", "backlog_full"),
+        *("_name", "_network", "_opener", "_pause", "_retries", "_sockaddr"),
     )
 
-    def __init__(
-        self,
-        sock: Socket,
-        sockaddr: Any,
-        name: Any,
-        network: Network,
-        opener: CanOpen | None,
-    ) -> None:
+    def __init__(self, sock: Socket, sockaddr: Any, name: Any, network: Network, opener: CanOpen | None) -> None:
         self.socket = sock
         self.state = HandshakeState.HANDSHAKING
         self.errno = 0
@@ -145,7 +123,7 @@ class Handshake:
         Raises:
             ValueError: The socket is blocking, or `sockaddr` is no numeric address of its family.
         """
-        return cls(sock, _checked(sock, sockaddr), sockaddr, network or KernelNetwork(), None)
+        return cls(sock, checked(sock, sockaddr), sockaddr, network or KernelNetwork(), None)
 
     async def wait(self) -> None:
         """Wait until the handshake is over. Cancel it and call it again as you like: nothing is lost.
@@ -192,9 +170,8 @@ class Handshake:
         """For an address of the loopback: see whether it is over already, as it is when `connect` returns.
 
         Linux answers a second `connect` (measured): 0 or EISCONN is as good a proof as a peer, EALREADY says that it is
-        under way, anything else is why it failed. That spares the registration with epoll, which costs ten times as
-        much. The result waits for `wait`, which is a checkpoint as always. A `connect` that did not say EINPROGRESS is
-        not asked again: TCP Fast Open says 0 before a packet was sent.
+        under way, anything else is why it failed. The result waits for `wait`, which is a checkpoint as always. A
+        `connect` that did not say EINPROGRESS is not asked again: TCP Fast Open says 0 before a packet was sent.
         """
         if self.state is not HandshakeState.HANDSHAKING or self._pause or not _TELLS_TWICE:
             return
@@ -287,10 +264,9 @@ class Handshake:
             self._connect()
 
     def _close(self) -> None:
-        """Close the socket and wake whoever waits for it; nobody can if we have opened it for a race.
+        """Close the socket, and wake whoever waits for it: nobody can where we have opened it for a race.
 
-        A race's attempt waits by itself and aborts when it does not; to ask Trio who waits takes a system call, and
-        an exception inside where nobody does: a third of what a cancelled attempt costs, half of a refused one.
+        To ask Trio who waits costs a system call and an exception, half of what a refused attempt costs otherwise.
         """
         if self._opener is None:
             self._network.close(self.socket)
@@ -314,14 +290,3 @@ class Handshake:
     def _fail(self, number: int) -> None:
         self.errno = number
         self.abort()
-
-
-def _checked(sock: Socket, sockaddr: Any) -> Any:
-    """Make sure that the system call will not block: no name to look up, no blocking socket."""
-    if isinstance(sock, socket.socket) and sock.gettimeout() != 0.0:
-        raise ValueError(f"socket must be non-blocking: {sock!r}")
-    if sock.family in (IPV4, IPV6):
-        return from_sockaddr(sock.family, sockaddr).sockaddr
-    if sock.family == UNIX:
-        return checked_path(os.fspath(sockaddr))
-    return sockaddr  # a family that only its user knows

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import socket
 import sys
 from collections.abc import Awaitable, Iterable, Mapping
@@ -19,7 +20,7 @@ from typing import Any, Protocol
 
 import trio
 
-from ._address import IPV4, IPV6, Address
+from ._address import IPV4, IPV6, UNIX, Address, checked_path, from_sockaddr
 from ._errors import os_error
 from ._options import FamilyOptions
 from ._policy_table import DEFAULT_POLICY_TABLE, PolicyTable, parse_gai_conf
@@ -40,6 +41,12 @@ class Socket(Protocol):
     def getsockopt(self, level: int, option: int, /) -> int: ...
     def setsockopt(self, level: int, option: int, value: int | bytes, /) -> None: ...
     def close(self) -> None: ...
+
+
+class CanOpen(Protocol):
+    """Whoever has opened a socket, and can open another one for the same name."""
+
+    def open(self, name: Any, /) -> Socket: ...
 
 
 class Network(Protocol):
@@ -168,6 +175,17 @@ def from_getaddrinfo(family: int, sockaddr: tuple[Any, ...]) -> Address:
 def _member(family: int) -> socket.AddressFamily:
     """The standard library has it as the enum's member already, which is slow to look up; a hook may give a number."""
     return family if isinstance(family, socket.AddressFamily) else socket.AddressFamily(family)
+
+
+def checked(sock: Socket, sockaddr: Any) -> Any:
+    """Make sure that the system call will not block: no name to look up, no blocking socket."""
+    if isinstance(sock, socket.socket) and sock.gettimeout() != 0.0:
+        raise ValueError(f"socket must be non-blocking: {sock!r}")
+    if sock.family in (IPV4, IPV6):
+        return from_sockaddr(sock.family, sockaddr).sockaddr
+    if sock.family == UNIX:
+        return checked_path(os.fspath(sockaddr))
+    return sockaddr  # a family that only its user knows
 
 
 def open_socket(
