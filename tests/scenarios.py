@@ -95,9 +95,9 @@ class Observed:
     """The port of each attempt, for rows that name it."""
 
 
-def observe(row: Row) -> Observed:
-    """Run a row and return what happened."""
-    return trio.run(_observe, row, clock=MockClock(autojump_threshold=0))
+def observe(row: Row, *, given: bool = False) -> Observed:
+    """Run a row and return what happened; `given` has the caller know all its addresses, in the table's order."""
+    return trio.run(_observe, row, given, clock=MockClock(autojump_threshold=0))
 
 
 def differences(row: Row) -> list[str]:
@@ -121,7 +121,7 @@ def _same(expected: Any, actual: Any) -> bool:
     return bool(expected == actual)
 
 
-async def _observe(row: Row) -> Observed:
+async def _observe(row: Row, given: bool) -> Observed:
     net = _network(row)
     observed = Observed()
     happened: list[trace.Event] = []
@@ -134,7 +134,7 @@ async def _observe(row: Row) -> Observed:
         nat64=row["config"].get("nat64"),
     )
     with trio.fail_after(_LONG), trio.move_on_at(_seconds(row["config"].get("cancel_at"))) as scope:
-        observed.error, observed.winner = await _race(row, connector)
+        observed.error, observed.winner = await _race(row, connector, given)
     if scope.cancelled_caught:
         observed.error = "cancelled"
     assert net.open_sockets == 0, "the race left sockets open"
@@ -146,15 +146,17 @@ async def _observe(row: Row) -> Observed:
     return observed
 
 
-async def _race(row: Row, connector: Connector) -> tuple[str | None, str | None]:
+async def _race(row: Row, connector: Connector, given: bool) -> tuple[str | None, str | None]:
     """Return the kind of error and the winner's address."""
     host = row["config"].get("literal") or HOST
-    give_up_after = _seconds(row["config"].get("deadline"))
+    how: dict[str, Any] = {"give_up_after": _seconds(row["config"].get("deadline"))}
+    if given:
+        how["addresses"] = list(row["hosts"])
     try:
         if row["config"].get("success") == "tls":
-            stream = await connector.connect(host, PORT, _tls(row), give_up_after=give_up_after)
+            stream = await connector.connect(host, PORT, _tls(row), **how)
         else:
-            stream = await connector.open_tcp_stream(host, PORT, give_up_after=give_up_after)
+            stream = await connector.open_tcp_stream(host, PORT, **how)
     except ConnectTimeout as error:
         return "deadline" if "gave up" in str(error) else "all_failed", None
     except ResolutionError as error:

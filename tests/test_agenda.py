@@ -36,7 +36,7 @@ def take_all(agenda: Agenda) -> list[Address]:
 def test_an_agenda_begins_with_nothing() -> None:
     agenda = asking()
 
-    assert (agenda.peek(), agenda.unanswered, agenda.failures) == (None, (), [])
+    assert (agenda.peek(), agenda.unanswered, agenda.failures) == (None, (), ())
     assert agenda.may_begin_at() == math.inf
 
 
@@ -89,7 +89,7 @@ def test_a_negative_answer_starts_nothing() -> None:
 
     agenda.note(Answer(Source.A), now=1.1)
     assert agenda.may_begin_at() == math.inf
-    assert agenda.failures == [NO_SUCH_NAME]
+    assert agenda.failures == (NO_SUCH_NAME,)
     assert agenda.unanswered == ()
 
 

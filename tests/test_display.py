@@ -253,6 +253,7 @@ import sys
 import trio
 before = set(sys.modules)
 import trio_nbconnect as nb
+nb.record, nb.ConnectError
 print(*sorted(set(sys.modules) - before))
 with nb.record() as recording:
     error = nb.ConnectError("x", host="x", port=1)
@@ -260,7 +261,7 @@ print(*sorted(set(sys.modules) - before))
 error._repr_mimebundle_()
 print(*sorted(set(sys.modules) - before))
 """
-"""Lists what was imported by us: with the package, by a recording that nobody looks at, and by looking."""
+"""Lists what was imported by us: with the two names, by a recording that nobody looks at, and by looking."""
 
 
 def test_who_never_looks_never_loads_the_pictures() -> None:

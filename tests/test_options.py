@@ -510,6 +510,39 @@ async def test_a_hook_with_a_bug_ends_the_race(on: int, autojump_clock: trio.abc
     assert net.open_sockets == 0
 
 
+async def test_a_hook_that_closes_the_socket_ends_the_race() -> None:
+    """That is no failure of the address, and the closed socket is not looked at again."""
+    connector = nb.Connector(options=nb.SocketOptions(configure=lambda sock, _: sock.close()))
+    with listening() as address, pytest.raises(trio.ClosedResourceError):
+        await connector.open_tcp_stream(*address)
+
+
+async def test_who_waits_for_a_socket_that_a_hook_has_shown_is_woken(autojump_clock: trio.abc.Clock) -> None:
+    """When its attempt is cancelled. Nobody can wait for a socket that no hook has shown."""
+    shown: list[socket.socket] = []
+    is_shown = trio.Event()
+
+    def configure(sock: socket.socket, address: nb.Address) -> None:
+        shown.append(sock)
+        is_shown.set()
+
+    async def wait_for_it() -> None:
+        await is_shown.wait()
+        with pytest.raises(trio.ClosedResourceError):
+            await trio.lowlevel.wait_readable(shown[0])
+
+    with socket.socket() as listener, socket.socket() as first:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        first.connect(listener.getsockname())  # it fills the queue, and whatever comes later has no answer
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait_for_it)
+            with trio.move_on_after(1):
+                connector = nb.Connector(options=nb.SocketOptions(configure=configure))
+                await connector.open_tcp_stream(*listener.getsockname())
+    assert shown[0].fileno() == -1
+
+
 # Other sockets
 
 

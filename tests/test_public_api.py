@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib.resources
 import inspect
@@ -16,6 +17,8 @@ import trio
 
 import trio_nbconnect as nb
 import trio_nbconnect.testing
+
+from .test_floors import COMPANY, FLOORS
 
 NAMES = {
     "Address",
@@ -175,17 +178,17 @@ class Watch(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, Watch())
 try:
-    import {module}
+    {statement}
 except ImportError:
     pass
 """
 """Tells every import that is looked for, also of a package that is not installed."""
 
 
-def sought_by(module: str) -> set[str]:
-    """Return the packages that a fresh interpreter looks for when it imports a module."""
+def sought_by(statement: str) -> set[str]:
+    """Return the packages that a fresh interpreter looks for when it runs an import."""
     run = subprocess.run(
-        [sys.executable, "-c", WATCH.format(module=module)],
+        [sys.executable, "-c", WATCH.format(statement=statement)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -195,11 +198,49 @@ def sought_by(module: str) -> set[str]:
 
 
 def test_no_extra_is_imported() -> None:
-    sought = sought_by("trio_nbconnect")
+    sought = sought_by("from trio_nbconnect import *")
 
     assert {"trio_nbconnect", "trio"} <= sought
     assert not sought & set(EXTRAS)
 
 
 def test_an_extra_that_is_imported_is_seen() -> None:
-    assert {"rich"} == sought_by("rich.console") & set(EXTRAS)
+    assert {"rich"} == sought_by("import rich.console") & set(EXTRAS)
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Return this package's modules that a fresh interpreter has loaded after an import."""
+    code = f"{statement}; import sys; print(*(name for name in sys.modules if name.startswith('trio_nbconnect.')))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {name.partition(".")[2] for name in run.stdout.split()}
+
+
+def test_nothing_is_loaded_before_it_is_used() -> None:
+    assert loaded_by("import trio_nbconnect") == set()
+
+
+def test_to_connect_loads_no_company() -> None:
+    """What is optional is imported only when it is used; the floors say what that is."""
+    loaded = loaded_by("from trio_nbconnect import Connector, open_tcp_stream, open_tls_stream, open_unix_socket")
+
+    assert "_race" in loaded
+    assert not loaded & set(FLOORS[COMPANY])
+
+
+def test_each_name_is_imported_from_its_home() -> None:
+    """What type checkers read and what happens are the same."""
+    tree = ast.parse(inspect.getsource(nb))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 1]
+    read = {(node.module, alias.name) for node in imports for alias in node.names}
+
+    assert read - {(None, "trace")} == {(home, name) for home, names in nb._HOMES.items() for name in names}
+    assert {name for _, name in read} == NAMES
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match=r"module 'trio_nbconnect' has no attribute 'open_udp_stream'"):
+        nb.open_udp_stream  # type: ignore[attr-defined]  # noqa: B018 - a type checker says so, too
+
+
+def test_the_names_can_be_listed() -> None:
+    assert set(dir(nb)) >= NAMES

@@ -385,6 +385,61 @@ async def test_all_failed(net: SimulatedNetwork, connector: Connector) -> None:
     ]
 
 
+class Spawned(trio.abc.Instrument):
+    """Count the tasks that begin."""
+
+    tasks = 0
+
+    def task_spawned(self, task: trio.lowlevel.Task) -> None:
+        self.tasks += 1
+
+
+@pytest.mark.parametrize(("ipv6", "tasks"), [(False, 0), (True, 3)])
+async def test_one_family_is_looked_up_and_tried_by_the_calling_task(ipv6: bool, tasks: int) -> None:
+    """There is one answer then, and nothing to do until it is there; the same happens at the same times."""
+    net = SimulatedNetwork(ipv6=ipv6)
+    net.answers("example.org", aaaa=[], a=[FOUR], after=0.1)
+    net.host(FOUR).accepts(after=0.2)
+    events: list[trace.Event] = []
+    trio.lowlevel.add_instrument(spawned := Spawned())
+
+    stream = await Connector(network=net, tracer=events.append).open_tcp_stream("example.org", 443)
+
+    trio.lowlevel.remove_instrument(spawned)
+    stream.socket.close()
+    assert spawned.tasks == tasks
+    of_ipv4 = [event for event in events if getattr(event, "source", Source.A) is Source.A]
+    assert [(type(event), event.time) for event in of_ipv4] == [
+        (trace.RaceStarted, 0.0),
+        (trace.ResolutionStarted, 0.0),
+        (trace.AnswerReceived, 0.1),
+        (trace.AttemptStarted, 0.1),
+        (trace.AttemptConnected, pytest.approx(0.3)),
+        (trace.AttemptEstablished, pytest.approx(0.3)),
+        (trace.RaceWon, pytest.approx(0.3)),
+    ]
+
+
+async def test_a_failure_is_noted_when_it_is_told(net: SimulatedNetwork) -> None:
+    """A tracer sees on a failure which attempt that was, although the race goes on; once, also when it is lost."""
+    net.host(SIX).refuses(after=0.020)
+    net.host(FOUR).refuses(after=0.020)
+    notes: list[object] = []
+
+    def tracer(event: trace.Event) -> None:
+        if isinstance(event, trace.AttemptFailed):
+            notes.append(list(event.error.__notes__))  # type: ignore[attr-defined]  # Python 3.10 does not know it
+
+    with pytest.raises(ConnectError) as caught:
+        await Connector(network=net, tracer=tracer).open_tcp_stream("example.org", 443)
+
+    assert notes == [
+        ["attempt 1, after 0.000 s: [2001:db8::1]:443 refused after 0.020 s"],
+        ["attempt 2, after 0.020 s: 192.0.2.1:443 refused after 0.020 s"],
+    ]
+    assert [attempt.error.__dict__["__notes__"] for attempt in caught.value.attempts if attempt.error] == notes
+
+
 async def test_all_refused_is_refused(net: SimulatedNetwork, connector: Connector) -> None:
     """Where every attempt agrees, the error has their class and number."""
     net.host(SIX).refuses(after=0.020)

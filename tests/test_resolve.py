@@ -154,6 +154,15 @@ def test_routes_of_this_host(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not KernelNetwork().has_route(socket.AF_INET6)  # link-local without an interface
 
 
+def test_no_route_in_a_family_that_the_system_lacks() -> None:
+    assert not KernelNetwork().has_route(99)  # type: ignore[arg-type]  # a number that no family has
+
+
+def test_no_source_where_there_is_no_way() -> None:
+    assert KernelNetwork().source_address(Address(socket.AF_INET, "127.0.0.2", 80)) is not None
+    assert KernelNetwork().source_address(Address(socket.AF_INET6, "fe80::1", 80)) is None
+
+
 @pytest.mark.parametrize(
     ("aaaa", "expected"),
     [

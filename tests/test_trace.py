@@ -48,9 +48,9 @@ async def test_a_tracer_is_told_what_happened_and_when(autojump_clock: MockClock
     journal = trace.journal(events.append)
     began = trio.current_time()
 
-    journal.tell(trace.RaceStarted, host="example.org", port=443, policy=Policy())
+    journal.tell(trace.RaceStarted, "example.org", 443, Policy())
     await trio.sleep(0.25)
-    journal.tell(trace.AttemptStarted, attempt=1, address=ADDRESS, reason=trace.Reason.FIRST)
+    journal.tell(trace.AttemptStarted, 1, ADDRESS, trace.Reason.FIRST)
 
     assert events == [
         trace.RaceStarted(race=1, time=began, host="example.org", port=443, policy=Policy()),
@@ -62,8 +62,8 @@ def test_without_a_tracer_nothing_is_built() -> None:
     """No clock is read: this test has none."""
     journal = trace.journal(None)
 
-    journal.tell(trace.RaceLost, error=None)
-    journal.tell(trace.RaceWon, this="is not even looked at")
+    journal.tell(trace.RaceLost, None)
+    journal.tell(trace.RaceWon, "this is not even looked at")
 
 
 async def test_races_are_numbered_from_one_in_each_run() -> None:
@@ -71,8 +71,8 @@ async def test_races_are_numbered_from_one_in_each_run() -> None:
     events: list[trace.Event] = []
 
     for _ in range(2):
-        trace.journal(events.append).tell(trace.RaceLost, error=None)
-        trace.journal(None).tell(trace.RaceLost, error=None)
+        trace.journal(events.append).tell(trace.RaceLost, None)
+        trace.journal(None).tell(trace.RaceLost, None)
 
     assert [event.race for event in events] == [1, 2]
 
@@ -83,9 +83,9 @@ async def test_who_listened_when_the_race_began_is_told_after_its_own_tracer() -
     with listener(lambda _: told.append("listener"), lambda _: told.append("second")):
         heard = trace.journal(lambda _: told.append("own"))
         unowned = trace.journal(None)
-    heard.tell(trace.RaceLost, error=None)
-    unowned.tell(trace.RaceLost, error=None)
-    trace.journal(lambda _: told.append("later")).tell(trace.RaceLost, error=None)
+    heard.tell(trace.RaceLost, None)
+    unowned.tell(trace.RaceLost, None)
+    trace.journal(lambda _: told.append("later")).tell(trace.RaceLost, None)
 
     assert told == ["own", "listener", "second", "listener", "second", "later"]
 
@@ -98,8 +98,8 @@ async def test_a_tracer_that_raises_is_logged_and_off(caplog: pytest.LogCaptureF
         journal = trace.journal(broken)
 
     with caplog.at_level(logging.ERROR, "trio_nbconnect"):
-        journal.tell(trace.RaceLost, error=None)
-        journal.tell(trace.RaceLost, error=None)
+        journal.tell(trace.RaceLost, None)
+        journal.tell(trace.RaceLost, None)
 
     assert broken.calls == 1
     assert len(events) == 2
@@ -109,7 +109,7 @@ async def test_a_tracer_that_raises_is_logged_and_off(caplog: pytest.LogCaptureF
     assert record.exc_info is not None
     assert record.exc_info[1] is broken.error
 
-    trace.journal(broken).tell(trace.RaceLost, error=None)
+    trace.journal(broken).tell(trace.RaceLost, None)
     assert broken.calls == 2
 
 
@@ -117,7 +117,7 @@ async def test_ctrl_c_in_a_tracer_is_ctrl_c() -> None:
     journal = trace.journal(Broken(KeyboardInterrupt()))
 
     with pytest.raises(KeyboardInterrupt):
-        journal.tell(trace.RaceLost, error=None)
+        journal.tell(trace.RaceLost, None)
 
 
 def events_of(module: object) -> set[type]:

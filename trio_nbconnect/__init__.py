@@ -5,45 +5,55 @@
 
 The one skipped line needs the internet; the README runs the same on loopback. See `Connector` for everything that can
 be configured, `ConnectError` for what failures tell, and `record` for seeing a race.
+
+A name is imported when it is first used (PEP 562), so that a program starts fast whatever it will need of this: the
+pictures, the proxies and the simulated network are never loaded where nobody asks for them. `from trio_nbconnect import
+open_tcp_stream` is such a use; write it where the first connect must not wait for the import.
 """
 
-from . import trace as trace
-from ._address import Address as Address
-from ._connect import connect_socket as connect_socket
-from ._connector import Connector as Connector
-from ._drop_in import open_ssl_over_tcp_stream as open_ssl_over_tcp_stream
-from ._drop_in import open_tcp_stream as open_tcp_stream
-from ._drop_in import open_tls_stream as open_tls_stream
-from ._drop_in import open_unix_socket as open_unix_socket
-from ._errors import Attempt as Attempt
-from ._errors import ConnectError as ConnectError
-from ._errors import ConnectionRefused as ConnectionRefused
-from ._errors import ConnectTimeout as ConnectTimeout
-from ._errors import Phase as Phase
-from ._errors import ResolutionError as ResolutionError
-from ._errors import TLSError as TLSError
-from ._handshake import Handshake as Handshake
-from ._handshake import HandshakeState as HandshakeState
-from ._history import History as History
-from ._options import KeepAlive as KeepAlive
-from ._options import SocketOptions as SocketOptions
-from ._patch import patched_trio as patched_trio
-from ._policy import Policy as Policy
-from ._question import Answer as Answer
-from ._question import Asked as Asked
-from ._question import Question as Question
-from ._question import Service as Service
-from ._question import Source as Source
-from ._recording import RecordedRace as RecordedRace
-from ._recording import Recording as Recording
-from ._recording import record as record
-from ._resolve import Resolver as Resolver
-from ._resolve import discover_nat64 as discover_nat64
-from ._retry import is_retryable as is_retryable
-from ._summary import Comparison as Comparison
-from ._summary import Summary as Summary
-from ._summary import compare as compare
-from ._summary import summarize as summarize
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import trace as trace
+    from ._address import Address as Address
+    from ._connect import connect_socket as connect_socket
+    from ._connector import Connector as Connector
+    from ._drop_in import open_ssl_over_tcp_stream as open_ssl_over_tcp_stream
+    from ._drop_in import open_tcp_stream as open_tcp_stream
+    from ._drop_in import open_tls_stream as open_tls_stream
+    from ._drop_in import open_unix_socket as open_unix_socket
+    from ._errors import Attempt as Attempt
+    from ._errors import ConnectError as ConnectError
+    from ._errors import ConnectionRefused as ConnectionRefused
+    from ._errors import ConnectTimeout as ConnectTimeout
+    from ._errors import Phase as Phase
+    from ._errors import ResolutionError as ResolutionError
+    from ._errors import TLSError as TLSError
+    from ._handshake import Handshake as Handshake
+    from ._handshake import HandshakeState as HandshakeState
+    from ._history import History as History
+    from ._options import KeepAlive as KeepAlive
+    from ._options import SocketOptions as SocketOptions
+    from ._patch import patched_trio as patched_trio
+    from ._policy import Policy as Policy
+    from ._question import Answer as Answer
+    from ._question import Asked as Asked
+    from ._question import Question as Question
+    from ._question import Service as Service
+    from ._question import Source as Source
+    from ._recording import RecordedRace as RecordedRace
+    from ._recording import Recording as Recording
+    from ._recording import record as record
+    from ._resolve import Resolver as Resolver
+    from ._resolve import discover_nat64 as discover_nat64
+    from ._retry import is_retryable as is_retryable
+    from ._summary import Comparison as Comparison
+    from ._summary import Summary as Summary
+    from ._summary import compare as compare
+    from ._summary import summarize as summarize
 
 __all__ = [
     "Address",
@@ -84,3 +94,45 @@ __all__ = [
     "summarize",
     "trace",
 ]
+
+_HOMES = {
+    "_address": ("Address",),
+    "_connect": ("connect_socket",),
+    "_connector": ("Connector",),
+    "_drop_in": ("open_ssl_over_tcp_stream", "open_tcp_stream", "open_tls_stream", "open_unix_socket"),
+    "_errors": (
+        "Attempt",
+        "ConnectError",
+        "ConnectionRefused",
+        "ConnectTimeout",
+        "Phase",
+        "ResolutionError",
+        "TLSError",
+    ),
+    "_handshake": ("Handshake", "HandshakeState"),
+    "_history": ("History",),
+    "_options": ("KeepAlive", "SocketOptions"),
+    "_patch": ("patched_trio",),
+    "_policy": ("Policy",),
+    "_question": ("Answer", "Asked", "Question", "Service", "Source"),
+    "_recording": ("RecordedRace", "Recording", "record"),
+    "_resolve": ("Resolver", "discover_nat64"),
+    "_retry": ("is_retryable",),
+    "_summary": ("Comparison", "Summary", "compare", "summarize"),
+}
+"""Where each name lives; a test compares them with the imports above, which type checkers read."""
+
+
+if not TYPE_CHECKING:  # pragma: no branch - or a checker would believe that every name exists
+
+    def __getattr__(name: str) -> object:
+        """Import what a name stands for, the first time it is asked for."""
+        home = name if name == "trace" else next((home for home, names in _HOMES.items() if name in names), None)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = import_module(f".{home}", __name__)
+        globals()[name] = module if name == "trace" else getattr(module, name)
+        return globals()[name]
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -14,8 +14,10 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
+
+from ._quick import quick_init
 
 IPV6 = socket.AF_INET6
 IPV4 = socket.AF_INET
@@ -32,6 +34,7 @@ LocalAddress = str | Mapping[socket.AddressFamily, str]
 """A local address, or one for each family."""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Address:
     """One endpoint: a family, a numeric host and a port; or a UNIX socket.
@@ -48,7 +51,7 @@ class Address:
         '[fe80::1%1]:443'
     """
 
-    family: socket.AddressFamily
+    family: socket.AddressFamily = field(hash=False)  # the host tells it, and to hash an enum is slow
     host: str
     port: int
     flow_info: int = 0
@@ -83,6 +86,8 @@ class Address:
         return self.host == "::1" or self.is_path
 
     def __str__(self) -> str:
+        if self.family == IPV4:
+            return f"{self.host}:{self.port}"
         return self.ip if self.is_path else format_host_port(self.ip, self.port)
 
 
@@ -97,15 +102,18 @@ def check_host(host: object) -> str:
     Raises:
         ValueError: `host` is no `str` or `bytes`, empty, holds a NUL, or breaks a length limit of RFC 1035, 2.3.4.
     """
-    if not isinstance(host, (str, bytes)):
+    if isinstance(host, str):
+        text = host
+    elif isinstance(host, bytes):
+        try:
+            text = host.decode("ascii")
+        except UnicodeDecodeError:
+            raise ValueError(f"host must be ASCII when it is bytes, not {host!r}") from None
+    else:
         raise ValueError(f"host must be str or bytes, not {host!r}")
-    try:
-        text = host.decode("ascii") if isinstance(host, bytes) else host
-    except UnicodeDecodeError:
-        raise ValueError(f"host must be ASCII when it is bytes, not {host!r}") from None
     if "\0" in text:
         raise ValueError(f"host must not contain NUL: {host!r}")
-    if text.startswith("[") and text.endswith("]"):
+    if text[:1] == "[" and text[-1:] == "]":
         text = text[1:-1]
     if not text:
         raise ValueError(f"host must not be empty: {host!r}")
@@ -158,7 +166,7 @@ def check_port(port: object) -> int:
         TypeError: `port` is no `int`; `True` is none either.
         ValueError: `port` is outside 0 to 65535. The C library would take it modulo 65536.
     """
-    if not isinstance(port, int) or isinstance(port, bool):
+    if type(port) is not int and (not isinstance(port, int) or isinstance(port, bool)):
         raise TypeError(f"port must be int, not {port!r}")
     if not 0 <= port <= 65535:
         raise ValueError(f"port must be between 0 and 65535, not {port!r}")
@@ -172,7 +180,8 @@ def parse_literal(host: str, port: int) -> Address | None:
         ValueError: `host` is an IPv6 literal whose scope is malformed.
     """
     if ":" not in host:
-        return None if _packed(IPV4, host) is None else Address(IPV4, host, port)  # IPv4 has one spelling
+        is_literal = host[:1].isdigit() and _packed(IPV4, host) is not None  # most names need no error to tell
+        return Address(IPV4, host, port) if is_literal else None  # IPv4 has one spelling
     text, percent, scope = host.partition("%")
     packed = _packed(IPV6, text)
     if packed is None:

@@ -14,7 +14,9 @@ caller brings; nothing here waits, or knows a clock. Taking an address costs the
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TypeAlias
 
 from ._address import IPV6, Address
@@ -27,49 +29,60 @@ _Key: TypeAlias = tuple[Source, str]
 """A record type and whose it is, empty for the host itself."""
 
 
-@dataclass(slots=True)
+_FROM_THE_START = -math.inf
+
+
+@dataclass(slots=True, eq=False)
 class Agenda:
-    """The addresses of one race: what has been asked, what was answered, what was tried."""
+    """The addresses of one race: what has been asked, what was answered, what was tried.
+
+    It holds no container until there is something to hold: most races know one address from the start.
+    """
 
     policy: Policy
     view: View | None = None
     """What earlier connections taught, for the order; None if nothing."""
     rules: Rules | None = None
     """What decides between the families; None if only the policy's preference does."""
-    failures: list[OSError] = field(default_factory=list)
+    failures: tuple[OSError, ...] = field(init=False, default=())
     """What the sources that brought no address said."""
 
-    _pending: set[_Key] = field(default_factory=set)
-    _answers: dict[_Key, tuple[Address, ...]] = field(default_factory=dict)
-    _services: tuple[Service, ...] = ()
-    _first_positive: float = math.inf
-    _tried: list[Address] = field(default_factory=list)
-    _ahead: list[Address] = field(default_factory=list)
-    """What has not been tried, the next one at the end."""
+    _pending: frozenset[_Key] = field(init=False, default=frozenset())
+    _given: tuple[Address, ...] = field(init=False, default=())
+    _answers: Mapping[_Key, tuple[Address, ...]] = field(init=False, default=MappingProxyType({}))
+    _services: tuple[Service, ...] = field(init=False, default=())
+    _first_positive: float = field(init=False, default=math.inf)
+    _tried: frozenset[Address] = field(init=False, default=frozenset())
+    """What was tried before the list was sorted last."""
+    _order: Sequence[Address] = field(init=False, default=())
+    """What had not been tried then, the best first."""
+    _next: int = field(init=False, default=0)
+    """How many of those have been tried since."""
 
     def ask(self, asked: Asked) -> None:
         """Expect an answer from this source."""
-        self._pending.add((asked.source, asked.name))
+        self._pending |= {(asked.source, asked.name)}
 
     def give(self, addresses: tuple[Address, ...]) -> None:
         """Start with addresses that the caller knows; they wait for nothing."""
-        self._answers[Source.GIVEN, ""] = addresses
-        self._first_positive = -math.inf
-        self._ahead = self._sorted()
-        self._ahead.reverse()
+        self._given = addresses
+        self._first_positive = _FROM_THE_START
+        self._order = addresses if len(addresses) == 1 else self._sorted()
 
     def note(self, answer: Answer, now: float) -> None:
         """Take in an answer; it replaces the former one of its source."""
-        self._pending.discard((answer.source, answer.name))
+        key = answer.source, answer.name
+        self._pending -= {key}
         if answer.source is Source.HTTPS:
             self._services = answer.services
         else:
-            self._answers[answer.source, answer.name] = answer.addresses
+            self._answers = {**self._answers, key: answer.addresses}
         if answer.error is not None:
-            self.failures.append(answer.error)
-        self._ahead = self._sorted()
-        self._ahead.reverse()
-        if self._ahead and self._first_positive == math.inf:
+            self.failures += (answer.error,)
+        if self._next:
+            self._tried = self._tried.union(self._order[: self._next])
+        self._order, self._next = self._sorted(), 0
+        if self._order and self._first_positive == math.inf:
             self._first_positive = now
 
     @property
@@ -80,7 +93,7 @@ class Agenda:
     @property
     def is_answered(self) -> bool:
         """Whether all that was asked so far has been answered."""
-        return bool(self._answers) and not self._pending
+        return bool(self._given or self._answers) and not self._pending
 
     def may_begin_at(self) -> float:
         """Section 3: when the first attempt may begin, infinity while nothing is known.
@@ -98,18 +111,17 @@ class Agenda:
         if (Source.HTTPS, "") in self._pending:
             return True
         return (Source.of(preferred), "") in self._pending and all(
-            address.family != preferred for address in self._ahead
+            address.family != preferred for address in self._order
         )
 
     def peek(self) -> Address | None:
         """Return the address that is next, None if all that are known were tried."""
-        return self._ahead[-1] if self._ahead else None
+        return self._order[self._next] if self._next < len(self._order) else None
 
     def take(self) -> Address:
         """Return the address that is next and count it as tried."""
-        address = self._ahead.pop()
-        self._tried.append(address)
-        return address
+        self._next += 1
+        return self._order[self._next - 1]
 
     def delay(self, address: Address, under_way: int) -> float:
         """Section 5: the Connection Attempt Delay after an attempt at this address, beside so many others.
@@ -128,20 +140,22 @@ class Agenda:
 
     def _sorted(self) -> list[Address]:
         """Section 4, over everything that is known now: the services by priority, and then the host itself."""
-        known = [address for (_, name), addresses in self._answers.items() if not name for address in addresses]
+        known = list(self._given)
+        for (_, name), addresses in self._answers.items():
+            known += () if name else addresses
         if len(known) < 2 and not self._tried and not self._services:
             return known
         order = [address for service in self._services for address in self._in_order(self._offered(service))]
         order += self._in_order(known)
-        tried = set(self._tried)
-        return [address for address in dict.fromkeys(order) if address not in tried]
+        return [address for address in dict.fromkeys(order) if address not in self._tried]
 
     def _in_order(self, known: list[Address]) -> list[Address]:
         """Sort and interleave the addresses of one group.
 
         One answer that holds both families, from a hook or from the caller, is in the order that was meant.
         """
-        if (Source.HOOK, "") not in self._answers and (Source.GIVEN, "") not in self._answers:
+        is_meant = self._given or (Source.HOOK, "") in self._answers or (Source.GIVEN, "") in self._answers
+        if not is_meant:
             known = self.view.sort(known) if self.view else known
             if self.rules is not None and self.policy.families[0] == IPV6:
                 known = self.rules.sort(known)

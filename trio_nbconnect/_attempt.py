@@ -7,24 +7,35 @@ What does not: when it begins and what follows from its end; that is `_race`.
 from __future__ import annotations
 
 import errno
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import trio
 
 from ._address import Address
 from ._errors import Attempt, Phase, os_error
+from ._handshake import HandshakeState
 from ._policy import Policy
 
 
 class AnyHandshake(Protocol):
     """What a race needs of a handshake, the kernel's or a hooked one."""
 
-    async def wait(self) -> None: ...
+    state: HandshakeState
+
+    async def settle(self) -> None: ...
+    def failure(self) -> Exception | None: ...
     def abort(self) -> None: ...
     def round_trip_time(self) -> float | None: ...
     def stream(self) -> trio.SocketStream: ...
+
+
+class AnyOpener(Protocol):
+    """Who begins them."""
+
+    @property
+    def native(self) -> bool: ...
+    def begin(self, address: Address, /) -> AnyHandshake: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -34,14 +45,15 @@ class LiveAttempt:
     number: int
     address: Address
     started: float
-    delay: float = math.inf
+    delay: float
     """How long the next attempt waits for this one; settled when it starts."""
-    handshake: AnyHandshake | None = None
+    handshake: AnyHandshake | None = field(init=False, default=None)
     """None until a packet could be sent."""
-    connected: float | None = None
+    connected: float | None = field(init=False, default=None)
     """When TCP was connected, if something is to be established on top of it."""
-    ended: float | None = None
-    error: OSError | None = None
+    ended: float | None = field(init=False, default=None)
+    error: OSError | None = field(init=False, default=None)
+    _is_noted: bool = field(init=False, default=False)
 
     def close(self) -> None:
         """Close its socket, if it has one, at once."""
@@ -69,6 +81,13 @@ class LiveAttempt:
             due = max(due, min(self.started + policy.maximum_delay, self.connected + delay))
         return due
 
+    def note(self, began: float) -> None:
+        """Write on its failure which attempt that was of a race that began then; once, and only if anybody sees it."""
+        if self.error is not None and not self._is_noted:
+            self._is_noted = True
+            note = f"attempt {self.number}, after {self.started - began:.3f} s: {self.report()}"
+            self.error.__dict__.setdefault("__notes__", []).append(note)  # `add_note`, which Python 3.10 lacks
+
     def report(self) -> Attempt:
         """Say what became of it, or what it is doing now."""
         return Attempt(
@@ -83,6 +102,8 @@ class LiveAttempt:
 
 def as_os_error(error: Exception, address: Address) -> OSError:
     """What broke a stream, or took a handshake on top of it too long, as the failure of an attempt."""
+    if isinstance(error, OSError):
+        return error
     if isinstance(error.__cause__, OSError):
         return error.__cause__
     number = errno.ETIMEDOUT if isinstance(error, trio.TooSlowError) else errno.ECONNRESET
@@ -94,8 +115,3 @@ def as_os_error(error: Exception, address: Address) -> OSError:
 def ruled_out(address: Address) -> OSError:
     """Why an address of a family that is not used was not even attempted."""
     return os_error(errno.EAFNOSUPPORT, f"{address} (its family is ruled out by local_address or Policy.families)")
-
-
-def add_note(error: OSError, note: str) -> None:
-    """`BaseException.add_note`, which Python 3.10 lacks."""
-    error.__dict__.setdefault("__notes__", []).append(note)

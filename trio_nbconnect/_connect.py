@@ -2,7 +2,7 @@
 
 The problem: a handshake needs a socket that somebody owns, and somebody must close it on every way out but success.
 
-How we solve it: each function here begins one `Handshake` and says who owns its socket. `begin` gives it to a race,
+How we solve it: each way in begins one `Handshake` and says who owns its socket. `Opener.begin` gives it to a race,
 half open; `open_unix` returns it as a stream; `connect_socket` works on a socket of the caller's, Trio's too.
 
 What lives here: those three. What does not: the state machine (`_handshake`), delays, and limits, which are a race's;
@@ -16,6 +16,7 @@ import math
 import socket
 from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import trio
@@ -23,36 +24,56 @@ import trio
 from ._address import Address
 from ._errors import gave_up_unix, os_error
 from ._handshake import Handshake, HandshakeState
-from ._network import KernelNetwork, Network, apply, apply_again, open_socket
+from ._network import KernelNetwork, Network, Socket, apply, apply_again, open_socket
 from ._options import FamilyOptions
 from ._settings import Setting
 
 
-def begin(
-    network: Network,
-    local: Mapping[socket.AddressFamily, Address],
-    address: Address,
-    *,
-    options: Mapping[socket.AddressFamily, FamilyOptions] | None = None,
-) -> Handshake:
-    """Open a socket and begin to connect it to an address.
+class Opener:
+    """How one connector begins its handshakes: on which network, from which local addresses, with which options."""
 
-    Raises:
-        OSError: The first system calls failed: no socket, an option, no local address, no route. No packet was sent.
-    """
-    mine = None if options is None else options.get(address.family)
-    sock = open_socket(network, address, local, mine)
-    kind = Handshake if mine is None else partial(_Configured, mine.kept)
-    try:
-        handshake = kind(sock, address.sockaddr, address, network, lambda: open_socket(network, address, local, mine))
-    except BaseException:  # a path that is too long, say
-        network.close(sock)
-        raise
-    if handshake.errno:
-        raise os_error(handshake.errno, address)
-    if address.is_loopback:
-        handshake.look_ahead()
-    return handshake
+    __slots__ = ("_local", "_network", "_options")
+
+    native = True
+    """Whether its handshakes are our own, which can be awaited again after a cancelled wait."""
+
+    def __init__(
+        self,
+        network: Network,
+        local: Mapping[socket.AddressFamily, Address] = MappingProxyType({}),
+        options: Mapping[socket.AddressFamily, FamilyOptions] | None = None,
+    ) -> None:
+        self._network = network
+        self._local = local
+        self._options = options
+
+    def begin(self, address: Address) -> Handshake:
+        """Open a socket and begin to connect it to an address.
+
+        Raises:
+            OSError: The first system calls failed: no socket, an option, no local address, no route. No packet was
+                sent.
+        """
+        options = self._of(address)
+        kind = Handshake if options is None else partial(_Configured, options.kept)
+        sock = open_socket(self._network, address, self._local, options)
+        try:
+            handshake = kind(sock, address.sockaddr, address, self._network, self)
+        except BaseException:  # a path that is too long, say
+            self._network.close(sock)
+            raise
+        if handshake.errno:
+            raise os_error(handshake.errno, address)
+        if address.is_loopback and not address.flow_info:
+            handshake.look_ahead()
+        return handshake
+
+    def open(self, address: Address) -> Socket:
+        """Open a socket that is ready to be connected to an address."""
+        return open_socket(self._network, address, self._local, self._of(address))
+
+    def _of(self, address: Address) -> FamilyOptions | None:
+        return None if self._options is None else self._options.get(address.family)
 
 
 class _Configured(Handshake):
@@ -69,6 +90,10 @@ class _Configured(Handshake):
         apply_again(stream, self._kept)
         return stream
 
+    def _close(self) -> None:
+        """`SocketOptions.configure` may have shown the socket to somebody, who may wait for it."""
+        self._network.close(self.socket)
+
 
 async def open_unix(
     network: Network, path: str | bytes, settings: Sequence[Setting] = (), give_up_after: float = math.inf
@@ -78,7 +103,10 @@ async def open_unix(
     try:
         apply(sock, settings, repr(path))
         handshake = Handshake.begin(sock, path, network=network)
-        with trio.move_on_after(give_up_after if handshake.state is HandshakeState.HANDSHAKING else math.inf):
+        if handshake.state is not HandshakeState.HANDSHAKING or give_up_after == math.inf:
+            await handshake.wait()
+            return handshake.stream()
+        with trio.move_on_after(give_up_after):
             await handshake.wait()
             return handshake.stream()
         raise gave_up_unix(path, give_up_after, backlog_full=handshake.backlog_full)

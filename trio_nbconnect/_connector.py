@@ -35,9 +35,10 @@ from ._address import (
     is_localhost,
     local_addresses,
 )
-from ._connect import begin, open_unix
+from ._attempt import AnyOpener
+from ._connect import Opener, open_unix
 from ._history import History
-from ._hooked import HookedHandshake, has_hostname_resolver, has_socket_factory, open_hooked_unix
+from ._hooked import HookedOpener, has_hostname_resolver, has_socket_factory, open_hooked_unix
 from ._inquiry import Inquiry
 from ._nat64 import Prefix, Translator
 from ._network import KernelNetwork, Network
@@ -46,7 +47,7 @@ from ._order import Rules
 from ._policy import Policy, check_seconds
 from ._race import Race
 from ._resolve import HookResolver, Resolver, SystemResolver
-from .trace import Journal, Tracer, journal
+from .trace import Tracer, journal
 
 T = TypeVar("T")
 
@@ -91,6 +92,7 @@ class Connector:
     _options: Mapping[socket.AddressFamily, FamilyOptions] | None = field(init=False, repr=False, compare=False)
     _families: tuple[socket.AddressFamily, ...] = field(init=False, repr=False, compare=False)
     _translator: Translator | None = field(init=False, repr=False, compare=False)
+    _opener: Opener = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         local = local_addresses(self.local_address)
@@ -102,6 +104,7 @@ class Connector:
         object.__setattr__(self, "_families", families)
         translator = None if self.nat64 is None else Translator(Prefix.read(self.nat64))
         object.__setattr__(self, "_translator", translator)
+        object.__setattr__(self, "_opener", Opener(self.network or _KERNEL, local, self._options))
 
     async def connect(
         self,
@@ -284,57 +287,39 @@ class Connector:
     ) -> Race[Any]:
         """Check what the caller wrote, and prepare the race; nothing is sent yet."""
         host, port = check_host(host), check_port(port)
-        check_seconds("give_up_after", give_up_after)
-        network = self.network or _KERNEL
-        native = self.network is not None or not has_socket_factory()
-        log = journal(self.tracer)
-        return Race(
-            inquiry=self._inquiry(network, host, port, given_addresses(host, port, addresses), log),
-            policy=self.policy,
-            history=self.history,
-            begin=partial(begin, network, self._local, options=self._options)
-            if native
-            else partial(HookedHandshake, self._local, options=self._options),
-            native=native,
-            establish=establish,
-            give_up_after=give_up_after,
-            journal=log,
-        )
+        if give_up_after != math.inf:
+            check_seconds("give_up_after", give_up_after)
+        opener: AnyOpener = self._opener
+        if self.network is None and has_socket_factory():
+            opener = HookedOpener(self._local, self._options)
+        return Race(self._inquiry(host, port, given_addresses(host, port, addresses)), opener, establish, give_up_after)
 
-    def _inquiry(self, network: Network, host: str, port: int, given: tuple[Address, ...], log: Journal) -> Inquiry:
+    def _inquiry(self, host: str, port: int, given: tuple[Address, ...]) -> Inquiry:
         """Choose who knows the addresses, and in which families they are of use."""
-        name, families, resolver, beside, rules = host, self._families, None, False, None
+        inquiry = Inquiry(host, port, self.policy, self._families, self.history, journal(self.tracer), given)
+        network = self.network or _KERNEL
+        if self._translator is not None and not network.has_route(IPV4):
+            inquiry.nat64 = self._translator
         if not given:
-            name = check_name(host)
-            resolver, beside = self._who_knows(network)
-        if isinstance(resolver, SystemResolver) and is_localhost(name):
-            given = tuple(Address(family, LOOPBACK[family], port) for family in families)
-            resolver, beside = None, False
-        nat64 = None if self._translator is None or network.has_route(IPV4) else self._translator
-        if beside:
-            families = _connected(network, name, families)
-            source_of = network.source_address if nat64 is None else partial(_source, network)
-            rules = Rules(source_of, network.policy_table, by_system=self.resolver is None)
-        return Inquiry(
-            host=host,
-            name=name,
-            port=port,
-            families=families if nat64 is None or IPV4 in families else (*families, IPV4),
-            given=given,
-            resolver=resolver,
-            beside=beside,
-            policy=self.policy,
-            history=self.history,
-            rules=rules,
-            nat64=nat64,
-            journal=log,
-        )
+            self._ask(inquiry, network, check_name(host))
+        if inquiry.nat64 is not None and IPV4 not in inquiry.families:
+            inquiry.families = (*inquiry.families, IPV4)
+        return inquiry
 
-    def _who_knows(self, network: Network) -> tuple[Resolver, bool]:
-        """Return who finds the addresses of a name, and whether its answers come over time."""
+    def _ask(self, inquiry: Inquiry, network: Network, name: str) -> None:
+        """Find somebody who knows the addresses of a name; everybody knows those of "localhost"."""
         if self.resolver is None and self.network is None and has_hostname_resolver():
-            return HookResolver(), False
-        return self.resolver or SystemResolver(network), True
+            inquiry.ask(HookResolver(), name)
+        elif self.resolver is None and is_localhost(name):
+            inquiry.given = tuple(Address(family, LOOPBACK[family], inquiry.port) for family in inquiry.families)
+        else:
+            inquiry.families = _connected(network, name, inquiry.families)
+            if self.resolver is None and len(inquiry.families) == 1 and inquiry.nat64 is None:
+                inquiry.ask(SystemResolver(network), name)  # one answer, and nothing to do until it is there
+                return
+            source_of = network.source_address if inquiry.nat64 is None else partial(_source, network)
+            rules = Rules(source_of, network.policy_table, self.resolver is None)
+            inquiry.ask_beside(self.resolver or SystemResolver(network), name, rules)
 
 
 def _source(network: Network, address: Address) -> Address | None:

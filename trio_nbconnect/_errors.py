@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import trio
 
 from ._address import Address, format_host_port, shown_path
+from ._quick import quick_init
 
 if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
     from exceptiongroup import BaseExceptionGroup, ExceptionGroup
@@ -41,6 +42,7 @@ class Phase(enum.Enum):
     """TCP is connected; what the caller asked for on top of it (`establish`) is under way."""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One attempt, as an error reports it. Times are seconds on Trio's clock."""

@@ -2,8 +2,8 @@
 
 The problem: answers arrive while attempts run, from several sources, and some of them decide more than the order.
 
-How we solve it: one object takes in all of them. Each goes to the agenda, which knows what is next; and news is rung,
-which the race waits for. What the caller knew is an answer like any other.
+How we solve it: one object takes in all of them. Each goes to the agenda, which knows what is next; and a bell is
+rung, which the race waits for. What the caller knew is an answer like any other.
 
 What lives here: the resolver's side of a race, NAT64's two turns (an address it made is read as the IPv4 address that
 it stands for; a name's IPv4 addresses are asked for when all else has failed), and the rule of version 3 on services
@@ -34,83 +34,89 @@ from ._question import Answer, Asked, Question, Source
 from ._resolve import Resolver
 
 
-class News:
-    """A bell that one task waits for and any may ring."""
+@dataclass(slots=True, eq=False)
+class Inquiry:
+    """The addresses of one race: who is asked for them, and what has been learnt."""
 
-    __slots__ = ("_bell",)
+    host: str
+    """As the caller wrote it, for errors and events."""
+    port: int
+    policy: Policy
+    families: tuple[AddressFamily, ...]
+    """The families that can be used, the preferred one first."""
+    history: History | None
+    journal: trace.Journal
+    given: tuple[Address, ...]
+    """The addresses that are known without asking anybody."""
 
-    def __init__(self) -> None:
-        self._bell: trio.Event | None = None
+    nat64: Translator | None = field(init=False, default=None)
+    """The network's translator, if it is needed to reach IPv4."""
+    resolver: Resolver | None = field(init=False, default=None)
+    name: str = field(init=False, default="")
+    """As the resolver is asked for it: a name of another script in its A-label form."""
+    beside: bool = field(init=False, default=False)
+    """Whether answers come over time, beside the attempts; else there is one, which is waited for."""
+
+    resolved: bool = field(init=False, default=True)
+    """Whether no more answers will come."""
+    services_known: trio.Event | None = field(init=False, default=None)
+    """Set when the services are known that were asked for over protected DNS."""
+    forbidden: OSError | None = field(init=False, default=None)
+    """Why no address may be used: protected DNS did not tell the services."""
+    unusable: tuple[OSError, ...] = field(init=False, default=())
+    """Why addresses were left out."""
+    agenda: Agenda = field(init=False)
+    _bell: trio.Event | None = field(init=False, default=None)
+    _last_resort: trio.Event | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.agenda = Agenda(self.policy, None if self.history is None else self.history.view(time.time()))
 
     def ring(self) -> None:
         """Say that something has happened."""
         if self._bell is not None:
             self._bell.set()
 
-    async def wait(self, until: float) -> None:
+    async def wait_for_news(self, until: float) -> None:
         """Wait until something has happened, or until a time on Trio's clock."""
         self._bell = trio.Event()
         await within(until, self._bell.wait)
 
-
-@dataclass(kw_only=True, eq=False)
-class Inquiry:
-    """The addresses of one race: who is asked for them, and what has been learnt."""
-
-    host: str
-    """As the caller wrote it, for errors and events."""
-    name: str
-    """As it is asked for: a name of another script in its A-label form."""
-    port: int
-    families: tuple[AddressFamily, ...]
-    """The families that can be used, the preferred one first."""
-    given: tuple[Address, ...]
-    """The addresses that are known without asking anybody."""
-    resolver: Resolver | None
-    beside: bool
-    """Whether answers come over time, beside the attempts; else there is one, which is waited for."""
-    policy: Policy
-    history: History | None
-    rules: Rules | None
-    """How RFC 6724 orders the families on this host, where there may be two."""
-    nat64: Translator | None
-    """The network's translator, if it is needed to reach IPv4."""
-    journal: trace.Journal
-
-    services_known: trio.Event | None = field(init=False, default=None)
-    """Set when the services are known that were asked for over protected DNS."""
-    forbidden: OSError | None = field(init=False, default=None)
-    """Why no address may be used: protected DNS did not tell the services."""
-    unusable: list[OSError] = field(init=False, default_factory=list)
-    """Why addresses were left out."""
-
-    def __post_init__(self) -> None:
-        self.news = News()
-        self.agenda = Agenda(self.policy, None if self.history is None else self.history.view(time.time()), self.rules)
-        self.resolved = self.resolver is None
+    def ask(self, resolver: Resolver, name: str) -> None:
+        """Have a resolver asked whose one answer is waited for."""
+        self.resolver, self.name, self.resolved = resolver, name, False
         self._last_resort = None if self.nat64 is None else trio.Event()
+
+    def ask_beside(self, resolver: Resolver, name: str, rules: Rules) -> None:
+        """Have a resolver asked whose answers come over time, to be sorted by the rules of RFC 6724 on this host."""
+        self.ask(resolver, name)
+        self.beside = True
+        self.agenda.rules = rules
 
     def begin(self) -> None:
         """Take in what is known without asking; that may be tried at once, in the order that was meant."""
         if self.given:
             addresses = self._usable(self.given)
             self.agenda.give(addresses)
-            self.journal.tell(trace.AnswerReceived, source=Source.GIVEN, addresses=addresses, error=None)
+            if self.journal.tracers:
+                self.journal.tell(trace.AnswerReceived, Source.GIVEN, addresses, None)
 
     async def resolve(self, resolver: Resolver) -> None:
         """Section 3: take in the answers as they come, for as long as the policy lets it take."""
-        limit = trio.current_time() + self.policy.give_up_resolution_after
-        asked = tuple(family for family in self.families if family == IPV6 or self.nat64 is None)
+        limit = self.policy.give_up_resolution_after
+        if limit != math.inf:
+            limit += trio.current_time()
+        asked = self.families if self.nat64 is None else tuple(family for family in self.families if family == IPV6)
         question = Question(host=self.name, port=self.port, families=asked, last_resort=self._last_resort)
         try:
             await within(limit, resolver.resolve, question, self.deliver)
         except OSError as error:
-            self.agenda.failures.append(error)
+            self.agenda.failures += (error,)
         for source, name in self.agenda.unanswered:
             silence = timed_out(f"no answer for {source.value} of {name or self.host}")
             self.deliver(Answer(source, error=silence, name=name))
         self.resolved = True
-        self.news.ring()
+        self.ring()
 
     def deliver(self, item: Asked | Answer) -> None:
         """Take in what a resolver does and learns."""
@@ -118,22 +124,19 @@ class Inquiry:
             self.agenda.ask(item)
             if item.protected and item.source is Source.HTTPS:
                 self.services_known = trio.Event()
-            self.journal.tell(trace.ResolutionStarted, source=item.source, name=item.name)
+            if self.journal.tracers:
+                self.journal.tell(trace.ResolutionStarted, item.source, item.name)
             return
         if item.source is Source.HTTPS and self.services_known is not None:
             self.services_known.set()
             self.forbidden = item.error
-        item = replace(item, addresses=self._usable(item.addresses))
+        usable = self._usable(item.addresses)
+        if usable is not item.addresses:
+            item = replace(item, addresses=usable)
         self.agenda.note(item, trio.current_time())
-        self.journal.tell(
-            trace.AnswerReceived,
-            source=item.source,
-            name=item.name,
-            addresses=item.addresses,
-            services=item.services,
-            error=item.error,
-        )
-        self.news.ring()
+        if self.journal.tracers:
+            self.journal.tell(trace.AnswerReceived, item.source, item.addresses, item.error, item.name, item.services)
+        self.ring()
 
     def last_resort_at(self, newest_started: float | None, under_way: int) -> float:
         """Section 7.2: when to ask for IPv4 addresses after all; at once if every attempt has failed."""
@@ -147,10 +150,6 @@ class Inquiry:
         """Let the resolver ask for IPv4 addresses."""
         assert self._last_resort is not None
         self._last_resort.set()
-
-    def on_the_wire(self, address: Address) -> Address:
-        """Return the address to connect to, which is another one behind NAT64."""
-        return address if self.nat64 is None else self.nat64.write(address)
 
     def failure(self, attempts: Sequence[Attempt], gave_up_after: float | None) -> ConnectError:
         """Return the one error of a race that was lost; it says what was tried.
@@ -174,14 +173,15 @@ class Inquiry:
         left_out = [address for address in addresses if address.family not in self.families and not address.is_path]
         if not left_out:
             return addresses
-        self.unusable += map(ruled_out, left_out)
-        return tuple(address for address in addresses if address not in left_out)
+        self.unusable += tuple(map(ruled_out, left_out))
+        return tuple(address for address in addresses if address.family in self.families or address.is_path)
 
 
-async def within(time: float, do: Callable[..., Awaitable[object]], *args: Any) -> None:
-    """Do something, until a time on Trio's clock; "never" costs nothing."""
-    if time == math.inf:
+def within(time: float, do: Callable[..., Awaitable[object]], *args: Any) -> Awaitable[object]:
+    """Do something, until a time on Trio's clock; "never" costs nothing, not even a coroutine."""
+    return do(*args) if time == math.inf else _until(time, do, *args)
+
+
+async def _until(time: float, do: Callable[..., Awaitable[object]], *args: Any) -> None:
+    with trio.CancelScope(deadline=time):
         await do(*args)
-    else:
-        with trio.CancelScope(deadline=time):
-            await do(*args)

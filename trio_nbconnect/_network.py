@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import socket
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, Protocol
 
 import trio
 
-from ._address import IPV4, IPV6, Address
+from ._address import IPV4, IPV6, UNIX, Address, checked_path, from_sockaddr
 from ._errors import os_error
 from ._options import FamilyOptions
 from ._policy_table import DEFAULT_POLICY_TABLE, PolicyTable, parse_gai_conf
@@ -43,13 +43,19 @@ class Socket(Protocol):
     def close(self) -> None: ...
 
 
+class CanOpen(Protocol):
+    """Whoever has opened a socket, and can open another one for the same name."""
+
+    def open(self, name: Any, /) -> Socket: ...
+
+
 class Network(Protocol):
     """What a connect asks of the world below it."""
 
     def open(self, family: socket.AddressFamily, protocol: int = 0) -> Socket:
         """Open a non-blocking stream socket that child processes do not inherit; 0 is the family's own protocol."""
 
-    async def wait_writable(self, sock: Any) -> None:
+    def wait_writable(self, sock: Any) -> Awaitable[None]:
         """Wait until the socket is writable, or has failed; may be cancelled and called again."""
 
     def close(self, sock: Any) -> None:
@@ -86,11 +92,11 @@ class KernelNetwork:
             sock.setblocking(False)
         return sock
 
-    async def wait_writable(self, sock: socket.socket) -> None:
-        if sock.fileno() != -1:
-            await trio.lowlevel.wait_writable(sock)
-        if sock.fileno() == -1:  # also when another task closed it after the kernel had woken this one
+    def wait_writable(self, sock: socket.socket) -> Awaitable[None]:
+        """Have Trio wait, without a coroutine of our own around it: one frame less in each pending connect."""
+        if sock.fileno() == -1:
             raise trio.ClosedResourceError("this socket is closed")
+        return trio.lowlevel.wait_writable(sock)  # noqa: ASYNC105 - who calls this awaits it
 
     def close(self, sock: socket.socket) -> None:
         if sock.fileno() != -1:
@@ -110,13 +116,17 @@ class KernelNetwork:
         return [from_getaddrinfo(entry[0], entry[4]) for entry in entries]
 
     def has_route(self, family: socket.AddressFamily) -> bool:
-        return self.source_address(Address(family, _SOMEWHERE[family], _DISCARD)) is not None
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                return probe.connect_ex((_SOMEWHERE[family], _DISCARD)) == 0
+        except OSError:  # this system has no such family
+            return False
 
     def source_address(self, address: Address) -> Address | None:
         """Connect a datagram socket, a fresh one each time, which asks the routing table and sends nothing."""
         try:
             with socket.socket(address.family, socket.SOCK_DGRAM) as probe:
-                probe.connect(replace(address, port=_DISCARD).sockaddr)
+                probe.connect((address.host, _DISCARD, *address.sockaddr[2:]))
                 return from_getaddrinfo(address.family, probe.getsockname())
         except OSError:
             return None
@@ -155,9 +165,27 @@ def read_policy_table(path: str = "/etc/gai.conf") -> PolicyTable:
 
 def from_getaddrinfo(family: int, sockaddr: tuple[Any, ...]) -> Address:
     """Read an entry of the system's resolver; its scope is in the number, and may be in the text as well."""
+    if len(sockaddr) == 2 and "%" not in sockaddr[0]:
+        return Address(_member(family), *sockaddr)
     host, port, *rest = sockaddr
     flow_info, scope_id = (*rest, 0, 0)[:2]
-    return Address(socket.AddressFamily(family), host.partition("%")[0], port, flow_info, scope_id)
+    return Address(_member(family), host.partition("%")[0], port, flow_info, scope_id)
+
+
+def _member(family: int) -> socket.AddressFamily:
+    """The standard library has it as the enum's member already, which is slow to look up; a hook may give a number."""
+    return family if isinstance(family, socket.AddressFamily) else socket.AddressFamily(family)
+
+
+def checked(sock: Socket, sockaddr: Any) -> Any:
+    """Make sure that the system call will not block: no name to look up, no blocking socket."""
+    if isinstance(sock, socket.socket) and sock.gettimeout() != 0.0:
+        raise ValueError(f"socket must be non-blocking: {sock!r}")
+    if sock.family in (IPV4, IPV6):
+        return from_sockaddr(sock.family, sockaddr).sockaddr
+    if sock.family == UNIX:
+        return checked_path(os.fspath(sockaddr))
+    return sockaddr  # a family that only its user knows
 
 
 def open_socket(
@@ -173,7 +201,7 @@ def open_socket(
             address.
     """
     sock = network.open(address.family) if options is None else _open_with(network, address, options)
-    if address.family in local:
+    if local and address.family in local:
         try:
             bind_address_only(sock)
             sock.bind(local[address.family].sockaddr)

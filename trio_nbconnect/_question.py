@@ -16,6 +16,7 @@ from typing import TypeAlias
 import trio
 
 from ._address import IPV4, IPV6, Address
+from ._quick import quick_init
 
 
 class Source(enum.Enum):
@@ -53,6 +54,7 @@ class Source(enum.Enum):
         return cls.AAAA if family == IPV6 else cls.A
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """Which addresses a race wants: those of a host, in the families it can use, the preferred one first."""
@@ -92,6 +94,7 @@ class Service:
     """Whether it offers Encrypted Client Hello. Python's `ssl` cannot use that; the record is reported all the same."""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A query went out; an answer from this source is to be expected."""
@@ -103,6 +106,7 @@ class Asked:
     """Whether nobody on the way can read or forge the answer (DNS over TLS or HTTPS)."""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came back: addresses in the order of preference, or none and the error that says why."""

@@ -20,6 +20,7 @@ from typing import Protocol
 import trio
 
 from ._address import IPV4, IPV6
+from ._hooked import ask_hostname_resolver
 from ._nat64 import prefixes_from
 from ._network import KernelNetwork, Network, from_getaddrinfo
 from ._question import Answer, Asked, Deliver, Question, Source
@@ -64,10 +65,13 @@ class SystemResolver:
         first, *others = question.in_query_order
         for family in (first, *others):
             deliver(Asked(Source.of(family)))
-        async with trio.open_nursery() as nursery:
-            for family in others:
-                nursery.start_soon(self._look_up, question, family, deliver)
+        if not others:
             await self._look_up(question, first, deliver)
+        else:
+            async with trio.open_nursery() as nursery:
+                for family in others:
+                    nursery.start_soon(self._look_up, question, family, deliver)
+                await self._look_up(question, first, deliver)
         if question.last_resort is not None and IPV4 not in question.families:
             await question.last_resort.wait()
             deliver(Asked(Source.A))
@@ -99,7 +103,7 @@ class HookResolver:
         """Deliver its one answer, which holds both families."""
         deliver(Asked(Source.HOOK))
         try:
-            entries = await trio.socket.getaddrinfo(question.host, question.port, type=socket.SOCK_STREAM)
+            entries = await ask_hostname_resolver(question.host, question.port)
         except OSError as error:
             deliver(Answer(Source.HOOK, error=error))
         else:

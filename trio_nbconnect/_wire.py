@@ -16,13 +16,12 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
-from types import MappingProxyType
 from typing import TypeVar
 
 import trio
 
 from ._address import Address
-from ._connect import begin
+from ._connect import Opener
 from ._errors import os_error
 from ._network import KernelNetwork
 
@@ -57,7 +56,7 @@ async def open_stream(server: Address) -> trio.SocketStream:
     Raises:
         OSError: The connect failed.
     """
-    handshake = begin(KernelNetwork(), MappingProxyType({}), server)
+    handshake = Opener(KernelNetwork()).begin(server)
     try:
         await handshake.wait()
     except BaseException:

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, TypeAlias
 
 import trio
@@ -25,6 +26,7 @@ from ._address import Address
 from ._errors import ConnectError
 from ._policy import Policy
 from ._question import Service, Source
+from ._quick import quick_init
 
 
 class Reason(enum.Enum):
@@ -42,7 +44,13 @@ class _Happened:
     race: int
     time: float
 
+    @classmethod
+    def _made(cls, *facts: Any) -> Any:
+        """Make an event of its facts in their order; `quick_init` says how."""
+        raise NotImplementedError
 
+
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaceStarted(_Happened):
     """Somebody asked for a connection."""
@@ -52,6 +60,7 @@ class RaceStarted(_Happened):
     policy: Policy
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolutionStarted(_Happened):
     """A query went out for addresses from this source."""
@@ -61,6 +70,7 @@ class ResolutionStarted(_Happened):
     """Whose records were asked for; empty for the host itself."""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerReceived(_Happened):
     """Addresses came from a source, or none and perhaps an error; they replace its earlier answer."""
@@ -74,6 +84,7 @@ class AnswerReceived(_Happened):
     """What an HTTPS answer holds."""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptStarted(_Happened):
     """An attempt began; attempts of a race are numbered from 1."""
@@ -83,6 +94,7 @@ class AttemptStarted(_Happened):
     reason: Reason
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptConnected(_Happened):
     """The TCP handshake is complete."""
@@ -91,6 +103,7 @@ class AttemptConnected(_Happened):
     address: Address
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptEstablished(_Happened):
     """An outcome: the connection is all that the caller asked for."""
@@ -99,6 +112,7 @@ class AttemptEstablished(_Happened):
     address: Address
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptFailed(_Happened):
     """An outcome: the attempt ended with an error."""
@@ -108,6 +122,7 @@ class AttemptFailed(_Happened):
     error: OSError
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptCancelled(_Happened):
     """An outcome: the race was over, or its caller gave up, while the attempt was under way."""
@@ -116,6 +131,7 @@ class AttemptCancelled(_Happened):
     address: Address
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerUpDiscarded(_Happened):
     """An established connection was closed unused: another attempt had won, or the caller was cancelled."""
@@ -124,6 +140,7 @@ class RunnerUpDiscarded(_Happened):
     address: Address
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaceWon(_Happened):
     """This attempt's connection was returned."""
@@ -132,6 +149,7 @@ class RaceWon(_Happened):
     address: Address
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaceLost(_Happened):
     """The race ended without a connection; no error means that its caller cancelled it."""
@@ -158,7 +176,16 @@ Tracer: TypeAlias = Callable[[Event], object]
 listening: ContextVar[tuple[Tracer, ...]] = ContextVar("trio_nbconnect.trace.listening", default=())
 """The tracers of everything that this context, and the tasks it starts, will connect."""
 
-_races: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("trio_nbconnect.trace.races", default=0)
+_races: trio.lowlevel.RunVar[Iterator[int]] = trio.lowlevel.RunVar("trio_nbconnect.trace.races")
+
+
+def _numbers() -> Iterator[int]:
+    """The numbers of the races of this `trio.run` that somebody listens to."""
+    try:
+        return _races.get()
+    except LookupError:
+        _races.set(count(1))
+        return _races.get()
 
 
 def journal(tracer: Tracer | None) -> Journal:
@@ -170,27 +197,31 @@ def journal(tracer: Tracer | None) -> Journal:
 
 
 class Journal:
-    """Tell the tracers of one race what happens in it; with no tracer, do nothing."""
+    """Tell the tracers of one race what happens in it; with no tracer, do nothing.
 
-    __slots__ = ("_race", "_tracers")
+    Attributes:
+        tracers: Those who listen. Where an event is often told, look here first: to gather its facts costs, too.
+    """
+
+    __slots__ = ("_clock", "_race", "tracers")
 
     def __init__(self, tracers: Iterable[Tracer]) -> None:
-        self._tracers = list(tracers)
+        self.tracers = list(tracers)
         self._race = 0
-        if self._tracers:
-            self._race = _races.get() + 1
-            _races.set(self._race)
+        if self.tracers:
+            self._race = next(_numbers())
+            self._clock = trio.lowlevel.current_clock()
 
-    def tell(self, happened: type[Event], **facts: Any) -> None:
-        """Emit one event: the single place where tracers are called."""
-        if not self._tracers:
+    def tell(self, happened: type[Event], *facts: Any) -> None:
+        """Emit one event, with its facts in their order: the single place where tracers are called."""
+        if not self.tracers:
             return
-        event = happened(race=self._race, time=trio.current_time(), **facts)
-        for tracer in tuple(self._tracers):
+        event = happened._made(self._race, self._clock.current_time(), *facts)
+        for tracer in self.tracers:
             try:
                 tracer(event)
             except Exception:  # a tracer is foreign code; rule 3 shields the race from it
-                self._tracers.remove(tracer)
+                self.tracers = [other for other in self.tracers if other is not tracer]
                 logging.getLogger("trio_nbconnect").exception("tracer %r raised; it is off for this race", tracer)
 
 
