@@ -9,7 +9,7 @@ import asyncio
 import gc
 import inspect
 import re
-import sys
+import signal
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,14 +28,12 @@ from trio_nbconnect import _tracebacks
 from trio_nbconnect._background import BackgroundNursery
 from trio_nbconnect._errors import all_failed
 from trio_nbconnect._guest import Guest
+from trio_nbconnect._interrupts import Interrupts
 from trio_nbconnect._lost_races import KEPT, LostRaces
 from trio_nbconnect._shell import EXTENSION, Shell
 from trio_nbconnect._tracebacks import users_part
 from trio_nbconnect.notebook import load_ipython_extension, unload_ipython_extension
 from trio_nbconnect.testing import SimulatedNetwork
-
-if sys.version_info < (3, 11):
-    pass
 
 
 def test_ipython_has_what_we_use_of_it(shell: Any) -> None:
@@ -362,3 +360,34 @@ async def test_the_race_that_was_heard_is_shown_and_without_it_the_error(monkeyp
     assert isinstance(race, nb.RecordedRace)
     assert race.timeline.error is errors[0]
     assert other is errors[1]
+
+
+# Interrupts
+
+
+@pytest.mark.parametrize("moment", ["before", "between"])
+def test_an_interrupt_between_two_pieces_reaches_the_next_one(moment: str) -> None:
+    """The kernel's own handler would cancel the cell once its loop comes round, and the next piece may be a loop.
+
+    It comes before IPython has asked whether one is due, or between that and the piece.
+    """
+    interrupts, heard_by_the_kernel = Interrupts(), []
+    endless = compile("while True: pass", "a cell", "exec")
+    try:
+        with interrupts.put_off():
+            before = signal.signal(signal.SIGINT, lambda *_: heard_by_the_kernel.append("it"))
+            with interrupts.raised_in(endless):
+                pass
+            if moment == "between":
+                assert not interrupts.is_due()
+            signal.raise_signal(signal.SIGINT)
+            if moment == "before":
+                assert interrupts.is_due()
+            else:
+                with pytest.raises(KeyboardInterrupt), interrupts.raised_in(endless):
+                    exec(endless)
+            assert not interrupts.is_due()
+            signal.signal(signal.SIGINT, before)
+    finally:
+        interrupts.close()
+    assert not heard_by_the_kernel

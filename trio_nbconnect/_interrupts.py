@@ -12,7 +12,8 @@ How we solve it, step by step, as long as it takes:
 3. A second interrupt of a piece that is being cancelled, and does not end, leaves it: the cell is over, and the rest
    goes on in the background.
 In a synchronous piece `KeyboardInterrupt` is raised, but only while its code runs, and no message is being sent. What
-comes at any other time of a cell waits for its next piece.
+comes at any other time of a cell waits for its next piece. The kernel's own handler, which it sets for the cell, has no
+say between two pieces: the cancellation that it orders would come after a next piece that never ends.
 
 What lives here: what is interrupted, and how. What does not: what is shown of it. A handler of signals runs between
 any two instructions of the main thread, so it takes no lock; a thread, woken through a queue, watches the half second.
@@ -37,6 +38,8 @@ from ._tracebacks import users_part
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
+
+_Handler = Callable[[int, FrameType | None], object]
 
 PATIENCE = 0.5
 """Seconds until something that does not listen is taken to be spinning."""
@@ -133,14 +136,21 @@ class Interrupts:
     @contextmanager
     def put_off(self) -> Iterator[None]:
         """Let SIGINT wait for the next piece, in a block that is a whole cell and all that the kernel does for it."""
-
-        def on_sigint(_number: int, _frame: FrameType | None) -> None:
-            if self._is_closed:
-                raise KeyboardInterrupt
-            self._is_due = True
-
         self._is_due = False
-        with _handler(on_sigint):
+        with _handler(self._wait_for_the_next_piece):
+            yield
+
+    def _wait_for_the_next_piece(self, _number: int, _frame: FrameType | None) -> None:
+        if self._is_closed:
+            raise KeyboardInterrupt
+        self._is_due = True
+
+    @contextmanager
+    def _heard(self, on_sigint: _Handler) -> Iterator[None]:
+        """Handle SIGINT this way for a piece, and what came a moment before; after it, it waits for the next piece."""
+        with _handler(on_sigint, afterwards=self._wait_for_the_next_piece):
+            if self.is_due():
+                on_sigint(signal.SIGINT, None)
             yield
 
     @contextmanager
@@ -157,7 +167,7 @@ class Interrupts:
                 piece.asked += 1
                 self._asked.put(piece)
 
-        with _handler(on_sigint):
+        with self._heard(on_sigint):
             try:
                 yield
             finally:
@@ -178,7 +188,7 @@ class Interrupts:
                 loop.call_soon_threadsafe(_act, piece)
                 self._asked.put(piece)
 
-        with _handler(on_sigint):
+        with self._heard(on_sigint):
             try:
                 yield
             finally:
@@ -216,8 +226,8 @@ def _runs(code: CodeType, frame: FrameType | None) -> bool:
 
 
 @contextmanager
-def _handler(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    """Handle SIGINT this way for a block, where signals arrive."""
+def _handler(handler: _Handler, *, afterwards: _Handler | None = None) -> Iterator[None]:
+    """Handle SIGINT this way for a block, where signals arrive; then another way, or as before."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -225,4 +235,4 @@ def _handler(handler: Callable[[int, FrameType | None], object]) -> Iterator[Non
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, afterwards or before)
