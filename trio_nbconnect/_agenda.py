@@ -17,13 +17,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ._address import IPV6, Address
-from ._history import View
-from ._order import Rules, interleave, prefer
+from ._order import interleave, prefer
 from ._policy import Policy
 from ._question import Answer, Asked, Service, Source
+
+if TYPE_CHECKING:
+    from ._history import View
+    from ._rules import Rules
 
 _Key: TypeAlias = tuple[Source, str]
 """A record type and whose it is, empty for the host itself."""

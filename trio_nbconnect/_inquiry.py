@@ -17,7 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from socket import AddressFamily
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -26,12 +26,14 @@ from ._address import IPV6, Address
 from ._agenda import Agenda
 from ._attempt import ruled_out
 from ._errors import Attempt, ConnectError, all_failed, gave_up, no_address, services_unknown, timed_out
-from ._history import History
-from ._nat64 import Translator
-from ._order import Rules
 from ._policy import Policy
 from ._question import Answer, Asked, Question, Source
-from ._resolve import Resolver
+
+if TYPE_CHECKING:
+    from ._history import History
+    from ._nat64 import Translator
+    from ._resolve import Resolver
+    from ._rules import Rules
 
 
 @dataclass(slots=True, eq=False)
