@@ -12,7 +12,7 @@ import pytest
 
 from trio_nbconnect import Address, Answer, Asked, Attempt, Question, trace
 from trio_nbconnect._address import IPV4, IPV6
-from trio_nbconnect._quick import quick_init
+from trio_nbconnect._quick import quick
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,8 +24,7 @@ class Slow:
     third: float = dataclasses.field(default=3.0, kw_only=True)
 
 
-@quick_init
-@dataclasses.dataclass(frozen=True, slots=True)
+@quick(frozen=True, slots=True)
 class Quick:
     """The same, made faster."""
 

@@ -7,7 +7,7 @@ What does not: when it begins and what follows from its end; that is `_race`.
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 import trio
@@ -16,6 +16,7 @@ from ._address import Address
 from ._errors import Attempt, Phase, os_error
 from ._handshake import HandshakeState
 from ._policy import Policy
+from ._quick import quick
 
 
 class AnyHandshake(Protocol):
@@ -38,7 +39,7 @@ class AnyOpener(Protocol):
     def begin(self, address: Address, /) -> AnyHandshake: ...
 
 
-@dataclass(slots=True, eq=False)
+@quick(slots=True, eq=False)
 class LiveAttempt:
     """One attempt under way, and then what became of it. Times are seconds on Trio's clock."""
 

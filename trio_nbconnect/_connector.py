@@ -15,7 +15,7 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -41,6 +41,7 @@ from ._hooked import HookedOpener, has_hostname_resolver, has_socket_factory, op
 from ._inquiry import Inquiry
 from ._network import KernelNetwork, Network
 from ._policy import Policy, check_seconds
+from ._quick import quick
 from ._race import Race
 from ._resolve import HookResolver, Resolver, SystemResolver
 from .trace import Tracer, journal
@@ -55,7 +56,7 @@ T = TypeVar("T")
 _KERNEL = KernelNetwork()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class Connector:
     """Open connections the way RFC 8305 asks for. Immutable, and safe to share between tasks.
 

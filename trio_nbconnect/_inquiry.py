@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from socket import AddressFamily
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from ._attempt import ruled_out
 from ._errors import Attempt, ConnectError, all_failed, gave_up, no_address, services_unknown, timed_out
 from ._policy import Policy
 from ._question import Answer, Asked, Question, Source
+from ._quick import quick
 
 if TYPE_CHECKING:
     from ._history import History
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from ._rules import Rules
 
 
-@dataclass(slots=True, eq=False)
+@quick(slots=True, eq=False)
 class Inquiry:
     """The addresses of one race: who is asked for them, and what has been learnt."""
 
