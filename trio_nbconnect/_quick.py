@@ -42,10 +42,12 @@ else:
         assert eq is frozen, "frozen data is compared by value, other by identity"
 
         def decorate(kind):
-            inherits = hasattr(kind, "__dataclass_params__")  # from a frozen one, so the library insists
-            kind = dataclass(kind, init=False, repr=False, eq=False, frozen=inherits, slots=slots, kw_only=kw_only)
-            for name, value in {"init": True, "repr": True, "eq": eq, "frozen": frozen}.items():
-                setattr(kind.__dataclass_params__, name, value)
+            base = getattr(kind, "__dataclass_params__", None)
+            if base is not None:
+                base.frozen = False  # or the library compiles two methods for whoever inherits from a frozen class
+            kind = dataclass(kind, init=False, repr=False, eq=False, slots=slots, kw_only=kw_only)
+            for params in (kind.__dataclass_params__, base or kind.__dataclass_params__):
+                params.init, params.repr, params.eq, params.frozen = True, True, eq, frozen
             methods = _makers(kind, frozen) | {"__repr__": _shown(kind)} | (_value_methods(kind) if frozen else {})
             for name, method in methods.items():
                 if name not in kind.__dict__:  # what a class defines itself stays
@@ -75,18 +77,21 @@ def _makers(kind: Any, frozen: bool) -> dict[str, Any]:
         lines.append(" self.__post_init__()\n")
     positional, named = parameters[False], parameters[True]
     signature = ", ".join(["self", *positional, *(["*", *named] if named else [])])
-    exec(f"def __init__({signature}):\n{''.join(lines)}", names)
-    init = names["__init__"]
-    init.__annotations__ = {field.name: field.type for field in fields(kind) if field.init} | {"return": None}
-    if not hasattr(kind, "_made"):
-        return {"__init__": init}
-    exec(f"def _made({', '.join(positional + named)}):\n self = _new(_kind)\n{''.join(lines)} return self", names)
-    return {"__init__": init, "_made": staticmethod(names["_made"])}
+    init = f"def __init__({signature}):\n{''.join(lines)}"
+    made = f"def _made({', '.join(positional + named)}):\n self = _new(_kind)\n{''.join(lines)} return self\n"
+    is_told = hasattr(kind, "_made")
+    exec(init + made if is_told else init, names)
+    names["__init__"].__annotations__ = {field.name: field.type for field in fields(kind) if field.init} | {
+        "return": None
+    }
+    methods = {"__init__": names["__init__"]}
+    return methods | {"_made": staticmethod(names["_made"])} if is_told else methods
 
 
 def _default(field: Field[Any], names: dict[str, Any]) -> str:
     """Write what a field is if nobody says: its default, what its factory makes, or nothing."""
     if field.default_factory is not MISSING:
+        assert not field.init, f"{field.name} would be made once and for all"
         names[f"_make_{field.name}"] = field.default_factory
         return f"_make_{field.name}()"
     names[f"_default_{field.name}"] = field.default

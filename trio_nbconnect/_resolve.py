@@ -13,7 +13,7 @@ that honours Trio's hook. What does not: the decision when to begin (`_agenda`),
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 import trio
@@ -22,6 +22,7 @@ from ._address import IPV4, IPV6
 from ._hooked import ask_hostname_resolver
 from ._network import Network, from_getaddrinfo
 from ._question import Answer, Asked, Deliver, Question, Source
+from ._quick import quick
 
 
 class Resolver(Protocol):
@@ -34,12 +35,12 @@ class Resolver(Protocol):
         """
 
 
-@dataclass(slots=True)
+@quick(slots=True, eq=False)
 class _Threads:
     """The limiters of one `trio.run`; one for each family, so that silence in one cannot starve the other."""
 
-    ipv6: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(_LOOK_UPS_AT_ONCE))
-    ipv4: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(_LOOK_UPS_AT_ONCE))
+    ipv6: trio.CapacityLimiter = field(init=False, default_factory=lambda: trio.CapacityLimiter(_LOOK_UPS_AT_ONCE))
+    ipv4: trio.CapacityLimiter = field(init=False, default_factory=lambda: trio.CapacityLimiter(_LOOK_UPS_AT_ONCE))
 
 
 _LOOK_UPS_AT_ONCE = 64
