@@ -44,10 +44,12 @@ else:
         def decorate(kind):
             base = getattr(kind, "__dataclass_params__", None)
             if base is not None:
-                base.frozen = False  # or the library compiles two methods for whoever inherits from a frozen class
+                base.frozen = False  # for now: to whoever inherits from frozen data the library gives two methods
             kind = dataclass(kind, init=False, repr=False, eq=False, slots=slots, kw_only=kw_only)
-            for params in (kind.__dataclass_params__, base or kind.__dataclass_params__):
-                params.init, params.repr, params.eq, params.frozen = True, True, eq, frozen
+            if base is not None:
+                base.frozen = True
+            params = kind.__dataclass_params__
+            params.init, params.repr, params.eq, params.frozen = True, True, eq, frozen
             methods = _makers(kind, frozen) | {"__repr__": _shown(kind)} | (_value_methods(kind) if frozen else {})
             for name, method in methods.items():
                 if name not in kind.__dict__:  # what a class defines itself stays
@@ -81,9 +83,8 @@ def _makers(kind: Any, frozen: bool) -> dict[str, Any]:
     made = f"def _made({', '.join(positional + named)}):\n self = _new(_kind)\n{''.join(lines)} return self\n"
     is_told = hasattr(kind, "_made")
     exec(init + made if is_told else init, names)
-    names["__init__"].__annotations__ = {field.name: field.type for field in fields(kind) if field.init} | {
-        "return": None
-    }
+    taken = {field.name: field.type for field in fields(kind) if field.init}
+    names["__init__"].__annotations__ = {**taken, "return": None}
     methods = {"__init__": names["__init__"]}
     return methods | {"_made": staticmethod(names["_made"])} if is_told else methods
 
