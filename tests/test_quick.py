@@ -140,7 +140,7 @@ def told(kind: type[Any], do: Callable[[Any], object]) -> str:
     """What comes of doing something with an object of this kind: a result or an error, as text without its name."""
     try:
         text = repr(do(kind(1)))
-    except (TypeError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         text = f"{type(error).__name__}: {error}"
     return text.replace("Slow", "Quick")
 
