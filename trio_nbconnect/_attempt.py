@@ -7,6 +7,7 @@ What does not: when it begins and what follows from its end; that is `_race`.
 from __future__ import annotations
 
 import errno
+from collections.abc import Awaitable
 from dataclasses import field
 from typing import Protocol
 
@@ -25,6 +26,8 @@ class AnyHandshake(Protocol):
     state: HandshakeState
 
     async def settle(self) -> None: ...
+    def news(self) -> Awaitable[object]: ...
+    def look(self) -> None: ...
     def failure(self) -> Exception | None: ...
     def abort(self) -> None: ...
     def round_trip_time(self) -> float | None: ...
@@ -55,6 +58,11 @@ class LiveAttempt:
     ended: float | None = field(init=False, default=None)
     error: OSError | None = field(init=False, default=None)
     _is_noted: bool = field(init=False, default=False)
+
+    def look(self) -> None:
+        """See what the news of its handshake are."""
+        if self.handshake is not None:
+            self.handshake.look()
 
     def close(self) -> None:
         """Close its socket, if it has one, at once."""

@@ -71,6 +71,13 @@ class HookedHandshake:
         else:
             self.state = HandshakeState.CONNECTED
 
+    def news(self) -> Awaitable[object]:
+        """Return what to await; that is all, since the socket does the rest."""
+        return self.settle()
+
+    def look(self) -> None:
+        """There is nothing to see: `settle` has seen it."""
+
     def failure(self) -> Exception | None:
         """Return with what the connect failed."""
         return self._failure

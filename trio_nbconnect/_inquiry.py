@@ -181,10 +181,14 @@ class Inquiry:
 
 
 def within(time: float, do: Callable[..., Awaitable[object]], *args: Any) -> Awaitable[object]:
-    """Do something, until a time on Trio's clock; "never" costs nothing, not even a coroutine."""
+    """Do something, until a time on Trio's clock; "never" costs nothing, not even a coroutine.
+
+    To await it returns True if the time was over first. What is done shall return None.
+    """
     return do(*args) if time == math.inf else _until(time, do, *args)
 
 
-async def _until(time: float, do: Callable[..., Awaitable[object]], *args: Any) -> None:
-    with trio.CancelScope(deadline=time):
+async def _until(time: float, do: Callable[..., Awaitable[object]], *args: Any) -> bool:
+    with trio.CancelScope(deadline=time) as scope:
         await do(*args)
+    return scope.cancelled_caught
