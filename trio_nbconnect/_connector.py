@@ -141,7 +141,7 @@ class Connector:
             >>> async def greeted(stream: trio.SocketStream) -> bytes:
             ...     return await stream.receive_some()
         """
-        race: Race[T] = self._race(host, port, establish, addresses, give_up_after)
+        race: Race[T] = self._race(host, port, addresses, give_up_after, establish)
         return await race.run()
 
     async def open_tcp_stream(
@@ -164,7 +164,7 @@ class Connector:
             >>> trio.run(main)
             127.0.0.1
         """
-        race: Race[trio.SocketStream] = self._race(host, port, None, addresses, give_up_after)
+        race: Race[trio.SocketStream] = self._race(host, port, addresses, give_up_after)
         return await race.run()
 
     async def open_ssl_over_tcp_stream(
@@ -192,7 +192,7 @@ class Connector:
         Raises:
             ConnectError: See `connect`. Nothing of TLS fails here.
         """
-        race: Race[trio.SocketStream] = self._race(host, port, None, addresses, give_up_after)
+        race: Race[trio.SocketStream] = self._race(host, port, addresses, give_up_after)
         context = await _tls.shared_context() if ssl_context is None else ssl_context
         name = host if server_hostname is None else server_hostname
         return _tls.wrap(await race.run(), context, name, https_compatible)
@@ -245,7 +245,7 @@ class Connector:
             https_compatible=https_compatible,
             give_up_after=self.policy.give_up_tls_after,
         )
-        race: Race[trio.SSLStream[trio.SocketStream]] = self._race(host, port, handshake, addresses, give_up_after)
+        race: Race[trio.SSLStream[trio.SocketStream]] = self._race(host, port, addresses, give_up_after, handshake)
         await handshake.prepare()
         return await race.run()
 
@@ -283,9 +283,9 @@ class Connector:
         self,
         host: str | bytes,
         port: int,
-        establish: Callable[[trio.SocketStream], Awaitable[Any]] | None,
         addresses: Iterable[GivenAddress] | None,
         give_up_after: float,
+        establish: Callable[[trio.SocketStream], Awaitable[Any]] | None = None,
     ) -> Race[Any]:
         """Check what the caller wrote, and prepare the race; nothing is sent yet."""
         host, port = check_host(host), check_port(port)

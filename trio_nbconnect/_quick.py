@@ -7,9 +7,10 @@ a program waited for its first connect.
 
 How we solve it: `quick` is `dataclass` with slots. The standard library's works out the fields; of the methods, only
 `__init__` is compiled, and it calls the setters of a frozen class's slots, which is twice as fast (measured on 3.13).
-The others, `__eq__` say, are closures over the names of the fields. To everybody else it is the same dataclass. A class
-that declares `_made` is also given that: it takes all values in their order, also those of keyword-only fields; names
-cost as much again, and an event is told with the same facts in the same order each time.
+The others, `__eq__` say, are closures over the names of the fields, and slower; no race compares often. To everybody
+else it is the same dataclass. A class that declares `_made` is also given that: it takes all values in their order,
+also those of keyword-only fields; names cost as much again, and an event is told with the same facts in the same order
+each time.
 
 What lives here: that one decorator. What does not: data that no plain connect loads, and which is made rarely, needs
 none of this. Type checkers are told that it is `dataclass`, and know what follows.
@@ -31,6 +32,8 @@ else:
     def quick(*, slots, frozen=False, eq=True, kw_only=False):
         """Make a dataclass; what its `__init__` takes has plain values as defaults, and no factories.
 
+        All fields that are compared are hashed; a class that wants another hash writes it.
+
         Example:
             >>> @quick(frozen=True, slots=True)
             ... class Pair:
@@ -48,7 +51,7 @@ else:
             kind = dataclass(kind, init=False, repr=False, eq=False, slots=slots, kw_only=kw_only)
             if base is not None:
                 base.frozen = True
-            params = kind.__dataclass_params__
+            params = kind.__dataclass_params__  # undocumented, and what the library asks when somebody inherits
             params.init, params.repr, params.eq, params.frozen = True, True, eq, frozen
             methods = _makers(kind, frozen) | {"__repr__": _shown(kind)} | (_value_methods(kind) if frozen else {})
             for name, method in methods.items():
