@@ -78,6 +78,7 @@ FLOORS = {
         "_screens",
         "_live",
         "notebook",
+        "_whole",
         "__main__",
     ],
     ROOF: ["__init__"],
