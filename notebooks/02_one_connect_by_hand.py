@@ -32,6 +32,7 @@ def ready(sock, timeout=1000):
 
 # %%
 listener = socket.create_server(("127.0.0.1", 0))
+listener.settimeout(5)  # so that no cell waits for ever if it is run twice
 
 sock = socket.socket()
 sock.setblocking(False)
@@ -61,7 +62,7 @@ print("the peer is who we wanted:", sock.getpeername() == listener.getsockname()
 # %%
 server, _ = listener.accept()
 server.send(b"220 ready")
-select.select([sock], [], [])
+select.select([sock], [], [], 5)
 ready(sock)
 
 # %% [markdown]
@@ -141,6 +142,7 @@ print("right:", right, errno.errorcode[right["value"]])
 
 # %%
 full = socket.create_server(("127.0.0.1", 0), backlog=0)
+full.settimeout(5)
 first = socket.create_connection(full.getsockname())
 
 waiting = socket.socket()

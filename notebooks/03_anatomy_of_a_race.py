@@ -10,6 +10,7 @@
 # same each time, and `simulate` has it in a millisecond, however long the race.
 
 # %%
+# %load_ext trio_nbconnect.notebook
 from trio_nbconnect.testing import SimulatedNetwork, simulate
 
 # %% [markdown]

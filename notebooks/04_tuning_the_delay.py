@@ -9,6 +9,7 @@
 # values between 100 ms and 2 s.
 
 # %%
+# %load_ext trio_nbconnect.notebook
 from ipywidgets import interact
 
 import trio_nbconnect as nb

@@ -8,6 +8,7 @@
 # ways and look at the same connect.
 
 # %%
+# %load_ext trio_nbconnect.notebook
 import math
 
 import trio_nbconnect as nb

@@ -8,6 +8,7 @@
 # server's mood. RFC 8305, section 3, has a rule for it, and we look at it working.
 
 # %%
+# %load_ext trio_nbconnect.notebook
 import socket
 
 from ipywidgets import interact

@@ -118,6 +118,5 @@ for sock in demo:
 # - `connector = nb.Connector(resolver=trio_nbconnect.dns.DNSResolver())` (extra `dns`) asks the name servers itself,
 #   HTTPS records included. Does your host have them?
 # - `open_tls_stream` in place of `open_tcp_stream`: whose certificate is not good?
-# - `from trio_nbconnect.notebook import watch`: `await watch(nb.open_tcp_stream, HOST, PORT)` draws the race while it
-#   runs.
+# - `await nb.watch(nb.open_tcp_stream, HOST, PORT)` draws the race while it runs.
 # - On the command line the same is `python -m trio_nbconnect HOST 443 --tls`.

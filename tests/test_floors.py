@@ -81,6 +81,7 @@ FLOORS = {
         "_screens",
         "_live",
         "notebook",
+        "_whole",
         "__main__",
     ],
     ROOF: ["__init__"],

@@ -32,6 +32,7 @@ from trio_nbconnect._interrupts import Interrupts
 from trio_nbconnect._lost_races import KEPT, LostRaces
 from trio_nbconnect._shell import EXTENSION, Shell
 from trio_nbconnect._tracebacks import users_part
+from trio_nbconnect._whole import interrupts_wait
 from trio_nbconnect.notebook import load_ipython_extension, unload_ipython_extension
 from trio_nbconnect.testing import SimulatedNetwork
 
@@ -391,3 +392,24 @@ def test_an_interrupt_between_two_pieces_reaches_the_next_one(moment: str) -> No
     finally:
         interrupts.close()
     assert not heard_by_the_kernel
+
+
+def test_an_import_is_not_cut_off() -> None:
+    """The interrupt comes when it is over."""
+    steps: list[str] = []
+
+    def load() -> None:
+        with interrupts_wait():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("whole")
+
+    with pytest.raises(KeyboardInterrupt):
+        load()
+    assert steps == ["whole"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_import_that_fails_leaves_no_handler_behind() -> None:
+    with pytest.raises(ImportError), interrupts_wait():
+        raise ImportError
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -58,6 +58,7 @@ NAMES = {
     "record",
     "summarize",
     "trace",
+    "watch",
 }
 
 DROP_INS: list[tuple[Callable[..., Any], Callable[..., Any]]] = [

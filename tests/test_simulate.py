@@ -401,3 +401,14 @@ def test_an_interrupt_that_comes_too_late_is_harmless() -> None:
     run = _virtual._Run(main)
     run()
     run.stop()
+
+
+def test_a_run_that_is_over_is_not_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a crash inside Trio there is nothing left to stop, and the attempt would hide what it was."""
+
+    async def crash() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(_virtual._Run, "stop", lambda _run: pytest.fail("it was stopped"))
+    with pytest.raises(ZeroDivisionError):
+        _virtual.run_virtually(crash)

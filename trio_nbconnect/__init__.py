@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ._handshake import Handshake as Handshake
     from ._handshake import HandshakeState as HandshakeState
     from ._history import History as History
+    from ._live import watch as watch
     from ._options import KeepAlive as KeepAlive
     from ._options import SocketOptions as SocketOptions
     from ._patch import patched_trio as patched_trio
@@ -93,6 +94,7 @@ __all__ = [
     "record",
     "summarize",
     "trace",
+    "watch",
 ]
 
 _HOMES = {
@@ -112,6 +114,7 @@ _HOMES = {
     ),
     "_handshake": ("Handshake", "HandshakeState"),
     "_history": ("History",),
+    "_live": ("watch",),
     "_options": ("KeepAlive", "SocketOptions"),
     "_patch": ("patched_trio",),
     "_policy": ("Policy",),

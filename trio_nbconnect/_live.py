@@ -60,10 +60,9 @@ async def watch(async_fn: Callable[P, Awaitable[T]], /, *args: P.args, **keyword
 
     Example:
         >>> import socket, trio, trio_nbconnect as nb
-        >>> from trio_nbconnect.notebook import watch
         >>> async def main():
         ...     with socket.create_server(("127.0.0.1", 0)) as listener:
-        ...         stream = await watch(nb.open_tcp_stream, *listener.getsockname())
+        ...         stream = await nb.watch(nb.open_tcp_stream, *listener.getsockname())
         ...         await stream.aclose()
         >>> trio.run(main)  # doctest: +ELLIPSIS
         127.0.0.1:...  connected in ...

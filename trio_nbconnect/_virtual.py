@@ -51,7 +51,8 @@ def run_virtually(main: Callable[[], Awaitable[T]]) -> T | None:
         try:
             return future.result()
         except BaseException:
-            run.stop()  # does nothing where the exception is the function's own
+            if not future.done():  # else the exception is the function's own
+                run.stop()
             raise
 
 

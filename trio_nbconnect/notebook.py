@@ -23,16 +23,19 @@ import atexit
 import inspect
 from typing import Protocol
 
-import trio
+from ._whole import interrupts_wait
 
-from . import trace
-from ._background import BackgroundNursery
-from ._cells import Cells
-from ._guest import Guest
-from ._live import watch
-from ._lost_races import LostRaces
-from ._shell import EXTENSION, Shell
-from ._tracebacks import Tracebacks
+with interrupts_wait():
+    import trio
+
+    from . import trace
+    from ._background import BackgroundNursery
+    from ._cells import Cells
+    from ._guest import Guest
+    from ._live import watch
+    from ._lost_races import LostRaces
+    from ._shell import EXTENSION, Shell
+    from ._tracebacks import Tracebacks
 
 __all__ = ["load_ipython_extension", "unload_ipython_extension", "watch"]
 
