@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import inspect
 import pickle
+import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -106,6 +107,16 @@ def test_it_is_a_frozen_dataclass_with_the_signature_of_its_fields(kind: type[An
         assert parameters[field.name].default is default
         assert parameters[field.name].annotation == field.type
         assert (parameters[field.name].kind is inspect.Parameter.KEYWORD_ONLY) == field.kw_only
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_annotations_are_found_where_it_was_written(kind: type[Any]) -> None:
+    hints = typing.get_type_hints(kind)
+
+    assert typing.get_type_hints(kind.__init__) == {
+        **{field.name: hints[field.name] for field in dataclasses.fields(kind) if field.init},
+        "return": type(None),
+    }
 
 
 @pytest.mark.parametrize("kind", [trace.AttemptStarted, trace.AnswerReceived, trace.RaceLost])

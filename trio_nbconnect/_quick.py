@@ -18,6 +18,7 @@ none of this. Type checkers are told that it is `dataclass`, and know what follo
 
 from __future__ import annotations
 
+import sys
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, fields
 from operator import attrgetter
 from reprlib import recursive_repr
@@ -65,7 +66,7 @@ else:
 
 def _makers(kind: Any, frozen: bool) -> dict[str, Any]:
     """Compile `__init__`, and `_made` where it is declared."""
-    names: dict[str, Any] = {"_kind": kind, "_new": object.__new__, "__name__": kind.__module__}
+    names = {**vars(sys.modules[kind.__module__]), "_kind": kind, "_new": object.__new__}  # annotations are found here
     parameters: dict[bool, list[str]] = {False: [], True: []}
     lines = []
     for field in fields(kind):
