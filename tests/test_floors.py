@@ -22,9 +22,12 @@ company is optional. The roof, `__init__`, sees everything."""
 
 FLOORS = {
     WORDS: ["_quick", "_address", "_policy", "_options", "_settings", "_question", "_errors", "trace"],
-    PLANS: ["_order", "_agenda", "_destination", "_policy_table", "_nat64", "_history", "_cache", "_search", "_retry"],
+    PLANS: [
+        *("_order", "_rules", "_agenda", "_destination", "_policy_table"),
+        *("_nat64", "_history", "_cache", "_search", "_retry"),
+    ],
     KERNEL: ["_network", "_handshake", "_connect", "_hooked", "_wire", "_hosts"],
-    TIME: ["_resolve", "_stub", "_in_turn", "_attempt", "_inquiry", "_contest", "_race", "_tls"],
+    TIME: ["_resolve", "_discovery", "_stub", "_in_turn", "_attempt", "_inquiry", "_contest", "_race", "_tls"],
     DOOR: ["_connector", "_drop_in"],
     COMPANY: [
         "dns",

@@ -228,6 +228,47 @@ def test_to_connect_loads_no_company() -> None:
     assert not loaded & set(FLOORS[COMPANY])
 
 
+CONNECT = """
+import socket, sys, trio
+
+loaded = set(sys.modules)
+
+def news():
+    names = set(sys.modules) - loaded
+    loaded.update(names)
+    return sorted(names)
+
+from trio_nbconnect import open_tcp_stream
+print(*news())
+
+async def main():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        await (await open_tcp_stream(*listener.getsockname())).aclose()
+
+trio.run(main)
+print(*news())
+"""
+"""Connects to a literal, and tells which modules the import has brought beside Trio's, and which the connect itself."""
+
+EACH_CONNECT_NEEDS = {
+    *("_quick", "_address", "_policy", "_question", "_errors", "trace", "_order", "_agenda", "_network", "_handshake"),
+    *("_connect", "_hooked", "_resolve", "_attempt", "_inquiry", "_contest", "_race", "_tls", "_connector", "_drop_in"),
+}
+
+
+def test_a_connect_loads_little_and_the_first_one_nothing_more() -> None:
+    """History, NAT64, socket options and the rules of RFC 6724 come when they are asked for: json and ipaddress, too.
+
+    What each connect needs comes with the import, and not with the first connect.
+    """
+    run = subprocess.run([sys.executable, "-c", CONNECT], capture_output=True, text=True, check=True)
+    by_import, by_connect = run.stdout.splitlines()
+
+    ours = {f"trio_nbconnect.{name}" for name in EACH_CONNECT_NEEDS} | {"trio_nbconnect"}
+    assert set(by_import.split()) - {"dataclasses"} == ours
+    assert by_connect == ""
+
+
 def test_each_name_is_imported_from_its_home() -> None:
     """What type checkers read and what happens are the same."""
     tree = ast.parse(inspect.getsource(nb))

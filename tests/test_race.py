@@ -13,6 +13,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from socket import AF_INET, AF_INET6
+from typing import Any
 
 import pytest
 import trio
@@ -34,6 +35,7 @@ from trio_nbconnect import (
     Source,
     trace,
 )
+from trio_nbconnect._simulated import Endpoint
 from trio_nbconnect.testing import SimulatedNetwork
 
 if sys.version_info < (3, 11):
@@ -849,3 +851,56 @@ def _random_network(dice: random.Random) -> SimulatedNetwork:
     net.answers("example.org", aaaa=aaaa, after=dice.choice([0.0, 0.03, 0.2, math.inf]))
     net.answers("example.org", a=a, after=dice.choice([0.001, 0.04, 0.21]))
     return net
+
+
+class Jumpy(SimulatedNetwork):
+    """A network whose first wait for readiness ends at once, with nothing to see."""
+
+    wakings = 0
+
+    async def wait_writable(self, sock: Any) -> None:
+        self.wakings += 1
+        if self.wakings == 1:
+            await trio.lowlevel.checkpoint()
+        else:
+            await super().wait_writable(sock)
+
+
+async def test_woken_too_early_the_race_goes_on() -> None:
+    """Nobody but the one attempt runs, so that the calling task waits for it; it looks, and waits again."""
+    net, told = Jumpy(), list[trace.Event]()
+    net.host(FOUR).accepts(after=1.0)
+
+    async with await Connector(network=net, tracer=told.append).open_tcp_stream(FOUR, 443):
+        assert trio.current_time() == pytest.approx(1.0, abs=0.002)
+
+    assert net.wakings == 2
+    assert [type(event) for event in told if not isinstance(event, trace.AnswerReceived)] == [
+        trace.RaceStarted,
+        trace.AttemptStarted,
+        trace.AttemptConnected,
+        trace.AttemptEstablished,
+        trace.RaceWon,
+    ]
+
+
+async def test_a_handshake_is_not_looked_at_because_the_next_is_due(
+    net: SimulatedNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ICMP has said meanwhile stands in `SO_ERROR`, though the handshake may succeed; reading it would end it."""
+    asked, read = [], Endpoint.getsockopt
+
+    def getsockopt(self: Endpoint, level: int, option: int, /) -> int:
+        asked.append((trio.current_time(), option))
+        return read(self, level, option)
+
+    monkeypatch.setattr(Endpoint, "getsockopt", getsockopt)
+    net.host(SIX).accepts(after=0.4)
+    net.host(FOUR).swallows()
+
+    async with await Connector(network=net).open_tcp_stream("host", 443, addresses=[SIX, FOUR]):
+        assert net.started == {SIX: 0.0, FOUR: 0.25}
+
+    ((at, option),) = asked
+    assert at == pytest.approx(0.4)
+    assert option == socket.SO_ERROR

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._address import Address as Address
     from ._connect import connect_socket as connect_socket
     from ._connector import Connector as Connector
+    from ._discovery import discover_nat64 as discover_nat64
     from ._drop_in import open_ssl_over_tcp_stream as open_ssl_over_tcp_stream
     from ._drop_in import open_tcp_stream as open_tcp_stream
     from ._drop_in import open_tls_stream as open_tls_stream
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from ._recording import Recording as Recording
     from ._recording import record as record
     from ._resolve import Resolver as Resolver
-    from ._resolve import discover_nat64 as discover_nat64
     from ._retry import is_retryable as is_retryable
     from ._summary import Comparison as Comparison
     from ._summary import Summary as Summary
@@ -101,6 +101,7 @@ _HOMES = {
     "_address": ("Address",),
     "_connect": ("connect_socket",),
     "_connector": ("Connector",),
+    "_discovery": ("discover_nat64",),
     "_drop_in": ("open_ssl_over_tcp_stream", "open_tcp_stream", "open_tls_stream", "open_unix_socket"),
     "_errors": (
         "Attempt",
@@ -119,7 +120,7 @@ _HOMES = {
     "_policy": ("Policy",),
     "_question": ("Answer", "Asked", "Question", "Service", "Source"),
     "_recording": ("RecordedRace", "Recording", "record"),
-    "_resolve": ("Resolver", "discover_nat64"),
+    "_resolve": ("Resolver",),
     "_retry": ("is_retryable",),
     "_summary": ("Comparison", "Summary", "compare", "summarize"),
 }

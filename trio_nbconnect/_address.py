@@ -14,10 +14,9 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from ._quick import quick_init
+from ._quick import quick
 
 IPV6 = socket.AF_INET6
 IPV4 = socket.AF_INET
@@ -34,8 +33,7 @@ LocalAddress = str | Mapping[socket.AddressFamily, str]
 """A local address, or one for each family."""
 
 
-@quick_init
-@dataclass(frozen=True, slots=True)
+@quick(frozen=True, slots=True)
 class Address:
     """One endpoint: a family, a numeric host and a port; or a UNIX socket.
 
@@ -51,11 +49,15 @@ class Address:
         '[fe80::1%1]:443'
     """
 
-    family: socket.AddressFamily = field(hash=False)  # the host tells it, and to hash an enum is slow
+    family: socket.AddressFamily
     host: str
     port: int
     flow_info: int = 0
     scope_id: int = 0
+
+    def __hash__(self) -> int:
+        """Leave out the family: the host tells it, and to hash an enum is slow."""
+        return hash((self.host, self.port, self.flow_info, self.scope_id))
 
     @property
     def sockaddr(self) -> SocketAddress:

@@ -15,15 +15,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ._address import IPV6, Address
-from ._history import View
-from ._order import Rules, interleave, prefer
+from ._order import interleave, prefer
 from ._policy import Policy
 from ._question import Answer, Asked, Service, Source
+from ._quick import quick
+
+if TYPE_CHECKING:
+    from ._history import View
+    from ._rules import Rules
 
 _Key: TypeAlias = tuple[Source, str]
 """A record type and whose it is, empty for the host itself."""
@@ -32,7 +36,7 @@ _Key: TypeAlias = tuple[Source, str]
 _FROM_THE_START = -math.inf
 
 
-@dataclass(slots=True, eq=False)
+@quick(slots=True, eq=False)
 class Agenda:
     """The addresses of one race: what has been asked, what was answered, what was tried.
 

@@ -7,7 +7,8 @@ What does not: when it begins and what follows from its end; that is `_race`.
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass, field
+from collections.abc import Awaitable
+from dataclasses import field
 from typing import Protocol
 
 import trio
@@ -16,6 +17,7 @@ from ._address import Address
 from ._errors import Attempt, Phase, os_error
 from ._handshake import HandshakeState
 from ._policy import Policy
+from ._quick import quick
 
 
 class AnyHandshake(Protocol):
@@ -24,6 +26,8 @@ class AnyHandshake(Protocol):
     state: HandshakeState
 
     async def settle(self) -> None: ...
+    def news(self) -> Awaitable[object]: ...
+    def look(self) -> None: ...
     def failure(self) -> Exception | None: ...
     def abort(self) -> None: ...
     def round_trip_time(self) -> float | None: ...
@@ -38,7 +42,7 @@ class AnyOpener(Protocol):
     def begin(self, address: Address, /) -> AnyHandshake: ...
 
 
-@dataclass(slots=True, eq=False)
+@quick(slots=True, eq=False)
 class LiveAttempt:
     """One attempt under way, and then what became of it. Times are seconds on Trio's clock."""
 
@@ -54,6 +58,11 @@ class LiveAttempt:
     ended: float | None = field(init=False, default=None)
     error: OSError | None = field(init=False, default=None)
     _is_noted: bool = field(init=False, default=False)
+
+    def look(self) -> None:
+        """See what the news of its handshake are."""
+        if self.handshake is not None:
+            self.handshake.look()
 
     def close(self) -> None:
         """Close its socket, if it has one, at once."""

@@ -17,7 +17,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -25,8 +25,10 @@ from ._address import Address
 from ._errors import gave_up_unix, os_error
 from ._handshake import Handshake, HandshakeState
 from ._network import KernelNetwork, Network, Socket, apply, apply_again, open_socket
-from ._options import FamilyOptions
-from ._settings import Setting
+
+if TYPE_CHECKING:
+    from ._options import FamilyOptions
+    from ._settings import Setting
 
 
 class Opener:

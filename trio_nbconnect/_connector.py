@@ -15,9 +15,9 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
@@ -37,24 +37,26 @@ from ._address import (
 )
 from ._attempt import AnyOpener
 from ._connect import Opener, open_unix
-from ._history import History
 from ._hooked import HookedOpener, has_hostname_resolver, has_socket_factory, open_hooked_unix
 from ._inquiry import Inquiry
-from ._nat64 import Prefix, Translator
 from ._network import KernelNetwork, Network
-from ._options import FamilyOptions, Options, options_by_family, unix_settings
-from ._order import Rules
 from ._policy import Policy, check_seconds
+from ._quick import quick
 from ._race import Race
 from ._resolve import HookResolver, Resolver, SystemResolver
 from .trace import Tracer, journal
+
+if TYPE_CHECKING:
+    from ._history import History
+    from ._nat64 import Translator
+    from ._options import FamilyOptions, Options
 
 T = TypeVar("T")
 
 _KERNEL = KernelNetwork()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class Connector:
     """Open connections the way RFC 8305 asks for. Immutable, and safe to share between tasks.
 
@@ -100,10 +102,9 @@ class Connector:
         if not families:
             raise ValueError(f"local_address leaves no family of the policy: {self.local_address!r}")
         object.__setattr__(self, "_local", local)
-        object.__setattr__(self, "_options", options_by_family(self.options))
+        object.__setattr__(self, "_options", _by_family(self.options))
         object.__setattr__(self, "_families", families)
-        translator = None if self.nat64 is None else Translator(Prefix.read(self.nat64))
-        object.__setattr__(self, "_translator", translator)
+        object.__setattr__(self, "_translator", _translator_of(self.nat64))
         object.__setattr__(self, "_opener", Opener(self.network or _KERNEL, local, self._options))
 
     async def connect(
@@ -140,7 +141,7 @@ class Connector:
             >>> async def greeted(stream: trio.SocketStream) -> bytes:
             ...     return await stream.receive_some()
         """
-        race: Race[T] = self._race(host, port, establish, addresses, give_up_after)
+        race: Race[T] = self._race(host, port, addresses, give_up_after, establish)
         return await race.run()
 
     async def open_tcp_stream(
@@ -163,7 +164,7 @@ class Connector:
             >>> trio.run(main)
             127.0.0.1
         """
-        race: Race[trio.SocketStream] = self._race(host, port, None, addresses, give_up_after)
+        race: Race[trio.SocketStream] = self._race(host, port, addresses, give_up_after)
         return await race.run()
 
     async def open_ssl_over_tcp_stream(
@@ -191,7 +192,7 @@ class Connector:
         Raises:
             ConnectError: See `connect`. Nothing of TLS fails here.
         """
-        race: Race[trio.SocketStream] = self._race(host, port, None, addresses, give_up_after)
+        race: Race[trio.SocketStream] = self._race(host, port, addresses, give_up_after)
         context = await _tls.shared_context() if ssl_context is None else ssl_context
         name = host if server_hostname is None else server_hostname
         return _tls.wrap(await race.run(), context, name, https_compatible)
@@ -244,7 +245,7 @@ class Connector:
             https_compatible=https_compatible,
             give_up_after=self.policy.give_up_tls_after,
         )
-        race: Race[trio.SSLStream[trio.SocketStream]] = self._race(host, port, handshake, addresses, give_up_after)
+        race: Race[trio.SSLStream[trio.SocketStream]] = self._race(host, port, addresses, give_up_after, handshake)
         await handshake.prepare()
         return await race.run()
 
@@ -272,7 +273,8 @@ class Connector:
             raise RuntimeError("Unix sockets are not supported on this platform")
         path = os.fspath(filename)
         check_seconds("give_up_after", give_up_after)
-        settings = unix_settings(self._options)
+        options = (self._options or {}).get(socket.AF_UNIX)
+        settings = () if options is None else options.settings
         if self.network is None and has_socket_factory():
             return await open_hooked_unix(path, settings, give_up_after)
         return await open_unix(self.network or _KERNEL, path, settings, give_up_after)
@@ -281,9 +283,9 @@ class Connector:
         self,
         host: str | bytes,
         port: int,
-        establish: Callable[[trio.SocketStream], Awaitable[Any]] | None,
         addresses: Iterable[GivenAddress] | None,
         give_up_after: float,
+        establish: Callable[[trio.SocketStream], Awaitable[Any]] | None = None,
     ) -> Race[Any]:
         """Check what the caller wrote, and prepare the race; nothing is sent yet."""
         host, port = check_host(host), check_port(port)
@@ -318,8 +320,28 @@ class Connector:
                 inquiry.ask(SystemResolver(network), name)  # one answer, and nothing to do until it is there
                 return
             source_of = network.source_address if inquiry.nat64 is None else partial(_source, network)
+            from ._rules import Rules  # noqa: PLC0415 - a literal, or a name of one family, needs none
+
             rules = Rules(source_of, network.policy_table, self.resolver is None)
             inquiry.ask_beside(self.resolver or SystemResolver(network), name, rules)
+
+
+def _by_family(options: Options | None) -> Mapping[socket.AddressFamily, FamilyOptions] | None:
+    """Sort out what is for which family."""
+    if options is None:
+        return None
+    from ._options import options_by_family  # noqa: PLC0415 - few set options, and their checks are long
+
+    return options_by_family(options)
+
+
+def _translator_of(nat64: str | None) -> Translator | None:
+    """Read the prefix of a NAT64."""
+    if nat64 is None:
+        return None
+    from ._nat64 import Prefix, Translator  # noqa: PLC0415 - few networks have one
+
+    return Translator(Prefix.read(nat64))
 
 
 def _source(network: Network, address: Address) -> Address | None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Generic, TypeVar
 
 import trio
@@ -28,6 +28,7 @@ from ._attempt import AnyHandshake, AnyOpener, LiveAttempt, as_os_error
 from ._errors import timed_out
 from ._handshake import HandshakeState
 from ._inquiry import Inquiry, within
+from ._quick import quick
 
 T = TypeVar("T")
 
@@ -35,7 +36,7 @@ _FAILURES = (OSError, trio.BrokenResourceError, trio.TooSlowError)
 """What fails an attempt; anything else is a bug, and ends the race."""
 
 
-@dataclass(slots=True, eq=False)
+@quick(slots=True, eq=False)
 class Contest(Generic[T]):
     """The attempts of one race, and its winner."""
 

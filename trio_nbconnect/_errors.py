@@ -18,12 +18,11 @@ import socket
 import ssl
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import trio
 
 from ._address import Address, format_host_port, shown_path
-from ._quick import quick_init
+from ._quick import quick
 
 if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
     from exceptiongroup import BaseExceptionGroup, ExceptionGroup
@@ -42,8 +41,7 @@ class Phase(enum.Enum):
     """TCP is connected; what the caller asked for on top of it (`establish`) is under way."""
 
 
-@quick_init
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One attempt, as an error reports it. Times are seconds on Trio's clock."""
 

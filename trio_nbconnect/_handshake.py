@@ -34,6 +34,7 @@ import random
 import socket
 import struct
 import sys
+from collections.abc import Awaitable
 from typing import Any
 
 import trio
@@ -142,17 +143,33 @@ class Handshake:
         Raises:
             trio.ClosedResourceError: Somebody closed the socket meanwhile.
         """
+        while True:
+            await self.news()
+            self.look()
+            if self.state is not HandshakeState.HANDSHAKING:
+                return
+
+    def news(self) -> Awaitable[object]:
+        """Return what to await before the next `look`. It is no coroutine: that would be a frame in each pending one.
+
+        Raises:
+            trio.ClosedResourceError: Somebody closed the socket.
+        """
         if self.state is not HandshakeState.HANDSHAKING:
-            await trio.lowlevel.checkpoint()
-        while self.state is HandshakeState.HANDSHAKING:
-            if self._pause:
-                await trio.sleep(self._pause * random.uniform(0.5, 1.0))
-            if not self.backlog_full and self.state is HandshakeState.HANDSHAKING:  # nobody aborted it meanwhile
-                await self._network.wait_writable(self.socket)
-            if self._was_closed():
-                self.abort()
-            if self.state is HandshakeState.HANDSHAKING:
-                self._look()
+            return trio.lowlevel.checkpoint()  # noqa: ASYNC105 - who calls this awaits it
+        return self._news_after_pause() if self._pause else self._network.wait_writable(self.socket)
+
+    async def _news_after_pause(self) -> None:
+        await trio.sleep(self._pause * random.uniform(0.5, 1.0))
+        if not self.backlog_full and self.state is HandshakeState.HANDSHAKING:  # nobody aborted it meanwhile
+            await self._network.wait_writable(self.socket)
+
+    def look(self) -> None:
+        """See what the news are; only who was woken by them may, since to look takes an ICMP error for the end."""
+        if self.state is HandshakeState.HANDSHAKING and self._was_closed():
+            self.abort()
+        if self.state is HandshakeState.HANDSHAKING:
+            self._look()
 
     def _was_closed(self) -> bool:
         """Whether somebody else closed the socket, perhaps after the kernel had woken us; only its owner can."""

@@ -11,7 +11,7 @@ import contextlib
 import math
 import socket
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 from trio import _socket
@@ -20,8 +20,10 @@ from ._address import UNIX, Address, checked_path
 from ._errors import gave_up_unix
 from ._handshake import HandshakeState
 from ._network import apply, apply_again, bind_address_only
-from ._options import FamilyOptions
-from ._settings import Setting
+
+if TYPE_CHECKING:
+    from ._options import FamilyOptions
+    from ._settings import Setting
 
 
 class HookedOpener:
@@ -68,6 +70,13 @@ class HookedHandshake:
             self.state = HandshakeState.CLOSED
         else:
             self.state = HandshakeState.CONNECTED
+
+    def news(self) -> Awaitable[object]:
+        """Return what to await; that is all, since the socket does the rest."""
+        return self.settle()
+
+    def look(self) -> None:
+        """There is nothing to see: `settle` has seen it."""
 
     def failure(self) -> Exception | None:
         """Return with what the connect failed."""

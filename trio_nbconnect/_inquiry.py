@@ -15,9 +15,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from socket import AddressFamily
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -26,15 +26,18 @@ from ._address import IPV6, Address
 from ._agenda import Agenda
 from ._attempt import ruled_out
 from ._errors import Attempt, ConnectError, all_failed, gave_up, no_address, services_unknown, timed_out
-from ._history import History
-from ._nat64 import Translator
-from ._order import Rules
 from ._policy import Policy
 from ._question import Answer, Asked, Question, Source
-from ._resolve import Resolver
+from ._quick import quick
+
+if TYPE_CHECKING:
+    from ._history import History
+    from ._nat64 import Translator
+    from ._resolve import Resolver
+    from ._rules import Rules
 
 
-@dataclass(slots=True, eq=False)
+@quick(slots=True, eq=False)
 class Inquiry:
     """The addresses of one race: who is asked for them, and what has been learnt."""
 
@@ -178,10 +181,14 @@ class Inquiry:
 
 
 def within(time: float, do: Callable[..., Awaitable[object]], *args: Any) -> Awaitable[object]:
-    """Do something, until a time on Trio's clock; "never" costs nothing, not even a coroutine."""
+    """Do something, until a time on Trio's clock; "never" costs nothing, not even a coroutine.
+
+    To await it returns True if the time was over first. What is done shall return None.
+    """
     return do(*args) if time == math.inf else _until(time, do, *args)
 
 
-async def _until(time: float, do: Callable[..., Awaitable[object]], *args: Any) -> None:
-    with trio.CancelScope(deadline=time):
+async def _until(time: float, do: Callable[..., Awaitable[object]], *args: Any) -> bool:
+    with trio.CancelScope(deadline=time) as scope:
         await do(*args)
+    return scope.cancelled_caught

@@ -153,15 +153,13 @@ class FamilyOptions:
     configure: Configure | None = None
 
 
-def options_by_family(options: Options | None) -> Mapping[socket.AddressFamily, FamilyOptions] | None:
-    """Sort out what is for which family; None where nothing was asked.
+def options_by_family(options: Options) -> Mapping[socket.AddressFamily, FamilyOptions]:
+    """Sort out what is for which family.
 
     Raises:
         TypeError: It is neither `SocketOptions` nor a mapping to them.
         ValueError: A key is no family that we connect to, or a multipath socket over IPv6 has a `type_of_service`.
     """
-    if options is None:
-        return None
     families = (IPV6, IPV4, *_UNIX)
     given = dict.fromkeys(families, options) if isinstance(options, SocketOptions) else options
     if not isinstance(given, Mapping) or not all(isinstance(value, SocketOptions) for value in given.values()):
@@ -179,11 +177,6 @@ def _of_family(family: socket.AddressFamily, options: SocketOptions) -> FamilyOp
     settings = tuple(setting for setting in options._settings if setting.family in (None, family))
     kept = tuple(setting for setting in settings if (setting.level, setting.option) in _STREAM_SETS)
     return FamilyOptions(settings, kept, bool(options.multipath), options.configure)
-
-
-def unix_settings(options: Mapping[socket.AddressFamily, FamilyOptions] | None) -> tuple[Setting, ...]:
-    """What is done to a UNIX socket."""
-    return () if options is None else next((options[family].settings for family in _UNIX if family in options), ())
 
 
 _UNIX = (socket.AF_UNIX,) if hasattr(socket, "AF_UNIX") else ()

@@ -6,47 +6,17 @@ First the preferred family, then the other one; then the two are interleaved, so
 attempt and not all of its addresses. Inside a family we keep the order in which the addresses came: the operating
 system has sorted them (RFC 6724), and it knows interface flags that we cannot see.
 
-What lives here: `Rules`, which sorts by RFC 6724 with what is known of this host; `prefer`, for a caller who wants one
-family first whatever the rules say; and `interleave`. The rules themselves are in `_destination`.
+What lives here: `prefer`, for a caller who wants one family first whatever the rules of RFC 6724 say; and `interleave`.
+What those rules say on this host is in `_rules`.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
-from ._address import IPV4, IPV6, Address
-from ._destination import Destination, merge_families, sort_destinations
-from ._policy_table import PolicyTable
-
-
-@dataclass(slots=True)
-class Rules:
-    """RFC 6724, section 6, on this host."""
-
-    source_of: Callable[[Address], Address | None]
-    """Where the system would connect from, None if it has no way there."""
-    table: Callable[[], PolicyTable]
-    by_system: bool
-    """Whether each family comes in the operating system's order, which is kept."""
-    _sources: dict[Address, Address | None] = field(default_factory=dict)
-
-    def sort(self, addresses: Sequence[Address]) -> list[Address]:
-        """Bring the addresses into the order in which they should be tried, before interleaving."""
-        if not self.by_system:
-            destinations = [Destination(address=address, source=self._source(address)) for address in addresses]
-            ordered = sort_destinations(destinations, self.table(), longest_prefix=(IPV6,))
-            return [destination.address for destination in ordered]
-        six, four = ([address for address in addresses if address.family == family] for family in (IPV6, IPV4))
-        return merge_families(six, four, self._source, self.table()) if six and four else list(addresses)
-
-    def _source(self, address: Address) -> Address | None:
-        """Ask for each address once."""
-        if address not in self._sources:
-            self._sources[address] = self.source_of(address)
-        return self._sources[address]
+from ._address import Address
 
 
 def prefer(families: Sequence[socket.AddressFamily], addresses: Iterable[Address]) -> list[Address]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import socket
-from dataclasses import dataclass
 
 from ._address import IPV4, IPV6
+from ._quick import quick
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class Policy:
     """Say how a race is run. All times are in seconds.
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import enum
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import trio
 
 from ._address import IPV4, IPV6, Address
-from ._quick import quick_init
+from ._quick import quick
 
 
 class Source(enum.Enum):
@@ -54,8 +53,7 @@ class Source(enum.Enum):
         return cls.AAAA if family == IPV6 else cls.A
 
 
-@quick_init
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class Question:
     """Which addresses a race wants: those of a host, in the families it can use, the preferred one first."""
 
@@ -71,7 +69,7 @@ class Question:
         return [family for family in (IPV6, IPV4) if family in self.families]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class Service:
     """One way to reach a host: a ServiceMode record (RFC 9460, section 2.4.3) that this client can use."""
 
@@ -94,8 +92,7 @@ class Service:
     """Whether it offers Encrypted Client Hello. Python's `ssl` cannot use that; the record is reported all the same."""
 
 
-@quick_init
-@dataclass(frozen=True, slots=True)
+@quick(frozen=True, slots=True)
 class Asked:
     """A query went out; an answer from this source is to be expected."""
 
@@ -106,8 +103,7 @@ class Asked:
     """Whether nobody on the way can read or forge the answer (DNS over TLS or HTTPS)."""
 
 
-@quick_init
-@dataclass(frozen=True, slots=True)
+@quick(frozen=True, slots=True)
 class Answer:
     """What came back: addresses in the order of preference, or none and the error that says why."""
 

@@ -33,7 +33,7 @@ import math
 import sys
 import time
 from collections.abc import Awaitable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import NoReturn
 
 import trio
@@ -49,8 +49,21 @@ from ._inquiry import within
 if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
     from exceptiongroup import BaseExceptionGroup
 
-_ALWAYS = nullcontext()
-"""The scope of a race without a limit: to enter a real one takes twenty times as long."""
+
+class _Always:
+    """The scope of a race without a limit: to enter a real one takes twenty times as long.
+
+    `contextlib.nullcontext` would do, but holds a bound method for as long as a race is pending.
+    """
+
+    @staticmethod
+    def __enter__() -> None: ...
+
+    @staticmethod
+    def __exit__(*_: object) -> None: ...
+
+
+_ALWAYS = _Always()
 
 
 class Race(Contest[T]):
@@ -64,28 +77,28 @@ class Race(Contest[T]):
         Raises:
             ConnectError: There is none; its class says why.
         """
-        inquiry = self.inquiry
         self._announce()
         try:
             with self._limited():
-                inquiry.begin()
-                if inquiry.resolver is not None and not inquiry.beside:
-                    await inquiry.resolve(inquiry.resolver)
-                while not inquiry.beside and (address := await self._next_address()) is not None:
+                self.inquiry.begin()
+                if self.inquiry.resolver is not None and not self.inquiry.beside:
+                    await self.inquiry.resolve(self.inquiry.resolver)
+                while not self.inquiry.beside and (address := await self._next_address()) is not None:
                     attempt = self._start(address)
                     if (wait := self._wait_alone(attempt)) is not None:
-                        await wait
+                        if not await wait:
+                            attempt.look()
                         self._conclude(attempt)
                     if attempt.ended is None or self._winner is not None:
                         break
-                if self._winner is None and (inquiry.beside or self._under_way):
+                if self._winner is None and (self.inquiry.beside or self._under_way):
                     await self._in_nursery()
                 if not self._attempts:
                     await trio.lowlevel.checkpoint()
                 self._finished = True
         except BaseException:
             self._abandon()
-            inquiry.journal.tell(trace.RaceLost, None)
+            self.inquiry.journal.tell(trace.RaceLost, None)
             raise
         if self._winner is None:
             self._lose()
@@ -94,7 +107,8 @@ class Race(Contest[T]):
     def _wait_alone(self, attempt: LiveAttempt) -> Awaitable[object] | None:
         """Section 5: how the calling task waits until this attempt is over or the next is due; None if it cannot.
 
-        It returns what `run` awaits, and awaits nothing itself: that spares a frame in each attempt that is pending.
+        It returns what `run` awaits, and awaits nothing itself: that spares a frame in each attempt that is pending. To
+        await it returns True if the time is over: then there is no news of the handshake, and nobody may look.
         """
         handshake, has_rival = attempt.handshake, self.inquiry.agenda.peek() is not None
         if handshake is None or attempt.ended is not None:
@@ -106,7 +120,7 @@ class Race(Contest[T]):
         limit = self._limit(attempt)
         if has_rival and (handshake.state is HandshakeState.HANDSHAKING or not attempt.delay):
             limit = min(limit, self._due(attempt))
-        return within(limit, handshake.settle)
+        return within(limit, handshake.news)
 
     def _limited(self) -> AbstractContextManager[object]:
         if self.give_up_after == math.inf:

@@ -6,24 +6,23 @@ few dozen of them behind a dead name server use up the threads of the whole appl
 How we solve it: AAAA and A are asked side by side, AAAA first, each in a thread of a limiter of its own family, which
 nothing else uses. Each answer is delivered when it comes. A failed look-up is an answer too, a negative one.
 
-What lives here: the protocol that every resolver follows; the default one, which asks the operating system; the one
-that honours Trio's hook; and the search for a network's NAT64 by a look-up (RFC 7050). What does not: the decision
-when to begin (`_agenda`), and any cache: the system has one.
+What lives here: the protocol that every resolver follows; the default one, which asks the operating system; and the one
+that honours Trio's hook. What does not: the decision when to begin (`_agenda`), and any cache: the system has one.
 """
 
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 import trio
 
 from ._address import IPV4, IPV6
 from ._hooked import ask_hostname_resolver
-from ._nat64 import prefixes_from
-from ._network import KernelNetwork, Network, from_getaddrinfo
+from ._network import Network, from_getaddrinfo
 from ._question import Answer, Asked, Deliver, Question, Source
+from ._quick import quick
 
 
 class Resolver(Protocol):
@@ -36,12 +35,12 @@ class Resolver(Protocol):
         """
 
 
-@dataclass(slots=True)
+@quick(slots=True, eq=False)
 class _Threads:
     """The limiters of one `trio.run`; one for each family, so that silence in one cannot starve the other."""
 
-    ipv6: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(_LOOK_UPS_AT_ONCE))
-    ipv4: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(_LOOK_UPS_AT_ONCE))
+    ipv6: trio.CapacityLimiter = field(init=False, default_factory=lambda: trio.CapacityLimiter(_LOOK_UPS_AT_ONCE))
+    ipv4: trio.CapacityLimiter = field(init=False, default_factory=lambda: trio.CapacityLimiter(_LOOK_UPS_AT_ONCE))
 
 
 _LOOK_UPS_AT_ONCE = 64
@@ -80,14 +79,15 @@ class SystemResolver:
     async def _look_up(self, question: Question, family: socket.AddressFamily, deliver: Deliver) -> None:
         source = Source.of(family)
         try:
-            addresses = await self._network.getaddrinfo(question.host, question.port, family, _limiter(family))
+            addresses = await self._network.getaddrinfo(question.host, question.port, family, limiter_of(family))
         except OSError as error:
             deliver(Answer(source, error=error))
         else:
             deliver(Answer(source, tuple(addresses)))
 
 
-def _limiter(family: socket.AddressFamily) -> trio.CapacityLimiter:
+def limiter_of(family: socket.AddressFamily) -> trio.CapacityLimiter:
+    """The threads that may look up addresses of this family in this `trio.run`."""
     try:
         threads = _threads.get()
     except LookupError:
@@ -108,33 +108,3 @@ class HookResolver:
             deliver(Answer(Source.HOOK, error=error))
         else:
             deliver(Answer(Source.HOOK, tuple(from_getaddrinfo(entry[0], entry[4]) for entry in entries)))
-
-
-async def discover_nat64(*, network: Network | None = None) -> str | None:
-    """Find the prefix of this network's NAT64, by asking for the IPv6 addresses of a name that has none (RFC 7050).
-
-    Args:
-        network: The network below, the kernel's by default.
-
-    Returns:
-        The prefix, for `Connector(nat64=...)`; None where there is no NAT64.
-
-    Raises:
-        OSError: The look-up failed, other than by there being no such addresses.
-
-    Example:
-        >>> from trio_nbconnect import Connector
-        >>> async def connector() -> Connector:
-        ...     return Connector(nat64=await discover_nat64())
-    """
-    try:
-        addresses = await (network or KernelNetwork()).getaddrinfo("ipv4only.arpa", 0, IPV6, _limiter(IPV6))
-    except socket.gaierror as error:
-        if error.errno in _NO_SUCH_ADDRESSES:
-            return None
-        raise
-    prefixes = prefixes_from(addresses)
-    return str(prefixes[0]) if prefixes else None
-
-
-_NO_SUCH_ADDRESSES = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None), getattr(socket, "EAI_ADDRFAMILY", None)}

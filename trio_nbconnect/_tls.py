@@ -20,12 +20,13 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeVar
 
 import trio
 
 from ._address import check_host, check_name, parse_literal
+from ._quick import quick
 
 S = TypeVar("S", bound=trio.abc.Stream)
 
@@ -50,13 +51,13 @@ def _context_that_offers(protocols: Protocols) -> ssl.SSLContext:
     return context
 
 
-@dataclass(slots=True, eq=False)
+@quick(slots=True, eq=False)
 class _Contexts:
     """The default contexts of one `trio.run`."""
 
-    built: dict[Protocols, ssl.SSLContext] = field(default_factory=dict)
-    building: trio.Lock = field(default_factory=trio.Lock)
-    thread: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
+    built: dict[Protocols, ssl.SSLContext] = field(init=False, default_factory=dict)
+    building: trio.Lock = field(init=False, default_factory=trio.Lock)
+    thread: trio.CapacityLimiter = field(init=False, default_factory=lambda: trio.CapacityLimiter(1))
     """One of its own: a program whose threads are all busy can connect."""
 
     async def get(self, protocols: Protocols) -> ssl.SSLContext:

@@ -16,7 +16,6 @@ import enum
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
 from itertools import count
 from typing import Any, TypeAlias
 
@@ -26,7 +25,7 @@ from ._address import Address
 from ._errors import ConnectError
 from ._policy import Policy
 from ._question import Service, Source
-from ._quick import quick_init
+from ._quick import quick
 
 
 class Reason(enum.Enum):
@@ -37,7 +36,7 @@ class Reason(enum.Enum):
     PREDECESSOR_FAILED = "predecessor failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class _Happened:
     """When something happened, in seconds on Trio's clock, and in which race of this `trio.run`."""
 
@@ -46,12 +45,11 @@ class _Happened:
 
     @classmethod
     def _made(cls, *facts: Any) -> Any:
-        """Make an event of its facts in their order; `quick_init` says how."""
+        """Make an event of its facts in their order; `quick` says how."""
         raise NotImplementedError
 
 
-@quick_init
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class RaceStarted(_Happened):
     """Somebody asked for a connection."""
 
@@ -60,8 +58,7 @@ class RaceStarted(_Happened):
     policy: Policy
 
 
-@quick_init
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class ResolutionStarted(_Happened):
     """A query went out for addresses from this source."""
 
@@ -70,8 +67,7 @@ class ResolutionStarted(_Happened):
     """Whose records were asked for; empty for the host itself."""
 
 
-@quick_init
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class AnswerReceived(_Happened):
     """Addresses came from a source, or none and perhaps an error; they replace its earlier answer."""
 
@@ -84,8 +80,7 @@ class AnswerReceived(_Happened):
     """What an HTTPS answer holds."""
 
 
-@quick_init
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class AttemptStarted(_Happened):
     """An attempt began; attempts of a race are numbered from 1."""
 
@@ -94,8 +89,7 @@ class AttemptStarted(_Happened):
     reason: Reason
 
 
-@quick_init
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class AttemptConnected(_Happened):
     """The TCP handshake is complete."""
 
@@ -103,8 +97,7 @@ class AttemptConnected(_Happened):
     address: Address
 
 
-@quick_init
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class AttemptEstablished(_Happened):
     """An outcome: the connection is all that the caller asked for."""
 
@@ -112,8 +105,7 @@ class AttemptEstablished(_Happened):
     address: Address
 
 
-@quick_init
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class AttemptFailed(_Happened):
     """An outcome: the attempt ended with an error."""
 
@@ -122,8 +114,7 @@ class AttemptFailed(_Happened):
     error: OSError
 
 
-@quick_init
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class AttemptCancelled(_Happened):
     """An outcome: the race was over, or its caller gave up, while the attempt was under way."""
 
@@ -131,8 +122,7 @@ class AttemptCancelled(_Happened):
     address: Address
 
 
-@quick_init
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class RunnerUpDiscarded(_Happened):
     """An established connection was closed unused: another attempt had won, or the caller was cancelled."""
 
@@ -140,8 +130,7 @@ class RunnerUpDiscarded(_Happened):
     address: Address
 
 
-@quick_init
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class RaceWon(_Happened):
     """This attempt's connection was returned."""
 
@@ -149,8 +138,7 @@ class RaceWon(_Happened):
     address: Address
 
 
-@quick_init
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class RaceLost(_Happened):
     """The race ended without a connection; no error means that its caller cancelled it."""
 
