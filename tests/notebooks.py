@@ -29,7 +29,8 @@ from typing import Any, TypeAlias
 
 import jupytext
 import nbformat
-from jupyter_client.manager import KernelManager
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
@@ -53,6 +54,10 @@ Notebook: TypeAlias = Any
 """What nbformat reads: attributes for whatever is in the file."""
 
 Cell: TypeAlias = Any
+
+PATIENCE = 30
+"""Seconds for a cell. nbclient talks to widgets on the channel on which it waits, and in one run of fifty it sleeps on
+over a reply that has arrived; it finds it when the time is over."""
 
 
 def sources() -> list[Path]:
@@ -78,14 +83,16 @@ def committed(source: Path) -> Notebook | None:
 def execute(notebook: Notebook) -> str:
     """Run all cells; return what went wrong, and fill in the outputs."""
     with tempfile.TemporaryDirectory() as folder:
-        kernel = KernelManager(kernel_name=KERNEL["name"], transport="ipc", connection_file=f"{folder}/kernel.json")
-        client = NotebookClient(notebook, km=kernel, timeout=60, resources={"metadata": {"path": folder}})
+        kernel = AsyncKernelManager(
+            kernel_name=KERNEL["name"], transport="ipc", connection_file=f"{folder}/kernel.json"
+        )
+        client = NotebookClient(notebook, km=kernel, timeout=PATIENCE, resources={"metadata": {"path": folder}})
         try:
             client.execute(env=os.environ | {"IPYTHONDIR": folder, "PYTHONUTF8": "1"})
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             return str(error)
         finally:
-            kernel.shutdown_kernel(now=True)
+            run_sync(kernel.shutdown_kernel)(now=True)
     quiet = [cell.id for cell in code_cells(notebook) if RAISES in tags(cell) and not has_failed(cell)]
     return f"these cells must raise: {quiet}" if quiet else ""
 
