@@ -394,7 +394,15 @@ def test_an_interrupt_between_two_pieces_reaches_the_next_one(moment: str) -> No
     assert not heard_by_the_kernel
 
 
-def test_an_import_is_not_cut_off() -> None:
+@pytest.fixture
+def handled() -> Iterator[None]:
+    """SIGINT raises, also where the tests run in the background and were told to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_import_is_not_cut_off(handled: None) -> None:
     """The interrupt comes when it is over."""
     steps: list[str] = []
 
@@ -409,7 +417,7 @@ def test_an_import_is_not_cut_off() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_an_import_that_fails_leaves_no_handler_behind() -> None:
+def test_an_import_that_fails_leaves_no_handler_behind(handled: None) -> None:
     with pytest.raises(ImportError), interrupts_wait():
         raise ImportError
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
