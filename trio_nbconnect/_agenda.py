@@ -14,9 +14,8 @@ caller brings; nothing here waits, or knows a clock. Taking an address costs the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import field, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from ._address import IPV6, Address
@@ -53,7 +52,8 @@ class Agenda:
 
     _pending: frozenset[_Key] = field(init=False, default=frozenset())
     _given: tuple[Address, ...] = field(init=False, default=())
-    _answers: Mapping[_Key, tuple[Address, ...]] = field(init=False, default=MappingProxyType({}))
+    _answers: tuple[tuple[_Key, tuple[Address, ...]], ...] = field(init=False, default=())
+    """The latest answer of each source."""
     _services: tuple[Service, ...] = field(init=False, default=())
     _first_positive: float = field(init=False, default=math.inf)
     _tried: frozenset[Address] = field(init=False, default=frozenset())
@@ -80,7 +80,7 @@ class Agenda:
         if answer.source is Source.HTTPS:
             self._services = answer.services
         else:
-            self._answers = {**self._answers, key: answer.addresses}
+            self._answers = tuple({**dict(self._answers), key: answer.addresses}.items())
         if answer.error is not None:
             self.failures += (answer.error,)
         if self._next:
@@ -145,7 +145,7 @@ class Agenda:
     def _sorted(self) -> list[Address]:
         """Section 4, over everything that is known now: the services by priority, and then the host itself."""
         known = list(self._given)
-        for (_, name), addresses in self._answers.items():
+        for (_, name), addresses in self._answers:
             known += () if name else addresses
         if len(known) < 2 and not self._tried and not self._services:
             return known
@@ -158,8 +158,8 @@ class Agenda:
 
         One answer that holds both families, from a hook or from the caller, is in the order that was meant.
         """
-        is_meant = self._given or (Source.HOOK, "") in self._answers or (Source.GIVEN, "") in self._answers
-        if not is_meant:
+        sources = [source for (source, name), _ in self._answers if not name]
+        if not (self._given or Source.HOOK in sources or Source.GIVEN in sources):
             known = self.view.sort(known) if self.view else known
             if self.rules is not None and self.policy.families[0] == IPV6:
                 known = self.rules.sort(known)
@@ -170,8 +170,9 @@ class Agenda:
     def _offered(self, service: Service) -> list[Address]:
         """Version 3, section 4.2: the target's addresses, or in their place its hints while there are none."""
         offered: list[Address] = []
+        answers = dict(self._answers)
         for family in self.policy.families:
-            answer = self._answers.get((Source.of(family), service.target), ())
+            answer = answers.get((Source.of(family), service.target), ())
             hints = [hint for hint in service.hints if hint.family == family]
             offered += answer or hints
         if service.port is None:
