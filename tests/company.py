@@ -94,7 +94,8 @@ async def https_server(authority: trustme.CA, folder: Path) -> AsyncIterator[int
 
 def import_without(package: str, module: str, monkeypatch: pytest.MonkeyPatch) -> ImportError:
     """Import a module of ours anew where a package is missing; what that raises."""
-    monkeypatch.delitem(sys.modules, module, raising=False)
+    _forget("trio_nbconnect", monkeypatch)
+    _forget(package, monkeypatch)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError) as caught:
         importlib.import_module(module)
@@ -105,8 +106,14 @@ def import_with_broken(package: str, module: str, folder: Path, monkeypatch: pyt
     """Import a module of ours anew where a package lacks one of its own; what that raises."""
     (folder / f"{package}.py").write_text("import a_package_that_it_needs", "utf-8")
     monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.delitem(sys.modules, package)
-    monkeypatch.delitem(sys.modules, module)
+    _forget("trio_nbconnect", monkeypatch)
+    _forget(package, monkeypatch)
     with pytest.raises(ImportError) as caught:
         importlib.import_module(module)
     return caught.value
+
+
+def _forget(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a package and all its modules imported anew; the old ones come back after the test."""
+    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+        monkeypatch.delitem(sys.modules, name)

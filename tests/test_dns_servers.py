@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import socket
 import ssl
 import subprocess
@@ -18,13 +17,13 @@ import trio
 import trio.testing
 import trustme
 
-import trio_nbconnect
 from trio_nbconnect import Address, Answer, Asked, Question, Source
 from trio_nbconnect._dns_servers import parse_resolv_conf, parse_servers
 from trio_nbconnect._dns_transports import TLSServer
 from trio_nbconnect._wire import open_stream
 from trio_nbconnect.dns import DNSResolver
 
+from .company import import_with_broken, import_without
 from .dns_server import ScriptedServer, Zone, lost, serve, serve_tls, wrong_id, wrong_question
 from .test_dns import BOTH, FOUR, HOST, SIX, found, heard, resolver, zone
 
@@ -74,27 +73,15 @@ async def test_resolv_conf_is_read_again_when_it_has_changed(tmp_path: Path) -> 
 # The extra
 
 
-def import_without(monkeypatch: pytest.MonkeyPatch, missing: str) -> str:
-    """Import the module anew where another one is missing, and return what the error says."""
-    ours = [name for name in sys.modules if name in ("trio_nbconnect.dns", missing) or "trio_nbconnect._dns" in name]
-    for name in ours:
-        monkeypatch.setattr(trio_nbconnect, name.rpartition(".")[2], sys.modules[name], raising=False)
-    for name in [*ours, *(name for name in sys.modules if name.startswith(f"{missing}."))]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(ImportError) as caught:
-        importlib.import_module("trio_nbconnect.dns")
-    return str(caught.value)
-
-
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert import_without(monkeypatch, "dns") == (
+    assert str(import_without("dns", "trio_nbconnect.dns", monkeypatch)) == (
         "trio_nbconnect.dns needs dnspython: python -m pip install 'trio-nbconnect[dns]'"
     )
 
 
-def test_another_module_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "trio_nbconnect._wire" in import_without(monkeypatch, "trio_nbconnect._wire")
+def test_another_module_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = import_with_broken("dns", "trio_nbconnect.dns", tmp_path, monkeypatch)
+    assert error.name == "a_package_that_it_needs"
 
 
 def test_the_package_does_not_import_dnspython() -> None:
