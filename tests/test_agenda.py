@@ -10,7 +10,7 @@ import pytest
 
 from trio_nbconnect import Address, Answer, Asked, Policy, Service, Source
 from trio_nbconnect._address import IPV4, IPV6
-from trio_nbconnect._agenda import Agenda
+from trio_nbconnect._race.candidates import Agenda
 
 V6A, V6B, V6C = (Address(IPV6, f"2001:db8::{letter}", 443) for letter in "abc")
 V4A, V4B = (Address(IPV4, f"192.0.2.{number}", 443) for number in (1, 2))

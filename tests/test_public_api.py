@@ -18,7 +18,6 @@ import trio
 import trio_nbconnect as nb
 import trio_nbconnect.testing
 
-
 NAMES = {
     "Address",
     "Answer",

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import trio
 
-from trio_nbconnect._attempt import LiveAttempt
-from trio_nbconnect._race import Race
+from trio_nbconnect._race.attempt import LiveAttempt
+from trio_nbconnect._race.race import Race
 
 from .scenarios import KNOBS, Row, differences, observe
 

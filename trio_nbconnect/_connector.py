@@ -35,14 +35,14 @@ from ._address import (
     is_localhost,
     local_addresses,
 )
-from ._attempt import AnyOpener
 from ._connect import Opener, open_unix
 from ._hooked import HookedOpener, has_hostname_resolver, has_socket_factory, open_hooked_unix
-from ._inquiry import Inquiry
 from ._network import KernelNetwork, Network
 from ._policy import Policy, check_seconds
 from ._quick import quick
-from ._race import Race
+from ._race.attempt import AnyOpener
+from ._race.race import Race
+from ._race.resolution import Inquiry
 from ._resolve import HookResolver, Resolver, SystemResolver
 from .trace import Tracer, journal
 

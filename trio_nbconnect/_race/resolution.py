@@ -21,20 +21,20 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from . import trace
-from ._address import IPV6, Address
-from ._agenda import Agenda
-from ._attempt import ruled_out
-from ._errors import Attempt, ConnectError, all_failed, gave_up, no_address, services_unknown, timed_out
-from ._policy import Policy
-from ._question import Answer, Asked, Question, Source
-from ._quick import quick
+from .. import trace
+from .._address import IPV6, Address
+from .._errors import Attempt, ConnectError, all_failed, gave_up, no_address, services_unknown, timed_out
+from .._policy import Policy
+from .._question import Answer, Asked, Question, Source
+from .._quick import quick
+from .attempt import ruled_out
+from .candidates import Agenda
 
 if TYPE_CHECKING:
-    from ._history import History
-    from ._nat64 import Translator
-    from ._resolve import Resolver
-    from ._rules import Rules
+    from .._history import History
+    from .._nat64 import Translator
+    from .._resolve import Resolver
+    from .._rules import Rules
 
 
 @quick(slots=True, eq=False)

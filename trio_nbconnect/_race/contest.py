@@ -22,13 +22,13 @@ from typing import Generic, TypeVar
 
 import trio
 
-from . import trace
-from ._address import Address
-from ._attempt import AnyHandshake, AnyOpener, LiveAttempt, as_os_error
-from ._errors import timed_out
-from ._handshake import HandshakeState
-from ._inquiry import Inquiry, within
-from ._quick import quick
+from .. import trace
+from .._address import Address
+from .._errors import timed_out
+from .._handshake import HandshakeState
+from .._quick import quick
+from .attempt import AnyHandshake, AnyOpener, LiveAttempt, as_os_error
+from .resolution import Inquiry, within
 
 T = TypeVar("T")
 

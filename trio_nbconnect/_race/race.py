@@ -38,13 +38,13 @@ from typing import NoReturn
 
 import trio
 
-from . import trace
-from ._address import Address
-from ._attempt import LiveAttempt
-from ._contest import Contest, T
-from ._errors import sole
-from ._handshake import HandshakeState
-from ._inquiry import within
+from .. import trace
+from .._address import Address
+from .._errors import sole
+from .._handshake import HandshakeState
+from .attempt import LiveAttempt
+from .contest import Contest, T
+from .resolution import within
 
 if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
     from exceptiongroup import BaseExceptionGroup

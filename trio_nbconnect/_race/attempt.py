@@ -13,11 +13,11 @@ from typing import Protocol
 
 import trio
 
-from ._address import Address
-from ._errors import Attempt, Phase, os_error
-from ._handshake import HandshakeState
-from ._policy import Policy
-from ._quick import quick
+from .._address import Address
+from .._errors import Attempt, Phase, os_error
+from .._handshake import HandshakeState
+from .._policy import Policy
+from .._quick import quick
 
 
 class AnyHandshake(Protocol):

@@ -16,7 +16,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
-from ._address import Address
+from .._address import Address
 
 
 def prefer(families: Sequence[socket.AddressFamily], addresses: Iterable[Address]) -> list[Address]:

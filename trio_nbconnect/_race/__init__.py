@@ -1,0 +1,1 @@
+"""Races: Happy Eyeballs itself (RFC 8305, sections 3 to 6)."""
