@@ -26,9 +26,9 @@ from trio.testing import MockClock
 
 import trio_nbconnect as nb
 from trio_nbconnect._address import Address
-from trio_nbconnect._connect import Opener
-from trio_nbconnect._hooked import HookedHandshake, has_hostname_resolver, has_socket_factory
-from trio_nbconnect._network import KernelNetwork, bind_address_only
+from trio_nbconnect._connect.custom_sockets import HookedHandshake, has_hostname_resolver, has_socket_factory
+from trio_nbconnect._connect.network import KernelNetwork, bind_address_only
+from trio_nbconnect._connect.sockets import Opener
 
 AnySocket = socket.socket | trio.socket.SocketType
 NewSocket = Callable[..., AnySocket]
@@ -867,7 +867,7 @@ async def test_looking_ahead_changes_nothing(
     listener: socket.socket, looks_ahead: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On loopback a handshake is over when `connect` returns, refused or not; to wait for that tells the same."""
-    monkeypatch.setattr("trio_nbconnect._handshake._TELLS_TWICE", looks_ahead)
+    monkeypatch.setattr("trio_nbconnect._connect.handshake._TELLS_TWICE", looks_ahead)
     events: list[nb.trace.Event] = []
     connector = nb.Connector(tracer=events.append)
     host, port = listener.getsockname()

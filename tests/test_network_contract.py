@@ -21,7 +21,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from trio_nbconnect._address import IPV4, IPV6, parse_literal
-from trio_nbconnect._network import KernelNetwork, Network, Socket
+from trio_nbconnect._connect.network import KernelNetwork, Network, Socket
 from trio_nbconnect._simulated_bytes import CAPACITY
 from trio_nbconnect.testing import SimulatedNetwork
 

@@ -14,7 +14,7 @@ import pytest
 import trio
 
 import trio_nbconnect as nb
-from trio_nbconnect._network import KernelNetwork
+from trio_nbconnect._connect.network import KernelNetwork
 from trio_nbconnect.testing import SimulatedNetwork
 
 from .test_connect import FakeFactory, FakeSocket

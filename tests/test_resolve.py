@@ -22,8 +22,8 @@ from trio_nbconnect import (
     discover_nat64,
     trace,
 )
-from trio_nbconnect._network import KernelNetwork, read_policy_table
-from trio_nbconnect._policy_table import DEFAULT_POLICY_TABLE
+from trio_nbconnect._connect.network import KernelNetwork, read_policy_table
+from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE
 from trio_nbconnect._resolve import SystemResolver
 from trio_nbconnect.testing import SimulatedNetwork
 
@@ -149,7 +149,9 @@ async def test_only_families_that_can_be_used_are_asked(autojump_clock: trio.abc
 
 def test_routes_of_this_host(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether there is a route is asked of the routing table; nothing is sent."""
-    monkeypatch.setattr("trio_nbconnect._network._SOMEWHERE", {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "fe80::1"})
+    monkeypatch.setattr(
+        "trio_nbconnect._connect.network._SOMEWHERE", {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "fe80::1"}
+    )
     assert KernelNetwork().has_route(socket.AF_INET)
     assert not KernelNetwork().has_route(socket.AF_INET6)  # link-local without an interface
 
@@ -192,7 +194,7 @@ async def test_nat64_is_not_ruled_out_by_a_name_server_that_fails(autojump_clock
 async def test_the_system_s_policy_table_is_read_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As the C library does it, which reads `gai.conf` once in a process."""
     calls = iter([read_policy_table(str(tmp_path / "missing"))])
-    monkeypatch.setattr("trio_nbconnect._network.read_policy_table", lambda: next(calls))
+    monkeypatch.setattr("trio_nbconnect._connect.network.read_policy_table", lambda: next(calls))
     assert KernelNetwork().policy_table() is KernelNetwork().policy_table() is DEFAULT_POLICY_TABLE
 
 

@@ -20,7 +20,7 @@ import trio
 
 import trio_nbconnect as nb
 from trio_nbconnect._address import Address
-from trio_nbconnect._network import KernelNetwork
+from trio_nbconnect._connect.network import KernelNetwork
 
 AnySocket = socket.socket | trio.socket.SocketType
 

@@ -29,7 +29,8 @@ import trio.testing
 import trustme
 
 import trio_nbconnect as nb
-from trio_nbconnect import _tls, trace
+from trio_nbconnect import trace
+from trio_nbconnect._connect import tls as _tls
 from trio_nbconnect.testing import SimulatedHost, SimulatedNetwork
 
 if sys.version_info < (3, 11):

@@ -19,7 +19,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from . import trace as trace
     from ._address import Address as Address
-    from ._connect import connect_socket as connect_socket
+    from ._connect.handshake import Handshake as Handshake
+    from ._connect.handshake import HandshakeState as HandshakeState
+    from ._connect.options import KeepAlive as KeepAlive
+    from ._connect.options import SocketOptions as SocketOptions
+    from ._connect.sockets import connect_socket as connect_socket
     from ._connector import Connector as Connector
     from ._discovery import discover_nat64 as discover_nat64
     from ._drop_in import open_ssl_over_tcp_stream as open_ssl_over_tcp_stream
@@ -33,12 +37,8 @@ if TYPE_CHECKING:
     from ._errors import Phase as Phase
     from ._errors import ResolutionError as ResolutionError
     from ._errors import TLSError as TLSError
-    from ._handshake import Handshake as Handshake
-    from ._handshake import HandshakeState as HandshakeState
     from ._history import History as History
     from ._live import watch as watch
-    from ._options import KeepAlive as KeepAlive
-    from ._options import SocketOptions as SocketOptions
     from ._patch import patched_trio as patched_trio
     from ._policy import Policy as Policy
     from ._question import Answer as Answer
@@ -99,7 +99,7 @@ __all__ = [
 
 _HOMES = {
     "_address": ("Address",),
-    "_connect": ("connect_socket",),
+    "_connect.sockets": ("connect_socket",),
     "_connector": ("Connector",),
     "_discovery": ("discover_nat64",),
     "_drop_in": ("open_ssl_over_tcp_stream", "open_tcp_stream", "open_tls_stream", "open_unix_socket"),
@@ -112,10 +112,10 @@ _HOMES = {
         "ResolutionError",
         "TLSError",
     ),
-    "_handshake": ("Handshake", "HandshakeState"),
+    "_connect.handshake": ("Handshake", "HandshakeState"),
     "_history": ("History",),
     "_live": ("watch",),
-    "_options": ("KeepAlive", "SocketOptions"),
+    "_connect.options": ("KeepAlive", "SocketOptions"),
     "_patch": ("patched_trio",),
     "_policy": ("Policy",),
     "_question": ("Answer", "Asked", "Question", "Service", "Source"),

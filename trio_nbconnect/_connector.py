@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
-from . import _tls
 from ._address import (
     IPV4,
     LOOPBACK,
@@ -35,9 +34,10 @@ from ._address import (
     is_localhost,
     local_addresses,
 )
-from ._connect import Opener, open_unix
-from ._hooked import HookedOpener, has_hostname_resolver, has_socket_factory, open_hooked_unix
-from ._network import KernelNetwork, Network
+from ._connect import tls as _tls
+from ._connect.custom_sockets import HookedOpener, has_hostname_resolver, has_socket_factory, open_hooked_unix
+from ._connect.network import KernelNetwork, Network
+from ._connect.sockets import Opener, open_unix
 from ._policy import Policy, check_seconds
 from ._quick import quick
 from ._race.attempt import AnyOpener
@@ -47,9 +47,9 @@ from ._resolve import HookResolver, Resolver, SystemResolver
 from .trace import Tracer, journal
 
 if TYPE_CHECKING:
+    from ._connect.options import FamilyOptions, Options
     from ._history import History
     from ._nat64 import Translator
-    from ._options import FamilyOptions, Options
 
 T = TypeVar("T")
 
@@ -330,7 +330,7 @@ def _by_family(options: Options | None) -> Mapping[socket.AddressFamily, FamilyO
     """Sort out what is for which family."""
     if options is None:
         return None
-    from ._options import options_by_family  # noqa: PLC0415 - few set options, and their checks are long
+    from ._connect.options import options_by_family  # noqa: PLC0415 - few set options, and their checks are long
 
     return options_by_family(options)
 

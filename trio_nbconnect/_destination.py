@@ -35,7 +35,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from ._address import IPV4, IPV6, Address
-from ._policy_table import DEFAULT_POLICY_TABLE, PolicyTable, label_of, number_of, precedence_of, scope_of
+from ._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyTable, label_of, number_of, precedence_of, scope_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ from __future__ import annotations
 import socket
 
 from ._address import IPV6
+from ._connect.network import KernelNetwork, Network
 from ._nat64 import prefixes_from
-from ._network import KernelNetwork, Network
 from ._resolve import limiter_of
 
 

@@ -28,8 +28,8 @@ import dns.query
 import dns.rcode
 from dns.message import Message, QueryMessage
 
-from . import _tls
 from ._address import IPV6, Address
+from ._connect import tls as _tls
 from ._dns_message import check, make_query, read
 from ._question import Source
 from ._wire import exchange_datagrams, exchange_over_stream, open_stream

@@ -19,8 +19,8 @@ from typing import Protocol
 import trio
 
 from ._address import IPV4, IPV6
-from ._hooked import ask_hostname_resolver
-from ._network import Network, from_getaddrinfo
+from ._connect.custom_sockets import ask_hostname_resolver
+from ._connect.network import Network, from_getaddrinfo
 from ._question import Answer, Asked, Deliver, Question, Source
 from ._quick import quick
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ._address import IPV4, IPV6, Address
+from ._connect.policy_table import PolicyTable
 from ._destination import Destination, merge_families, sort_destinations
-from ._policy_table import PolicyTable
 
 
 @dataclass(slots=True)

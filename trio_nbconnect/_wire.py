@@ -21,9 +21,9 @@ from typing import TypeVar
 import trio
 
 from ._address import Address
-from ._connect import Opener
+from ._connect.network import KernelNetwork
+from ._connect.sockets import Opener
 from ._errors import os_error
-from ._network import KernelNetwork
 
 T = TypeVar("T")
 

@@ -27,8 +27,8 @@ from typing import Any
 
 import trio
 
-from . import _tls
 from ._address import check_host, check_port, format_host_port
+from ._connect import tls as _tls
 from ._connector import Connector
 from ._patch import patch
 

@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 import trio
 
 from ._address import IPV4, IPV6
+from ._connect.options import SocketOptions
 from ._connector import Connector
-from ._options import SocketOptions
 
 try:
     import httpcore

@@ -24,10 +24,10 @@ from typing import TypeVar
 import trio
 
 from ._address import GivenAddress, check_host, check_name, check_port, given_addresses
+from ._connect.tls import ClientHandshake
 from ._connector import Connector
 from ._dialogue import Credentials, Target, ask_http, ask_socks5
 from ._policy import Policy
-from ._tls import ClientHandshake
 
 __all__ = ["HTTPProxy", "SOCKS5Proxy"]
 

@@ -29,9 +29,9 @@ from functools import partial
 import trio
 
 from ._address import IPV4, IPV6, Address, GivenAddress, check_port
+from ._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyTable
 from ._connector import Connector
 from ._policy import Policy, check_seconds
-from ._policy_table import DEFAULT_POLICY_TABLE, PolicyTable
 from ._question import Service, Source
 from ._recording import RecordedRace
 from ._simulate import Serve, recorded

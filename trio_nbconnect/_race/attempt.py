@@ -14,8 +14,8 @@ from typing import Protocol
 import trio
 
 from .._address import Address
+from .._connect.handshake import HandshakeState
 from .._errors import Attempt, Phase, os_error
-from .._handshake import HandshakeState
 from .._policy import Policy
 from .._quick import quick
 

@@ -24,8 +24,8 @@ import trio
 
 from .. import trace
 from .._address import Address
+from .._connect.handshake import HandshakeState
 from .._errors import timed_out
-from .._handshake import HandshakeState
 from .._quick import quick
 from .attempt import AnyHandshake, AnyOpener, LiveAttempt, as_os_error
 from .resolution import Inquiry, within

@@ -40,8 +40,8 @@ import trio
 
 from .. import trace
 from .._address import Address
+from .._connect.handshake import HandshakeState
 from .._errors import sole
-from .._handshake import HandshakeState
 from .attempt import LiveAttempt
 from .contest import Contest, T
 from .resolution import within

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from ._address import IPV4, IPV6
+from .._address import IPV4, IPV6
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import NamedTuple
 
-from ._address import IPV6, Address
+from .._address import IPV6, Address
 
 _MAPPED = 0xFFFF
 """The 96 bits before the IPv4 address in an IPv4-mapped one (RFC 4291, section 2.5.5.2)."""

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from ._address import Address
-from ._errors import gave_up_unix, os_error
-from ._handshake import Handshake, HandshakeState
-from ._network import KernelNetwork, Network, Socket, apply, apply_again, open_socket
+from .._address import Address
+from .._errors import gave_up_unix, os_error
+from .handshake import Handshake, HandshakeState
+from .network import KernelNetwork, Network, Socket, apply, apply_again, open_socket
 
 if TYPE_CHECKING:
-    from ._options import FamilyOptions
-    from ._settings import Setting
+    from .options import FamilyOptions
+    from .settings import Setting
 
 
 class Opener:

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio import _socket
 
-from ._address import UNIX, Address, checked_path
-from ._errors import gave_up_unix
-from ._handshake import HandshakeState
-from ._network import apply, apply_again, bind_address_only
+from .._address import UNIX, Address, checked_path
+from .._errors import gave_up_unix
+from .handshake import HandshakeState
+from .network import apply, apply_again, bind_address_only
 
 if TYPE_CHECKING:
-    from ._options import FamilyOptions
-    from ._settings import Setting
+    from .options import FamilyOptions
+    from .settings import Setting
 
 
 class HookedOpener:

@@ -25,8 +25,8 @@ from typing import TypeVar
 
 import trio
 
-from ._address import check_host, check_name, parse_literal
-from ._quick import quick
+from .._address import check_host, check_name, parse_literal
+from .._quick import quick
 
 S = TypeVar("S", bound=trio.abc.Stream)
 

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
-from ._address import IPV4, IPV6, UNIX, Address, checked_path, from_sockaddr
-from ._errors import os_error
+from .._address import IPV4, IPV6, UNIX, Address, checked_path, from_sockaddr
+from .._errors import os_error
 
 if TYPE_CHECKING:
-    from ._options import FamilyOptions
-    from ._policy_table import PolicyTable
-    from ._settings import Setting
+    from .options import FamilyOptions
+    from .policy_table import PolicyTable
+    from .settings import Setting
 
 
 class Socket(Protocol):
@@ -158,7 +158,7 @@ _DISCARD = 9
 
 def read_policy_table(path: str = "/etc/gai.conf") -> PolicyTable:
     """Read the table that the system's administrator has set, RFC 6724's where there is none."""
-    from ._policy_table import DEFAULT_POLICY_TABLE, parse_gai_conf  # noqa: PLC0415 - only two families need it
+    from .policy_table import DEFAULT_POLICY_TABLE, parse_gai_conf  # noqa: PLC0415 - only two families need it
 
     try:
         with open(path, encoding="utf-8", errors="replace") as file:

@@ -39,9 +39,9 @@ from typing import Any
 
 import trio
 
-from ._address import IPV4, IPV6, UNIX
-from ._errors import os_error
-from ._network import CanOpen, KernelNetwork, Network, Socket, checked
+from .._address import IPV4, IPV6, UNIX
+from .._errors import os_error
+from .network import CanOpen, KernelNetwork, Network, Socket, checked
 
 _CONNECTED = {0, errno.EISCONN}
 _UNDER_WAY = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR}

@@ -1,0 +1,1 @@
+"""Connects: one non-blocking connect, and the system calls below it."""
