@@ -33,7 +33,7 @@ from trio_nbconnect import (
     Source,
     trace,
 )
-from trio_nbconnect._history import History
+from trio_nbconnect._resolve.history import History
 from trio_nbconnect.testing import SimulatedHost, SimulatedNetwork
 
 HOST = "host.example"

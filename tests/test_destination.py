@@ -11,7 +11,7 @@ import pytest
 
 from trio_nbconnect._address import IPV4, IPV6, Address
 from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE, Entry, PolicyTable, parse_gai_conf
-from trio_nbconnect._destination import Destination, merge_families, rank, sort_destinations
+from trio_nbconnect._resolve.rfc6724 import Destination, merge_families, rank, sort_destinations
 
 from .test_rfc6724 import TABLE, Vector, canonical, destination, literal, order_of, read
 

@@ -8,7 +8,7 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 
 from trio_nbconnect._address import IPV4, IPV6, Address
-from trio_nbconnect._nat64 import PREFIX_LENGTHS, Prefix, extract, may_synthesize, prefixes_from, synthesize
+from trio_nbconnect._resolve.nat64 import PREFIX_LENGTHS, Prefix, extract, may_synthesize, prefixes_from, synthesize
 
 from .test_rfc6724 import literal
 

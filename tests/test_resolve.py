@@ -24,7 +24,7 @@ from trio_nbconnect import (
 )
 from trio_nbconnect._connect.network import KernelNetwork, read_policy_table
 from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE
-from trio_nbconnect._resolve import SystemResolver
+from trio_nbconnect._resolve.system import SystemResolver
 from trio_nbconnect.testing import SimulatedNetwork
 
 BOTH = (socket.AF_INET6, socket.AF_INET)

@@ -14,7 +14,7 @@ import pytest
 
 from trio_nbconnect._address import Address, parse_literal
 from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE, Entry, PolicyTable
-from trio_nbconnect._destination import Destination, common_prefix_length, sort_destinations
+from trio_nbconnect._resolve.rfc6724 import Destination, common_prefix_length, sort_destinations
 
 TABLE = Path(__file__).with_name("rfc6724_vectors.json")
 

@@ -12,7 +12,7 @@ import pytest
 from trio_nbconnect import Address, Connector
 from trio_nbconnect._address import IPV4, IPV6
 from trio_nbconnect._connect.network import KernelNetwork, round_trip_time
-from trio_nbconnect._history import History
+from trio_nbconnect._resolve.history import History
 from trio_nbconnect.testing import SimulatedNetwork
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux tells the round-trip time")

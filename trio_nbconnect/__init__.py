@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ._connect.options import SocketOptions as SocketOptions
     from ._connect.sockets import connect_socket as connect_socket
     from ._connector import Connector as Connector
-    from ._discovery import discover_nat64 as discover_nat64
     from ._drop_in import open_ssl_over_tcp_stream as open_ssl_over_tcp_stream
     from ._drop_in import open_tcp_stream as open_tcp_stream
     from ._drop_in import open_tls_stream as open_tls_stream
@@ -37,19 +36,20 @@ if TYPE_CHECKING:
     from ._errors import Phase as Phase
     from ._errors import ResolutionError as ResolutionError
     from ._errors import TLSError as TLSError
-    from ._history import History as History
     from ._live import watch as watch
     from ._patch import patched_trio as patched_trio
     from ._policy import Policy as Policy
-    from ._question import Answer as Answer
-    from ._question import Asked as Asked
-    from ._question import Question as Question
-    from ._question import Service as Service
-    from ._question import Source as Source
     from ._recording import RecordedRace as RecordedRace
     from ._recording import Recording as Recording
     from ._recording import record as record
-    from ._resolve import Resolver as Resolver
+    from ._resolve.discovery import discover_nat64 as discover_nat64
+    from ._resolve.history import History as History
+    from ._resolve.query import Answer as Answer
+    from ._resolve.query import Asked as Asked
+    from ._resolve.query import Question as Question
+    from ._resolve.query import Service as Service
+    from ._resolve.query import Source as Source
+    from ._resolve.system import Resolver as Resolver
     from ._retry import is_retryable as is_retryable
     from ._summary import Comparison as Comparison
     from ._summary import Summary as Summary
@@ -101,7 +101,7 @@ _HOMES = {
     "_address": ("Address",),
     "_connect.sockets": ("connect_socket",),
     "_connector": ("Connector",),
-    "_discovery": ("discover_nat64",),
+    "_resolve.discovery": ("discover_nat64",),
     "_drop_in": ("open_ssl_over_tcp_stream", "open_tcp_stream", "open_tls_stream", "open_unix_socket"),
     "_errors": (
         "Attempt",
@@ -113,14 +113,14 @@ _HOMES = {
         "TLSError",
     ),
     "_connect.handshake": ("Handshake", "HandshakeState"),
-    "_history": ("History",),
+    "_resolve.history": ("History",),
     "_live": ("watch",),
     "_connect.options": ("KeepAlive", "SocketOptions"),
     "_patch": ("patched_trio",),
     "_policy": ("Policy",),
-    "_question": ("Answer", "Asked", "Question", "Service", "Source"),
+    "_resolve.query": ("Answer", "Asked", "Question", "Service", "Source"),
     "_recording": ("RecordedRace", "Recording", "record"),
-    "_resolve": ("Resolver",),
+    "_resolve.system": ("Resolver",),
     "_retry": ("is_retryable",),
     "_summary": ("Comparison", "Summary", "compare", "summarize"),
 }

@@ -30,7 +30,7 @@ from ._json_lines import json_lines
 from ._live import watch_on
 from ._policy import Policy
 from ._recording import RecordedRace, record
-from ._resolve import Resolver
+from ._resolve.system import Resolver
 from ._screens import Terminal, columns, has_color
 from ._text import NARROWEST, encodable, render_text
 from ._timeline import Timeline

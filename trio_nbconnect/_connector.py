@@ -43,13 +43,13 @@ from ._quick import quick
 from ._race.attempt import AnyOpener
 from ._race.race import Race
 from ._race.resolution import Inquiry
-from ._resolve import HookResolver, Resolver, SystemResolver
+from ._resolve.system import HookResolver, Resolver, SystemResolver
 from .trace import Tracer, journal
 
 if TYPE_CHECKING:
     from ._connect.options import FamilyOptions, Options
-    from ._history import History
-    from ._nat64 import Translator
+    from ._resolve.history import History
+    from ._resolve.nat64 import Translator
 
 T = TypeVar("T")
 
@@ -320,7 +320,7 @@ class Connector:
                 inquiry.ask(SystemResolver(network), name)  # one answer, and nothing to do until it is there
                 return
             source_of = network.source_address if inquiry.nat64 is None else partial(_source, network)
-            from ._rules import Rules  # noqa: PLC0415 - a literal, or a name of one family, needs none
+            from ._resolve.rules import Rules  # noqa: PLC0415 - a literal, or a name of one family, needs none
 
             rules = Rules(source_of, network.policy_table, self.resolver is None)
             inquiry.ask_beside(self.resolver or SystemResolver(network), name, rules)
@@ -339,7 +339,7 @@ def _translator_of(nat64: str | None) -> Translator | None:
     """Read the prefix of a NAT64."""
     if nat64 is None:
         return None
-    from ._nat64 import Prefix, Translator  # noqa: PLC0415 - few networks have one
+    from ._resolve.nat64 import Prefix, Translator  # noqa: PLC0415 - few networks have one
 
     return Translator(Prefix.read(nat64))
 

@@ -34,7 +34,7 @@ from dns.message import Message, QueryMessage
 from dns.rdtypes.svcbbase import ParamKey
 
 from ._address import IPV4, IPV6, Address
-from ._question import Service, Source
+from ._resolve.query import Service, Source
 from ._stub import Records
 
 TYPES = {

@@ -16,7 +16,7 @@ from dataclasses import fields
 from . import trace
 from ._address import IPV6, Address
 from ._policy import Policy
-from ._question import Service
+from ._resolve.query import Service
 
 
 def json_lines(events: Sequence[trace.Event]) -> Iterator[str]:

@@ -20,7 +20,7 @@ from . import trace
 from ._address import IPV6, Address
 from ._errors import ConnectError, ConnectTimeout, ResolutionError
 from ._policy import Policy
-from ._question import Service, Source
+from ._resolve.query import Service, Source
 from ._timeline import Fate, Timeline, timeline_of
 
 _Data = dict[str, object]

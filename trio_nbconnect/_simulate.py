@@ -25,8 +25,8 @@ import trio
 
 from . import trace
 from ._errors import ConnectError, sole
-from ._question import Source
 from ._recording import RecordedRace, Recording
+from ._resolve.query import Source
 from ._simulated_host import SimulatedHost
 from ._virtual import HORIZON, run_virtually
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import trio
 
 from ._address import IPV4, IPV6
-from ._question import Source
+from ._resolve.query import Source
 from ._simulated import Endpoint
 from ._simulated_names import Told, literal
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import trio
 
 from ._address import Address, check_host, check_name, parse_literal
-from ._question import Source
+from ._resolve.query import Source
 from ._stub import Records
 
 _NONE = Records()

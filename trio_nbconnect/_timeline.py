@@ -23,7 +23,7 @@ from . import trace
 from ._address import Address
 from ._errors import ConnectError, ConnectTimeout
 from ._policy import Policy
-from ._question import Service, Source
+from ._resolve.query import Service, Source
 
 
 class Outcome(enum.Enum):

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from . import trace
 from ._address import IPV6, Address, format_host_port
 from ._errors import ConnectError, ConnectionRefused, ConnectTimeout, ResolutionError, tls_reason
-from ._question import Source
+from ._resolve.query import Source
 from ._timeline import AttemptRow, Fate, LookUpRow, Outcome, Timeline
 
 

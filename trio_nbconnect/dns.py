@@ -34,7 +34,7 @@ from ._cache import Cache, Entry
 from ._hosts import Watched, known_here, parse_hosts
 from ._in_turn import InTurn, Standing
 from ._policy import check_seconds
-from ._question import Answer, Asked, Deliver, Question, Source
+from ._resolve.query import Answer, Asked, Deliver, Question, Source
 from ._search import Sieve, candidates
 from ._stub import ALIASES, Records, StubResolver
 

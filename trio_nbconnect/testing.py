@@ -32,8 +32,8 @@ from ._address import IPV4, IPV6, Address, GivenAddress, check_port
 from ._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyTable
 from ._connector import Connector
 from ._policy import Policy, check_seconds
-from ._question import Service, Source
 from ._recording import RecordedRace
+from ._resolve.query import Service, Source
 from ._simulate import Serve, recorded
 from ._simulated import Endpoint, Outcome, source_address
 from ._simulated_hooks import Hooks, SimulatedSocket

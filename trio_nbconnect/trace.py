@@ -24,8 +24,8 @@ import trio
 from ._address import Address
 from ._errors import ConnectError
 from ._policy import Policy
-from ._question import Service, Source
 from ._quick import quick
+from ._resolve.query import Service, Source
 
 
 class Reason(enum.Enum):

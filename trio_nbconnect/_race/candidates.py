@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from .._address import IPV6, Address
 from .._policy import Policy
-from .._question import Answer, Asked, Service, Source
 from .._quick import quick
+from .._resolve.query import Answer, Asked, Service, Source
 from .order import interleave, prefer
 
 if TYPE_CHECKING:
-    from .._history import View
-    from .._rules import Rules
+    from .._resolve.history import View
+    from .._resolve.rules import Rules
 
 _Key: TypeAlias = tuple[Source, str]
 """A record type and whose it is, empty for the host itself."""

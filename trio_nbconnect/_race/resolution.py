@@ -25,16 +25,16 @@ from .. import trace
 from .._address import IPV6, Address
 from .._errors import Attempt, ConnectError, all_failed, gave_up, no_address, services_unknown, timed_out
 from .._policy import Policy
-from .._question import Answer, Asked, Question, Source
 from .._quick import quick
+from .._resolve.query import Answer, Asked, Question, Source
 from .attempt import ruled_out
 from .candidates import Agenda
 
 if TYPE_CHECKING:
-    from .._history import History
-    from .._nat64 import Translator
-    from .._resolve import Resolver
-    from .._rules import Rules
+    from .._resolve.history import History
+    from .._resolve.nat64 import Translator
+    from .._resolve.rules import Rules
+    from .._resolve.system import Resolver
 
 
 @quick(slots=True, eq=False)

@@ -34,8 +34,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from ._address import IPV4, IPV6, Address
-from ._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyTable, label_of, number_of, precedence_of, scope_of
+from .._address import IPV4, IPV6, Address
+from .._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyTable, label_of, number_of, precedence_of, scope_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

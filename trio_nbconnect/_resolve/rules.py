@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ._address import IPV4, IPV6, Address
-from ._connect.policy_table import PolicyTable
-from ._destination import Destination, merge_families, sort_destinations
+from .._address import IPV4, IPV6, Address
+from .._connect.policy_table import PolicyTable
+from .rfc6724 import Destination, merge_families, sort_destinations
 
 
 @dataclass(slots=True)

@@ -18,11 +18,11 @@ from typing import Protocol
 
 import trio
 
-from ._address import IPV4, IPV6
-from ._connect.custom_sockets import ask_hostname_resolver
-from ._connect.network import Network, from_getaddrinfo
-from ._question import Answer, Asked, Deliver, Question, Source
-from ._quick import quick
+from .._address import IPV4, IPV6
+from .._connect.custom_sockets import ask_hostname_resolver
+from .._connect.network import Network, from_getaddrinfo
+from .._quick import quick
+from .query import Answer, Asked, Deliver, Question, Source
 
 
 class Resolver(Protocol):

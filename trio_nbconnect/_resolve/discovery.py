@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import socket
 
-from ._address import IPV6
-from ._connect.network import KernelNetwork, Network
-from ._nat64 import prefixes_from
-from ._resolve import limiter_of
+from .._address import IPV6
+from .._connect.network import KernelNetwork, Network
+from .nat64 import prefixes_from
+from .system import limiter_of
 
 
 async def discover_nat64(*, network: Network | None = None) -> str | None:

@@ -14,8 +14,8 @@ from typing import TypeAlias
 
 import trio
 
-from ._address import IPV4, IPV6, Address
-from ._quick import quick
+from .._address import IPV4, IPV6, Address
+from .._quick import quick
 
 
 class Source(enum.Enum):

@@ -36,8 +36,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from random import Random
 
-from ._address import Address, parse_literal
-from ._policy import check_seconds
+from .._address import Address, parse_literal
+from .._policy import check_seconds
 
 _VERSION = 1
 """Of the JSON form."""

@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from ._address import IPV4, IPV6, Address
+from .._address import IPV4, IPV6, Address
 
 PREFIX_LENGTHS = (32, 40, 48, 56, 64, 96)
 """RFC 6052, section 2.2: "the prefixes can only have one of the following lengths"."""

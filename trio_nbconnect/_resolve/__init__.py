@@ -1,0 +1,1 @@
+"""Resolution: who finds a host's addresses, and in which order they are tried."""
