@@ -23,7 +23,7 @@ import dns.rrset
 import trio
 
 from trio_nbconnect import Source
-from trio_nbconnect._dns_message import check, make_query, read
+from trio_nbconnect._dns.message import check, make_query, read
 
 Mangle = Callable[[bytes], Sequence[bytes]]
 """What becomes of an answer on its way: other bytes, several of them, or none."""

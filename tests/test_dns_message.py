@@ -15,8 +15,8 @@ import dns.rdatatype
 import pytest
 
 from trio_nbconnect import Address, Service, Source
-from trio_nbconnect._dns_message import PADDING, Found, check, find, make_query, parse_name, read
-from trio_nbconnect._stub import Records
+from trio_nbconnect._dns.message import PADDING, Found, check, find, make_query, parse_name, read
+from trio_nbconnect._dns.services import Records
 
 from .dns_server import parse
 

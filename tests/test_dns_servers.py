@@ -18,9 +18,9 @@ import trio.testing
 import trustme
 
 from trio_nbconnect import Address, Answer, Asked, Question, Source
-from trio_nbconnect._dns_servers import parse_resolv_conf, parse_servers
-from trio_nbconnect._dns_transports import TLSServer
-from trio_nbconnect._wire import open_stream
+from trio_nbconnect._dns.servers import parse_resolv_conf, parse_servers
+from trio_nbconnect._dns.transports import TLSServer
+from trio_nbconnect._dns.wire import open_stream
 from trio_nbconnect.dns import DNSResolver
 
 from .company import import_with_broken, import_without

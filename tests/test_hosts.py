@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trio_nbconnect._hosts import Watched, known_here, parse_hosts
+from trio_nbconnect._dns.hosts import Watched, known_here, parse_hosts
 
 HOSTS = """
 # a comment

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from trio_nbconnect import Address, Answer, Asked, Question, Service, Source
-from trio_nbconnect._stub import SERVICES, Records, StubResolver
+from trio_nbconnect._dns.services import SERVICES, Records, StubResolver
 
 pytestmark = pytest.mark.virtual_time
 

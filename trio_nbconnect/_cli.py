@@ -158,7 +158,7 @@ def _resolver(options: argparse.Namespace) -> Resolver | None:
     """The stub resolver if it was asked for; it is an extra, imported only then."""
     if not (options.dns or options.server):
         return None
-    from .dns import DNSResolver  # noqa: PLC0415 - it needs an extra
+    from ._dns.resolver import DNSResolver  # noqa: PLC0415 - it needs an extra
 
     return DNSResolver(servers=options.server or ())
 

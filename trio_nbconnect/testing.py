@@ -31,6 +31,7 @@ import trio
 from ._address import IPV4, IPV6, Address, GivenAddress, check_port
 from ._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyTable
 from ._connector import Connector
+from ._dns.services import Records, StubResolver
 from ._policy import Policy, check_seconds
 from ._recording import RecordedRace
 from ._resolve.query import Service, Source
@@ -39,7 +40,6 @@ from ._simulated import Endpoint, Outcome, source_address
 from ._simulated_hooks import Hooks, SimulatedSocket
 from ._simulated_host import SimulatedHost
 from ._simulated_names import NameServer, Told, literal
-from ._stub import Records, StubResolver
 
 __all__ = ["SimulatedHost", "SimulatedNetwork", "simulate"]
 

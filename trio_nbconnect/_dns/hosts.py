@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from ._address import IPV4, IPV6, Address, parse_literal
+from .._address import IPV4, IPV6, Address, parse_literal
 
 T = TypeVar("T")
 

@@ -25,8 +25,8 @@ import dns.name
 import dns.query
 import dns.resolver
 
-from ._address import Address, check_host, check_name, check_port, parse_literal
-from ._dns_transports import HTTPSServer, PlainServer, Server, TLSServer
+from .._address import Address, check_host, check_name, check_port, parse_literal
+from .transports import HTTPSServer, PlainServer, Server, TLSServer
 
 __all__ = [
     "Server",

@@ -33,9 +33,9 @@ import dns.rrset
 from dns.message import Message, QueryMessage
 from dns.rdtypes.svcbbase import ParamKey
 
-from ._address import IPV4, IPV6, Address
-from ._resolve.query import Service, Source
-from ._stub import Records
+from .._address import IPV4, IPV6, Address
+from .._resolve.query import Service, Source
+from .services import Records
 
 TYPES = {
     Source.AAAA: dns.rdatatype.AAAA,

@@ -27,8 +27,8 @@ from typing import TypeAlias
 
 import trio
 
-from ._address import IPV4, IPV6, Address
-from ._resolve.query import Answer, Asked, Deliver, Question, Service, Source
+from .._address import IPV4, IPV6, Address
+from .._resolve.query import Answer, Asked, Deliver, Question, Service, Source
 
 ALIASES = 8
 """RFC 9460, section 3.1: clients "MUST impose" a limit on the length of a chain; this is a common one."""

@@ -23,7 +23,7 @@ from typing import Generic, TypeVar
 
 import trio
 
-from ._errors import timed_out
+from .._errors import timed_out
 
 S = TypeVar("S")
 T = TypeVar("T")

@@ -16,7 +16,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ._resolve.query import Answer, Asked, Deliver
+from .._resolve.query import Answer, Asked, Deliver
 
 
 def candidates(host: str, search: Sequence[str], ndots: int) -> list[str]:

@@ -28,11 +28,11 @@ import dns.query
 import dns.rcode
 from dns.message import Message, QueryMessage
 
-from ._address import IPV6, Address
-from ._connect import tls as _tls
-from ._dns_message import check, make_query, read
-from ._resolve.query import Source
-from ._wire import exchange_datagrams, exchange_over_stream, open_stream
+from .._address import IPV6, Address
+from .._connect import tls as _tls
+from .._resolve.query import Source
+from .message import check, make_query, read
+from .wire import exchange_datagrams, exchange_over_stream, open_stream
 
 _NO_EDNS = (dns.rcode.FORMERR, dns.rcode.NOTIMP)
 

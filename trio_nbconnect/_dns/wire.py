@@ -20,10 +20,10 @@ from typing import TypeVar
 
 import trio
 
-from ._address import Address
-from ._connect.network import KernelNetwork
-from ._connect.sockets import Opener
-from ._errors import os_error
+from .._address import Address
+from .._connect.network import KernelNetwork
+from .._connect.sockets import Opener
+from .._errors import os_error
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""DNS: a resolver that asks name servers itself."""
