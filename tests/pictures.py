@@ -17,11 +17,11 @@ import trio
 from trio.testing import MockClock
 
 import trio_nbconnect as nb
-from trio_nbconnect._aftermath import timeline_of_error
-from trio_nbconnect._qlog import qlog
-from trio_nbconnect._svg import render_svg
-from trio_nbconnect._text import render_text
-from trio_nbconnect._timeline import timeline_of
+from trio_nbconnect._pictures.aftermath import timeline_of_error
+from trio_nbconnect._pictures.qlog import qlog
+from trio_nbconnect._pictures.svg import render_svg
+from trio_nbconnect._pictures.text import render_text
+from trio_nbconnect._pictures.timeline import timeline_of
 from trio_nbconnect.testing import SimulatedNetwork
 from trio_nbconnect.trace import Event, Reason
 

@@ -8,8 +8,8 @@ import random
 import pytest
 
 from trio_nbconnect import Policy, Source
-from trio_nbconnect._axis import Axis, axis_of, broken_axis
-from trio_nbconnect._timeline import timeline_of
+from trio_nbconnect._pictures.axis import Axis, axis_of, broken_axis
+from trio_nbconnect._pictures.timeline import timeline_of
 from trio_nbconnect.trace import Reason
 
 from .story import Story, refused, story_of_a_won_race

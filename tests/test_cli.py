@@ -24,7 +24,7 @@ import trustme
 from trio_nbconnect import _cli, _demo
 from trio_nbconnect.__main__ import main
 from trio_nbconnect._connect import tls as _tls
-from trio_nbconnect._json_lines import json_lines
+from trio_nbconnect._pictures.json_lines import json_lines
 
 from .story import Story
 

@@ -14,10 +14,10 @@ import pytest
 import trio
 
 import trio_nbconnect as nb
-from trio_nbconnect._aftermath import timeline_of_error
-from trio_nbconnect._display import connect_errors
 from trio_nbconnect._errors import all_failed, gave_up
-from trio_nbconnect._timeline import Fate
+from trio_nbconnect._pictures.aftermath import timeline_of_error
+from trio_nbconnect._pictures.bundles import connect_errors
+from trio_nbconnect._pictures.timeline import Fate
 from trio_nbconnect.testing import SimulatedNetwork
 from trio_nbconnect.trace import Reason
 
@@ -274,4 +274,4 @@ def test_who_never_looks_never_loads_the_pictures() -> None:
     drawing = {f"trio_nbconnect._{name}" for name in names}
     assert not imported & {*drawing, "html", "html.entities", "base64"}
     assert recorded == imported
-    assert drawing - looked == {"trio_nbconnect._qlog", "trio_nbconnect._tally"}
+    assert drawing - looked == {"trio_nbconnect._pictures.qlog", "trio_nbconnect._pictures.tally"}

@@ -18,7 +18,7 @@ import trio
 import trustme
 
 import trio_nbconnect as nb
-from trio_nbconnect._timeline import Outcome
+from trio_nbconnect._pictures.timeline import Outcome
 from trio_nbconnect.httpcore import NetworkBackend, transport
 from trio_nbconnect.testing import SimulatedNetwork
 

@@ -17,9 +17,9 @@ from rich.text import Text
 
 import trio_nbconnect as nb
 from trio_nbconnect.__main__ import main
-from trio_nbconnect._live import as_of, watch_on
-from trio_nbconnect._screens import Paper, Terminal, find_screen, picture
-from trio_nbconnect._timeline import Fate, Outcome, Timeline
+from trio_nbconnect._pictures.screens import Paper, Terminal, find_screen, picture
+from trio_nbconnect._pictures.timeline import Fate, Outcome, Timeline
+from trio_nbconnect._pictures.watch import as_of, watch_on
 from trio_nbconnect.notebook import watch
 from trio_nbconnect.testing import SimulatedNetwork
 

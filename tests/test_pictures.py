@@ -15,13 +15,13 @@ import pytest
 
 import trio_nbconnect as nb
 from trio_nbconnect import trace
-from trio_nbconnect._canvas import columns_of
 from trio_nbconnect._errors import all_failed, gave_up
-from trio_nbconnect._qlog import qlog
-from trio_nbconnect._svg import render_svg
-from trio_nbconnect._svg_layout import WIDTH
-from trio_nbconnect._text import encodable, render_text
-from trio_nbconnect._timeline import Timeline, timeline_of
+from trio_nbconnect._pictures.canvas import columns_of
+from trio_nbconnect._pictures.qlog import qlog
+from trio_nbconnect._pictures.svg import render_svg
+from trio_nbconnect._pictures.svg_layout import WIDTH
+from trio_nbconnect._pictures.text import encodable, render_text
+from trio_nbconnect._pictures.timeline import Timeline, timeline_of
 
 from .pictures import FIRST_SCREEN, GOLDEN, pictures, races
 from .story import story_of_a_won_race

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from trio_nbconnect import Address, ConnectError, ConnectTimeout, Policy, ResolutionError, Service, Source, trace
-from trio_nbconnect._qlog import qlog
+from trio_nbconnect._pictures.qlog import qlog
 from trio_nbconnect.trace import Event, Reason
 
 from .story import START, Story, story_of_a_lost_race, story_of_a_won_race

@@ -12,9 +12,9 @@ import pytest
 import trio
 
 import trio_nbconnect as nb
-from trio_nbconnect._recording import Recording
-from trio_nbconnect._text import render_text
-from trio_nbconnect._timeline import Outcome, timeline_of
+from trio_nbconnect._pictures.recording import Recording
+from trio_nbconnect._pictures.text import render_text
+from trio_nbconnect._pictures.timeline import Outcome, timeline_of
 from trio_nbconnect.trace import AttemptEstablished, RaceLost, RaceStarted, RaceWon, journal
 
 from .story import story_of_a_won_race

@@ -22,7 +22,7 @@ from trio.testing import MockClock
 
 import trio_nbconnect as nb
 from trio_nbconnect import _virtual, trace
-from trio_nbconnect._timeline import Fate, Outcome
+from trio_nbconnect._pictures.timeline import Fate, Outcome
 from trio_nbconnect.testing import SimulatedNetwork, simulate
 
 HOST = "example.org"

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 import trio_nbconnect as nb
-from trio_nbconnect._recording import RecordedRace, Recording
+from trio_nbconnect._pictures.recording import RecordedRace, Recording
 from trio_nbconnect.trace import Reason
 
 from .story import Story, story_of_a_lost_race, story_of_a_won_race

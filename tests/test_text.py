@@ -10,10 +10,10 @@ import ssl
 import pytest
 
 from trio_nbconnect import ConnectError, ConnectionRefused, ConnectTimeout, Policy, ResolutionError, Source
-from trio_nbconnect._canvas import Line, columns_of, shortened
-from trio_nbconnect._text import render_text
-from trio_nbconnect._timeline import timeline_of
-from trio_nbconnect._wording import error_text
+from trio_nbconnect._pictures.canvas import Line, columns_of, shortened
+from trio_nbconnect._pictures.labels import error_text
+from trio_nbconnect._pictures.text import render_text
+from trio_nbconnect._pictures.timeline import timeline_of
 from trio_nbconnect.trace import Reason
 
 from .story import Story, refused, story_of_a_lost_race, story_of_a_won_race

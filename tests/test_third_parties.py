@@ -19,7 +19,7 @@ from trio_websocket import HandshakeError, WebSocketRequest, open_websocket, ser
 
 import trio_nbconnect as nb
 from trio_nbconnect._patch import _HOMES
-from trio_nbconnect._timeline import Outcome
+from trio_nbconnect._pictures.timeline import Outcome
 from trio_nbconnect.testing import SimulatedNetwork
 
 from .company import HOST, REFUSES, SWALLOWS, addresses_tried, connector, swallowing

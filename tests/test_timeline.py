@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from trio_nbconnect import ConnectError, ConnectTimeout, Policy, Source
-from trio_nbconnect._timeline import AttemptRow, Fate, LookUpRow, Outcome, Timeline, UntriedRow, timeline_of
+from trio_nbconnect._pictures.timeline import AttemptRow, Fate, LookUpRow, Outcome, Timeline, UntriedRow, timeline_of
 from trio_nbconnect.trace import AttemptStarted, Event, Reason
 
 from .story import START, Story, address, refused, story_of_a_lost_race, story_of_a_won_race

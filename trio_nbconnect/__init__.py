@@ -36,12 +36,16 @@ if TYPE_CHECKING:
     from ._errors import Phase as Phase
     from ._errors import ResolutionError as ResolutionError
     from ._errors import TLSError as TLSError
-    from ._live import watch as watch
     from ._patch import patched_trio as patched_trio
+    from ._pictures.recording import RecordedRace as RecordedRace
+    from ._pictures.recording import Recording as Recording
+    from ._pictures.recording import record as record
+    from ._pictures.summaries import Comparison as Comparison
+    from ._pictures.summaries import Summary as Summary
+    from ._pictures.summaries import compare as compare
+    from ._pictures.summaries import summarize as summarize
+    from ._pictures.watch import watch as watch
     from ._policy import Policy as Policy
-    from ._recording import RecordedRace as RecordedRace
-    from ._recording import Recording as Recording
-    from ._recording import record as record
     from ._resolve.discovery import discover_nat64 as discover_nat64
     from ._resolve.history import History as History
     from ._resolve.query import Answer as Answer
@@ -51,10 +55,6 @@ if TYPE_CHECKING:
     from ._resolve.query import Source as Source
     from ._resolve.system import Resolver as Resolver
     from ._retry import is_retryable as is_retryable
-    from ._summary import Comparison as Comparison
-    from ._summary import Summary as Summary
-    from ._summary import compare as compare
-    from ._summary import summarize as summarize
 
 __all__ = [
     "Address",
@@ -114,15 +114,15 @@ _HOMES = {
     ),
     "_connect.handshake": ("Handshake", "HandshakeState"),
     "_resolve.history": ("History",),
-    "_live": ("watch",),
+    "_pictures.watch": ("watch",),
     "_connect.options": ("KeepAlive", "SocketOptions"),
     "_patch": ("patched_trio",),
     "_policy": ("Policy",),
     "_resolve.query": ("Answer", "Asked", "Question", "Service", "Source"),
-    "_recording": ("RecordedRace", "Recording", "record"),
+    "_pictures.recording": ("RecordedRace", "Recording", "record"),
     "_resolve.system": ("Resolver",),
     "_retry": ("is_retryable",),
-    "_summary": ("Comparison", "Summary", "compare", "summarize"),
+    "_pictures.summaries": ("Comparison", "Summary", "compare", "summarize"),
 }
 """Where each name lives; a test compares them with the imports above, which type checkers read."""
 

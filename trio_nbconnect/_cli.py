@@ -26,14 +26,14 @@ from ._address import IPV4, IPV6
 from ._connector import Connector
 from ._demo import open_demo_network
 from ._errors import ConnectError
-from ._json_lines import json_lines
-from ._live import watch_on
+from ._pictures.json_lines import json_lines
+from ._pictures.recording import RecordedRace, record
+from ._pictures.screens import Terminal, columns, has_color
+from ._pictures.text import NARROWEST, encodable, render_text
+from ._pictures.timeline import Timeline
+from ._pictures.watch import watch_on
 from ._policy import Policy
-from ._recording import RecordedRace, record
 from ._resolve.system import Resolver
-from ._screens import Terminal, columns, has_color
-from ._text import NARROWEST, encodable, render_text
-from ._timeline import Timeline
 
 CONNECTED, FAILED = 0, 1
 INTERRUPTED, CLOSED_PIPE = 130, 141

@@ -109,7 +109,7 @@ class ConnectError(OSError):
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """Show a notebook what every attempt met; who never asks never loads the pictures."""
-        from ._display import error_bundle  # noqa: PLC0415 - see above
+        from ._pictures.bundles import error_bundle  # noqa: PLC0415 - see above
 
         return error_bundle(self)
 

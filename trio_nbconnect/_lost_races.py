@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from . import trace
 from ._errors import ConnectError
-from ._recording import RecordedRace
+from ._pictures.recording import RecordedRace
 
 KEPT = 32
 """How many lost races are remembered."""

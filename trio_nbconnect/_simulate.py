@@ -25,7 +25,7 @@ import trio
 
 from . import trace
 from ._errors import ConnectError, sole
-from ._recording import RecordedRace, Recording
+from ._pictures.recording import RecordedRace, Recording
 from ._resolve.query import Source
 from ._simulated_host import SimulatedHost
 from ._virtual import HORIZON, run_virtually

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
-from ._display import connect_errors
 from ._lost_races import LostRaces
+from ._pictures.bundles import connect_errors
 from ._shell import Shell, display
 
 if sys.version_info < (3, 11):

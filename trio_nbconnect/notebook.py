@@ -32,8 +32,8 @@ with interrupts_wait():
     from ._background import BackgroundNursery
     from ._cells import Cells
     from ._guest import Guest
-    from ._live import watch
     from ._lost_races import LostRaces
+    from ._pictures.watch import watch
     from ._shell import EXTENSION, Shell
     from ._tracebacks import Tracebacks
 

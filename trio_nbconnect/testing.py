@@ -32,8 +32,8 @@ from ._address import IPV4, IPV6, Address, GivenAddress, check_port
 from ._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyTable
 from ._connector import Connector
 from ._dns.services import Records, StubResolver
+from ._pictures.recording import RecordedRace
 from ._policy import Policy, check_seconds
-from ._recording import RecordedRace
 from ._resolve.query import Service, Source
 from ._simulate import Serve, recorded
 from ._simulated import Endpoint, Outcome, source_address
@@ -215,7 +215,7 @@ class SimulatedNetwork:
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """Show a notebook what was said of names and hosts."""
-        from ._display import table  # noqa: PLC0415 - who never asks never loads it
+        from ._pictures.bundles import table  # noqa: PLC0415 - who never asks never loads it
 
         missing = " and ".join(name for family, name in _FAMILIES.items() if not self._routes[family])
         hosts = [(host._name, host._deed) for host in self._hosts.values()]

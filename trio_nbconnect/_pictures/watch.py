@@ -24,10 +24,10 @@ import outcome
 import trio
 from trio.testing import MockClock
 
-from . import trace
-from ._recording import Recording, record
-from ._screens import Screen, find_screen
-from ._timeline import Fate, Outcome, Timeline
+from .. import trace
+from .recording import Recording, record
+from .screens import Screen, find_screen
+from .timeline import Fate, Outcome, Timeline
 
 P = ParamSpec("P")
 T = TypeVar("T")

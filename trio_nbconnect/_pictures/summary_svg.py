@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ._axis import Axis
-from ._svg_elements import document, fitted, line, path, rect, text, torn
-from ._svg_layout import MARGIN, WIDTH
-from ._tally import Tally, attempts_text, axis_of_tallies, binned, headline, subline
-from ._wording import seconds_text
+from .axis import Axis
+from .labels import seconds_text
+from .svg_layout import MARGIN, WIDTH
+from .svg_markup import document, fitted, line, path, rect, text, torn
+from .tally import Tally, attempts_text, axis_of_tallies, binned, headline, subline
 
 _CHART, _END = 190.0, 574.0
 _ROW, _HEIGHT, _STROKE = 34.0, 22.0, 4.0

@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ._axis import Axis, broken_axis
-from ._timeline import Outcome, Timeline
-from ._wording import family_text, seconds_text
+from .axis import Axis, broken_axis
+from .labels import family_text, seconds_text
+from .timeline import Outcome, Timeline
 
 _ROOM = 1 / 4
 """The part of the width that most of the races should have."""

@@ -14,7 +14,7 @@ import math
 import unicodedata
 from dataclasses import dataclass
 
-from ._axis import Axis, Tick
+from .axis import Axis, Tick
 
 _Cell = tuple[str, str]
 """A character, with those that combine with it, and its style: numbers of SGR (ECMA-48, section 8.3.117)."""

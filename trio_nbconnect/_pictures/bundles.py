@@ -16,12 +16,12 @@ import html
 import sys
 from collections.abc import Iterator, Sequence
 
-from ._aftermath import timeline_of_error
-from ._errors import ConnectError
-from ._svg import render_svg
-from ._text import render_text
-from ._timeline import Timeline
-from ._wording import outcome_text, printable
+from .._errors import ConnectError
+from .aftermath import timeline_of_error
+from .labels import outcome_text, printable
+from .svg import render_svg
+from .text import render_text
+from .timeline import Timeline
 
 if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
     from exceptiongroup import BaseExceptionGroup

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ._canvas import Layout, Line, columns_of
-from ._tally import Tally, attempts_text, axis_of_tallies, binned, headline, subline
-from ._text import NARROWEST
-from ._text_rows import BOLD, BREAK, FAINT, GREEN, RED
-from ._wording import printable, seconds_text
+from .canvas import Layout, Line, columns_of
+from .labels import printable, seconds_text
+from .tally import Tally, attempts_text, axis_of_tallies, binned, headline, subline
+from .text import NARROWEST
+from .text_rows import BOLD, BREAK, FAINT, GREEN, RED
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _NUMBERS = 32

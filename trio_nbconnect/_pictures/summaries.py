@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from ._tally import Tally
-    from ._timeline import Timeline
+    from .tally import Tally
+    from .timeline import Timeline
 
 
 class HasTimeline(Protocol):
@@ -78,13 +78,13 @@ class Summary:
         Raises:
             ValueError: `width` is too small.
         """
-        from ._summary_text import render_summary_text  # noqa: PLC0415 - see above
+        from .summary_text import render_summary_text  # noqa: PLC0415 - see above
 
         return render_summary_text(self._total, self._groups, width=width, color=color)
 
     def svg(self) -> str:
         """Draw the summary as an SVG document, light or dark as its reader prefers."""
-        from ._summary_svg import render_summary_svg  # noqa: PLC0415 - see above
+        from .summary_svg import render_summary_svg  # noqa: PLC0415 - see above
 
         return render_summary_svg(self._total, self._groups)
 
@@ -92,13 +92,13 @@ class Summary:
         return self.text()
 
     def __repr__(self) -> str:
-        from ._tally import headline  # noqa: PLC0415 - see above
+        from .tally import headline  # noqa: PLC0415 - see above
 
         return f"<Summary {headline(self._total)}>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        from ._display import bundle, image  # noqa: PLC0415 - see above
-        from ._tally import headline, subline  # noqa: PLC0415 - see above
+        from .bundles import bundle, image  # noqa: PLC0415 - see above
+        from .tally import headline, subline  # noqa: PLC0415 - see above
 
         return bundle(image(self.svg(), f"{headline(self._total)}: {subline(self._total)}"), self.text())
 
@@ -121,7 +121,7 @@ class Comparison:
         Raises:
             ValueError: `width` is too small.
         """
-        from ._text import render_text  # noqa: PLC0415 - see above
+        from .text import render_text  # noqa: PLC0415 - see above
 
         texts = [render_text(each, width=width, color=color, beside=self._timelines) for each in self._timelines]
         return "\n\n".join(texts)
@@ -133,7 +133,7 @@ class Comparison:
         return f"<Comparison of {len(self._timelines)} races>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        from ._display import bundle, side_by_side  # noqa: PLC0415 - see above
+        from .bundles import bundle, side_by_side  # noqa: PLC0415 - see above
 
         return bundle(side_by_side(self._timelines), self.text())
 
@@ -176,7 +176,7 @@ def summarize(races: Iterable[HasTimeline] | Mapping[str, Iterable[HasTimeline]]
         >>> print(summarize([]))
         no races
     """
-    from ._tally import by_family, tally  # noqa: PLC0415 - see above
+    from .tally import by_family, tally  # noqa: PLC0415 - see above
 
     if isinstance(races, Mapping):
         labelled = {label: [race.timeline for race in group] for label, group in races.items()}

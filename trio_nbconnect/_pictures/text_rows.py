@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ._canvas import Layout, Line, columns_of, shortened
-from ._excerpt import Hidden, shown_attempts, shown_look_ups, shown_untried
-from ._timeline import AttemptRow, Fate, LookUpRow, Outcome, Timeline
-from ._wording import (
+from .canvas import Layout, Line, columns_of, shortened
+from .excerpt import Hidden, shown_attempts, shown_look_ups, shown_untried
+from .labels import (
     address_text,
     end_text,
     error_text,
@@ -25,6 +24,7 @@ from ._wording import (
     seconds_text,
     source_text,
 )
+from .timeline import AttemptRow, Fate, LookUpRow, Outcome, Timeline
 
 BOLD, FAINT, RED, GREEN, YELLOW, _MAGENTA = "1", "2", "31", "32", "33", "35"
 

@@ -12,13 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ._canvas import shortened
-from ._excerpt import shown_attempts
-from ._svg_elements import circle, document, fitted, line, rect, text, texts, torn, width_of
-from ._svg_layout import HEAD_GAP, MARGIN, WIDTH, Layout, lay_out
-from ._svg_rows import Rows
-from ._timeline import Outcome, Timeline
-from ._wording import (
+from .canvas import shortened
+from .excerpt import shown_attempts
+from .labels import (
     address_text,
     answer_text,
     counts_text,
@@ -31,6 +27,10 @@ from ._wording import (
     seconds_text,
     target_text,
 )
+from .svg_layout import HEAD_GAP, MARGIN, WIDTH, Layout, lay_out
+from .svg_markup import circle, document, fitted, line, rect, text, texts, torn, width_of
+from .svg_rows import Rows
+from .timeline import Outcome, Timeline
 
 _TICK_DISTANCE = 75.0
 """The least number of pixels between two times on the axis."""

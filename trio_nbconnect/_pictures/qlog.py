@@ -16,12 +16,12 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from . import trace
-from ._address import IPV6, Address
-from ._errors import ConnectError, ConnectTimeout, ResolutionError
-from ._policy import Policy
-from ._resolve.query import Service, Source
-from ._timeline import Fate, Timeline, timeline_of
+from .. import trace
+from .._address import IPV6, Address
+from .._errors import ConnectError, ConnectTimeout, ResolutionError
+from .._policy import Policy
+from .._resolve.query import Service, Source
+from .timeline import Fate, Timeline, timeline_of
 
 _Data = dict[str, object]
 

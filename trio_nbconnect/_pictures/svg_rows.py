@@ -12,11 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ._excerpt import Hidden, shown_attempts, shown_look_ups, shown_untried
-from ._svg_elements import circle, fitted, line, path, rect, text, texts, width_of
-from ._svg_layout import BAR, DNS_BAR, DNS_PITCH, MARGIN, PITCH, WIDTH, Layout
-from ._timeline import AttemptRow, Fate, LookUpRow, Timeline, UntriedRow
-from ._wording import (
+from .excerpt import Hidden, shown_attempts, shown_look_ups, shown_untried
+from .labels import (
     address_text,
     error_text,
     family_text,
@@ -27,6 +24,9 @@ from ._wording import (
     seconds_text,
     source_text,
 )
+from .svg_layout import BAR, DNS_BAR, DNS_PITCH, MARGIN, PITCH, WIDTH, Layout
+from .svg_markup import circle, fitted, line, path, rect, text, texts, width_of
+from .timeline import AttemptRow, Fate, LookUpRow, Timeline, UntriedRow
 
 
 @dataclass(frozen=True, slots=True)

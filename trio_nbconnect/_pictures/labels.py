@@ -14,11 +14,11 @@ import ssl
 from collections import Counter
 from collections.abc import Sequence
 
-from . import trace
-from ._address import IPV6, Address, format_host_port
-from ._errors import ConnectError, ConnectionRefused, ConnectTimeout, ResolutionError, tls_reason
-from ._resolve.query import Source
-from ._timeline import AttemptRow, Fate, LookUpRow, Outcome, Timeline
+from .. import trace
+from .._address import IPV6, Address, format_host_port
+from .._errors import ConnectError, ConnectionRefused, ConnectTimeout, ResolutionError, tls_reason
+from .._resolve.query import Source
+from .timeline import AttemptRow, Fate, LookUpRow, Outcome, Timeline
 
 
 def seconds_text(seconds: float) -> str:

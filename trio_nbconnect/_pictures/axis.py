@@ -18,8 +18,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ._timeline import Timeline
-from ._wording import seconds_text
+from .labels import seconds_text
+from .timeline import Timeline
 
 _MOST_BREAKS = 3
 _BROKEN_SHARE = 1 / 3

@@ -15,11 +15,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, overload
 
-from . import trace
-from ._summary import Summary, summarize
+from .. import trace
+from .summaries import Summary, summarize
 
 if TYPE_CHECKING:
-    from ._timeline import Timeline
+    from .timeline import Timeline
 
 _A_FEW = 6
 """How many races a notebook shows in full; of more, the summary and the last one."""
@@ -46,7 +46,7 @@ class RecordedRace:
     @property
     def timeline(self) -> Timeline:
         """The events, sorted by address and look-up."""
-        from ._timeline import timeline_of  # noqa: PLC0415 - see above
+        from .timeline import timeline_of  # noqa: PLC0415 - see above
 
         return timeline_of(self.events)
 
@@ -60,13 +60,13 @@ class RecordedRace:
         Raises:
             ValueError: `width` is too small.
         """
-        from ._text import render_text  # noqa: PLC0415 - see above
+        from .text import render_text  # noqa: PLC0415 - see above
 
         return render_text(self.timeline, width=width, color=color)
 
     def svg(self) -> str:
         """Draw the waterfall as an SVG document, light or dark as its reader prefers; equal races, equal bytes."""
-        from ._svg import render_svg  # noqa: PLC0415 - see above
+        from .svg import render_svg  # noqa: PLC0415 - see above
 
         return render_svg(self.timeline)
 
@@ -76,7 +76,7 @@ class RecordedRace:
         See https://datatracker.ietf.org/doc/draft-kuehlewind-happy-qlog/. Every attempt has one outcome there, once
         the race is over.
         """
-        from ._qlog import qlog  # noqa: PLC0415 - see above
+        from .qlog import qlog  # noqa: PLC0415 - see above
 
         return qlog([self.events])
 
@@ -84,13 +84,13 @@ class RecordedRace:
         return self.text()
 
     def __repr__(self) -> str:
-        from ._wording import target_text  # noqa: PLC0415 - see above
+        from .labels import target_text  # noqa: PLC0415 - see above
 
         timeline = self.timeline
         return f"<RecordedRace {target_text(timeline)}, {timeline.outcome.value}>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        from ._display import race_bundle  # noqa: PLC0415 - see above
+        from .bundles import race_bundle  # noqa: PLC0415 - see above
 
         return race_bundle(self.timeline)
 
@@ -133,7 +133,7 @@ class Recording(Sequence[RecordedRace]):
         return summarize(self._races)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        from ._display import bundle, races_bundle  # noqa: PLC0415 - see above
+        from .bundles import bundle, races_bundle  # noqa: PLC0415 - see above
 
         timelines = [race.timeline for race in self._races]
         if len(timelines) <= _A_FEW:

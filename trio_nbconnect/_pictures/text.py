@@ -13,12 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ._axis import axis_of
-from ._canvas import Layout, Line, columns_of, shortened
-from ._excerpt import Hidden, shown_attempts, shown_look_ups, shown_untried
-from ._text_rows import BOLD, FAINT, GREEN, RED, YELLOW, Waterfall, fate_text
-from ._timeline import Outcome, Timeline
-from ._wording import (
+from .axis import axis_of
+from .canvas import Layout, Line, columns_of, shortened
+from .excerpt import Hidden, shown_attempts, shown_look_ups, shown_untried
+from .labels import (
     address_text,
     answer_text,
     counts_text,
@@ -28,6 +26,8 @@ from ._wording import (
     source_text,
     target_text,
 )
+from .text_rows import BOLD, FAINT, GREEN, RED, YELLOW, Waterfall, fate_text
+from .timeline import Outcome, Timeline
 
 NARROWEST = 50
 """Columns below which no chart is left between an address and its fate."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ._axis import Axis, axis_of
-from ._canvas import shortened
-from ._excerpt import Hidden, shown_attempts, shown_look_ups, shown_untried
-from ._svg_elements import width_of
-from ._timeline import Timeline
-from ._wording import address_text, source_text, target_text
+from .axis import Axis, axis_of
+from .canvas import shortened
+from .excerpt import Hidden, shown_attempts, shown_look_ups, shown_untried
+from .labels import address_text, source_text, target_text
+from .svg_markup import width_of
+from .timeline import Timeline
 
 WIDTH, MARGIN = 890.0, 30.0
 PITCH, BAR = 30.0, 16.0

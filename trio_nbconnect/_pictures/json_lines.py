@@ -13,10 +13,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
-from . import trace
-from ._address import IPV6, Address
-from ._policy import Policy
-from ._resolve.query import Service
+from .. import trace
+from .._address import IPV6, Address
+from .._policy import Policy
+from .._resolve.query import Service
 
 
 def json_lines(events: Sequence[trace.Event]) -> Iterator[str]:

@@ -19,11 +19,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from . import trace
-from ._address import Address
-from ._errors import ConnectError, ConnectTimeout
-from ._policy import Policy
-from ._resolve.query import Service, Source
+from .. import trace
+from .._address import Address
+from .._errors import ConnectError, ConnectTimeout
+from .._policy import Policy
+from .._resolve.query import Service, Source
 
 
 class Outcome(enum.Enum):

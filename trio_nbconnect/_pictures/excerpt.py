@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ._timeline import AttemptRow, Fate, LookUpRow, Timeline, UntriedRow
+from .timeline import AttemptRow, Fate, LookUpRow, Timeline, UntriedRow
 
 AT_EACH_END = 8
 """How many attempts are shown at the beginning and at the end."""

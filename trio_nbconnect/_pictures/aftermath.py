@@ -10,10 +10,10 @@ the first attempt, and the picture says so.
 
 from __future__ import annotations
 
-from ._errors import Attempt, ConnectError
-from ._policy import Policy
-from ._timeline import AttemptRow, Fate, Outcome, Timeline, fate_of_failure
-from .trace import Reason
+from .._errors import Attempt, ConnectError
+from .._policy import Policy
+from ..trace import Reason
+from .timeline import AttemptRow, Fate, Outcome, Timeline, fate_of_failure
 
 _SOON = Policy().minimum_gap * 1.5
 """An attempt that begins within this of the end of another began because of it; section 5 makes it wait for a gap."""

@@ -17,10 +17,10 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Protocol
 
-from ._display import races_bundle
-from ._shell import EXTENSION, current_shell, display, kernel_is_here
-from ._text import NARROWEST, encodable, render_text
-from ._timeline import Timeline
+from .._shell import EXTENSION, current_shell, display, kernel_is_here
+from .bundles import races_bundle
+from .text import NARROWEST, encodable, render_text
+from .timeline import Timeline
 
 WIDEST = 200
 """Columns; no picture gets clearer beyond that."""

@@ -1,0 +1,1 @@
+"""Pictures: what was recorded of a race, as text, SVG and JSON."""
