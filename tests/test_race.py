@@ -35,7 +35,7 @@ from trio_nbconnect import (
     Source,
     trace,
 )
-from trio_nbconnect._simulated import Endpoint
+from trio_nbconnect._simulation.sockets import Endpoint
 from trio_nbconnect.testing import SimulatedNetwork
 
 if sys.version_info < (3, 11):

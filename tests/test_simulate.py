@@ -21,8 +21,9 @@ import trustme
 from trio.testing import MockClock
 
 import trio_nbconnect as nb
-from trio_nbconnect import _virtual, trace
+from trio_nbconnect import trace
 from trio_nbconnect._pictures.timeline import Fate, Outcome
+from trio_nbconnect._simulation import virtual_time as _virtual
 from trio_nbconnect.testing import SimulatedNetwork, simulate
 
 HOST = "example.org"

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 import trio
 
-from ._address import Address, check_host, check_name, parse_literal
-from ._dns.services import Records
-from ._resolve.query import Source
+from .._address import Address, check_host, check_name, parse_literal
+from .._dns.services import Records
+from .._resolve.query import Source
 
 _NONE = Records()
 

@@ -23,12 +23,12 @@ from typing import TypeAlias
 
 import trio
 
-from . import trace
-from ._errors import ConnectError, sole
-from ._pictures.recording import RecordedRace, Recording
-from ._resolve.query import Source
-from ._simulated_host import SimulatedHost
-from ._virtual import HORIZON, run_virtually
+from .. import trace
+from .._errors import ConnectError, sole
+from .._pictures.recording import RecordedRace, Recording
+from .._resolve.query import Source
+from .host import SimulatedHost
+from .virtual_time import HORIZON, run_virtually
 
 if sys.version_info < (3, 11):  # trio brings the backport on 3.10
     from exceptiongroup import BaseExceptionGroup

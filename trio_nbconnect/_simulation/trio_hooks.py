@@ -18,10 +18,10 @@ from typing import Any, TypeVar
 
 import trio
 
-from ._address import IPV4, IPV6
-from ._resolve.query import Source
-from ._simulated import Endpoint
-from ._simulated_names import Told, literal
+from .._address import IPV4, IPV6
+from .._resolve.query import Source
+from .names import Told, literal
+from .sockets import Endpoint
 
 T = TypeVar("T")
 

@@ -19,9 +19,9 @@ import math
 
 import trio
 
-from ._policy import check_seconds
-from ._simulated import Endpoint, Outcome
-from ._simulated_hooks import SimulatedSocket
+from .._policy import check_seconds
+from .sockets import Endpoint, Outcome
+from .trio_hooks import SimulatedSocket
 
 
 class SimulatedHost:

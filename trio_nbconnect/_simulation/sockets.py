@@ -25,8 +25,8 @@ from typing import Any, Protocol
 
 import trio
 
-from ._address import IPV4, IPV6, Address, from_sockaddr
-from ._simulated_bytes import ByteStream, State, os_error
+from .._address import IPV4, IPV6, Address, from_sockaddr
+from .byte_stream import ByteStream, State, os_error
 
 
 def source_address(address: Address) -> Address:

@@ -1,0 +1,1 @@
+"""Simulation: a network in virtual time."""

@@ -1,0 +1,371 @@
+"""Testing: a network in virtual time, for applications that must work on bad ones.
+
+The problem: black holes, late answers and refusals are hard to come by on a good network, and take real seconds on a
+bad one. Here they are said in a line each, and with Trio's mock clock they take no time.
+
+How it works: `SimulatedNetwork` is a network *below* the connector. Every socket goes through the same system calls
+as on the kernel, `EINPROGRESS` and all, so what is tested is what runs. Connections carry bytes: `accept` returns the
+server's end. For code that calls Trio itself, `installed` puts it behind Trio's own hooks. `simulate` runs one race on
+it where nothing is async: the value of an expression, to be looked at.
+
+What lives here: the network, its names and its hosts, and `simulate`. What a host does is in `_simulated_host`, the
+sockets are in `_simulated`, Trio's hooks in `_simulated_hooks`, and how one race is run in `_simulate`. What we left
+out: packets; a time is said, not computed from losses.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import math
+import os
+import random
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import trio
+
+from .._address import IPV4, IPV6, Address, GivenAddress, check_port
+from .._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyTable
+from .._connector import Connector
+from .._dns.services import Records, StubResolver
+from .._pictures.recording import RecordedRace
+from .._policy import Policy, check_seconds
+from .._resolve.query import Service, Source
+from .host import SimulatedHost
+from .names import NameServer, Told, literal
+from .run import Serve, recorded
+from .sockets import Endpoint, Outcome, source_address
+from .trio_hooks import Hooks, SimulatedSocket
+
+__all__ = ["SimulatedHost", "SimulatedNetwork", "simulate"]
+
+_FAMILIES = {IPV6: "IPv6", IPV4: "IPv4"}
+
+
+class SimulatedNetwork:
+    """A network whose names, hosts and delays you decide; a `Connector` uses it as its `network`.
+
+    Args:
+        ipv6: Whether this host has a route for IPv6.
+        ipv4: Whether this host has a route for IPv4.
+
+    Attributes:
+        connects: Every connect that sent a packet: its time and the address.
+
+    Example:
+        >>> import trio, trio.testing
+        >>> from trio_nbconnect import Connector
+        >>> async def main():
+        ...     net = SimulatedNetwork()
+        ...     net.answers("example.org", aaaa=["2001:db8::1"], a=["192.0.2.1"], after=0.02)
+        ...     net.host("2001:db8::1").swallows()
+        ...     net.host("192.0.2.1").accepts(after=0.03)
+        ...     async with await Connector(network=net).open_tcp_stream("example.org", 443) as stream:
+        ...         print(stream.socket.getpeername()[0], net.started)
+        >>> trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+        192.0.2.1 {'2001:db8::1': 0.02, '192.0.2.1': 0.27}
+    """
+
+    def __init__(self, *, ipv6: bool = True, ipv4: bool = True) -> None:
+        self.connects: list[tuple[float, Address]] = []
+        self._routes = {IPV6: ipv6, IPV4: ipv4}
+        self._names = NameServer()
+        self._hosts: dict[tuple[str, int | None], SimulatedHost] = {}
+        self._open: set[Endpoint] = set()
+        self._ports = itertools.count()
+
+    def answers(
+        self,
+        name: str,
+        *,
+        aaaa: Iterable[str] | None = None,
+        a: Iterable[str] | None = None,
+        https: Iterable[Service] | None = None,
+        alias: str = "",
+        after: float = 0.0,
+        error: OSError | None = None,
+    ) -> None:
+        """Say what a name server knows of a name.
+
+        A record type that was never mentioned has no records, and says so at once. Names are those of DNS: upper and
+        lower case are the same, and a dot at the end changes nothing.
+
+        Args:
+            name: The host name.
+            aaaa: Its IPv6 addresses; an empty list says that there are none.
+            a: Its IPv4 addresses.
+            https: Its services; the resolver of `resolver()` asks for them.
+            alias: In their place, the host that stands in for this one (AliasMode, RFC 9460, section 2.4.2).
+            after: Seconds from the query to the answer; `math.inf` never answers.
+            error: What an empty list means, by default `socket.gaierror` with `EAI_NONAME` for addresses.
+
+        Raises:
+            TypeError: No record type was mentioned, or its addresses are one `str`.
+            ValueError: An address is not numeric, or not of its family; or the name or the time makes no sense.
+
+        Example:
+            >>> net = SimulatedNetwork()
+            >>> net.answers("example.org", a=["192.0.2.1", "192.0.2.2"], after=0.02)
+            >>> net.answers("example.org", aaaa=[], after=0.5, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL"))
+        """
+        check_seconds("after", after)
+        said = {
+            source: addresses for source, addresses in ((Source.AAAA, aaaa), (Source.A, a)) if addresses is not None
+        }
+        if any(isinstance(addresses, str) for addresses in said.values()):
+            raise TypeError(f"aaaa and a must be lists of addresses: {name!r}")
+        told = {
+            source: Records(addresses=tuple(literal(text, source.family).ip for text in addresses))
+            for source, addresses in said.items()
+        }
+        if https is not None or alias:
+            told[Source.HTTPS] = Records(services=tuple(https or ()), alias=alias)
+        if not told:
+            raise TypeError(f"aaaa, a, https and alias are all missing: {name!r}")
+        for source, records in told.items():
+            nothing = Told(error=None) if source is Source.HTTPS else Told()
+            self._names.say(name, source, replace(nothing, records=records, after=after, error=error or nothing.error))
+
+    @property
+    def queries(self) -> list[tuple[float, Source, str]]:
+        """Every look-up: its time, the record type and the name."""
+        return self._names.queries
+
+    def resolver(
+        self,
+        *,
+        services: bool = True,
+        protocols: tuple[str, ...] = ("h2", "http/1.1"),
+        protected: bool = False,
+        dice: random.Random | None = None,
+    ) -> StubResolver:
+        """Return a resolver that asks this network's name servers itself, HTTPS records included.
+
+        Without it, a connector asks `getaddrinfo`, as for the operating system.
+
+        Args:
+            services: Whether to ask for HTTPS records.
+            protocols: The ALPN protocols that the client speaks.
+            protected: Whether queries travel protected (DNS over TLS or HTTPS).
+            dice: What shuffles services of equal priority.
+        """
+        return StubResolver(self._names.look_up, services=services, protocols=protocols, protected=protected, dice=dice)
+
+    def host(self, address: str, port: int | None = None) -> SimulatedHost:
+        """Return the host with this address, or just one port of it, to say what it does.
+
+        What is said of a port counts for that port, what is said of the address for all others.
+
+        Raises:
+            TypeError: `port` is no int.
+            ValueError: `address` is not numeric, or `port` out of range.
+
+        Example:
+            >>> net = SimulatedNetwork()
+            >>> net.host("192.0.2.1").refuses(), net.host("192.0.2.1", 443).accepts()
+            (<SimulatedHost 192.0.2.1: ECONNREFUSED after 0 s>, <SimulatedHost 192.0.2.1:443: accepts after 0 s>)
+        """
+        endpoint = literal(address, port=0 if port is None else check_port(port))
+        name = endpoint.ip if port is None else str(endpoint)
+        return self._hosts.setdefault((endpoint.ip, port), SimulatedHost(name))
+
+    @property
+    def started(self) -> dict[str, float]:
+        """When the first packet went to each address, in seconds on Trio's clock."""
+        started: dict[str, float] = {}
+        for time, address in self.connects:
+            started.setdefault(address.ip, time)
+        return started
+
+    @property
+    def open_sockets(self) -> int:
+        """How many of this host's sockets are open: 0 once the connections are closed, or something leaks."""
+        return len(self._open)
+
+    @contextmanager
+    def installed(self) -> Iterator[SimulatedNetwork]:
+        """Let everything in this `trio.run` that opens sockets through Trio use this network, for the block.
+
+        `trio.open_tcp_stream` and what builds on it (HTTPX, for one) needs no change. The hooks that were set before
+        are put back.
+
+        Example:
+            >>> async def main():
+            ...     net = SimulatedNetwork()
+            ...     net.answers("example.org", a=["192.0.2.1"])
+            ...     net.host("192.0.2.1").accepts(after=0.03)
+            ...     with net.installed():
+            ...         async with await trio.open_tcp_stream("example.org", 443) as stream:
+            ...             print(stream.socket.getpeername())
+            >>> trio.run(main)
+            ('192.0.2.1', 443)
+        """
+        hooks = Hooks(self.open, self._names.ask)
+        resolver = trio.socket.set_custom_hostname_resolver(hooks)
+        factory = trio.socket.set_custom_socket_factory(hooks)
+        try:
+            yield self
+        finally:
+            trio.socket.set_custom_hostname_resolver(resolver)
+            trio.socket.set_custom_socket_factory(factory)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """Show a notebook what was said of names and hosts."""
+        from .._pictures.bundles import table  # noqa: PLC0415 - who never asks never loads it
+
+        missing = " and ".join(name for family, name in _FAMILIES.items() if not self._routes[family])
+        hosts = [(host._name, host._deed) for host in self._hosts.values()]
+        caption = f"SimulatedNetwork without {missing}" if missing else "SimulatedNetwork"
+        return table(["name or host", "what it does"], [*self._names.rows(), *hosts], caption)
+
+    # What follows is `Network`, the port.
+
+    def open(self, family: socket.AddressFamily, protocol: int = 0) -> Endpoint:
+        if protocol:  # this host has no Multipath TCP
+            raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
+        if family not in self._routes:
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+        endpoint = Endpoint(self, family)
+        self._open.add(endpoint)
+        return endpoint
+
+    async def wait_writable(self, sock: Endpoint) -> None:
+        await sock.wait_writable()
+
+    def close(self, sock: Endpoint) -> None:
+        sock.close()
+
+    def stream(self, sock: Endpoint) -> trio.SocketStream:
+        return trio.SocketStream(SimulatedSocket(sock))
+
+    async def getaddrinfo(
+        self, host: str, port: int, family: socket.AddressFamily, limiter: trio.CapacityLimiter | None = None
+    ) -> list[Address]:
+        records = await self._names.look_up(host, Source.of(family))
+        return [literal(text, port=port) for text in records.addresses]
+
+    def round_trip_time(self, sock: Endpoint) -> float | None:
+        """Measure nothing; the time that a handshake takes is what was asked for."""
+        return None
+
+    def has_route(self, family: socket.AddressFamily) -> bool:
+        return self._routes[family]
+
+    def source_address(self, address: Address) -> Address | None:
+        return source_address(address) if self._routes[address.family] or address.is_loopback else None
+
+    def policy_table(self) -> PolicyTable:
+        return DEFAULT_POLICY_TABLE
+
+    # What follows is `Fabric`, for the sockets.
+
+    def free_port(self) -> int:
+        """Take the next of the dynamic ports (RFC 6335, section 6)."""
+        return 49152 + next(self._ports) % 16384
+
+    def connecting(self, target: Address) -> Outcome:
+        """Say what will become of a connect that begins now; loopback needs no route."""
+        if not self._routes[target.family] and not target.is_loopback:
+            return Outcome(errno.ENETUNREACH, at_once=True)
+        outcome = self._find(target)._outcome
+        if not outcome.at_once:
+            self.connects.append((trio.current_time(), target))
+        return outcome
+
+    def connected(self, target: Address, far: Endpoint) -> None:
+        """Queue the server's end of a connection for `accept`."""
+        self._find(target)._accepted.send_nowait(far)
+
+    def closed(self, endpoint: Endpoint) -> None:
+        """Forget a socket."""
+        self._open.discard(endpoint)
+
+    def _find(self, target: Address) -> SimulatedHost:
+        return self._hosts.get((target.ip, target.port)) or self.host(target.ip)
+
+    # What follows is for `simulate`.
+
+    def _forget(self) -> None:
+        """Be as if nobody had used it: what was said stays, what was done goes."""
+        self.connects.clear()
+        self.queries.clear()
+        self._ports = itertools.count()
+        for host in self._hosts.values():
+            host._forget()
+
+    def _hang_up(self) -> None:
+        """Close every socket of this host."""
+        for endpoint in tuple(self._open):
+            endpoint.close()
+
+
+def simulate(
+    network: SimulatedNetwork,
+    host: str | bytes,
+    port: int,
+    *,
+    connector: Connector = Connector(),
+    policy: Policy | None = None,
+    establish: Callable[[trio.SocketStream], Awaitable[object]] | None = None,
+    serve: Serve | None = None,
+    addresses: Iterable[GivenAddress] | None = None,
+    give_up_after: float = math.inf,
+) -> RecordedRace:
+    """Run one race on a simulated network, in virtual time, and return its recording; nothing needs to be async.
+
+    It takes a millisecond or two, however long the race is, and may be called anywhere, also where Trio is running.
+    A race that is lost is a result like any other: the recording shows it, and its `timeline.error` is the error. One
+    that would last for ever, since nobody answers and nothing gives up, is returned as it stands. The connection is
+    closed. The network may be used again: what was said of it stays, what it saw (`connects`, `queries`, `started`)
+    is of the latest race.
+
+    Only this recording, and the connector's own tracer, hear of the race. `record()` blocks around the call do not:
+    their races are on another clock, and numbered by it.
+
+    Args:
+        network: The network; nobody else may be using it.
+        host: See `Connector.connect`.
+        port: See `Connector.connect`.
+        connector: Who connects; its `network` is replaced by the simulated one.
+        policy: In place of the connector's.
+        establish: See `Connector.connect`, a second phase of each attempt. Let it wait for the simulation alone: for
+            `trio.sleep`, and for the stream.
+        serve: What the servers do: an async function that is given the server's end of each connection, as for
+            `trio.serve_listeners`; its own address is the stream's `socket.getsockname()`. None does nothing.
+        addresses: See `Connector.connect`.
+        give_up_after: See `Connector.connect`.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument makes no sense, or the network has open sockets: somebody else uses it.
+
+    Example:
+        >>> net = SimulatedNetwork()
+        >>> net.answers("example.org", aaaa=["2001:db8::1"], a=["192.0.2.1"], after=0.02)
+        >>> net.host("2001:db8::1").swallows(), net.host("192.0.2.1").accepts(after=0.03)
+        (<SimulatedHost 2001:db8::1: swallows>, <SimulatedHost 192.0.2.1: accepts after 0.03 s>)
+        >>> for delay in (0.1, 0.25, 1):
+        ...     print(round(simulate(net, "example.org", 443, policy=Policy(attempt_delay=delay)).timeline.duration, 3))
+        0.15
+        0.3
+        1.05
+    """
+    if not isinstance(network, SimulatedNetwork):
+        raise TypeError(f"network must be a SimulatedNetwork, not {network!r}")
+    if network.open_sockets:
+        raise ValueError(f"network must be one that nobody uses, not one with {network.open_sockets} open sockets")
+    network._forget()
+    connector = replace(connector, network=network, policy=connector.policy if policy is None else policy)
+    connect = partial(connector.connect, establish=establish) if establish else connector.open_tcp_stream
+
+    async def race() -> None:
+        try:
+            await connect(host, port, addresses=addresses, give_up_after=give_up_after)
+        finally:
+            network._hang_up()
+
+    return recorded(race, network._hosts.values(), serve)
