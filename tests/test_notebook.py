@@ -24,15 +24,15 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import trio_nbconnect as nb
-from trio_nbconnect import _tracebacks
-from trio_nbconnect._background import BackgroundNursery
 from trio_nbconnect._errors import all_failed
-from trio_nbconnect._guest import Guest
-from trio_nbconnect._interrupts import Interrupts
-from trio_nbconnect._lost_races import KEPT, LostRaces
-from trio_nbconnect._shell import EXTENSION, Shell
-from trio_nbconnect._tracebacks import users_part
-from trio_nbconnect._whole import interrupts_wait
+from trio_nbconnect._notebook import tracebacks as _tracebacks
+from trio_nbconnect._notebook.guest import Guest
+from trio_nbconnect._notebook.imports import interrupts_wait
+from trio_nbconnect._notebook.interrupts import Interrupts
+from trio_nbconnect._notebook.lost_races import KEPT, LostRaces
+from trio_nbconnect._notebook.nursery import BackgroundNursery
+from trio_nbconnect._notebook.shell import EXTENSION, Shell
+from trio_nbconnect._notebook.tracebacks import users_part
 from trio_nbconnect.notebook import load_ipython_extension, unload_ipython_extension
 from trio_nbconnect.testing import SimulatedNetwork
 

@@ -17,7 +17,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Protocol
 
-from .._shell import EXTENSION, current_shell, display, kernel_is_here
+from .._notebook.shell import EXTENSION, current_shell, display, kernel_is_here
 from .bundles import races_bundle
 from .text import NARROWEST, encodable, render_text
 from .timeline import Timeline

@@ -13,9 +13,9 @@ import weakref
 from collections import deque
 from collections.abc import Sequence
 
-from . import trace
-from ._errors import ConnectError
-from ._pictures.recording import RecordedRace
+from .. import trace
+from .._errors import ConnectError
+from .._pictures.recording import RecordedRace
 
 KEPT = 32
 """How many lost races are remembered."""

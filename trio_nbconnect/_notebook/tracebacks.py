@@ -20,9 +20,9 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
-from ._lost_races import LostRaces
-from ._pictures.bundles import connect_errors
-from ._shell import Shell, display
+from .._pictures.bundles import connect_errors
+from .lost_races import LostRaces
+from .shell import Shell, display
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup, format_exception
@@ -32,9 +32,9 @@ else:
 _NOT_THE_USERS = (
     "IPython.core.interactiveshell",
     "trio._core.",
-    f"{__package__}._background",
-    f"{__package__}._cells",
-    f"{__package__}._interrupts",
+    f"{__package__}.nursery",
+    f"{__package__}.cells",
+    f"{__package__}.interrupts",
 )
 """The modules whose frames a traceback leaves out: they are the same in every one."""
 

@@ -34,7 +34,7 @@ from typing import Any
 
 import trio
 
-from ._tracebacks import users_part
+from .tracebacks import users_part
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup

@@ -26,11 +26,11 @@ from typing import Any
 
 import trio
 
-from . import trace
-from ._guest import Guest
-from ._interrupts import Interrupts, Piece
-from ._shell import Result, Shell
-from ._tracebacks import users_part
+from .. import trace
+from .guest import Guest
+from .interrupts import Interrupts, Piece
+from .shell import Result, Shell
+from .tracebacks import users_part
 
 
 class Cells:

@@ -1,0 +1,1 @@
+"""Notebooks: Trio in the cells of IPython and Jupyter."""
