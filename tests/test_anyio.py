@@ -21,7 +21,7 @@ import trio.testing
 import trustme
 
 import trio_nbconnect as nb
-from trio_nbconnect.anyio import (
+from trio_nbconnect._adapters.for_anyio import (
     SocketStream,
     TCPConnectable,
     TLSConnectable,

@@ -18,7 +18,7 @@ import trustme
 from trio_websocket import HandshakeError, WebSocketRequest, open_websocket, serve_websocket
 
 import trio_nbconnect as nb
-from trio_nbconnect._patch import _HOMES
+from trio_nbconnect._adapters.for_trio import _HOMES
 from trio_nbconnect._pictures.timeline import Outcome
 from trio_nbconnect.testing import SimulatedNetwork
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import trace as trace
+    from ._adapters.for_trio import patched_trio as patched_trio
     from ._address import Address as Address
     from ._connect.handshake import Handshake as Handshake
     from ._connect.handshake import HandshakeState as HandshakeState
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from ._errors import Phase as Phase
     from ._errors import ResolutionError as ResolutionError
     from ._errors import TLSError as TLSError
-    from ._patch import patched_trio as patched_trio
     from ._pictures.recording import RecordedRace as RecordedRace
     from ._pictures.recording import Recording as Recording
     from ._pictures.recording import record as record
@@ -116,7 +116,7 @@ _HOMES = {
     "_resolve.history": ("History",),
     "_pictures.watch": ("watch",),
     "_connect.options": ("KeepAlive", "SocketOptions"),
-    "_patch": ("patched_trio",),
+    "_adapters.for_trio": ("patched_trio",),
     "_policy": ("Policy",),
     "_resolve.query": ("Answer", "Asked", "Question", "Service", "Source"),
     "_pictures.recording": ("RecordedRace", "Recording", "record"),

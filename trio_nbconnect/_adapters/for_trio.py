@@ -25,8 +25,8 @@ from typing import Any
 
 import trio
 
-from . import _drop_in
-from ._connector import Connector
+from .. import _drop_in
+from .._connector import Connector
 
 _HOMES = {
     "open_tcp_stream": "trio._highlevel_open_tcp_stream",

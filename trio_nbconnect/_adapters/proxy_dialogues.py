@@ -21,8 +21,8 @@ from typing import TypeAlias
 
 import trio
 
-from ._address import IPV4, check_host, check_name, check_port, format_host_port, parse_literal
-from ._errors import os_error
+from .._address import IPV4, check_host, check_name, check_port, format_host_port, parse_literal
+from .._errors import os_error
 
 try:
     import h11

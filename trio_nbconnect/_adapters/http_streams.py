@@ -23,7 +23,7 @@ from typing import Any
 import httpcore
 import trio
 
-from ._connector import Connector
+from .._connector import Connector
 
 
 class NetworkStream(httpcore.AsyncNetworkStream):

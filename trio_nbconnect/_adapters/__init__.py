@@ -1,0 +1,1 @@
+"""Adapters: this library behind the interfaces of others, and through proxies."""

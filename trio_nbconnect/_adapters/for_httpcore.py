@@ -1,0 +1,230 @@
+"""httpcore: HTTPX connects through us (extra `http`).
+
+The problem: HTTPX and httpcore open connections by themselves, with `trio.open_tcp_stream`, so that a program whose
+requests meet broken addresses can neither configure nor see what happens below them.
+
+How we solve it: httpcore asks a network backend for its connections, and `NetworkBackend` is one. A time-out becomes
+`give_up_after`; socket options are set before `connect`, where those that count from the first packet on still count.
+An error of ours is the `__cause__` of httpcore's. A pool raises that `from None`, so that below HTTPX it is to be found
+as `error.__cause__.__context__`. HTTPX has no parameter for a backend, so `transport` makes HTTPX's
+own transport and gives our backend to its pool, proxied or not. That is the one private place that we touch, and it
+is checked: a version that has moved it gets an error, not a client that quietly connects without us.
+
+A backend is not told whether TLS will follow; a pool is, when it is asked to `create_connection`. There `transport`
+says so to the backend, and TLS is part of the race (`_http_streams`). Through a proxy it is not: httpcore shakes hands
+with the target itself, behind the dialogue with the proxy.
+
+What lives here: the backend, and the transport. httpx2 and httpcore2 have the same shape and classes of their own.
+"""
+
+from __future__ import annotations
+
+import ssl
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+
+import trio
+
+from .._address import IPV4, IPV6
+from .._connect.options import SocketOptions
+from .._connector import Connector
+
+try:
+    import httpcore
+    import httpx
+except ModuleNotFoundError as missing:
+    if missing.name not in {"httpcore", "httpx"}:
+        raise
+    raise ImportError("trio_nbconnect.httpcore needs httpx: python -m pip install 'trio-nbconnect[http]'") from None
+
+from .http_streams import NetworkStream, PromisedStream, as_httpcore, connect_errors, seconds
+
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    if sys.version_info >= (3, 11):
+        from typing import Unpack
+    else:
+        from typing_extensions import Unpack
+
+    class TransportOptions(TypedDict, total=False):
+        """What `httpx.AsyncHTTPTransport` takes; HTTPX documents each."""
+
+        verify: ssl.SSLContext | str | bool
+        trust_env: bool
+        http1: bool
+        http2: bool
+        limits: httpx.Limits
+        proxy: httpx.URL | str | httpx.Proxy | None
+        uds: str | None
+        local_address: str | None
+        retries: int
+        socket_options: Iterable[SocketOption] | None
+
+
+__all__ = ["NetworkBackend", "NetworkStream", "transport"]
+
+SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
+"""What httpcore takes for the arguments of one `setsockopt`."""
+
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class HTTPLibrary(Protocol[T_co]):
+    """HTTPX, or httpx2: the module itself."""
+
+    @property
+    def AsyncHTTPTransport(self) -> Callable[..., T_co]: ...  # noqa: N802 - their name
+
+
+@overload
+def transport(connector: Connector | None = None, **options: Unpack[TransportOptions]) -> httpx.AsyncHTTPTransport: ...
+@overload
+def transport(
+    connector: Connector | None = None, *, library: HTTPLibrary[T_co], **options: Unpack[TransportOptions]
+) -> T_co: ...
+def transport(connector: Connector | None = None, *, library: HTTPLibrary[Any] = httpx, **options: Any) -> Any:
+    """Make a transport for `httpx.AsyncClient` whose connections are opened by a connector.
+
+    TLS is part of the race: an address that completes TCP and then fails the handshake, or never answers it, lets the
+    others go on. The client must run under Trio. What concerns connections is said here and not to the client, which
+    ignores it when it is given a transport: `verify`, `http2`, `limits`, `proxy` and so on.
+
+    Args:
+        connector: Who opens connections, also those to a proxy; None is `Connector()`.
+        library: Whose transport to make: the module `httpx`, or `httpx2`.
+        options: The arguments of `httpx.AsyncHTTPTransport`. `local_address` is numeric.
+
+    Raises:
+        RuntimeError: This version of the library keeps its pool, or the pool its backend, in another place.
+
+    Example:
+        >>> client = httpx.AsyncClient(transport=transport(Connector(), http2=False, retries=1))
+    """
+    made = library.AsyncHTTPTransport(**options)
+    pool: Any = getattr(made, "_pool", None)
+    if not (hasattr(pool, "_network_backend") and hasattr(pool, "create_connection")):
+        raise RuntimeError(f"{library!r} hides its network backend from trio_nbconnect")
+    core = sys.modules[type(pool).__module__.partition(".")[0]]
+    plain, secure = (NetworkBackend(connector, core=core, tls_follows=tls_follows) for tls_follows in (False, True))
+    create_connection = pool.create_connection
+
+    def create_raced_connection(origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:
+        """Let the backend of this connection know whether httpcore will ask for TLS next."""
+        is_secure = origin.scheme in (b"https", b"wss") and options.get("proxy") is None
+        pool._network_backend = secure if is_secure else plain
+        return create_connection(origin)  # type: ignore[no-any-return]  # the pool is of either library
+
+    pool._network_backend = plain
+    pool.create_connection = create_raced_connection
+    return made
+
+
+class NetworkBackend(httpcore.AsyncNetworkBackend):
+    """Open httpcore's connections; a pool uses it as its `network_backend`.
+
+    Args:
+        connector: Who opens them; None is `Connector()`.
+        core: Whose errors to raise: the module `httpcore`, or `httpcore2`.
+        tls_follows: Whether each stream of `connect_tcp` will be asked for TLS before anything else, as in a pool that
+            is used for "https" alone and without a proxy. Then the race begins there, and TLS is part of it.
+
+    Example:
+        >>> pool = httpcore.AsyncConnectionPool(network_backend=NetworkBackend(Connector()))
+    """
+
+    def __init__(
+        self, connector: Connector | None = None, *, core: ModuleType = httpcore, tls_follows: bool = False
+    ) -> None:
+        self._connector = Connector() if connector is None else connector
+        self._core = core
+        self._tls_follows = tls_follows
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[SocketOption] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Race for a connection, or promise one to whoever will ask for TLS.
+
+        Args:
+            host: A host name or an address. A redirect may name anything: what makes no sense is no misuse here.
+            port: The port.
+            timeout: Seconds for the whole call; None for no limit but the connector's.
+            local_address: A numeric address to connect from, in place of the connector's.
+            socket_options: Set on each socket before it connects.
+
+        Raises:
+            httpcore.ConnectTimeout: The time is over; `__cause__` is our `ConnectTimeout`, which says what was tried.
+            httpcore.ConnectError: No address could be connected to; `__cause__` is our `ConnectError`.
+            ValueError: `local_address` is not numeric, or an option is not of the form (level, option, value).
+        """
+        connector = self._with(socket_options)
+        if local_address is not None:
+            connector = replace(connector, local_address=local_address)
+        if self._tls_follows:
+            await trio.lowlevel.checkpoint()
+            return PromisedStream(connector, host, port, self._core)
+        with connect_errors(self._core):
+            stream = await connector.open_tcp_stream(host, port, give_up_after=seconds(timeout))
+            return NetworkStream(stream, self._core)
+
+    async def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[SocketOption] | None = None
+    ) -> NetworkStream:
+        """Connect to a UNIX socket.
+
+        Args:
+            path: Its path.
+            timeout: Seconds for the whole call; None for no limit.
+            socket_options: Set when it is connected; nothing of theirs concerns how.
+
+        Raises:
+            httpcore.ConnectTimeout: The time is over.
+            httpcore.ConnectError: There is no socket, nobody listens, or it may not be used.
+        """
+        extra = _triples(socket_options)
+        late, failed = self._core.ConnectTimeout, self._core.ConnectError
+        with as_httpcore(late, failed), trio.fail_after(seconds(timeout)):
+            stream = await self._connector.open_unix_socket(path)
+            try:
+                for triple in extra:
+                    stream.setsockopt(*triple)
+            except BaseException:
+                await trio.aclose_forcefully(stream)
+                raise
+            return NetworkStream(stream, self._core)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait between two of httpcore's `retries`."""
+        await trio.sleep(seconds)
+
+    def _with(self, socket_options: Iterable[SocketOption] | None) -> Connector:
+        """Return the connector with these options added to its own."""
+        extra = _triples(socket_options)
+        if not extra:
+            return self._connector
+        given = self._connector.options
+        if not isinstance(given, Mapping):
+            given = dict.fromkeys((IPV6, IPV4), given or SocketOptions())
+        added = {family: given.get(family, SocketOptions()) for family in (IPV6, IPV4)}
+        added = {family: replace(options, extra=(*options.extra, *extra)) for family, options in added.items()}
+        return replace(self._connector, options={**given, **added})
+
+
+def _triples(socket_options: Iterable[SocketOption] | None) -> tuple[tuple[int, int, int | bytes], ...]:
+    """Bring socket options into the one form that we set; no TCP option wants a length and no value."""
+    triples: list[tuple[int, int, int | bytes]] = []
+    for option in socket_options or ():
+        if len(option) != 3:
+            raise ValueError(f"socket_options must be (level, option, value), not {option!r}")
+        level, name, value = option
+        triples.append((level, name, value if isinstance(value, int) else bytes(value)))
+    return tuple(triples)

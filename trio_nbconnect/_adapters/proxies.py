@@ -1,0 +1,262 @@
+"""Proxies: a connector that reaches hosts through somebody else (extra `proxy`).
+
+The problem: where only a proxy leads outside, its name has several addresses like any other, and that one of them
+completes TCP does not say that it serves us.
+
+How we solve it: a proxy wraps a connector, or another proxy, to any depth. The first one is reached by a race, and all
+that follows on a connection is what the race awaits there: TLS with the proxy where that is wanted, the dialogue with
+it, the same with the next one, and whatever the caller establishes with the target. An address where any of it fails
+or hangs lets the others go on. A target's name goes to the proxy as it is: nothing here asks for its addresses.
+
+What lives here: that wrapping. What does not: the dialogues (`_dialogue`), and limits; those are `give_up_after`,
+`Policy.give_up_attempt_after` and `Policy.give_up_tls_after`. We do not choose a proxy by URL or environment.
+"""
+
+from __future__ import annotations
+
+import math
+import ssl
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TypeVar
+
+import trio
+
+from .._address import GivenAddress, check_host, check_name, check_port, given_addresses
+from .._connect.tls import ClientHandshake
+from .._connector import Connector
+from .._policy import Policy
+from .proxy_dialogues import Credentials, Target, ask_http, ask_socks5
+
+__all__ = ["HTTPProxy", "SOCKS5Proxy"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Proxy(ABC):
+    """What both proxies are: an address, who connects to it, and credentials that are never shown."""
+
+    host: str
+    port: int
+    _: KW_ONLY
+    connector: Connector | _Proxy | None = None
+    username: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    addresses: Iterable[GivenAddress] | None = None
+    tls: ssl.SSLContext | bool = False
+
+    def __post_init__(self) -> None:
+        host, port = check_host(self.host), check_port(self.port)
+        if not given_addresses(host, port, None):
+            check_name(host)
+        if self.addresses is not None and not isinstance(self.addresses, (str, bytes)):
+            object.__setattr__(self, "addresses", tuple(self.addresses))
+        given_addresses(host, port, self.addresses)
+        if self.connector is not None and not isinstance(self.connector, (Connector, _Proxy)):
+            raise TypeError(f"connector must be Connector or a proxy, not {self.connector!r}")
+        if self.addresses is not None and isinstance(self.connector, _Proxy):
+            raise ValueError("addresses are of no use where another proxy looks the name up")
+        if not isinstance(self.tls, (bool, ssl.SSLContext)):
+            raise TypeError(f"tls must be bool or ssl.SSLContext, not {self.tls!r}")
+        self._handshake()
+        self._check_credentials()
+
+    def _check_credentials(self) -> None:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password must be given together")
+        for name, value in (("username", self.username), ("password", self.password)):
+            if value is not None and not isinstance(value, str):
+                raise TypeError(f"{name} must be str, not {type(value).__name__}")
+            if value is not None:
+                if any("\ud800" <= letter <= "\udfff" for letter in value):
+                    raise ValueError(f"{name} must be text that UTF-8 can hold")  # its own error shows the value
+                self._check_credential(name, value)
+
+    async def connect(
+        self,
+        host: str | bytes,
+        port: int,
+        establish: Callable[[trio.abc.Stream], Awaitable[T]],
+        *,
+        give_up_after: float = math.inf,
+    ) -> T:
+        """Race for a tunnel on which `establish` succeeds, and return what that returned.
+
+        Args:
+            host: The target, a name or an address; the proxy looks the name up.
+            port: The target's port.
+            establish: An async callable of the stream, whose other end is the target; see `Connector.connect`.
+            give_up_after: Seconds for the whole call. One address's part of it, the dialogue and `establish`
+                included, is limited by `Policy.give_up_attempt_after`.
+
+        Raises:
+            ConnectError: No address of the proxy led to the target; it names the proxy, and its failures the target.
+            TypeError: `port` is no int, or `give_up_after` no number.
+            ValueError: `host`, `port` or `give_up_after` make no sense.
+
+        Example:
+            TLS with the target, as part of the race:
+
+            >>> import ssl
+            >>> async def secured(stream: trio.abc.Stream) -> trio.SSLStream[trio.abc.Stream]:
+            ...     secure = trio.SSLStream(stream, ssl.create_default_context(), server_hostname="example.org")
+            ...     await secure.do_handshake()
+            ...     return secure
+            >>> async def main() -> trio.SSLStream[trio.abc.Stream]:
+            ...     proxy = SOCKS5Proxy("proxy.example", 1080)
+            ...     return await proxy.connect("example.org", 443, secured, give_up_after=10)
+        """
+        target, handshake = Target.read(host, port), self._handshake()
+        if handshake is not None:
+            await handshake.prepare()
+
+        async def through(stream: trio.abc.Stream) -> T:
+            stream = stream if handshake is None else await handshake(stream)
+            await self._ask(stream, target)
+            return await establish(stream)
+
+        if isinstance(self.connector, _Proxy):
+            return await self.connector.connect(self.host, self.port, through, give_up_after=give_up_after)
+        connector = self.connector or Connector()
+        return await connector.connect(
+            self.host, self.port, through, addresses=self.addresses, give_up_after=give_up_after
+        )
+
+    async def open_tcp_stream(
+        self, host: str | bytes, port: int, *, give_up_after: float = math.inf
+    ) -> trio.abc.Stream:
+        """Connect to a host through the proxy; the stream's other end is the target.
+
+        Args and errors are those of `connect`.
+        """
+        return await self.connect(host, port, _as_it_is, give_up_after=give_up_after)
+
+    async def open_tls_stream(
+        self,
+        host: str | bytes,
+        port: int,
+        *,
+        server_hostname: str | bytes | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        alpn_protocols: Iterable[str] | None = None,
+        https_compatible: bool = False,
+        give_up_after: float = math.inf,
+    ) -> trio.SSLStream[trio.abc.Stream]:
+        """Connect to a host through the proxy, with TLS to the host; its handshake is part of the race.
+
+        Args and errors are those of `Connector.open_tls_stream`.
+        """
+        handshake = ClientHandshake(
+            host,
+            server_hostname=server_hostname,
+            context=ssl_context,
+            alpn_protocols=alpn_protocols,
+            https_compatible=https_compatible,
+            give_up_after=self._policy.give_up_tls_after,
+        )
+        await handshake.prepare()
+        return await self.connect(host, port, handshake, give_up_after=give_up_after)
+
+    @property
+    def _policy(self) -> Policy:
+        """That of the race for the first proxy."""
+        connector = self.connector or Connector()
+        return connector._policy if isinstance(connector, _Proxy) else connector.policy
+
+    @property
+    def _credentials(self) -> Credentials | None:
+        return None if self.username is None or self.password is None else (self.username, self.password)
+
+    def _handshake(self) -> ClientHandshake | None:
+        """TLS with the proxy itself, whose certificate must be valid for its host; None where it speaks plainly."""
+        if self.tls is False:
+            return None
+        return ClientHandshake(
+            self.host,
+            server_hostname=None,
+            context=None if self.tls is True else self.tls,
+            alpn_protocols=None,
+            https_compatible=True,
+            give_up_after=self._policy.give_up_tls_after,
+        )
+
+    @abstractmethod
+    def _check_credential(self, name: str, value: str) -> None:
+        """Raise what is wrong with a user name or password, without its value."""
+
+    @abstractmethod
+    async def _ask(self, stream: trio.abc.Stream, target: Target) -> None:
+        """Have the proxy connect this stream to the target, and receive nothing beyond its reply."""
+
+
+class SOCKS5Proxy(_Proxy):
+    """Connect through a SOCKS5 proxy (RFC 1928). Immutable, and safe to share between tasks.
+
+    Args:
+        host: The proxy's name or address.
+        port: The proxy's port.
+        connector: Who races for a connection to the proxy; None is `Connector()`. Or another proxy, that leads to this
+            one.
+        username: For a proxy that asks for it (RFC 1929), 1 to 255 octets of UTF-8. Without `tls` anybody on
+            the wire can read it.
+        password: Likewise.
+        addresses: Addresses of the proxy to try instead of looking it up, see `Connector.connect`.
+        tls: Whether to speak TLS with the proxy itself, or the context for that. Its certificate is always checked.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument makes no sense; or one of `username` and `password` is missing.
+
+    Example:
+        >>> SOCKS5Proxy("proxy.example", 1080, username="me", password="secret")
+        SOCKS5Proxy(host='proxy.example', port=1080, connector=None, addresses=None, tls=False)
+    """
+
+    __slots__ = ()
+
+    def _check_credential(self, name: str, value: str) -> None:
+        if not 1 <= len(value.encode()) <= 255:
+            raise ValueError(f"{name} must have 1 to 255 octets")  # RFC 1929, section 2
+
+    async def _ask(self, stream: trio.abc.Stream, target: Target) -> None:
+        await ask_socks5(stream, target, self._credentials)
+
+
+class HTTPProxy(_Proxy):
+    """Connect through an HTTP proxy, with CONNECT (RFC 9110, section 9.3.6). Immutable, and safe to share.
+
+    Args:
+        host: The proxy's name or address.
+        port: The proxy's port.
+        connector: Who races for a connection to the proxy; None is `Connector()`. Or another proxy, that leads to this
+            one.
+        username: For "Basic" authentication (RFC 7617), without a colon. Without `tls` anybody on the wire can read it.
+        password: Likewise; it may have colons, and be empty.
+        addresses: Addresses of the proxy to try instead of looking it up, see `Connector.connect`.
+        tls: Whether to speak TLS with the proxy itself, or the context for that. Its certificate is always checked.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument makes no sense; or one of `username` and `password` is missing.
+
+    Example:
+        >>> HTTPProxy("proxy.example", 3128, addresses=["192.0.2.1", "192.0.2.2"])
+        HTTPProxy(host='proxy.example', port=3128, connector=None, addresses=('192.0.2.1', '192.0.2.2'), tls=False)
+    """
+
+    __slots__ = ()
+
+    def _check_credential(self, name: str, value: str) -> None:
+        if any(ord(letter) < 32 or ord(letter) == 127 for letter in value):
+            raise ValueError(f"{name} must have no control characters")  # RFC 7617, section 2
+        if name == "username" and ":" in value:
+            raise ValueError("username must have no colon")
+
+    async def _ask(self, stream: trio.abc.Stream, target: Target) -> None:
+        await ask_http(stream, target, self._credentials)
+
+
+async def _as_it_is(stream: trio.abc.Stream) -> trio.abc.Stream:
+    return stream
