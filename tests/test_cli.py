@@ -21,8 +21,9 @@ import pytest
 import trio
 import trustme
 
-from trio_nbconnect import _cli, _demo
 from trio_nbconnect.__main__ import main
+from trio_nbconnect._cli import command as _cli
+from trio_nbconnect._cli import demo as _demo
 from trio_nbconnect._connect import tls as _tls
 from trio_nbconnect._pictures.json_lines import json_lines
 

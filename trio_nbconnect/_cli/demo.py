@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from ._address import Address, parse_literal
+from .._address import Address, parse_literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

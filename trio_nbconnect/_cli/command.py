@@ -22,18 +22,18 @@ from types import MappingProxyType
 
 import trio
 
-from ._address import IPV4, IPV6
-from ._connector import Connector
-from ._demo import open_demo_network
-from ._errors import ConnectError
-from ._pictures.json_lines import json_lines
-from ._pictures.recording import RecordedRace, record
-from ._pictures.screens import Terminal, columns, has_color
-from ._pictures.text import NARROWEST, encodable, render_text
-from ._pictures.timeline import Timeline
-from ._pictures.watch import watch_on
-from ._policy import Policy
-from ._resolve.system import Resolver
+from .._address import IPV4, IPV6
+from .._connector import Connector
+from .._errors import ConnectError
+from .._pictures.json_lines import json_lines
+from .._pictures.recording import RecordedRace, record
+from .._pictures.screens import Terminal, columns, has_color
+from .._pictures.text import NARROWEST, encodable, render_text
+from .._pictures.timeline import Timeline
+from .._pictures.watch import watch_on
+from .._policy import Policy
+from .._resolve.system import Resolver
+from .demo import open_demo_network
 
 CONNECTED, FAILED = 0, 1
 INTERRUPTED, CLOSED_PIPE = 130, 141
@@ -158,7 +158,7 @@ def _resolver(options: argparse.Namespace) -> Resolver | None:
     """The stub resolver if it was asked for; it is an extra, imported only then."""
     if not (options.dns or options.server):
         return None
-    from ._dns.resolver import DNSResolver  # noqa: PLC0415 - it needs an extra
+    from .._dns.resolver import DNSResolver  # noqa: PLC0415 - it needs an extra
 
     return DNSResolver(servers=options.server or ())
 
