@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from ._connect.options import SocketOptions as SocketOptions
     from ._connect.sockets import connect_socket as connect_socket
     from ._connector import Connector as Connector
-    from ._drop_in import open_ssl_over_tcp_stream as open_ssl_over_tcp_stream
-    from ._drop_in import open_tcp_stream as open_tcp_stream
-    from ._drop_in import open_tls_stream as open_tls_stream
-    from ._drop_in import open_unix_socket as open_unix_socket
     from ._errors import Attempt as Attempt
     from ._errors import ConnectError as ConnectError
     from ._errors import ConnectionRefused as ConnectionRefused
@@ -37,6 +33,10 @@ if TYPE_CHECKING:
     from ._errors import Phase as Phase
     from ._errors import ResolutionError as ResolutionError
     from ._errors import TLSError as TLSError
+    from ._functions import open_ssl_over_tcp_stream as open_ssl_over_tcp_stream
+    from ._functions import open_tcp_stream as open_tcp_stream
+    from ._functions import open_tls_stream as open_tls_stream
+    from ._functions import open_unix_socket as open_unix_socket
     from ._pictures.recording import RecordedRace as RecordedRace
     from ._pictures.recording import Recording as Recording
     from ._pictures.recording import record as record
@@ -102,7 +102,7 @@ _HOMES = {
     "_connect.sockets": ("connect_socket",),
     "_connector": ("Connector",),
     "_resolve.discovery": ("discover_nat64",),
-    "_drop_in": ("open_ssl_over_tcp_stream", "open_tcp_stream", "open_tls_stream", "open_unix_socket"),
+    "_functions": ("open_ssl_over_tcp_stream", "open_tcp_stream", "open_tls_stream", "open_unix_socket"),
     "_errors": (
         "Attempt",
         "ConnectError",

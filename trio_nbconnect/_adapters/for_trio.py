@@ -25,7 +25,7 @@ from typing import Any
 
 import trio
 
-from .. import _drop_in
+from .. import _functions as _drop_in
 from .._connector import Connector
 
 _HOMES = {
@@ -51,7 +51,7 @@ def patched_trio(connector: Connector | None = None) -> Iterator[None]:
     Example:
         >>> with patched_trio():
         ...     trio.open_tcp_stream.__module__
-        'trio_nbconnect._drop_in'
+        'trio_nbconnect._functions'
         >>> trio.open_tcp_stream.__module__
         'trio'
     """
