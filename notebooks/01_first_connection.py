@@ -92,7 +92,7 @@ await nb.open_tcp_stream(*nobody.getsockname())
 # %%
 try:
     await nb.open_tcp_stream(*nobody.getsockname())
-except nb.ConnectionRefused as error:
+except nb.ConnectRefused as error:
     attempt = error.attempts[0]
     print(f"attempt {attempt.number} of {len(error.attempts)}, {attempt.address.ip}: {type(attempt.error).__name__}")
 

@@ -35,7 +35,7 @@ simulate(net, "example.org", 443)
 
 # %%
 net.answers("example.org", aaaa=["2001:db8::1"], after=0.02)
-net.host("2001:db8::1").swallows()
+net.host("2001:db8::1").drops()
 race = simulate(net, "example.org", 443)
 race
 
@@ -72,7 +72,7 @@ simulate(net, "example.org", 443)
 # %%
 many = SimulatedNetwork()
 many.answers("example.org", aaaa=[f"2001:db8::{n}" for n in (1, 2, 3)], a=[f"192.0.2.{n}" for n in (1, 2, 3)])
-many.host("2001:db8::1").swallows()
+many.host("2001:db8::1").drops()
 many.host("192.0.2.1").refuses(after=0.02)
 many.host("2001:db8::2").resets(after=0.06)
 many.host("192.0.2.2").unreachable()
@@ -93,7 +93,7 @@ simulate(many, "example.org", 443)
 # whoever called; to `simulate` it is a result like any other.
 
 # %%
-many.host("2001:db8::3").swallows()
+many.host("2001:db8::3").drops()
 lost = simulate(many, "example.org", 443, give_up_after=1.2)
 lost
 
@@ -121,7 +121,7 @@ for attempt in race.timeline.attempts:
 # ## Try
 #
 # - Let `2001:db8::1` accept, but after 270 ms. Who wins, and by how much? And after 290?
-# - Give `net` an IPv4 address that refuses and IPv6 that swallows. When does the race end?
+# - Give `net` an IPv4 address that refuses and IPv6 that drops. When does the race end?
 # - Set `policy=nb.Policy(attempt_delay=math.inf)`: one address at a time. Which of the races above would never end?
 # - How many attempts are under way at once, at most? Give a host twenty silent addresses and count the bars at one
 #   moment. Something happens after the sixth.

@@ -24,7 +24,7 @@ from trio_nbconnect.testing import SimulatedNetwork, simulate
 # %%
 broken = SimulatedNetwork()
 broken.answers("example.org", aaaa=["2001:db8::1"], a=["192.0.2.1"], after=0.02)
-broken.host("2001:db8::1").swallows()
+broken.host("2001:db8::1").drops()
 broken.host("192.0.2.1").accepts(after=0.03)
 
 
@@ -116,7 +116,7 @@ for name, races in visits.items():
 # `minimum_delay`, 100 ms. Here the server answers within 40 ms, once:
 
 # %%
-history = nb.History(set_aside_every=float("inf"))
+history = nb.History(explore_every=float("inf"))
 connector = nb.Connector(history=history)
 
 site = SimulatedNetwork()
@@ -130,7 +130,7 @@ simulate(site, "example.org", 443, connector=connector)
 # 40 is late after three times that.
 
 # %%
-site.host("2001:db8::1").swallows()
+site.host("2001:db8::1").drops()
 simulate(site, "example.org", 443, connector=connector)
 
 # %% [markdown]

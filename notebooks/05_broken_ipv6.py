@@ -3,7 +3,7 @@
 #
 # **The host has IPv6, my machine has IPv6, and the way between them is broken. What does that cost me?**
 #
-# It depends on *how* it is broken. A network may swallow packets, or say that there is no way; the host may refuse. A
+# It depends on *how* it is broken. A network may drop packets, or say that there is no way; the host may refuse. A
 # user feels the first as a slow internet and never notices the others. We break one simulated network in each of these
 # ways and look at the same connect.
 
@@ -37,8 +37,8 @@ healthy
 
 # %%
 net = network()
-net.host("2001:db8::1").swallows()
-net.host("2001:db8::2").swallows()
+net.host("2001:db8::1").drops()
+net.host("2001:db8::2").drops()
 black_hole = simulate(net, "example.org", 443)
 black_hole
 
@@ -124,8 +124,8 @@ for name, race in cases.items():
 
 # %%
 net = network()
-net.host("2001:db8::1").swallows()
-net.host("2001:db8::2").swallows()
+net.host("2001:db8::1").drops()
+net.host("2001:db8::2").drops()
 patient = nb.Policy(attempt_delay=math.inf, give_up_attempt_after=10)
 one_at_a_time = simulate(net, "example.org", 443, policy=patient)
 one_at_a_time

@@ -65,7 +65,7 @@ simulate(network(aaaa=0.2, a=0.02), "example.org", 443)
 
 # %%
 net = network(aaaa=0.2, a=0.02)
-net.host("192.0.2.1").swallows()
+net.host("192.0.2.1").drops()
 simulate(net, "example.org", 443)
 
 # %% [markdown]

@@ -116,7 +116,7 @@ recording
 # ## A bad certificate
 #
 # Ask for another name, and the certificate does not fit. Each address fails at once, and what is raised is a `TLSError`
-# that `except ssl.SSLError` catches too. `most_telling` picks, from all that the attempts met, the error that says
+# that `except ssl.SSLError` catches too. `primary_error` picks, from all that the attempts met, the error that says
 # most.
 
 # %%
@@ -124,7 +124,7 @@ try:
     await connector.open_tls_stream("other.example", port, addresses=["127.0.0.2"], ssl_context=context)
 except ssl.SSLError as error:
     print(type(error).__name__, "in the phase:", error.attempts[0].phase.value)
-    print(type(error.most_telling).__name__, "-", error.most_telling.verify_message)
+    print(type(error.primary_error).__name__, "-", error.primary_error.verify_message)
 
 # %% [markdown]
 # With a second address that has the right one, there would be no error: the bad server has lost, and that is all.

@@ -103,9 +103,9 @@ filler = socket.create_connection(hole.getsockname())
 
 
 class Registry:
-    async def resolve(self, question, deliver):
+    async def resolve(self, question, send_answer):
         found = [nb.Address(socket.AF_INET, host, question.port) for host in ("127.0.0.9", "127.0.0.1")]
-        deliver(nb.Answer(nb.Source.A, tuple(found)))
+        send_answer(nb.Answer(nb.Source.A, tuple(found)))
 
 
 broken = nb.Connector(resolver=Registry(), policy=nb.Policy(attempt_delay=0.1))

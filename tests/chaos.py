@@ -25,14 +25,14 @@ class Chaos:
     """A few listeners, and what became of the connects to them."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self.dice = random.Random()
+        self.rng = random.Random()
         self.became: Counter[str] = Counter()
         accepts = self._listen(stack, socket.AF_INET, ("127.0.0.1", 0), backlog=4096)
         port = accepts.getsockname()[1]
         full = self._listen(stack, socket.AF_INET, ("127.0.0.2", port), backlog=0)
         stack.enter_context(socket.create_connection(full.getsockname()))
         self.port = port
-        self.addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]  # accepts, swallows, refuse
+        self.addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]  # accepts, drops, refuse
         self.roomy = self._listen(stack, socket.AF_UNIX, "", backlog=4096)
         self.crowded = self._listen(stack, socket.AF_UNIX, "", backlog=0)
         first = stack.enter_context(socket.socket(socket.AF_UNIX))
@@ -48,8 +48,8 @@ class Chaos:
         return sock
 
     async def round(self) -> None:
-        """Connect once, for as long as the dice say."""
-        with trio.move_on_after(self.dice.choice([0.0, 0.0001, 0.0005, 0.002, 0.02]) * self.dice.random()) as scope:
+        """Connect once, for as long as the rng say."""
+        with trio.move_on_after(self.rng.choice([0.0, 0.0001, 0.0005, 0.002, 0.02]) * self.rng.random()) as scope:
             try:
                 stream = await self._connect()
             except OSError:
@@ -62,12 +62,12 @@ class Chaos:
         self._drain()
 
     async def _connect(self) -> trio.SocketStream:
-        kind = self.dice.randrange(3)
+        kind = self.rng.randrange(3)
         if kind == 0:
-            return await nb.open_unix_socket(self.dice.choice([self.roomy, self.crowded]).getsockname())
-        addresses = self.dice.sample(self.addresses, self.dice.randrange(1, 5))
-        delay = self.dice.choice([0.0, 0.010, 0.25])
-        give_up_after = self.dice.choice([0.001, 0.01, 1.0])
+            return await nb.open_unix_socket(self.rng.choice([self.roomy, self.crowded]).getsockname())
+        addresses = self.rng.sample(self.addresses, self.rng.randrange(1, 5))
+        delay = self.rng.choice([0.0, 0.010, 0.25])
+        give_up_after = self.rng.choice([0.001, 0.01, 1.0])
         return await nb.open_tcp_stream(
             "chaos.example",
             self.port,

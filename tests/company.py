@@ -20,26 +20,26 @@ from hypercorn.trio import serve
 import trio_nbconnect as nb
 
 HOST = "example.org"
-REFUSES, SWALLOWS = "127.0.0.2", "127.0.0.3"
+REFUSES, DROPS = "127.0.0.2", "127.0.0.3"
 
 ANSWERS = b"over HTTP/"
 
 
 class BrokenHost:
-    """A resolver that knows one host: its first address refuses, the second swallows, 127.0.0.1 is fine."""
+    """A resolver that knows one host: its first address refuses, the second drops, 127.0.0.1 is fine."""
 
     def __init__(self, *addresses: str) -> None:
-        self.addresses = addresses or (REFUSES, SWALLOWS, "127.0.0.1")
+        self.addresses = addresses or (REFUSES, DROPS, "127.0.0.1")
 
-    async def resolve(self, question: nb.Question, deliver: Any) -> None:
+    async def resolve(self, query: nb.Query, send_answer: Any) -> None:
         """IPv6 does not work at all, and that is known at once."""
-        assert question.host == HOST
+        assert query.host == HOST
         await trio.lowlevel.checkpoint()
-        deliver(nb.Asked(nb.Source.AAAA))
-        deliver(nb.Answer(nb.Source.AAAA, (nb.Address(socket.AF_INET6, "::1", question.port),)))
-        deliver(nb.Asked(nb.Source.A))
-        addresses = tuple(nb.Address(socket.AF_INET, address, question.port) for address in self.addresses)
-        deliver(nb.Answer(nb.Source.A, addresses))
+        send_answer(nb.QuerySent(nb.Source.AAAA))
+        send_answer(nb.Answer(nb.Source.AAAA, (nb.Address(socket.AF_INET6, "::1", query.port),)))
+        send_answer(nb.QuerySent(nb.Source.A))
+        addresses = tuple(nb.Address(socket.AF_INET, address, query.port) for address in self.addresses)
+        send_answer(nb.Answer(nb.Source.A, addresses))
 
 
 def connector(*addresses: str, **arguments: Any) -> nb.Connector:
@@ -53,10 +53,10 @@ def addresses_tried(race: nb.RecordedRace) -> list[str]:
 
 
 @contextmanager
-def swallowing(port: int) -> Iterator[None]:
+def dropping(port: int) -> Iterator[None]:
     """Swallow packets: a queue for one connection that is full; further SYNs are dropped."""
     with socket.socket() as listener:
-        listener.bind((SWALLOWS, port))
+        listener.bind((DROPS, port))
         listener.listen(0)
         with socket.create_connection(listener.getsockname()):
             yield

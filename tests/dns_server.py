@@ -141,13 +141,13 @@ class ScriptedServer:
     zone: Zone = field(hash=False, compare=False)
     label: str = "scripted"
     over_ipv6: bool = True
-    protected: bool = False
+    encrypted: bool = False
     slower: float = 0.0
     """Seconds more than the zone says; infinite, and it is silent."""
 
     async def ask(self, name: dns.name.Name, source: Source) -> dns.message.QueryMessage:
         """Be a `Server`."""
-        query = make_query(name, source, protected=self.protected)
+        query = make_query(name, source, encrypted=self.encrypted)
         saying = self.zone.asked(query, self.label)
         await trio.sleep(saying.after + self.slower)
         for wire in saying.wires(query, udp=False):

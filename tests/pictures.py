@@ -66,7 +66,7 @@ async def hurried() -> None:
 async def gave_up() -> None:
     """Nobody answers in time."""
     net = five_addresses()
-    net.host("203.0.113.24").swallows()
+    net.host("203.0.113.24").drops()
     net.host("192.0.2.80").refuses(after=0.02)
     await connect(nb.Connector(network=net), give_up_after=0.9)
 
@@ -136,7 +136,7 @@ async def hundreds() -> None:
         net.host(address).refuses(after=0.007)
     net.host(addresses[149]).accepts(after=0.9)
     for address in addresses[152:]:
-        net.host(address).swallows()
+        net.host(address).drops()
     await connect(nb.Connector(network=net), "many.example")
 
 
@@ -296,7 +296,7 @@ def summaries() -> dict[str, str]:
             if number % 3 == 0:
                 net.host("2001:db8::1").accepts(after=0.017 + number * 0.0047)
             if number == 39:
-                net.host("192.0.2.1").swallows()
+                net.host("192.0.2.1").drops()
             if number == 38:
                 net.host("192.0.2.1").accepts(after=9)
             policy = nb.Policy(attempt_delay=delay)

@@ -21,12 +21,12 @@ from trio.testing import MockClock
 from trio_nbconnect import (
     Address,
     Answer,
-    Asked,
     ConnectError,
     Connector,
     ConnectTimeout,
     Policy,
-    Question,
+    Query,
+    QuerySent,
     ResolutionError,
     Resolver,
     Service,
@@ -273,7 +273,7 @@ def _resolver(row: Row, net: SimulatedNetwork) -> Resolver | None:
     if config.get("version", 2) == 2 and not services:
         return None
     protocols = tuple(config.get("protos") or ("h2", "http/1.1"))
-    return net.resolver(services=services, protocols=protocols, protected=config.get("secure_dns", False))
+    return net.resolver(services=services, protocols=protocols, encrypted=config.get("secure_dns", False))
 
 
 def _do(host: SimulatedHost, deeds: Mapping[str, Any]) -> None:
@@ -284,7 +284,7 @@ def _do(host: SimulatedHost, deeds: Mapping[str, Any]) -> None:
     elif "unreach" in deeds:
         host.unreachable(after=deeds["unreach"] / 1000 or None)
     else:
-        host.swallows()
+        host.drops()
 
 
 def _tls(row: Row) -> Any:
@@ -319,7 +319,7 @@ def _history(config: Mapping[str, Any]) -> History | None:
     """Have learnt what a row says was learnt before; `now` is when the races run, all at once."""
     if not config.keys() & {"rtt", "used", "cad_mode"}:
         return None
-    history = History(set_aside_every=math.inf)
+    history = History(explore_every=math.inf)
     for text, rtt in config.get("rtt", {}).items():
         history.record(_address(text), rtt / 1000, time.time())
     for text in config.get("used", ()):
@@ -342,14 +342,14 @@ class _Scripted:
         self._entries = sorted(row["dns"], key=lambda entry: float(entry["t"]))
         self._net = net
 
-    async def resolve(self, question: Question, deliver: Any) -> None:
-        sources = [Source.of(family) for family in question.families]
+    async def resolve(self, query: Query, send_answer: Any) -> None:
+        sources = [Source.of(family) for family in query.families]
         if any(entry["type"] == "HTTPS" for entry in self._entries):
             sources.insert(0, Source.HTTPS)
         for source in sources:
-            self._net.queries.append((trio.current_time(), source, question.host))
-            deliver(Asked(source))
+            self._net.queries.append((trio.current_time(), source, query.host))
+            send_answer(QuerySent(source))
         for entry in self._entries:
             await trio.sleep_until(entry["t"] / 1000)
             services = tuple(map(_service, entry.get("records", ())))
-            deliver(Answer(Source[entry["type"]], tuple(map(_address, entry.get("addrs", ()))), services=services))
+            send_answer(Answer(Source[entry["type"]], tuple(map(_address, entry.get("addrs", ()))), services=services))

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from trio_nbconnect import Address, Answer, Asked, Policy, Service, Source
+from trio_nbconnect import Address, Answer, Policy, QuerySent, Service, Source
 from trio_nbconnect._address import IPV4, IPV6
 from trio_nbconnect._race.candidates import Agenda
 
@@ -21,7 +21,7 @@ def asking(*sources: Source, policy: Policy | None = None) -> Agenda:
     """Return an agenda that expects these answers."""
     agenda = Agenda(policy or Policy())
     for source in sources:
-        agenda.ask(Asked(source))
+        agenda.ask(QuerySent(source))
     return agenda
 
 

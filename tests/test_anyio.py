@@ -32,7 +32,7 @@ from trio_nbconnect._adapters.for_anyio import (
 )
 from trio_nbconnect.testing import SimulatedNetwork
 
-from .company import HOST, REFUSES, SWALLOWS, addresses_tried, connector, import_with_broken, import_without, swallowing
+from .company import DROPS, HOST, REFUSES, addresses_tried, connector, dropping, import_with_broken, import_without
 
 Call = Callable[[SocketStream], Awaitable[object]]
 
@@ -89,14 +89,14 @@ async def simulated() -> AsyncIterator[tuple[SocketStream, trio.SocketStream]]:
 async def test_tcp_over_a_broken_host() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, trio.fail_after(5), nb.record() as recording:
         port = listener.getsockname()[1]
-        with swallowing(port):
+        with dropping(port):
             connectable: anyio.abc.ByteStreamConnectable = TCPConnectable(HOST, port, connector=connector())
             async with await connectable.connect() as stream:
                 assert stream.extra(anyio.abc.SocketAttribute.remote_address) == ("127.0.0.1", port)
                 assert stream.extra(anyio.abc.SocketAttribute.remote_port) == port
                 assert stream.extra(anyio.abc.SocketAttribute.family) == socket.AF_INET
                 assert isinstance(stream.extra(anyio.abc.SocketAttribute.raw_socket), socket.socket)
-    assert [ip for ip in addresses_tried(recording[0]) if ":" not in ip] == [REFUSES, SWALLOWS, "127.0.0.1"]
+    assert [ip for ip in addresses_tried(recording[0]) if ":" not in ip] == [REFUSES, DROPS, "127.0.0.1"]
 
 
 async def test_a_failure_is_anyio_s_with_ours_as_its_cause() -> None:
@@ -105,7 +105,7 @@ async def test_a_failure_is_anyio_s_with_ours_as_its_cause() -> None:
         host, port = nobody.getsockname()
         with pytest.raises(anyio.ConnectionFailed, match=f"error connecting to {host}:{port}: all attempts") as caught:
             await TCPConnectable(host, port).connect()
-    assert isinstance(caught.value.__cause__, nb.ConnectionRefused)
+    assert isinstance(caught.value.__cause__, nb.ConnectRefused)
 
 
 @pytest.mark.parametrize("kind", [TCPConnectable, TLSConnectable])
@@ -168,15 +168,15 @@ async def test_a_stream_that_is_busy(simulated: tuple[SocketStream, trio.SocketS
 
 @pytest.mark.parametrize("standard_compatible", [True, False])
 async def test_tls_over_a_broken_host(trusting: ssl.SSLContext, port: int, standard_compatible: bool) -> None:
-    """An address that refuses, one that swallows; and one whose TCP works and whose TLS hangs costs a delay, too."""
+    """An address that refuses, one that drops; and one whose TCP works and whose TLS hangs costs a delay, too."""
     hangs = "127.0.0.4"
-    with socket.create_server((hangs, port)), swallowing(port), trio.fail_after(10), nb.record() as recording:
+    with socket.create_server((hangs, port)), dropping(port), trio.fail_after(10), nb.record() as recording:
         connectable = TLSConnectable(
             HOST,
             port,
             ssl_context=trusting,
             standard_compatible=standard_compatible,
-            connector=connector(REFUSES, SWALLOWS, hangs, "127.0.0.1"),
+            connector=connector(REFUSES, DROPS, hangs, "127.0.0.1"),
         )
         stream = await connectable.connect()
         await stream.send(b"hello")
@@ -185,7 +185,7 @@ async def test_tls_over_a_broken_host(trusting: ssl.SSLContext, port: int, stand
         assert stream.extra(anyio.abc.SocketAttribute.remote_port) == port
         await anyio.aclose_forcefully(stream)
     tried = [ip for ip in addresses_tried(recording[0]) if ":" not in ip]
-    assert tried == [REFUSES, SWALLOWS, hangs, "127.0.0.1"]
+    assert tried == [REFUSES, DROPS, hangs, "127.0.0.1"]
 
 
 async def test_another_name_for_the_certificate(trusting: ssl.SSLContext, port: int) -> None:
@@ -205,7 +205,7 @@ async def test_a_certificate_that_nobody_trusts(port: int) -> None:
         await TLSConnectable(HOST, port, connector=connector("127.0.0.1")).connect()
     error = caught.value.__cause__
     assert isinstance(error, nb.TLSError)
-    assert isinstance(error.most_telling, ssl.SSLCertVerificationError)
+    assert isinstance(error.primary_error, ssl.SSLCertVerificationError)
 
 
 @pytest.mark.parametrize("standard_compatible", [True, False])
@@ -298,12 +298,12 @@ def test_another_missing_package_is_reported_as_it_is(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize("secure", [False, True])
 async def test_code_that_calls_anyio_over_a_broken_host(trusting: ssl.SSLContext, port: int, secure: bool) -> None:
-    """The first address refuses, the second swallows, and with TLS the third completes TCP and never answers."""
+    """The first address refuses, the second drops, and with TLS the third completes TCP and never answers."""
     silent = "127.0.0.4"
     tls: dict[str, Any] = {"ssl_context": trusting, "tls_standard_compatible": False} if secure else {}
-    addresses = [REFUSES, SWALLOWS, *([silent] if secure else []), "127.0.0.1"]
+    addresses = [REFUSES, DROPS, *([silent] if secure else []), "127.0.0.1"]
     patch = patched_anyio(connector(*addresses))
-    with trio.fail_after(10), nb.record() as recording, swallowing(port), socket.create_server((silent, port)), patch:
+    with trio.fail_after(10), nb.record() as recording, dropping(port), socket.create_server((silent, port)), patch:
         async with await anyio.connect_tcp(HOST, port, **tls) as stream:
             assert stream.extra(anyio.abc.SocketAttribute.remote_port) == port
             if secure:

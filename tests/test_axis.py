@@ -123,9 +123,9 @@ def test_a_race_that_took_no_time_has_an_axis() -> None:
 
 
 def test_time_never_runs_backwards() -> None:
-    dice = random.Random(1)
+    rng = random.Random(1)
     for _ in range(300):
-        moments = [dice.random() ** 8 * 1000 + 1e-6 for _ in range(dice.randrange(1, 12))]
+        moments = [rng.random() ** 8 * 1000 + 1e-6 for _ in range(rng.randrange(1, 12))]
         found = broken_axis(max(moments), moments, needed=0.2, planned=0.0)
         places = [found.place(max(moments) * step / 200) for step in range(201)]
         assert places == sorted(places)

@@ -218,7 +218,7 @@ def test_every_case_has_its_baseline_and_names_contenders_that_there_are() -> No
 
 def test_whoever_cannot_take_part_is_left_out_with_a_word(tmp_path: Path) -> None:
     place = Place(1, tmp_path)  # nothing was compiled here
-    said = {contender.name: contender.cannot(case_called("first-swallowed"), place) for contender in CONTENDERS}
+    said = {contender.name: contender.cannot(case_called("first-dropped"), place) for contender in CONTENDERS}
 
     assert said["nb"] == said["trio"] == ""
     assert said["asyncio"] == "would wait for the first address"

@@ -200,7 +200,7 @@ def test_errors_in_json_have_type_number_and_message(run: Run, silent_port: int)
         "errno": 111,
         "message": f"[Errno 111] Connection refused: 127.0.0.1:{silent_port}",
     }
-    assert lost["error"]["type"] == "ConnectionRefused"
+    assert lost["error"]["type"] == "ConnectRefused"
 
 
 def test_a_fact_that_json_has_no_word_for_is_an_error() -> None:
@@ -498,7 +498,7 @@ def test_the_demo_needs_no_ipv6(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     output = run("demo", "--attempt-delay", "0.05")
 
     assert output.code == 0
-    assert output.out.splitlines()[-5].startswith("127.0.0.2  a full queue swallows")
+    assert output.out.splitlines()[-5].startswith("127.0.0.2  a full queue drops")
 
 
 class SocketWithoutIpv6(socket.socket):

@@ -821,7 +821,7 @@ async def test_hooks_are_seen_and_left_alone() -> None:
     assert (has_socket_factory(), has_hostname_resolver()) == (True, True)
 
 
-class Asked(trio.abc.HostnameResolver):
+class QuerySent(trio.abc.HostnameResolver):
     """A resolver that knows nothing, and remembers what it was asked."""
 
     def __init__(self) -> None:
@@ -840,7 +840,7 @@ class Asked(trio.abc.HostnameResolver):
 )
 async def test_a_hostname_resolver_is_asked_what_trio_asks_it(name: str) -> None:
     """Names that the C library reads as numbers never reach it; the others do, once, as bytes."""
-    trio.socket.set_custom_hostname_resolver(resolver := Asked())
+    trio.socket.set_custom_hostname_resolver(resolver := QuerySent())
     for connect in (trio.open_tcp_stream, nb.open_tcp_stream):
         with contextlib.suppress(OSError):
             await connect(name, 1)

@@ -157,8 +157,8 @@ async def test_no_local_port_is_reserved() -> None:
 
 async def test_a_delay_of_zero_is_stretched(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:
     """Section 5: not even a caller may start attempts less than 10 ms apart."""
-    net.host(SIX).swallows()
-    net.host(FOUR).swallows()
+    net.host(SIX).drops()
+    net.host(FOUR).drops()
     with net.installed(), trio.move_on_after(1):
         await nb.open_tcp_stream("example.org", 80, happy_eyeballs_delay=0)
     assert net.started == {SIX: 0.0, FOUR: 0.010}
@@ -202,7 +202,7 @@ async def test_a_hook_that_finds_nothing(net: SimulatedNetwork, autojump_clock: 
 async def test_foreign_sockets_are_handed_over_too(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:
     """A foreign socket's `connect` cannot be taken up again, so it has its task from the start, with the same times."""
     net.host(SIX).accepts(after=0.3)
-    net.host(FOUR).swallows()
+    net.host(FOUR).drops()
     with net.installed():
         assert peer(await nb.open_tcp_stream("example.org", 443))[0] == SIX
     assert net.started == {SIX: 0.0, FOUR: 0.25}
@@ -214,7 +214,7 @@ async def test_foreign_sockets_tell_history_their_handshake_s_time(
 ) -> None:
     """They are not asked for what the kernel has measured: it may be the near end of a tunnel."""
     net.host(SIX).accepts(after=0.2)
-    history = nb.History(set_aside_every=math.inf)
+    history = nb.History(explore_every=math.inf)
     with net.installed():
         peer(await nb.Connector(history=history).open_tcp_stream("example.org", 443))
     view = history.view(time.time())
@@ -225,7 +225,7 @@ async def test_foreign_sockets_tell_history_their_handshake_s_time(
 async def test_foreign_errors_pass_as_they_are(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:
     """The errors of a socket factory are not ours to annotate."""
     net.host(SIX).refuses(after=0.1)
-    with net.installed(), pytest.raises(nb.ConnectionRefused) as caught:
+    with net.installed(), pytest.raises(nb.ConnectRefused) as caught:
         await nb.open_tcp_stream(SIX, 443)
     assert not hasattr(caught.value.attempts[0].error, "__notes__")
 

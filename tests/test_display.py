@@ -61,10 +61,10 @@ async def race(net: SimulatedNetwork, host: str = "example.org", give_up_after: 
 
 
 def network() -> SimulatedNetwork:
-    """One address swallows, one refuses, one accepts."""
+    """One address drops, one refuses, one accepts."""
     net = SimulatedNetwork()
     net.answers("example.org", aaaa=["2001:db8::1"], a=["192.0.2.1", "192.0.2.2"], after=0.02)
-    net.host("2001:db8::1").swallows()
+    net.host("2001:db8::1").drops()
     net.host("192.0.2.1").refuses(after=0.03)
     net.host("192.0.2.2").accepts(after=0.04)
     return net
@@ -115,7 +115,7 @@ def test_an_empty_recording_says_so() -> None:
 @virtual_time
 async def test_an_error_shows_what_every_attempt_met() -> None:
     net = network()
-    net.host("192.0.2.2").swallows()
+    net.host("192.0.2.2").drops()
     with pytest.raises(nb.ConnectTimeout) as caught:
         await nb.Connector(network=net).open_tcp_stream("example.org", 443, give_up_after=0.9)
 
@@ -131,7 +131,7 @@ async def test_an_error_shows_what_every_attempt_met() -> None:
 @virtual_time
 async def test_an_error_tells_the_same_story_as_the_events() -> None:
     net = network()
-    net.host("192.0.2.2").swallows()
+    net.host("192.0.2.2").drops()
     with nb.record() as recording, pytest.raises(nb.ConnectTimeout) as caught:
         await nb.Connector(network=net).open_tcp_stream("example.org", 443, give_up_after=0.9)
 
@@ -237,7 +237,7 @@ def test_a_simulated_network_shows_what_was_said_of_it() -> None:
         "<i>.example A        never answers",
         "<i>.example HTTPS    never answers",
         "alias.example HTTPS  alias cdn.example after 0 s",
-        "2001:db8::1          swallows",
+        "2001:db8::1          drops",
         "192.0.2.1            ECONNREFUSED after 0.03 s",
         "192.0.2.2            accepts after 0.04 s",
         "192.0.2.9:80         ENETUNREACH at once",
@@ -270,8 +270,8 @@ def test_who_never_looks_never_loads_the_pictures() -> None:
     )
     imported, recorded, looked = (set(line.split()) for line in run.stdout.splitlines())
 
-    names = ["timeline", "wording", "axis", "canvas", "text", "svg", "display", "aftermath", "qlog", "tally"]
-    drawing = {f"trio_nbconnect._{name}" for name in names}
+    names = ["timeline", "labels", "axis", "canvas", "text", "svg", "bundles", "aftermath", "qlog", "tally"]
+    drawing = {f"trio_nbconnect._pictures.{name}" for name in names}
     assert not imported & {*drawing, "html", "html.entities", "base64"}
     assert recorded == imported
     assert drawing - looked == {"trio_nbconnect._pictures.qlog", "trio_nbconnect._pictures.tally"}

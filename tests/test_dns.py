@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 
-from trio_nbconnect import Address, Answer, Asked, Connector, Question, ResolutionError, Source, trace
+from trio_nbconnect import Address, Answer, Connector, Query, QuerySent, ResolutionError, Source, trace
 from trio_nbconnect.dns import DNSResolver
 from trio_nbconnect.testing import SimulatedNetwork
 
@@ -44,15 +44,15 @@ def resolver(*servers: ScriptedServer, **options: Any) -> DNSResolver:
 
 async def heard(
     asks: DNSResolver, host: str = HOST, *, port: int = 443, families: Sequence[socket.AddressFamily] = BOTH
-) -> list[Asked | Answer]:
+) -> list[QuerySent | Answer]:
     """Everything that is delivered."""
-    items: list[Asked | Answer] = []
+    items: list[QuerySent | Answer] = []
     with trio.fail_after(1000):
-        await asks.resolve(Question(host=host, port=port, families=tuple(families)), items.append)
+        await asks.resolve(Query(host=host, port=port, families=tuple(families)), items.append)
     return items
 
 
-def found(items: list[Asked | Answer], source: Source) -> list[list[str] | int | None]:
+def found(items: list[QuerySent | Answer], source: Source) -> list[list[str] | int | None]:
     """The addresses of each answer, or the number of its error."""
     answers = [item for item in items if isinstance(item, Answer) and item.source is source]
     return [
@@ -153,7 +153,7 @@ async def test_failures_are_not_remembered(zone: Zone) -> None:
 async def test_an_expired_answer_is_used_at_once_and_then_replaced(zone: Zone) -> None:
     """Happy Eyeballs version 3, section 4.4: an attempt begins with what was known, while the truth is on its way."""
     net = SimulatedNetwork()
-    net.host(FOUR).swallows()
+    net.host(FOUR).drops()
     net.host("192.0.2.2").accepts(after=0.03)
     asks = resolver(ScriptedServer(zone), services=False)
     await heard(asks, families=[socket.AF_INET])
@@ -175,11 +175,11 @@ async def test_an_expired_answer_is_used_once(zone: Zone) -> None:
     await trio.sleep(1000)
     slower(zone, HOST, "A", 5.0)
     slower(zone, HOST, "AAAA", 5.0)
-    question = Question(host=HOST, port=443, families=(socket.AF_INET,))
+    query = Query(host=HOST, port=443, families=(socket.AF_INET,))
     for expected in (1, 0):
-        items: list[Asked | Answer] = []
+        items: list[QuerySent | Answer] = []
         with trio.move_on_after(1):
-            await asks.resolve(question, items.append)
+            await asks.resolve(query, items.append)
         assert len([item for item in items if isinstance(item, Answer)]) == expected
 
 
@@ -232,8 +232,8 @@ async def test_what_the_hosts_file_knows_is_not_asked_for(zone: Zone, tmp_path: 
     asks = resolver(ScriptedServer(zone), hosts=hosts)
 
     assert await heard(asks, port=80) == [
-        Asked(Source.AAAA),
-        Asked(Source.A),
+        QuerySent(Source.AAAA),
+        QuerySent(Source.A),
         Answer(Source.AAAA, (Address(socket.AF_INET6, "fe80::9", 80, 0, 1),)),
         Answer(Source.A, (Address(socket.AF_INET, "192.0.2.9", 80),)),
     ]
@@ -263,7 +263,7 @@ async def test_a_short_name_is_completed(zone: Zone) -> None:
 
     assert found(items, Source.A) == [["192.0.2.5"]]
     assert found(items, Source.AAAA) == [[]]
-    assert len([item for item in items if isinstance(item, Asked)]) == 3
+    assert len([item for item in items if isinstance(item, QuerySent)]) == 3
     assert {name for name, _, _ in zone.queries} == {"db.a.example", "db.b.example"}
 
 
@@ -374,12 +374,12 @@ async def test_servers_over_ipv6_come_first_and_the_others_take_turns(zone: Zone
 
 
 async def test_protected_servers_are_announced_as_such(zone: Zone) -> None:
-    items = await heard(resolver(ScriptedServer(zone, protected=True)))
-    assert items[0] == Asked(Source.HTTPS, protected=True)
+    items = await heard(resolver(ScriptedServer(zone, encrypted=True)))
+    assert items[0] == QuerySent(Source.HTTPS, encrypted=True)
 
 
 async def test_many_tasks_share_one(zone: Zone) -> None:
-    asks = resolver(ScriptedServer(zone), dice=random.Random(1))
+    asks = resolver(ScriptedServer(zone), rng=random.Random(1))
     results: list[object] = []
 
     async def one() -> None:

@@ -28,7 +28,7 @@ def answered(
     source: Source, *records: str, authority: tuple[str, ...] = (), rcode: str = "NOERROR", spoil: bytes = b""
 ) -> Found:
     """What is found in an answer with these records; `spoil` is changed to something shorter by one."""
-    query = make_query(parse_name(HOST), source, protected=False)
+    query = make_query(parse_name(HOST), source, encrypted=False)
     response = dns.message.make_response(query)
     response.set_rcode(dns.rcode.from_text(rcode))
     response.answer.extend(parse(*records))
@@ -46,15 +46,15 @@ def services(*records: str) -> tuple[Service, ...]:
 
 
 def test_a_query() -> None:
-    query = make_query(parse_name(HOST), Source.AAAA, protected=False)
+    query = make_query(parse_name(HOST), Source.AAAA, encrypted=False)
     assert (query.edns, query.payload, query.flags & dns.flags.RD) == (0, 1232, dns.flags.RD)
-    assert make_query(parse_name(HOST), Source.AAAA, protected=False, edns=False).edns == -1
+    assert make_query(parse_name(HOST), Source.AAAA, encrypted=False, edns=False).edns == -1
 
 
 @pytest.mark.parametrize("name", ["a", HOST])
 def test_a_protected_query_is_padded(name: str) -> None:
     """RFC 8467, section 4.1: "Clients SHOULD pad queries to the closest multiple of 128 octets"."""
-    assert len(make_query(parse_name(name), Source.A, protected=True).to_wire()) % PADDING == 0
+    assert len(make_query(parse_name(name), Source.A, encrypted=True).to_wire()) % PADDING == 0
 
 
 # Addresses
@@ -204,7 +204,7 @@ def test_one_malformed_record_spoils_its_set() -> None:
 
 def test_garbage_is_read_without_surprises() -> None:
     """Whatever comes, the result is a message, no message, or a `gaierror`."""
-    dice = random.Random(20)
+    rng = random.Random(20)
     kinds = (Source.A, Source.AAAA, Source.HTTPS)
     records = {
         Source.A: f"{HOST}. 300 IN A 192.0.2.1",
@@ -213,17 +213,17 @@ def test_garbage_is_read_without_surprises() -> None:
     }
     for round_ in range(3000):
         source = kinds[round_ % 3]
-        query = make_query(parse_name(HOST), source, protected=False)
+        query = make_query(parse_name(HOST), source, encrypted=False)
         response = dns.message.make_response(query)
         response.answer.extend(parse(f"{HOST}. 300 IN CNAME a.example.", records[source]))
         response.authority.extend(parse(SOA))
         wire = bytearray(response.to_wire())
-        for _ in range(dice.randrange(1, 6)):
-            wire[dice.randrange(2, len(wire))] = dice.choice((0, 1, 0x3F, 0x40, 0xC0, 0xFF, dice.randrange(256)))
-        del wire[dice.randrange(12, 4 * len(wire)) :]
+        for _ in range(rng.randrange(1, 6)):
+            wire[rng.randrange(2, len(wire))] = rng.choice((0, 1, 0x3F, 0x40, 0xC0, 0xFF, rng.randrange(256)))
+        del wire[rng.randrange(12, 4 * len(wire)) :]
         message = read(query, bytes(wire))
         if message is not None:
             assert isinstance(message, dns.message.QueryMessage)
             with contextlib.suppress(socket.gaierror):
                 check(message)
-                find(message, source, dice)
+                find(message, source, rng)

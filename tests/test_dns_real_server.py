@@ -13,7 +13,7 @@ import dns.query
 import pytest
 import trio
 
-from trio_nbconnect import Address, Answer, Asked, Question, Service, Source
+from trio_nbconnect import Address, Answer, Query, QuerySent, Service, Source
 from trio_nbconnect.dns import DNSResolver
 
 NSD = shutil.which("nsd", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
@@ -116,11 +116,11 @@ def server_is_gone_after(server: subprocess.Popen[bytes], seconds: float) -> Non
 
 async def told(port: int, host: str, *, asked_port: int = 443) -> dict[tuple[Source, str], Answer]:
     """The answer of each source and name."""
-    items: list[Asked | Answer] = []
+    items: list[QuerySent | Answer] = []
     asks = DNSResolver(servers=[f"127.0.0.1:{port}"], hosts=None)
     with trio.fail_after(20):
-        question = Question(host=host, port=asked_port, families=(socket.AF_INET6, socket.AF_INET))
-        await asks.resolve(question, items.append)
+        query = Query(host=host, port=asked_port, families=(socket.AF_INET6, socket.AF_INET))
+        await asks.resolve(query, items.append)
     return {(item.source, item.name): item for item in items if isinstance(item, Answer)}
 
 

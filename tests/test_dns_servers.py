@@ -17,7 +17,7 @@ import trio
 import trio.testing
 import trustme
 
-from trio_nbconnect import Address, Answer, Asked, Question, Source
+from trio_nbconnect import Address, Answer, Query, QuerySent, Source
 from trio_nbconnect._dns.servers import parse_resolv_conf, parse_servers
 from trio_nbconnect._dns.transports import TLSServer
 from trio_nbconnect._dns.wire import open_stream
@@ -122,7 +122,7 @@ def test_every_run_begins_with_nothing_remembered(zone: Zone) -> None:
 def test_servers_in_words(text: str, expected: str) -> None:
     (server,) = parse_servers([text], None)
     assert str(server) == expected
-    assert server.protected == ("://" in text)
+    assert server.encrypted == ("://" in text)
     assert server.over_ipv6 == ("2001:" in text or "fe80:" in text)
 
 
@@ -159,7 +159,7 @@ def test_servers_that_make_no_sense(text: str, error: str) -> None:
 def test_protected_and_plain_servers_do_not_mix() -> None:
     with pytest.raises(ValueError) as caught:
         parse_servers(["192.0.2.53", "tls://192.0.2.53"], None)
-    assert str(caught.value) == "servers must be all protected or none: an attacker would choose which one answers"
+    assert str(caught.value) == "servers must be all encrypted or none: an attacker would choose which one answers"
 
 
 def test_https_without_the_libraries_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +226,7 @@ async def test_tcp_that_ends_early(mangle: Callable[[bytes], list[bytes]]) -> No
 
 
 async def test_what_is_no_answer_is_passed_over(zone: Zone) -> None:
-    """RFC 5452, section 9.1: another id or question, or no message at all; the answer that comes then counts."""
+    """RFC 5452, section 9.1: another id or query, or no message at all; the answer that comes then counts."""
     zone.says(
         HOST,
         "A",
@@ -288,12 +288,12 @@ async def test_a_cancelled_look_up_leaves_nothing(kind: str) -> None:
     zone = Zone()
     for record in ("AAAA", "A", "HTTPS"):
         zone.says(HOST, record, truncated=kind == "tcp", mangle=lambda wire: [wire] if wire[2] & 2 else [])
-    items: list[Asked | Answer] = []
+    items: list[QuerySent | Answer] = []
     async with serve(zone) as port:
         asks = DNSResolver(servers=[f"127.0.0.1:{port}"], hosts=None)
         with trio.fail_after(10):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(asks.resolve, Question(host=HOST, port=443, families=BOTH), items.append)
+                nursery.start_soon(asks.resolve, Query(host=HOST, port=443, families=BOTH), items.append)
                 await zone.wait_for(3, kind)
                 nursery.cancel_scope.cancel()
 
@@ -305,7 +305,7 @@ async def test_a_look_up_that_begins_cancelled() -> None:
     assert scope.cancelled_caught
 
 
-# Protected servers
+# Encrypted servers
 
 
 @pytest.fixture(scope="module")
@@ -334,20 +334,20 @@ async def test_protected(zone: Zone, authority: trustme.CA, trusted: Path, who: 
     name, sign, address = who.partition("#")
     async with serve_tls(zone, context_for(authority, name), http=scheme == "https") as port:
         server = f"{scheme}://{name}:{port}/{sign}{address}"
-        items = await heard(DNSResolver(servers=[server], authorities=trusted, hosts=None))
-    assert Asked(Source.HTTPS, protected=True) in items
+        items = await heard(DNSResolver(servers=[server], ca_file=trusted, hosts=None))
+    assert QuerySent(Source.HTTPS, encrypted=True) in items
     assert (found(items, Source.AAAA), found(items, Source.A)) == ([[SIX]], [[FOUR]])
 
 
 @pytest.mark.parametrize("scheme", ["tls", pytest.param("https", marks=needs_https)])
 async def test_a_server_that_is_not_who_it_says(zone: Zone, authority: trustme.CA, trusted: Path, scheme: str) -> None:
-    for context, authorities in (
+    for context, ca_file in (
         (context_for(authority, "other.example"), trusted),
         (context_for(authority, "127.0.0.1"), None),
     ):
         async with serve_tls(zone, context, http=scheme == "https") as port:
             server = f"{scheme}://127.0.0.1:{port}/"
-            items = await heard(DNSResolver(servers=[server], authorities=authorities, hosts=None))
+            items = await heard(DNSResolver(servers=[server], ca_file=ca_file, hosts=None))
         assert found(items, Source.HTTPS) == [socket.EAI_AGAIN]
         assert found(items, Source.A) == [socket.EAI_AGAIN]
 
@@ -357,7 +357,7 @@ async def test_an_error_of_http(authority: trustme.CA, trusted: Path) -> None:
     zone = Zone()
     zone.says(HOST, "A", mangle=lambda _: [b""])
     async with serve_tls(zone, context_for(authority, "127.0.0.1"), http=True) as port:
-        asks = DNSResolver(servers=[f"https://127.0.0.1:{port}/"], authorities=trusted, hosts=None, services=False)
+        asks = DNSResolver(servers=[f"https://127.0.0.1:{port}/"], ca_file=trusted, hosts=None, services=False)
         items = await heard(asks, families=[socket.AF_INET])
     assert found(items, Source.A) == [socket.EAI_AGAIN]
 
@@ -368,12 +368,12 @@ async def test_a_cancelled_look_up_over_tls_leaves_nothing(
 ) -> None:
     for kind in ("AAAA", "A", "HTTPS"):
         zone.says(HOST, kind, after=1000)
-    items: list[Asked | Answer] = []
+    items: list[QuerySent | Answer] = []
     async with serve_tls(zone, context_for(authority, "127.0.0.1"), http=scheme == "https") as port:
-        asks = DNSResolver(servers=[f"{scheme}://127.0.0.1:{port}/"], authorities=trusted, hosts=None)
+        asks = DNSResolver(servers=[f"{scheme}://127.0.0.1:{port}/"], ca_file=trusted, hosts=None)
         with trio.fail_after(10):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(asks.resolve, Question(host=HOST, port=443, families=BOTH), items.append)
+                nursery.start_soon(asks.resolve, Query(host=HOST, port=443, families=BOTH), items.append)
                 await zone.wait_for(3, "tcp" if scheme == "tls" else "https")
                 nursery.cancel_scope.cancel()
 

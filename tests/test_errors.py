@@ -20,7 +20,7 @@ from trio_nbconnect import (
     Address,
     Attempt,
     ConnectError,
-    ConnectionRefused,
+    ConnectRefused,
     ConnectTimeout,
     Phase,
     ResolutionError,
@@ -65,8 +65,8 @@ def causes(error: ConnectError) -> list[BaseException]:
 @pytest.mark.parametrize(
     ("failures", "kind", "number", "strerror"),
     [
-        ([REFUSED], ConnectionRefused, errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)),
-        ([REFUSED, REFUSED_TOO], ConnectionRefused, errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)),
+        ([REFUSED], ConnectRefused, errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)),
+        ([REFUSED, REFUSED_TOO], ConnectRefused, errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)),
         ([LATE, LATE], ConnectTimeout, errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)),
         ([UNREACHABLE], ConnectError, errno.ENETUNREACH, os.strerror(errno.ENETUNREACH)),
         ([REFUSED, UNREACHABLE], ConnectError, None, None),
@@ -106,7 +106,7 @@ def test_a_failure_of_tls_ranks_above_others(failures: list[OSError], first: ssl
 
     assert type(error) is TLSError
     assert isinstance(error, ssl.SSLError)
-    assert error.most_telling is first
+    assert error.primary_error is first
     assert str(error) == f"all attempts to connect to example.org:443 failed: {tls_reason(first)}"
     assert (error.errno, error.strerror) == (None, None)
     assert (error.reason, error.library) == (getattr(first, "reason", ""), "")
@@ -123,11 +123,11 @@ def test_a_failure_of_tls_ranks_above_others(failures: list[OSError], first: ssl
     ],
 )
 def test_who_has_answered_tells_more_than_who_has_not(failures: list[OSError], first: OSError) -> None:
-    assert all_failed("example.org", 443, attempts(*failures)).most_telling is first
+    assert all_failed("example.org", 443, attempts(*failures)).primary_error is first
 
 
 def test_an_error_without_a_cause_has_nothing_to_tell() -> None:
-    assert ConnectError("no", host="h", port=1).most_telling is None
+    assert ConnectError("no", host="h", port=1).primary_error is None
 
 
 def test_an_address_that_could_not_be_attempted_is_told_before_the_attempts() -> None:
@@ -315,7 +315,7 @@ def assert_same(twin: ConnectError, error: ConnectError) -> None:
     assert (str(twin), twin.args, twin.errno, twin.strerror) == (str(error), error.args, error.errno, error.strerror)
     assert (twin.host, twin.port, repr(twin.attempts)) == (error.host, error.port, repr(error.attempts))
     assert getattr(twin, "reason", None) == getattr(error, "reason", None)
-    assert repr(twin.most_telling) == repr(error.most_telling)
+    assert repr(twin.primary_error) == repr(error.primary_error)
     assert getattr(twin, "phase", None) == getattr(error, "phase", None)
     assert twin.__dict__.get("__notes__") == error.__dict__.get("__notes__")
     assert str(twin.__cause__) == str(error.__cause__)

@@ -35,7 +35,7 @@ def remembering(
     rtts: dict[Address, float] | None = None, used: tuple[Address, ...] = (), lifetime: float = 600.0
 ) -> History:
     """Return a history that nobody sets aside, and that learnt these things at noon."""
-    history = History(set_aside_every=math.inf, lifetime=lifetime)
+    history = History(explore_every=math.inf, lifetime=lifetime)
     for address, rtt in (rtts or {}).items():
         history.record(address, rtt, NOON)
     for address in used:
@@ -199,24 +199,24 @@ def test_a_view_has_one_moment_and_sees_what_is_written_later() -> None:
 
 def test_one_race_in_sixteen_sets_history_aside() -> None:
     """RFC 8305, section 4: clients whose history differs "will eventually converge toward the same behaviors"."""
-    history = History(dice=Loaded("0 0.0624 0.0625 0.9"))
+    history = History(rng=Loaded("0 0.0624 0.0625 0.9"))
 
     assert [history.view(NOON) is None for _ in range(4)] == [True, True, False, False]
 
 
 def test_the_dice_are_fair() -> None:
-    history = History(dice=Random(8305))
+    history = History(rng=Random(8305))
 
     assert 950 < sum(history.view(NOON) is None for _ in range(16_000)) < 1050
 
 
 def test_history_can_be_set_aside_never_or_always() -> None:
-    assert History(set_aside_every=math.inf, dice=Loaded("0")).view(NOON) is not None
-    assert History(set_aside_every=1, dice=Loaded("0.9999999999")).view(NOON) is None
+    assert History(explore_every=math.inf, rng=Loaded("0")).view(NOON) is not None
+    assert History(explore_every=1, rng=Loaded("0.9999999999")).view(NOON) is None
 
 
 def test_dice_differ_from_history_to_history() -> None:
-    assert History().dice is not History().dice
+    assert History().rng is not History().rng
 
 
 def test_histories_share_nothing() -> None:
@@ -226,7 +226,7 @@ def test_histories_share_nothing() -> None:
 
 
 def test_the_address_not_heard_of_for_longest_is_forgotten() -> None:
-    history = History(max_addresses=2, set_aside_every=math.inf)
+    history = History(max_addresses=2, explore_every=math.inf)
 
     history.record(A, 0.010, NOON)
     history.mark_used(B, NOON + 1)
@@ -301,11 +301,11 @@ def test_what_was_saved_too_long_ago_does_not_count() -> None:
 
 
 def test_a_saved_history_takes_the_settings_it_is_given_and_leaves_their_owner_alone() -> None:
-    like = History(max_addresses=1, lifetime=60, set_aside_every=math.inf, dice=Loaded("0.5"))
+    like = History(max_addresses=1, lifetime=60, explore_every=math.inf, rng=Loaded("0.5"))
 
     again = History.from_json(remembering({A: 0.080, B: 0.080}).to_json(), like=like)
 
-    assert (again.max_addresses, again.lifetime, again.set_aside_every, again.dice) == (1, 60, math.inf, like.dice)
+    assert (again.max_addresses, again.lifetime, again.explore_every, again.rng) == (1, 60, math.inf, like.rng)
     assert [look(again).rtt(address) for address in (A, B)] == [None, 0.080]  # the bound is kept
     assert look(like).rtt(B) is None
 
@@ -313,7 +313,7 @@ def test_a_saved_history_takes_the_settings_it_is_given_and_leaves_their_owner_a
 def test_a_saved_history_has_the_defaults_otherwise() -> None:
     again = History.from_json(History(lifetime=60).to_json())
 
-    assert (again.max_addresses, again.lifetime, again.set_aside_every) == (1024, 600, 16)
+    assert (again.max_addresses, again.lifetime, again.explore_every) == (1024, 600, 16)
 
 
 def test_addresses_are_read_in_their_one_spelling() -> None:
@@ -404,9 +404,9 @@ def test_a_use_has_a_time() -> None:
         ({"max_addresses": 0}, ValueError, "max_addresses must be at least 1, not 0"),
         ({"max_addresses": "9"}, TypeError, "max_addresses must be a number, not '9'"),
         ({"max_addresses": True}, TypeError, "max_addresses must be a number, not True"),
-        ({"set_aside_every": 0.5}, ValueError, "set_aside_every must be at least 1, not 0.5"),
-        ({"set_aside_every": math.nan}, ValueError, "set_aside_every must be at least 1, not nan"),
-        ({"set_aside_every": None}, TypeError, "set_aside_every must be a number, not None"),
+        ({"explore_every": 0.5}, ValueError, "explore_every must be at least 1, not 0.5"),
+        ({"explore_every": math.nan}, ValueError, "explore_every must be at least 1, not nan"),
+        ({"explore_every": None}, TypeError, "explore_every must be a number, not None"),
         ({"lifetime": -1}, ValueError, "lifetime must not be negative, not -1"),
         ({"lifetime": "10 min"}, TypeError, "lifetime must be a number of seconds, not '10 min'"),
     ],
@@ -420,6 +420,6 @@ def test_settings_are_checked(settings: dict[str, Any], kind: type[Exception], c
 
 def test_a_history_shows_its_settings_and_is_itself_alone() -> None:
     """It is compared by what it is, not by what it holds, so that a `Connector` which has one can be hashed."""
-    assert repr(History()) == "History(max_addresses=1024, lifetime=600.0, set_aside_every=16)"
+    assert repr(History()) == "History(max_addresses=1024, lifetime=600.0, explore_every=16)"
     assert History() != History()
     assert len({History(), History()}) == 2

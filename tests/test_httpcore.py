@@ -24,15 +24,15 @@ from trio_nbconnect.testing import SimulatedNetwork
 
 from .company import (
     ANSWERS,
+    DROPS,
     HOST,
     REFUSES,
-    SWALLOWS,
     addresses_tried,
     connector,
+    dropping,
     https_server,
     import_with_broken,
     import_without,
-    swallowing,
 )
 
 httpx2: Any = importlib.import_module("httpx2") if sys.version_info >= (3, 11) else None
@@ -87,14 +87,14 @@ async def simulated() -> AsyncIterator[Simulated]:
 
 @pytest.mark.parametrize(("http2", "version"), [(False, "HTTP/1.1"), (True, "HTTP/2")])
 async def test_https_over_a_broken_host(trusting: ssl.SSLContext, port: int, http2: bool, version: str) -> None:
-    """One address refuses, one swallows, and the third serves; trace and recording have it all."""
+    """One address refuses, one drops, and the third serves; trace and recording have it all."""
     told: list[str] = []
 
     async def trace(name: str, info: dict[str, Any]) -> None:
         told.append(name)
 
     made = transport(connector(), verify=trusting, http2=http2)
-    with trio.fail_after(10), nb.record() as recording, swallowing(port):
+    with trio.fail_after(10), nb.record() as recording, dropping(port):
         async with httpx.AsyncClient(transport=made) as client:
             for _ in range(2):
                 response = await client.get(f"https://{HOST}:{port}/", extensions={"trace": trace})
@@ -104,7 +104,7 @@ async def test_https_over_a_broken_host(trusting: ssl.SSLContext, port: int, htt
     assert [race.timeline.outcome for race in recording] == [Outcome.WON]  # the second request needed no connection
     assert [address for address in addresses_tried(recording[0]) if ":" not in address] == [
         REFUSES,
-        SWALLOWS,
+        DROPS,
         "127.0.0.1",
     ]
     assert told[:4] == [
@@ -138,7 +138,7 @@ async def test_a_certificate_that_nobody_trusts(port: int) -> None:
                 await client.get(f"https://{HOST}:{port}/")
     error = reason(caught.value)
     assert isinstance(error, nb.TLSError)
-    assert isinstance(error.most_telling, ssl.SSLCertVerificationError)
+    assert isinstance(error.primary_error, ssl.SSLCertVerificationError)
 
 
 async def test_a_refusal_keeps_our_error(nobody: int) -> None:
@@ -168,9 +168,9 @@ async def test_without_a_pool_our_error_is_the_cause(nobody: int) -> None:
 
 async def test_a_connect_timeout_is_give_up_after(nobody: int) -> None:
     """Ours says which phase it was in and what every attempt was doing."""
-    with trio.fail_after(10), swallowing(nobody), nb.record() as recording:
+    with trio.fail_after(10), dropping(nobody), nb.record() as recording:
         timeout = httpx.Timeout(None, connect=0.1)
-        async with httpx.AsyncClient(transport=transport(connector(SWALLOWS)), timeout=timeout) as client:
+        async with httpx.AsyncClient(transport=transport(connector(DROPS)), timeout=timeout) as client:
             with pytest.raises(httpx.ConnectTimeout, match=r"gave up connecting to .* after 0\.1 s") as caught:
                 await client.get(f"https://{HOST}:{nobody}/")
     error = reason(caught.value)
@@ -203,10 +203,10 @@ async def test_an_address_whose_tls_is_broken_costs_no_request(
         async for _ in stream:
             pass
 
-    made = transport(connector(SWALLOWS, "127.0.0.1"), library=library, verify=trusting)
+    made = transport(connector(DROPS, "127.0.0.1"), library=library, verify=trusting)
     with trio.fail_after(10), nb.record() as recording:
         async with trio.open_nursery() as nursery:
-            listeners = await trio.open_tcp_listeners(port, host=SWALLOWS)
+            listeners = await trio.open_tcp_listeners(port, host=DROPS)
             nursery.start_soon(trio.serve_listeners, say_something, listeners)
             async with library.AsyncClient(transport=made) as client:
                 response = await client.get(f"https://{HOST}:{port}/")

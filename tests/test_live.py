@@ -20,6 +20,7 @@ from trio_nbconnect.__main__ import main
 from trio_nbconnect._pictures.screens import Paper, Terminal, find_screen, picture
 from trio_nbconnect._pictures.timeline import Fate, Outcome, Timeline
 from trio_nbconnect._pictures.watch import as_of, watch_on
+from trio_nbconnect._race.journal import listening
 from trio_nbconnect.notebook import watch
 from trio_nbconnect.testing import SimulatedNetwork
 
@@ -60,7 +61,7 @@ def film() -> Film:
 def net() -> SimulatedNetwork:
     """A network where one address is silent, and the other accepts."""
     net = SimulatedNetwork()
-    net.host("192.0.2.1").swallows()
+    net.host("192.0.2.1").drops()
     net.host("192.0.2.2").accepts(after=0.1)
     return net
 
@@ -193,7 +194,7 @@ async def test_a_screen_that_fails_takes_no_connection_with_it(
 async def test_nobody_listens_afterwards(film: Film) -> None:
     await watch_on(film, trio.lowlevel.checkpoint)
 
-    assert nb.trace.listening.get() == ()
+    assert listening.get() == ()
 
 
 @pytest.mark.virtual_time

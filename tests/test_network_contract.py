@@ -1,7 +1,7 @@
 """One contract for two networks: what the kernel does on a connect, the simulated network does as well.
 
 Every test runs twice, against this machine's loopback and against `SimulatedNetwork`, through the same `Network` port.
-A `World` is what differs: addresses that accept, refuse, swallow or are out of reach, and how their servers accept.
+A `World` is what differs: addresses that accept, refuse, drop or are out of reach, and how their servers accept.
 What is asserted was measured on Linux 6.18. The kernel's side has five seconds for what takes microseconds; the
 simulated one has a mock clock, and all the time in its world.
 """
@@ -39,7 +39,7 @@ class World:
     local: str
     accepting: SockAddr
     refusing: SockAddr
-    swallowing: SockAddr
+    dropping: SockAddr
     unreachable: SockAddr
     unknown: str
     """A name without addresses, for which no query leaves this machine."""
@@ -102,8 +102,8 @@ def kernel_world() -> Iterator[World]:
         accepting.settimeout(0)
         refusing = sockets.enter_context(socket.socket())
         refusing.bind(("127.0.0.1", 0))
-        swallowing = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        sockets.enter_context(socket.create_connection(swallowing.getsockname()))
+        dropping = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        sockets.enter_context(socket.create_connection(dropping.getsockname()))
 
         async def accept() -> trio.SocketStream:
             await trio.lowlevel.wait_readable(accepting)
@@ -115,7 +115,7 @@ def kernel_world() -> Iterator[World]:
             local="127.0.0.1",
             accepting=accepting.getsockname(),
             refusing=refusing.getsockname(),
-            swallowing=swallowing.getsockname(),
+            dropping=dropping.getsockname(),
             unreachable=("224.0.0.1", 9),
             unknown=".".join(["a"] * 130),  # too long for DNS (RFC 1035, section 2.3.4)
             accept=accept,
@@ -130,14 +130,14 @@ def simulated_world() -> Iterator[World]:
     net.answers("localhost", a=["127.0.0.1"], after=0.1)
     net.host("192.0.2.1").accepts(after=0.1)
     net.host("192.0.2.2").refuses(after=0.1)
-    net.host("192.0.2.3").swallows()
+    net.host("192.0.2.3").drops()
     net.host("192.0.2.4").unreachable()
     yield World(
         net=net,
         local="192.0.2.100",
         accepting=("192.0.2.1", 443),
         refusing=("192.0.2.2", 443),
-        swallowing=("192.0.2.3", 443),
+        dropping=("192.0.2.3", 443),
         unreachable=("192.0.2.4", 443),
         unknown="nobody.example",
         accept=net.host("192.0.2.1").accept,
@@ -238,7 +238,7 @@ async def test_bind_leaves_the_port_to_connect_if_asked_to(world: World) -> None
         sock.setsockopt(socket.IPPROTO_IP, trio.socket.IP_BIND_ADDRESS_NO_PORT, 1)
         sock.bind((world.local, 0))
         assert sock.getsockname() == (world.local, 0)
-        assert name(sock.connect_ex(world.swallowing)) == "EINPROGRESS"
+        assert name(sock.connect_ex(world.dropping)) == "EINPROGRESS"
         assert sock.getsockname()[0] == world.local
         assert sock.getsockname()[1] != 0
 
@@ -275,9 +275,9 @@ async def test_a_trio_socket_reads_options_as_bytes_too(world: World) -> None:
 
 @on_both
 async def test_while_the_handshake_is_under_way(world: World) -> None:
-    with world.connecting(world.swallowing) as sock:
+    with world.connecting(world.dropping) as sock:
         assert not await is_writable(world, sock)
-        assert name(sock.connect_ex(world.swallowing)) == "EALREADY"
+        assert name(sock.connect_ex(world.dropping)) == "EALREADY"
         assert name(sock.connect_ex(world.accepting)) == "EALREADY"
         assert fails(sock.getpeername) == "ENOTCONN"
         assert error_of(sock) == "0"
@@ -298,7 +298,7 @@ async def test_a_wait_can_be_cancelled_and_taken_up_again(world: World) -> None:
 
 @on_both
 async def test_only_one_task_may_wait(world: World) -> None:
-    with world.connecting(world.swallowing) as sock:
+    with world.connecting(world.dropping) as sock:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(world.net.wait_writable, sock)
             await trio.testing.wait_all_tasks_blocked()
@@ -457,7 +457,7 @@ async def test_a_trio_socket_whose_connect_is_cancelled_is_closed(world: World) 
     with world.open() as sock:
         wrapped = world.net.stream(sock).socket
         with trio.move_on_after(0) as scope:
-            await wrapped.connect(world.swallowing)
+            await wrapped.connect(world.dropping)
         assert scope.cancelled_caught
         assert wrapped.fileno() == -1
 
@@ -486,7 +486,7 @@ async def test_close_wakes_whoever_waits(world: World) -> None:
         await trio.testing.wait_all_tasks_blocked()
         world.net.close(sock)
 
-    with world.connecting(world.swallowing) as sock:
+    with world.connecting(world.dropping) as sock:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(close_when_blocked)
             with pytest.raises(trio.ClosedResourceError):

@@ -31,8 +31,10 @@ from trio_nbconnect._notebook.imports import interrupts_wait
 from trio_nbconnect._notebook.interrupts import Interrupts
 from trio_nbconnect._notebook.lost_races import KEPT, LostRaces
 from trio_nbconnect._notebook.nursery import BackgroundNursery
-from trio_nbconnect._notebook.shell import EXTENSION, Shell
+from trio_nbconnect._notebook.shell import Shell
 from trio_nbconnect._notebook.tracebacks import users_part
+from trio_nbconnect._pictures.ipython import EXTENSION
+from trio_nbconnect._race.journal import listening
 from trio_nbconnect.notebook import load_ipython_extension, unload_ipython_extension
 from trio_nbconnect.testing import SimulatedNetwork
 
@@ -93,7 +95,7 @@ def test_on_a_terminal_it_is_ipython_s_own_trio(shell: Any, capsys: pytest.Captu
     unload_ipython_extension(shell)
     assert shell.loop_runner is before
     assert "showtraceback" not in vars(shell)
-    assert nb.trace.listening.get() == ()
+    assert listening.get() == ()
 
 
 def test_on_a_terminal_a_failed_connect_shows_its_race(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,7 +106,7 @@ def test_on_a_terminal_a_failed_connect_shows_its_race(shell: Any, capsys: pytes
 
     out = capsys.readouterr().out
     assert "a.example:1" in out.splitlines()[0]
-    assert "ConnectionRefused: all attempts to connect to a.example:1 failed" in out
+    assert "ConnectRefused: all attempts to connect to a.example:1 failed" in out
 
 
 def test_unloading_what_was_not_loaded_is_fine(shell: Any) -> None:
@@ -313,7 +315,7 @@ async def test_lost_races_are_found_by_their_error_as_long_as_somebody_has_it() 
 
     errors = []
     for _ in range(KEPT + 1):
-        with pytest.raises(nb.ConnectionRefused) as caught:
+        with pytest.raises(nb.ConnectRefused) as caught:
             await connector.open_tcp_stream("a.example", 80, addresses=["192.0.2.1"])
         errors.append(caught.value)
     await (await connector.open_tcp_stream("a.example", 80, addresses=["192.0.2.2"])).aclose()
@@ -350,7 +352,7 @@ async def test_the_race_that_was_heard_is_shown_and_without_it_the_error(monkeyp
     errors = []
     for tracer in (races.hear, None):
         connector = nb.Connector(network=net, tracer=tracer)
-        with pytest.raises(nb.ConnectionRefused) as caught:
+        with pytest.raises(nb.ConnectRefused) as caught:
             await connector.open_tcp_stream("a.example", 80, addresses=["192.0.2.1"])
         errors.append(caught.value)
 

@@ -414,7 +414,7 @@ def test_a_watched_failure_is_not_drawn_twice(kernel: Kernel) -> None:
         "await watch(nb.open_tcp_stream, 'a.example', 1, addresses=['127.0.0.1'])"
     )
 
-    assert reply.error == "ConnectionRefused"
+    assert reply.error == "ConnectRefused"
     assert len(reply.of("display_data")) == 1
 
 
@@ -432,8 +432,9 @@ def test_unloading_restores_everything(kernel: Kernel) -> None:
     import asyncio
     await asyncio.sleep(0)
     trio.run(trio.sleep, 0)
+    from trio_nbconnect._race.journal import listening
     shell = get_ipython()
-    ("nursery" in globals(), "run_code" in vars(shell), "showtraceback" in vars(shell), nb.trace.listening.get())
+    ("nursery" in globals(), "run_code" in vars(shell), "showtraceback" in vars(shell), listening.get())
     """)
 
     assert reply.text() == "cleaned up\n"

@@ -144,7 +144,7 @@ async def test_a_path_that_is_too_long_fails_and_leaves_nothing(tmp_path: Path) 
 
 async def test_neither_local_addresses_nor_families_rule_a_path_out(path: Path) -> None:
     with listening(path):
-        history = nb.History(set_aside_every=math.inf)
+        history = nb.History(explore_every=math.inf)
         connector = nb.Connector(
             local_address="127.0.0.1",
             policy=nb.Policy(families=(socket.AF_INET,)),

@@ -139,24 +139,24 @@ class Chance:
     """Makes up the events of a race that could have been, in the order in which a race emits them."""
 
     def __init__(self, seed: int) -> None:
-        self.dice = random.Random(seed)
-        self.time = self.dice.choice([0.0, 7.25, 1e9])
-        self.step = self.dice.choice([0.0, 1e-12, 1e-5, 0.01, 0.3, 5.0, 1e6])
-        self.host = self.dice.choice(HOSTS)
-        self.port = self.dice.choice([0, 80, 65535])
+        self.rng = random.Random(seed)
+        self.time = self.rng.choice([0.0, 7.25, 1e9])
+        self.step = self.rng.choice([0.0, 1e-12, 1e-5, 0.01, 0.3, 5.0, 1e6])
+        self.host = self.rng.choice(HOSTS)
+        self.port = self.rng.choice([0, 80, 65535])
 
     def events(self) -> Iterator[trace.Event]:
         """A race, told up to some point."""
-        delay = self.dice.choice([0.01, 0.25, float("inf")])
+        delay = self.rng.choice([0.01, 0.25, float("inf")])
         yield trace.RaceStarted(
             race=1, time=self.time, host=self.host, port=self.port, policy=nb.Policy(attempt_delay=delay)
         )
         running: dict[int, nb.Address] = {}
         established: list[int] = []
         attempts = 0
-        for _ in range(self.dice.choice([0, 3, 12, 60, 400])):
+        for _ in range(self.rng.choice([0, 3, 12, 60, 400])):
             self._pass()
-            action = self.dice.random()
+            action = self.rng.random()
             if action < 0.1:
                 yield self._asks()
             elif action < 0.25:
@@ -164,63 +164,63 @@ class Chance:
             elif action < 0.7:
                 attempts += 1
                 running[attempts] = address = self._address()
-                reason = self.dice.choice(list(trace.Reason))
+                reason = self.rng.choice(list(trace.Reason))
                 yield trace.AttemptStarted(race=1, time=self.time, attempt=attempts, address=address, reason=reason)
             elif running:
-                number = self.dice.choice(list(running))
+                number = self.rng.choice(list(running))
                 yield from self._goes_on(number, running, established)
         yield from self._ends(running, established)
 
     def _pass(self) -> None:
         """Let some time pass, or none, and now and then much."""
-        if self.dice.random() < 0.7:
-            self.time += self.dice.random() * self.step
-        if self.dice.random() < 0.02:
-            self.time += self.dice.choice([60.0, 3600.0])
+        if self.rng.random() < 0.7:
+            self.time += self.rng.random() * self.step
+        if self.rng.random() < 0.02:
+            self.time += self.rng.choice([60.0, 3600.0])
 
     def _address(self) -> nb.Address:
-        text = self.dice.choice(ADDRESSES)
+        text = self.rng.choice(ADDRESSES)
         if text[0] in "/\0":
             return nb.Address(socket.AF_UNIX, text, 0)
         host, _, scope = text.partition("%")
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        port = self.dice.choice([self.port, 8443])
+        port = self.rng.choice([self.port, 8443])
         return nb.Address(family, host, port, 0, int(scope or 0))
 
     def _asks(self) -> trace.Event:
-        source = self.dice.choice([nb.Source.AAAA, nb.Source.A, nb.Source.HTTPS, nb.Source.HOOK])
-        return trace.ResolutionStarted(race=1, time=self.time, source=source, name=self.dice.choice(["", *HOSTS]))
+        source = self.rng.choice([nb.Source.AAAA, nb.Source.A, nb.Source.HTTPS, nb.Source.HOOK])
+        return trace.ResolutionStarted(race=1, time=self.time, source=source, name=self.rng.choice(["", *HOSTS]))
 
     def _answers(self) -> trace.Event:
-        service = nb.Service(priority=1, target=self.dice.choice(HOSTS), hints=(self._address(),), ech=True)
+        service = nb.Service(priority=1, target=self.rng.choice(HOSTS), hints=(self._address(),), ech=True)
         return trace.AnswerReceived(
             race=1,
             time=self.time,
-            source=self.dice.choice(list(nb.Source)),
-            name=self.dice.choice(["", *HOSTS]),
-            addresses=tuple(self._address() for _ in range(self.dice.choice([0, 1, 3, 300]))),
-            error=self.dice.choice([None, *ERRORS]),
-            services=(service,) * self.dice.choice([0, 1]),
+            source=self.rng.choice(list(nb.Source)),
+            name=self.rng.choice(["", *HOSTS]),
+            addresses=tuple(self._address() for _ in range(self.rng.choice([0, 1, 3, 300]))),
+            error=self.rng.choice([None, *ERRORS]),
+            services=(service,) * self.rng.choice([0, 1]),
         )
 
     def _goes_on(self, number: int, running: dict[int, nb.Address], established: list[int]) -> Iterator[trace.Event]:
         address, now = running[number], self.time
-        match self.dice.randrange(4):
+        match self.rng.randrange(4):
             case 0:
                 yield trace.AttemptConnected(race=1, time=now, attempt=number, address=address)
             case 1:
-                error = self.dice.choice(ERRORS)
+                error = self.rng.choice(ERRORS)
                 yield trace.AttemptFailed(race=1, time=now, attempt=number, address=address, error=error)
                 del running[number]
             case 2:
                 yield trace.AttemptCancelled(race=1, time=now, attempt=number, address=address)
                 del running[number]
-            case _ if self.dice.random() < 0.1:
+            case _ if self.rng.random() < 0.1:
                 yield trace.AttemptEstablished(race=1, time=now, attempt=number, address=address)
                 established.append(number)
 
     def _ends(self, running: dict[int, nb.Address], established: list[int]) -> Iterator[trace.Event]:
-        if self.dice.random() < 0.3:
+        if self.rng.random() < 0.3:
             return
         self._pass()
         for number in established[1:]:
@@ -234,7 +234,7 @@ class Chance:
             yield trace.RaceWon(race=1, time=self.time, attempt=winner, address=running[winner])
             return
         lost = [None, all_failed(self.host, 443, [], ERRORS), gave_up(self.host, 443, 1.0, [])]
-        yield trace.RaceLost(race=1, time=self.time, error=self.dice.choice(lost))
+        yield trace.RaceLost(race=1, time=self.time, error=self.rng.choice(lost))
 
 
 def complaints(events: Sequence[trace.Event], beside: Sequence[Timeline] = ()) -> Iterator[str]:

@@ -22,14 +22,14 @@ import trio.testing
 from trio_nbconnect import (
     Address,
     Answer,
-    Asked,
     ConnectError,
-    ConnectionRefused,
     Connector,
+    ConnectRefused,
     ConnectTimeout,
     Phase,
     Policy,
-    Question,
+    Query,
+    QuerySent,
     ResolutionError,
     Service,
     Source,
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.virtual_time
 
 SIX, FOUR = "2001:db8::1", "192.0.2.1"
 
-Deliver = Callable[[Asked | Answer], None]
+SendAnswer = Callable[[QuerySent | Answer], None]
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ async def test_late_aaaa_joins_the_race(net: SimulatedNetwork, connector: Connec
     """Section 3: "the newly received IPv6 addresses are incorporated into the list of available addresses"."""
     net.answers("example.org", a=[FOUR, "192.0.2.2"], after=0.0)
     net.answers("example.org", aaaa=[SIX], after=0.2)
-    net.host(FOUR).swallows()
+    net.host(FOUR).drops()
     net.host(SIX).accepts(after=0.1)
 
     stream = await connector.open_tcp_stream("example.org", 443)
@@ -133,7 +133,7 @@ async def test_attempts_that_fail_in_time_need_no_task(net: SimulatedNetwork, co
 async def test_the_first_attempt_is_handed_over_half_open(net: SimulatedNetwork, connector: Connector) -> None:
     """Section 5: an attempt that is still under way goes on when the next one starts, on the same socket."""
     net.host(FOUR).accepts(after=0.3)
-    net.host(SIX).swallows()
+    net.host(SIX).drops()
     tasks = CountTasks()
     trio.lowlevel.add_instrument(tasks)
 
@@ -166,7 +166,7 @@ async def test_no_gap_between_loopback_addresses(net: SimulatedNetwork, connecto
 async def test_the_last_failure_is_told_without_a_gap(net: SimulatedNetwork, connector: Connector) -> None:
     """The gap delays attempts, never the news that there will be none."""
     net.host(FOUR).refuses(after=0.001)
-    with pytest.raises(ConnectionRefused):
+    with pytest.raises(ConnectRefused):
         await connector.open_tcp_stream(FOUR, 443)
     assert trio.current_time() == 0.001
 
@@ -298,7 +298,7 @@ async def test_a_runner_up_is_closed(net: SimulatedNetwork, connector: Connector
 async def test_success_and_cancellation_at_one_instant(net: SimulatedNetwork, connector: Connector) -> None:
     """A connection that comes with the cancellation is either returned or closed, never lost."""
     net.host(SIX).accepts(after=1.0)
-    net.host(FOUR).swallows()
+    net.host(FOUR).drops()
     for _ in range(20):
         stream = None
         with trio.move_on_after(1.0):
@@ -313,7 +313,7 @@ async def test_a_winner_that_comes_after_the_cancellation_is_closed(
 ) -> None:
     """Whoever cancels the call gets no stream, also where `establish` finished all the same."""
     net.host(SIX).accepts()
-    net.host(FOUR).swallows()
+    net.host(FOUR).drops()
 
     async def deaf(stream: trio.SocketStream) -> trio.SocketStream:
         with trio.CancelScope(shield=True):
@@ -635,7 +635,7 @@ async def test_a_bug_in_establish_comes_out_as_it_is(
 
 
 async def test_several_bugs_at_once_come_out_as_a_group(net: SimulatedNetwork, connector: Connector) -> None:
-    """Two crashes at one instant are two; neither is swallowed."""
+    """Two crashes at one instant are two; neither is dropped."""
     net.host(SIX).accepts(after=0.25)
     net.host(FOUR).accepts()
     both = trio.Event()
@@ -660,18 +660,18 @@ async def test_several_bugs_at_once_come_out_as_a_group(net: SimulatedNetwork, c
 class Resolver:
     """A resolver of one function."""
 
-    def __init__(self, resolve: Callable[[Question, Deliver], Awaitable[None]]) -> None:
+    def __init__(self, resolve: Callable[[Query, SendAnswer], Awaitable[None]]) -> None:
         self._resolve = resolve
 
-    async def resolve(self, question: Question, deliver: Deliver) -> None:
+    async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
         """Do what the function does."""
-        await self._resolve(question, deliver)
+        await self._resolve(query, send_answer)
 
 
 async def test_a_resolver_that_fails_is_a_negative_answer(net: SimulatedNetwork) -> None:
     """An OSError of a resolver is what it knows of the host."""
 
-    async def fail(question: Question, deliver: Deliver) -> None:
+    async def fail(query: Query, send_answer: SendAnswer) -> None:
         raise OSError(errno.EIO, "no name server")
 
     with pytest.raises(ResolutionError) as caught:
@@ -682,9 +682,9 @@ async def test_a_resolver_that_fails_is_a_negative_answer(net: SimulatedNetwork)
 async def test_a_resolver_that_forgets_an_answer(net: SimulatedNetwork) -> None:
     """A query whose resolver returned without an answer counts as unanswered, and the race goes on."""
 
-    async def forget(question: Question, deliver: Deliver) -> None:
-        deliver(Asked(Source.AAAA))
-        deliver(Answer(Source.A, (Address(AF_INET, FOUR, question.port),)))
+    async def forget(query: Query, send_answer: SendAnswer) -> None:
+        send_answer(QuerySent(Source.AAAA))
+        send_answer(Answer(Source.A, (Address(AF_INET, FOUR, query.port),)))
 
     net.host(FOUR).accepts()
     stream = await Connector(network=net, resolver=Resolver(forget)).open_tcp_stream("example.org", 443)
@@ -697,7 +697,7 @@ async def test_a_limit_for_resolution(net: SimulatedNetwork, events: list[trace.
     net.answers("example.org", aaaa=[], after=math.inf)
     net.host(FOUR).refuses(after=0.2)
     connector = Connector(network=net, tracer=events.append, policy=Policy(give_up_resolution_after=1))
-    with pytest.raises(ConnectionRefused):
+    with pytest.raises(ConnectRefused):
         await connector.open_tcp_stream("example.org", 443)
     assert trio.current_time() == 1
     answers = [event for event in events if isinstance(event, trace.AnswerReceived)]
@@ -715,7 +715,7 @@ async def test_a_limit_for_resolution(net: SimulatedNetwork, events: list[trace.
 async def test_a_resolver_s_bug_comes_out_as_it_is(net: SimulatedNetwork) -> None:
     """A bug in a resolver is not taken for a missing name."""
 
-    async def buggy(question: Question, deliver: Deliver) -> None:
+    async def buggy(query: Query, send_answer: SendAnswer) -> None:
         raise ValueError("a bug")
 
     with pytest.raises(ValueError, match="a bug"):
@@ -737,16 +737,16 @@ async def test_addresses_of_a_family_that_is_ruled_out(net: SimulatedNetwork) ->
     assert caught.value.attempts == ()
 
 
-def protected(*later: tuple[float, Answer]) -> Resolver:
-    """A resolver over protected DNS: the AAAA answer at once, and then what is said, so much later."""
+def encrypted(*later: tuple[float, Answer]) -> Resolver:
+    """A resolver over encrypted DNS: the AAAA answer at once, and then what is said, so much later."""
 
-    async def resolve(question: Question, deliver: Deliver) -> None:
-        deliver(Asked(Source.HTTPS, protected=True))
-        deliver(Asked(Source.AAAA))
-        deliver(Answer(Source.AAAA, (Address(AF_INET6, SIX, question.port),)))
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        send_answer(QuerySent(Source.HTTPS, encrypted=True))
+        send_answer(QuerySent(Source.AAAA))
+        send_answer(Answer(Source.AAAA, (Address(AF_INET6, SIX, query.port),)))
         for seconds, answer in later:
             await trio.sleep(seconds)
-            deliver(answer)
+            send_answer(answer)
 
     return Resolver(resolve)
 
@@ -762,7 +762,7 @@ async def test_ech_holds_the_handshake_until_the_services_are_known(net: Simulat
         return stream
 
     for relies, expected in ((True, 0.2), (False, 0.27)):
-        connector = Connector(network=net, resolver=protected(answered), policy=Policy(ech=relies))
+        connector = Connector(network=net, resolver=encrypted(answered), policy=Policy(ech=relies))
         peer(await connector.connect("example.org", 443, establish))
         assert times.pop() == pytest.approx(expected)
 
@@ -770,8 +770,8 @@ async def test_ech_holds_the_handshake_until_the_services_are_known(net: Simulat
 async def test_services_withheld_from_protected_dns_end_the_race(net: SimulatedNetwork) -> None:
     """Version 3, 6.3: where they cannot be had, all attempts "SHOULD" be abandoned: somebody may be on the way."""
     failed = (0.2, Answer(Source.HTTPS, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL")))
-    with pytest.raises(ResolutionError, match="services could not be resolved over protected DNS") as caught:
-        await Connector(network=net, resolver=protected(failed)).open_tcp_stream("example.org", 443)
+    with pytest.raises(ResolutionError, match="services could not be resolved over encrypted DNS") as caught:
+        await Connector(network=net, resolver=encrypted(failed)).open_tcp_stream("example.org", 443)
     assert trio.current_time() == 0.2
     assert [attempt.started for attempt in caught.value.attempts] == [0.05]
     assert net.open_sockets == 0
@@ -807,14 +807,14 @@ async def test_ipv4_is_the_last_resort_where_there_is_none(refused: float | None
 @pytest.mark.parametrize("seed", range(60))
 async def test_whatever_the_network_does(seed: int) -> None:
     """Random hosts, delays and a random cancellation: one outcome, and nothing left behind."""
-    dice = random.Random(seed)
-    net = _random_network(dice)
+    rng = random.Random(seed)
+    net = _random_network(rng)
     events: list[trace.Event] = []
-    connector = Connector(network=net, tracer=events.append, policy=Policy(attempt_delay=dice.choice([0.05, 0.25])))
+    connector = Connector(network=net, tracer=events.append, policy=Policy(attempt_delay=rng.choice([0.05, 0.25])))
     stream = None
-    with trio.move_on_after(dice.choice([0.1, 0.4, 2.0, 100.0])):
+    with trio.move_on_after(rng.choice([0.1, 0.4, 2.0, 100.0])):
         with contextlib.suppress(ConnectError):
-            stream = await connector.open_tcp_stream("example.org", 443, give_up_after=dice.choice([0.3, 50.0]))
+            stream = await connector.open_tcp_stream("example.org", 443, give_up_after=rng.choice([0.3, 50.0]))
     assert net.open_sockets == (stream is not None)
     if stream is not None:
         stream.socket.close()
@@ -830,26 +830,26 @@ async def test_whatever_the_network_does(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(20))
 async def test_one_more_slow_address_never_breaks_a_race(seed: int) -> None:
     """A delay is no limit: whatever else a host has, its one slow address that works is reached."""
-    dice = random.Random(seed)
-    net = _random_network(dice)
-    net.host("192.0.2.99").accepts(after=dice.uniform(0.0, 30.0))
+    rng = random.Random(seed)
+    net = _random_network(rng)
+    net.host("192.0.2.99").accepts(after=rng.uniform(0.0, 30.0))
     addresses = [f"192.0.2.{number}" for number in range(1, 9)]
-    addresses.insert(dice.randrange(9), "192.0.2.99")
+    addresses.insert(rng.randrange(9), "192.0.2.99")
     stream = await Connector(network=net).open_tcp_stream("example.org", 443, addresses=addresses)
     stream.socket.close()
 
 
-def _random_network(dice: random.Random) -> SimulatedNetwork:
+def _random_network(rng: random.Random) -> SimulatedNetwork:
     net = SimulatedNetwork()
-    deeds = ["accepts", "refuses", "resets", "swallows", "unreachable", "unreachable"]
+    deeds = ["accepts", "refuses", "resets", "drops", "unreachable", "unreachable"]
     hosts = {AF_INET: [f"192.0.2.{n}" for n in range(1, 9)], AF_INET6: [f"2001:db8::{n}" for n in range(1, 9)]}
     for address in hosts[AF_INET] + hosts[AF_INET6]:
-        deed = dice.choice(deeds)
-        keywords = {} if deed == "swallows" else {"after": dice.uniform(0.001, 0.6)}
+        deed = rng.choice(deeds)
+        keywords = {} if deed == "drops" else {"after": rng.uniform(0.001, 0.6)}
         getattr(net.host(address), deed)(**keywords)
-    aaaa, a = (dice.sample(hosts[family], dice.randrange(0, 6)) for family in (AF_INET6, AF_INET))
-    net.answers("example.org", aaaa=aaaa, after=dice.choice([0.0, 0.03, 0.2, math.inf]))
-    net.answers("example.org", a=a, after=dice.choice([0.001, 0.04, 0.21]))
+    aaaa, a = (rng.sample(hosts[family], rng.randrange(0, 6)) for family in (AF_INET6, AF_INET))
+    net.answers("example.org", aaaa=aaaa, after=rng.choice([0.0, 0.03, 0.2, math.inf]))
+    net.answers("example.org", a=a, after=rng.choice([0.001, 0.04, 0.21]))
     return net
 
 
@@ -896,7 +896,7 @@ async def test_a_handshake_is_not_looked_at_because_the_next_is_due(
 
     monkeypatch.setattr(Endpoint, "getsockopt", getsockopt)
     net.host(SIX).accepts(after=0.4)
-    net.host(FOUR).swallows()
+    net.host(FOUR).drops()
 
     async with await Connector(network=net).open_tcp_stream("host", 443, addresses=[SIX, FOUR]):
         assert net.started == {SIX: 0.0, FOUR: 0.25}

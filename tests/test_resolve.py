@@ -14,9 +14,9 @@ import trio
 from trio_nbconnect import (
     Address,
     Answer,
-    Asked,
     Connector,
-    Question,
+    Query,
+    QuerySent,
     ResolutionError,
     Source,
     discover_nat64,
@@ -58,13 +58,13 @@ async def test_aaaa_goes_out_first(autojump_clock: trio.abc.Clock) -> None:
         net = SimulatedNetwork()
         net.answers("example.org", aaaa=["2001:db8::1"], after=0.2)
         net.answers("example.org", a=["192.0.2.1"], after=0.1)
-        heard: list[Asked | Answer] = []
-        question = Question(host="example.org", port=80, families=families)
-        await SystemResolver(net).resolve(question, heard.append)
+        heard: list[QuerySent | Answer] = []
+        query = Query(host="example.org", port=80, families=families)
+        await SystemResolver(net).resolve(query, heard.append)
         assert [source for _, source, _ in net.queries] == [Source.AAAA, Source.A]
         assert [(type(item), item.source) for item in heard] == [
-            (Asked, Source.AAAA),
-            (Asked, Source.A),
+            (QuerySent, Source.AAAA),
+            (QuerySent, Source.A),
             (Answer, Source.A),
             (Answer, Source.AAAA),
         ]
@@ -74,8 +74,8 @@ async def test_a_family_that_fails_does_not_stop_the_other(autojump_clock: trio.
     """A failed look-up is a negative answer with its error."""
     net = SimulatedNetwork()
     net.answers("example.org", a=["192.0.2.1"])
-    heard: list[Asked | Answer] = []
-    await SystemResolver(net).resolve(Question(host="example.org", port=80, families=BOTH), heard.append)
+    heard: list[QuerySent | Answer] = []
+    await SystemResolver(net).resolve(Query(host="example.org", port=80, families=BOTH), heard.append)
     errors = {item.source: item.error for item in heard if isinstance(item, Answer)}
     assert isinstance(errors[Source.AAAA], socket.gaierror)
     assert errors[Source.A] is None
@@ -94,19 +94,19 @@ async def test_a_dead_name_server_takes_no_thread_from_the_application(dead: Dea
 
 async def test_silence_in_one_family_does_not_starve_the_other(dead: DeadNameServer) -> None:
     """Each family has a limiter of its own: a hundred hung AAAA look-ups leave A's threads free."""
-    heard: list[Asked | Answer] = []
+    heard: list[QuerySent | Answer] = []
 
     async def ask(family: socket.AddressFamily) -> None:
-        question = Question(host="example.org", port=80, families=(family,))
-        await SystemResolver(dead).resolve(question, heard.append)
+        query = Query(host="example.org", port=80, families=(family,))
+        await SystemResolver(dead).resolve(query, heard.append)
 
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
             for _ in range(100):
                 nursery.start_soon(ask, socket.AF_INET6)
             await trio.testing.wait_all_tasks_blocked()
-            question = Question(host="127.0.0.1", port=80, families=(socket.AF_INET,))
-            await SystemResolver(KernelNetwork()).resolve(question, heard.append)
+            query = Query(host="127.0.0.1", port=80, families=(socket.AF_INET,))
+            await SystemResolver(KernelNetwork()).resolve(query, heard.append)
             assert isinstance(heard[-1], Answer)
             assert [address.host for address in heard[-1].addresses] == ["127.0.0.1"]
             nursery.cancel_scope.cancel()

@@ -66,7 +66,7 @@ def attempts(failures: Sequence[OSError | None]) -> list[nb.Attempt]:
         (no_address("example.org", 443, []), False),
         (no_address("example.org", 443, [LATE]), True),
         (services_unknown("example.org", 443, [], AGAIN), True),
-        (nb.ConnectionRefused("refused", host="h", port=1, errno=errno.ECONNREFUSED), True),
+        (nb.ConnectRefused("refused", host="h", port=1, errno=errno.ECONNREFUSED), True),
         (nb.ConnectError("no", host="h", port=1), False),
         (REFUSED, True),
         (FileNotFoundError(errno.ENOENT, "no such socket"), False),

@@ -61,7 +61,7 @@ def test_a_closed_socket_has_none() -> None:
 
 async def test_a_race_takes_it_down() -> None:
     """RFC 8305, section 4: "a history of expected round-trip times"; what the kernel says, not what our clock says."""
-    history = History(set_aside_every=math.inf)
+    history = History(explore_every=math.inf)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with await Connector(history=history).open_tcp_stream(*listener.getsockname()) as stream:
             measured = round_trip_time(stream.socket)
@@ -78,7 +78,7 @@ async def test_where_the_network_does_not_say_the_handshake_does(takes: float, k
     """RFC 6298, section 3: no sample "of a retransmitted segment"; after a second (2.1) the SYN was sent again."""
     net = SimulatedNetwork()
     net.host("192.0.2.1").accepts(after=takes)
-    history = History(set_aside_every=math.inf)
+    history = History(explore_every=math.inf)
 
     stream = await Connector(network=net, history=history).open_tcp_stream("192.0.2.1", 443)
 

@@ -147,7 +147,7 @@ async def test_only_itself_to_meet(family: socket.AddressFamily) -> None:
     """Three sockets meet themselves, then the attempt is refused; the port is free at once."""
     address = dead_address(family)
     network = OnePort(address[1])
-    with trio.fail_after(5), pytest.raises(nb.ConnectionRefused) as caught:
+    with trio.fail_after(5), pytest.raises(nb.ConnectRefused) as caught:
         await nb.Connector(network=network).open_tcp_stream(*address[:2])
     assert caught.value.errno == errno.ECONNREFUSED
     assert len(caught.value.attempts) == 1
@@ -248,7 +248,7 @@ async def test_no_port_for_now(listener: socket.socket) -> None:
 
 @needs_port_range
 async def test_no_port_at_all(listener: socket.socket) -> None:
-    """Asked three times, it is the failure."""
+    """QuerySent three times, it is the failure."""
     with socket.socket() as rival:
         rival.bind(dead_address())
         sock = Counted(port=rival.getsockname()[1])

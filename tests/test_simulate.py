@@ -32,10 +32,10 @@ PORT = 443
 
 @pytest.fixture
 def net() -> SimulatedNetwork:
-    """A host with two addresses, the first of which swallows packets."""
+    """A host with two addresses, the first of which drops packets."""
     net = SimulatedNetwork()
     net.answers(HOST, aaaa=["2001:db8::1"], a=["192.0.2.1"], after=0.02)
-    net.host("2001:db8::1").swallows()
+    net.host("2001:db8::1").drops()
     net.host("192.0.2.1").accepts(after=0.03)
     return net
 
@@ -104,7 +104,7 @@ def test_a_lost_race_is_a_result(net: SimulatedNetwork) -> None:
     race = simulate(net, HOST, PORT)
 
     assert race.timeline.outcome is Outcome.LOST
-    assert isinstance(race.timeline.error, nb.ConnectionRefused)
+    assert isinstance(race.timeline.error, nb.ConnectRefused)
 
 
 def test_a_host_without_addresses_is_a_result_too(net: SimulatedNetwork) -> None:
@@ -119,7 +119,7 @@ def test_a_limit(net: SimulatedNetwork) -> None:
 
 
 def test_a_race_that_would_last_for_ever_is_returned_as_it_stands(net: SimulatedNetwork) -> None:
-    net.host("192.0.2.1").swallows()
+    net.host("192.0.2.1").drops()
 
     race = simulate(net, HOST, PORT)
 

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 import trio
 
-from trio_nbconnect import Address, Answer, Asked, Question, Service, Source
-from trio_nbconnect._dns.services import SERVICES, Records, StubResolver
+from trio_nbconnect import Address, Answer, Query, QuerySent, Service, Source
+from trio_nbconnect._dns.services import SERVICES, Records, SVCBResolver
 
 pytestmark = pytest.mark.virtual_time
 
@@ -35,20 +35,20 @@ def ask(known: Known, asked: list[tuple[str, Source]]) -> Callable[[str, Source]
 
 async def heard(
     known: Known, *, port: int = 443, families: Sequence[socket.AddressFamily] = BOTH, services: bool = True
-) -> tuple[list[Asked | Answer], list[tuple[str, Source]]]:
+) -> tuple[list[QuerySent | Answer], list[tuple[str, Source]]]:
     """Ask for the host, and return what was delivered and who was asked for what."""
-    items: list[Asked | Answer] = []
+    items: list[QuerySent | Answer] = []
     asked: list[tuple[str, Source]] = []
-    stub = StubResolver(ask(known, asked), services=services, dice=random.Random(1))
-    await stub.resolve(Question(host=HOST, port=port, families=tuple(families)), items.append)
+    stub = SVCBResolver(ask(known, asked), services=services, rng=random.Random(1))
+    await stub.resolve(Query(host=HOST, port=port, families=tuple(families)), items.append)
     return items, asked
 
 
-def answers(items: list[Asked | Answer], source: Source, name: str = "") -> list[Answer]:
+def answers(items: list[QuerySent | Answer], source: Source, name: str = "") -> list[Answer]:
     return [item for item in items if isinstance(item, Answer) and (item.source, item.name) == (source, name)]
 
 
-def services(items: list[Asked | Answer]) -> tuple[Service, ...]:
+def services(items: list[QuerySent | Answer]) -> tuple[Service, ...]:
     """The services in the last answer that has any to tell."""
     return answers(items, Source.HTTPS)[-1].services
 
@@ -57,7 +57,7 @@ async def test_https_aaaa_and_a_in_this_order() -> None:
     """Section 4.1: "SVCB or HTTPS", "AAAA", "A", "as close together as possible"."""
     items, asked = await heard({})
 
-    assert items[:3] == [Asked(Source.HTTPS), Asked(Source.AAAA), Asked(Source.A)]
+    assert items[:3] == [QuerySent(Source.HTTPS), QuerySent(Source.AAAA), QuerySent(Source.A)]
     assert asked == [(HOST, Source.HTTPS), (HOST, Source.AAAA), (HOST, Source.A)]
     assert trio.current_time() == pytest.approx(0.01)
 
@@ -98,7 +98,7 @@ async def test_targets_are_asked_for_at_once_and_each_once() -> None:
     items, asked = await heard(known)
 
     assert asked[3:] == [("cdn.example.org", Source.AAAA), ("cdn.example.org", Source.A)]
-    place = items.index(Asked(Source.AAAA, "cdn.example.org"))
+    place = items.index(QuerySent(Source.AAAA, "cdn.example.org"))
     assert place < items.index(answers(items, Source.HTTPS)[0])
     (found,) = answers(items, Source.A, "cdn.example.org")
     assert found.addresses == (Address(socket.AF_INET, "192.0.2.1", 443),)
@@ -252,7 +252,7 @@ async def test_an_expired_answer_is_delivered_and_replaced(fresh: Records | OSEr
 async def test_expired_services_are_delivered_and_replaced(fresh: Records | OSError, targets: list[list[str]]) -> None:
     """The targets of the fresh ones are asked for as well, but none twice."""
     asked: list[tuple[str, Source]] = []
-    items: list[Asked | Answer] = []
+    items: list[QuerySent | Answer] = []
     known: Known = {}
     stale = expired(Records(services=(Service(priority=1, target="old.example"),)), fresh)
     known[HOST, Source.HTTPS] = stale
@@ -264,8 +264,8 @@ async def test_expired_services_are_delivered_and_replaced(fresh: Records | OSEr
             known[HOST, Source.HTTPS] = fresh
         return found
 
-    stub = StubResolver(look_up_once)
-    await stub.resolve(Question(host=HOST, port=443, families=BOTH), items.append)
+    stub = SVCBResolver(look_up_once)
+    await stub.resolve(Query(host=HOST, port=443, families=BOTH), items.append)
 
     found = answers(items, Source.HTTPS)
     assert [[service.target for service in answer.services] for answer in found] == targets

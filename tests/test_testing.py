@@ -96,7 +96,7 @@ async def test_a_host_that_accepts(net: SimulatedNetwork, connector: Connector, 
 async def test_a_host_that_swallows(
     net: SimulatedNetwork, connector: Connector, autojump_clock: MockClock, host: str
 ) -> None:
-    assert repr(net.host("192.0.2.1").swallows()) == "<SimulatedHost 192.0.2.1: swallows>"
+    assert repr(net.host("192.0.2.1").drops()) == "<SimulatedHost 192.0.2.1: drops>"
     with trio.move_on_after(1000) as scope:
         await connector.open_tcp_stream(host, PORT)
     assert scope.cancelled_caught
@@ -173,7 +173,7 @@ def test_what_makes_no_sense_of_a_host(net: SimulatedNetwork) -> None:
     with pytest.raises(ValueError) as value:
         net.host("192.0.2.1", 99536)
     assert str(value.value) == "port must be between 0 and 65535, not 99536"
-    assert repr(host) == "<SimulatedHost 192.0.2.1: swallows>"
+    assert repr(host) == "<SimulatedHost 192.0.2.1: drops>"
 
 
 # Names and their answers

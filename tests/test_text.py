@@ -9,7 +9,7 @@ import ssl
 
 import pytest
 
-from trio_nbconnect import ConnectError, ConnectionRefused, ConnectTimeout, Policy, ResolutionError, Source
+from trio_nbconnect import ConnectError, ConnectRefused, ConnectTimeout, Policy, ResolutionError, Source
 from trio_nbconnect._pictures.canvas import Line, columns_of, shortened
 from trio_nbconnect._pictures.labels import error_text
 from trio_nbconnect._pictures.text import render_text
@@ -446,7 +446,7 @@ no attempts · attempt delay 250 ms
         (ConnectError("failed", host="example.org", port=443), "failed after 500 ms"),
         (ConnectTimeout("failed", host="example.org", port=443), "failed after 500 ms: timed out"),
         (ResolutionError("failed", host="example.org", port=443), "failed after 500 ms: no address"),
-        (ConnectionRefused("failed", host="example.org", port=443), "failed after 500 ms: refused"),
+        (ConnectRefused("failed", host="example.org", port=443), "failed after 500 ms: refused"),
     ],
 )
 def test_the_headline_of_a_race_that_was_not_won(error: ConnectError | None, answer: str) -> None:

@@ -22,7 +22,7 @@ from trio_nbconnect._adapters.for_trio import _HOMES
 from trio_nbconnect._pictures.timeline import Outcome
 from trio_nbconnect.testing import SimulatedNetwork
 
-from .company import HOST, REFUSES, SWALLOWS, addresses_tried, connector, swallowing
+from .company import DROPS, HOST, REFUSES, addresses_tried, connector, dropping
 
 NAMES = sorted(_HOMES)
 
@@ -43,7 +43,7 @@ async def websocket_server(context: ssl.SSLContext | None) -> AsyncIterator[int]
 
 @pytest.mark.parametrize("secure", [False, True])
 async def test_trio_websocket_over_a_broken_host(secure: bool) -> None:
-    """One address refuses, one swallows, the third serves; the library has no idea of us."""
+    """One address refuses, one drops, the third serves; the library has no idea of us."""
     authority = trustme.CA()
     server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(HOST).configure_cert(server_context)
@@ -51,7 +51,7 @@ async def test_trio_websocket_over_a_broken_host(secure: bool) -> None:
     authority.configure_trust(client_context)
     with trio.fail_after(10), nb.record() as recording:
         async with websocket_server(server_context if secure else None) as port:
-            with swallowing(port), nb.patched_trio(connector()):
+            with dropping(port), nb.patched_trio(connector()):
                 use_ssl = client_context if secure else False
                 async with open_websocket(HOST, port, "/", use_ssl=use_ssl) as websocket:
                     await websocket.send_message("hello")
@@ -59,7 +59,7 @@ async def test_trio_websocket_over_a_broken_host(secure: bool) -> None:
 
     assert recording[-1].timeline.outcome is Outcome.WON
     tried = [address for address in addresses_tried(recording[-1]) if ":" not in address]
-    assert tried == [REFUSES, SWALLOWS, "127.0.0.1"]
+    assert tried == [REFUSES, DROPS, "127.0.0.1"]
 
 
 async def test_trio_websocket_raises_our_error() -> None:
@@ -68,7 +68,7 @@ async def test_trio_websocket_raises_our_error() -> None:
         with nb.patched_trio(), pytest.raises(HandshakeError) as caught:
             async with open_websocket("127.0.0.1", nobody.getsockname()[1], "/", use_ssl=False):
                 pass
-    assert isinstance(caught.value.__cause__, nb.ConnectionRefused)
+    assert isinstance(caught.value.__cause__, nb.ConnectRefused)
 
 
 # The patch

@@ -16,6 +16,7 @@ from trio.testing import MockClock
 
 from trio_nbconnect import Address, Policy, Source, trace
 from trio_nbconnect._address import IPV4
+from trio_nbconnect._race.journal import journal, listening
 
 ADDRESS = Address(IPV4, "192.0.2.1", 443)
 
@@ -35,22 +36,22 @@ class Broken:
 @contextmanager
 def listener(*tracers: trace.Tracer) -> Iterator[None]:
     """Let these tracers hear what begins in the block."""
-    token = trace.listening.set(tracers)
+    token = listening.set(tracers)
     try:
         yield
     finally:
-        trace.listening.reset(token)
+        listening.reset(token)
 
 
 async def test_a_tracer_is_told_what_happened_and_when(autojump_clock: MockClock) -> None:
     """The time is that of Trio's clock."""
     events: list[trace.Event] = []
-    journal = trace.journal(events.append)
+    ours = journal(events.append)
     began = trio.current_time()
 
-    journal.tell(trace.RaceStarted, "example.org", 443, Policy())
+    ours.race_started("example.org", 443, Policy())
     await trio.sleep(0.25)
-    journal.tell(trace.AttemptStarted, 1, ADDRESS, trace.Reason.FIRST)
+    ours.attempt_started(1, ADDRESS, trace.Reason.FIRST)
 
     assert events == [
         trace.RaceStarted(race=1, time=began, host="example.org", port=443, policy=Policy()),
@@ -60,10 +61,10 @@ async def test_a_tracer_is_told_what_happened_and_when(autojump_clock: MockClock
 
 def test_without_a_tracer_nothing_is_built() -> None:
     """No clock is read: this test has none."""
-    journal = trace.journal(None)
+    ours = journal(None)
 
-    journal.tell(trace.RaceLost, None)
-    journal.tell(trace.RaceWon, "this is not even looked at")
+    ours.race_lost(None)
+    ours.race_won(1, ADDRESS)
 
 
 async def test_races_are_numbered_from_one_in_each_run() -> None:
@@ -71,8 +72,8 @@ async def test_races_are_numbered_from_one_in_each_run() -> None:
     events: list[trace.Event] = []
 
     for _ in range(2):
-        trace.journal(events.append).tell(trace.RaceLost, None)
-        trace.journal(None).tell(trace.RaceLost, None)
+        journal(events.append).race_lost(None)
+        journal(None).race_lost(None)
 
     assert [event.race for event in events] == [1, 2]
 
@@ -81,11 +82,11 @@ async def test_who_listened_when_the_race_began_is_told_after_its_own_tracer() -
     told: list[str] = []
 
     with listener(lambda _: told.append("listener"), lambda _: told.append("second")):
-        heard = trace.journal(lambda _: told.append("own"))
-        unowned = trace.journal(None)
-    heard.tell(trace.RaceLost, None)
-    unowned.tell(trace.RaceLost, None)
-    trace.journal(lambda _: told.append("later")).tell(trace.RaceLost, None)
+        heard = journal(lambda _: told.append("own"))
+        unowned = journal(None)
+    heard.race_lost(None)
+    unowned.race_lost(None)
+    journal(lambda _: told.append("later")).race_lost(None)
 
     assert told == ["own", "listener", "second", "listener", "second", "later"]
 
@@ -95,11 +96,11 @@ async def test_a_tracer_that_raises_is_logged_and_off(caplog: pytest.LogCaptureF
     events: list[trace.Event] = []
     broken = Broken(OSError("the disk is full"))
     with listener(events.append):
-        journal = trace.journal(broken)
+        ours = journal(broken)
 
     with caplog.at_level(logging.ERROR, "trio_nbconnect"):
-        journal.tell(trace.RaceLost, None)
-        journal.tell(trace.RaceLost, None)
+        ours.race_lost(None)
+        ours.race_lost(None)
 
     assert broken.calls == 1
     assert len(events) == 2
@@ -109,15 +110,15 @@ async def test_a_tracer_that_raises_is_logged_and_off(caplog: pytest.LogCaptureF
     assert record.exc_info is not None
     assert record.exc_info[1] is broken.error
 
-    trace.journal(broken).tell(trace.RaceLost, None)
+    journal(broken).race_lost(None)
     assert broken.calls == 2
 
 
 async def test_ctrl_c_in_a_tracer_is_ctrl_c() -> None:
-    journal = trace.journal(Broken(KeyboardInterrupt()))
+    ours = journal(Broken(KeyboardInterrupt()))
 
     with pytest.raises(KeyboardInterrupt):
-        journal.tell(trace.RaceLost, None)
+        ours.race_lost(None)
 
 
 def events_of(module: object) -> set[type]:

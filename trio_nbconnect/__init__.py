@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ._connector import Connector as Connector
     from ._errors import Attempt as Attempt
     from ._errors import ConnectError as ConnectError
-    from ._errors import ConnectionRefused as ConnectionRefused
+    from ._errors import ConnectRefused as ConnectRefused
     from ._errors import ConnectTimeout as ConnectTimeout
     from ._errors import Phase as Phase
     from ._errors import ResolutionError as ResolutionError
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from ._resolve.discovery import discover_nat64 as discover_nat64
     from ._resolve.history import History as History
     from ._resolve.query import Answer as Answer
-    from ._resolve.query import Asked as Asked
-    from ._resolve.query import Question as Question
+    from ._resolve.query import Query as Query
+    from ._resolve.query import QuerySent as QuerySent
     from ._resolve.query import Service as Service
     from ._resolve.query import Source as Source
     from ._resolve.system import Resolver as Resolver
@@ -59,12 +59,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Address",
     "Answer",
-    "Asked",
     "Attempt",
     "Comparison",
     "ConnectError",
+    "ConnectRefused",
     "ConnectTimeout",
-    "ConnectionRefused",
     "Connector",
     "Handshake",
     "HandshakeState",
@@ -72,7 +71,8 @@ __all__ = [
     "KeepAlive",
     "Phase",
     "Policy",
-    "Question",
+    "Query",
+    "QuerySent",
     "RecordedRace",
     "Recording",
     "ResolutionError",
@@ -106,7 +106,7 @@ _HOMES = {
     "_errors": (
         "Attempt",
         "ConnectError",
-        "ConnectionRefused",
+        "ConnectRefused",
         "ConnectTimeout",
         "Phase",
         "ResolutionError",
@@ -118,7 +118,7 @@ _HOMES = {
     "_connect.options": ("KeepAlive", "SocketOptions"),
     "_adapters.for_trio": ("patched_trio",),
     "_policy": ("Policy",),
-    "_resolve.query": ("Answer", "Asked", "Question", "Service", "Source"),
+    "_resolve.query": ("Answer", "QuerySent", "Query", "Service", "Source"),
     "_pictures.recording": ("RecordedRace", "Recording", "record"),
     "_resolve.system": ("Resolver",),
     "_retry": ("is_retryable",),

@@ -14,9 +14,8 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-
-from ._quick import quick
 
 IPV6 = socket.AF_INET6
 IPV4 = socket.AF_INET
@@ -33,7 +32,7 @@ LocalAddress = str | Mapping[socket.AddressFamily, str]
 """A local address, or one for each family."""
 
 
-@quick(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Address:
     """One endpoint: a family, a numeric host and a port; or a UNIX socket.
 

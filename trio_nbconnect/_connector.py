@@ -15,7 +15,7 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,12 +39,12 @@ from ._connect.custom_sockets import HookedOpener, has_hostname_resolver, has_so
 from ._connect.network import KernelNetwork, Network
 from ._connect.sockets import Opener, open_unix
 from ._policy import Policy, check_seconds
-from ._quick import quick
 from ._race.attempt import AnyOpener
+from ._race.journal import journal
 from ._race.race import Race
 from ._race.resolution import Inquiry
 from ._resolve.system import HookResolver, Resolver, SystemResolver
-from .trace import Tracer, journal
+from .trace import Tracer
 
 if TYPE_CHECKING:
     from ._connect.options import FamilyOptions, Options
@@ -56,7 +56,7 @@ T = TypeVar("T")
 _KERNEL = KernelNetwork()
 
 
-@quick(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Connector:
     """Open connections the way RFC 8305 asks for. Immutable, and safe to share between tasks.
 
@@ -132,7 +132,7 @@ class Connector:
             give_up_after: Seconds for the whole call.
 
         Raises:
-            ConnectError: No attempt was established; `ResolutionError`, `ConnectionRefused` and `ConnectTimeout` are
+            ConnectError: No attempt was established; `ResolutionError`, `ConnectRefused` and `ConnectTimeout` are
                 its kinds.
             TypeError: `port` is no int, or `give_up_after` no number.
             ValueError: `host`, `port` or `addresses` make no sense.
@@ -232,7 +232,7 @@ class Connector:
             The stream, its handshake done.
 
         Raises:
-            TLSError: A handshake failed, or a certificate was not good; `most_telling` is the `ssl.SSLError`.
+            TLSError: A handshake failed, or a certificate was not good; `primary_error` is the `ssl.SSLError`.
             ConnectError: See `connect`.
             TypeError: An argument is of the wrong type.
             ValueError: An argument makes no sense; or `alpn_protocols` and `ssl_context` are both given.

@@ -18,11 +18,11 @@ import socket
 import ssl
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import trio
 
 from ._address import Address, format_host_port, shown_path
-from ._quick import quick
 
 if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
     from exceptiongroup import BaseExceptionGroup, ExceptionGroup
@@ -41,7 +41,7 @@ class Phase(enum.Enum):
     """TCP is connected; what the caller asked for on top of it (`establish`) is under way."""
 
 
-@quick(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One attempt, as an error reports it. Times are seconds on Trio's clock."""
 
@@ -69,7 +69,7 @@ class ConnectError(OSError):
         attempts: Every attempt in the order of their starts, see `Attempt`.
         errno: The error number, if all failures agree on it, else None.
         __cause__: An `ExceptionGroup` of all failures.
-        most_telling: The one of them that a caller would want to know first.
+        primary_error: The one of them that a caller would want to know first.
 
     Example:
         >>> error = ConnectError("all attempts failed", host="::1", port=80, errno=errno.ECONNREFUSED)
@@ -95,7 +95,7 @@ class ConnectError(OSError):
             self.strerror = os.strerror(errno) if errno > 0 else message
 
     @property
-    def most_telling(self) -> OSError | None:
+    def primary_error(self) -> OSError | None:
         """The failure to know first: a bad certificate before any other of TLS, then refused, timed out, unreachable.
 
         None for an error without a cause. The earliest counts where several tell the same.
@@ -122,14 +122,14 @@ class ResolutionError(ConnectError, socket.gaierror):
     """The host has no address that could be tried; `errno` is one of `socket.EAI_*` where the resolver gave one."""
 
 
-class ConnectionRefused(ConnectError, ConnectionRefusedError):
+class ConnectRefused(ConnectError, ConnectionRefusedError):
     """Every attempt was refused: the hosts are there, the service is not."""
 
 
 class TLSError(ConnectError, ssl.SSLError):
     """TLS failed on an address, and that tells more than what other addresses met; the text says how.
 
-    `most_telling` is the `ssl.SSLError`, a `ssl.SSLCertVerificationError` where a certificate was not good.
+    `primary_error` is the `ssl.SSLError`, a `ssl.SSLCertVerificationError` where a certificate was not good.
 
     Attributes:
         library: OpenSSL's part that failed, "SSL" mostly; "" if it does not say.
@@ -167,7 +167,7 @@ def all_failed(host: str, port: int, attempts: Sequence[Attempt], unusable: Sequ
     """Every attempt has failed, or no address could even be attempted: `unusable` says why."""
     failures = [*unusable, *(attempt.error for attempt in attempts if attempt.error is not None)]
     number = _agreed(failures)
-    kind = {errno.ECONNREFUSED: ConnectionRefused, errno.ETIMEDOUT: ConnectTimeout}.get(number or 0, ConnectError)
+    kind = {errno.ECONNREFUSED: ConnectRefused, errno.ETIMEDOUT: ConnectTimeout}.get(number or 0, ConnectError)
     message = f"all attempts to connect to {format_host_port(host, port)} failed"
     first = min(failures, key=_rank, default=None)
     if isinstance(first, ssl.SSLError):
@@ -194,8 +194,8 @@ def no_address(host: str, port: int, failures: Sequence[OSError]) -> ConnectErro
 
 
 def services_unknown(host: str, port: int, attempts: Sequence[Attempt], failure: OSError) -> ResolutionError:
-    """Protected DNS did not tell which services the host has, so that an attacker may have taken one away."""
-    message = f"services could not be resolved over protected DNS: {format_host_port(host, port)}"
+    """Encrypted DNS did not tell which services the host has, so that an attacker may have taken one away."""
+    message = f"services could not be resolved over encrypted DNS: {format_host_port(host, port)}"
     error = ResolutionError(message, host=host, port=port, attempts=attempts, errno=failure.errno)
     _caused_by(error, [failure])
     return error

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import socket
+from dataclasses import dataclass
 
 from ._address import IPV4, IPV6
-from ._quick import quick
 
 
-@quick(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """Say how a race is run. All times are in seconds.
 
@@ -66,7 +66,7 @@ class Policy:
     """The families to use, the preferred one first (RFC 8305, section 2: "can be easily adapted")."""
 
     ech: bool = False
-    """Whether `establish` relies on Encrypted Client Hello. Then, over protected DNS, it is held back until the
+    """Whether `establish` relies on Encrypted Client Hello. Then, over encrypted DNS, it is held back until the
     services are known (Happy Eyeballs version 3, section 6.3). Python's `ssl` cannot use ECH yet."""
 
     give_up_resolution_after: float = math.inf

@@ -23,7 +23,7 @@ DELAY = 0.25
 GOOD = tuple(f"127.1.0.{number}" for number in range(1, 9))
 """Where a server accepts: several, for a queue holds 4096 (net.core.somaxconn), and we connect 10,000 at once."""
 
-SWALLOWS = "127.2.0.1"
+DROPS = "127.2.0.1"
 """A queue for one connection that is full: packets are dropped, as by a black hole."""
 
 SPEAKS_TLS = "127.5.0.1"
@@ -109,7 +109,7 @@ class Case:
     @property
     def needs_stagger(self) -> bool:
         """Whether only those get through that start a second attempt beside the first."""
-        return SWALLOWS in self.addresses
+        return DROPS in self.addresses
 
     def sampled(self, *, count: int, repetitions: int) -> Case:
         """Make another one of it, with samples of its own."""
@@ -180,10 +180,10 @@ CASES = (
         counted=True,
     ),
     Case(
-        name="first-swallowed",
-        title="first swallowed, second good",
+        name="first-dropped",
+        title="first dropped, second good",
         host=KNOWN,
-        addresses=(SWALLOWS, GOOD[0]),
+        addresses=(DROPS, GOOD[0]),
         names=Names.KNOWN,
         count=1,
         metrics=(LATE,),
@@ -193,7 +193,7 @@ CASES = (
     Case(
         name="pending",
         title="10,000 pending, a task each",
-        host=SWALLOWS,
+        host=DROPS,
         pattern=Pattern.PENDING,
         count=10000,
         repetitions=5,

@@ -25,7 +25,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cases import GOOD, SPEAKS_TLS, SWALLOWS
+from .cases import DROPS, GOOD, SPEAKS_TLS
 
 PROJECT = Path(__file__).parents[2]
 SOURCES = Path(__file__).parent
@@ -121,7 +121,7 @@ def _listen(stack: ExitStack, family: int, address: object) -> socket.socket:
 def _fill(stack: ExitStack, place: Place) -> None:
     """Listen with room for one, and take it."""
     listener = stack.enter_context(socket.socket())
-    listener.bind((SWALLOWS, place.port))
+    listener.bind((DROPS, place.port))
     listener.listen(0)
     stack.enter_context(socket.create_connection(listener.getsockname()))
 

@@ -200,7 +200,7 @@ def patched_anyio(connector: Connector | None = None) -> Iterator[None]:
     Example:
         >>> with patched_anyio():
         ...     anyio.connect_tcp.__module__
-        'trio_nbconnect.anyio'
+        'trio_nbconnect._adapters.for_anyio'
         >>> anyio.connect_tcp.__module__
         'anyio'
     """

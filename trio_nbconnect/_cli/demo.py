@@ -3,7 +3,7 @@
 The problem: a race is worth a look when addresses are broken, and just then none is at hand. How we solve it: real
 sockets on loopback addresses, the same port on each, which misbehave as hosts do:
 
-- a listener whose accept queue is full swallows every SYN (Linux's listen(2)); one connection fills a backlog of 0;
+- a listener whose accept queue is full drops every SYN (Linux's listen(2)); one connection fills a backlog of 0;
 - a socket that is bound and does not listen refuses;
 - a listener accepts, in the kernel; nobody has to serve it.
 
@@ -46,7 +46,7 @@ def open_demo_network() -> Iterator[DemoNetwork]:
         yield DemoNetwork(
             port=port,
             hosts={
-                first: "a full queue swallows our packets; the next starts after the delay",
+                first: "a full queue drops our packets; the next starts after the delay",
                 "127.0.0.3": "nobody listens: it refuses; the next starts at once",
                 "127.0.0.4": "a full queue, too",
                 "127.0.0.5": "accepts, and so it wins; whatever is under way is cancelled",

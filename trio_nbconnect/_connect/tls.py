@@ -20,13 +20,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import trio
 
 from .._address import check_host, check_name, parse_literal
-from .._quick import quick
 
 S = TypeVar("S", bound=trio.abc.Stream)
 
@@ -51,7 +50,7 @@ def _context_that_offers(protocols: Protocols) -> ssl.SSLContext:
     return context
 
 
-@quick(slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Contexts:
     """The default contexts of one `trio.run`."""
 

@@ -83,9 +83,9 @@ def parse_name(name: str) -> dns.name.Name:
         raise socket.gaierror(socket.EAI_NONAME, f"DNS cannot have such a name: {name}: {error}") from None
 
 
-def make_query(name: dns.name.Name, source: Source, *, protected: bool, edns: bool = True) -> QueryMessage:
+def make_query(name: dns.name.Name, source: Source, *, encrypted: bool, edns: bool = True) -> QueryMessage:
     """Ask for one type of a name."""
-    use_edns, padding = (0, PADDING if protected else 0) if edns else (False, 0)
+    use_edns, padding = (0, PADDING if encrypted else 0) if edns else (False, 0)
     return dns.message.make_query(name, TYPES[source], use_edns=use_edns, payload=PAYLOAD, pad=padding)
 
 
@@ -120,7 +120,7 @@ def _again(why: str) -> socket.gaierror:
     return socket.gaierror(socket.EAI_AGAIN, why)
 
 
-def find(message: QueryMessage, source: Source, dice: random.Random) -> Found:
+def find(message: QueryMessage, source: Source, rng: random.Random) -> Found:
     """Find what was asked for.
 
     Raises:
@@ -134,7 +134,7 @@ def find(message: QueryMessage, source: Source, dice: random.Random) -> Found:
         name = message.question[0].name.to_text(omit_final_dot=True)
         raise socket.gaierror(socket.EAI_FAIL, f"the aliases of {name} lead nowhere: {error}") from None
     if chain.answer is not None:
-        return Found(records=_records(chain.answer, source, dice), ttl=chain.minimum_ttl)
+        return Found(records=_records(chain.answer, source, rng), ttl=chain.minimum_ttl)
     told = any(records.rdtype == dns.rdatatype.SOA for records in message.authority)
     if message.rcode() == dns.rcode.NXDOMAIN:
         return Found(exists=False, ttl=chain.minimum_ttl if told else 0.0)
@@ -143,12 +143,12 @@ def find(message: QueryMessage, source: Source, dice: random.Random) -> Found:
     return Found(ttl=chain.minimum_ttl if told else 0.0)  # RFC 2308, section 5: no SOA, no cache
 
 
-def _records(found: dns.rrset.RRset, source: Source, dice: random.Random) -> Records:
+def _records(found: dns.rrset.RRset, source: Source, rng: random.Random) -> Records:
     if source is not Source.HTTPS:
         return Records(addresses=tuple(filter(_is_reachable, (record.address for record in found))))
     aliases = [_text(record.target) for record in found if record.priority == 0]
     if aliases:  # RFC 9460, section 2.4.1: ServiceMode records beside one "MUST" be ignored; several: one "at random"
-        return Records(alias=dice.choice(aliases))
+        return Records(alias=rng.choice(aliases))
     return Records(services=tuple(_service(record) for record in found if _can_be_honoured(record)))
 
 

@@ -5,7 +5,7 @@ two full look-ups, forgets the TTL and knows nothing of HTTPS records. Where it 
 
 How we solve it:
 
-1. What this machine knows itself needs no question: `/etc/hosts`, "localhost" (`_hosts`).
+1. What this machine knows itself needs no query: `/etc/hosts`, "localhost" (`_hosts`).
 2. The name is completed as the system does it (`_search`); HTTPS, AAAA and A of it are asked for in quick succession,
    and each answer is delivered when it comes (`_stub`). A late AAAA costs the Resolution Delay and nothing more.
 3. An answer is remembered as long as its TTL says, and used once more when it has expired (`_cache`).
@@ -14,7 +14,7 @@ How we solve it:
 Whoever asks may be cancelled at any time: no socket, no task and no thread is left.
 
 What lives here: `DNSResolver`, its arguments, and the way through the modules named above. What does not: mDNS, NIS
-and whatever else the system may be configured for; that is why the default resolver asks the system. Equal questions
+and whatever else the system may be configured for; that is why the default resolver asks the system. Equal queries
 of several tasks are not merged: the one that asks might be cancelled, and the others with it.
 """
 
@@ -31,12 +31,12 @@ import trio
 
 from .._address import IPV4, IPV6, Address
 from .._policy import check_seconds
-from .._resolve.query import Answer, Asked, Deliver, Question, Source
+from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Source
 from .cache import Cache, Entry
 from .hedging import InTurn, Standing
 from .hosts import Watched, known_here, parse_hosts
 from .search import Sieve, candidates
-from .services import ALIASES, Records, StubResolver
+from .services import ALIASES, Records, SVCBResolver
 
 try:
     from dns.message import QueryMessage
@@ -89,17 +89,17 @@ class DNSResolver:
         use_expired: Seconds after its end for which an answer may still be used, while a fresh one is on its way; 0
             for not at all.
         cache_size: How many answers are remembered at most; 0 for none.
-        authorities: A file with the certificates that vouch for `tls://` and `https://` servers; None for the
+        ca_file: A file with the certificates that vouch for `tls://` and `https://` servers; None for the
             system's.
         resolv_conf: The file that names the servers, read again when it has changed; not read if `servers` are given.
             Windows has none: give the servers.
         hosts: The file with names that need no server; None for no such file.
-        dice: What shuffles services of equal priority.
+        rng: What shuffles services of equal priority.
 
     Raises:
         ImportError: An `https://` server needs `dnspython[doh]`.
         TypeError: An argument is of the wrong type.
-        ValueError: A server, domain or number makes no sense; or only some of the servers are protected.
+        ValueError: A server, domain or number makes no sense; or only some of the servers are encrypted.
 
     Example:
         >>> from trio_nbconnect import Connector
@@ -108,10 +108,10 @@ class DNSResolver:
         Names that this machine knows itself are not asked for:
 
         >>> async def main():
-        ...     question = Question(host="localhost", port=80, families=(socket.AF_INET,))
-        ...     await DNSResolver(servers=["192.0.2.53"], hosts=None).resolve(question, print)
+        ...     query = Query(host="localhost", port=80, families=(socket.AF_INET,))
+        ...     await DNSResolver(servers=["192.0.2.53"], hosts=None).resolve(query, print)
         >>> trio.run(main)  # doctest: +ELLIPSIS
-        Asked(source=<Source.A: 'A'>, name='', protected=False)
+        QuerySent(source=<Source.A: 'A'>, name='', encrypted=False)
         Answer(source=<Source.A: 'A'>, addresses=(Address(..., host='127.0.0.1', port=80, ...),), ...)
     """
 
@@ -128,12 +128,12 @@ class DNSResolver:
         protocols: Iterable[str] = ("h2", "http/1.1"),
         use_expired: float = 86400.0,
         cache_size: int = 1000,
-        authorities: str | os.PathLike[str] | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
         resolv_conf: str | os.PathLike[str] = "/etc/resolv.conf",
         hosts: str | os.PathLike[str] | None = "/etc/hosts",
-        dice: random.Random | None = None,
+        rng: random.Random | None = None,
     ) -> None:
-        self._servers = parse_servers(servers, None if authorities is None else os.fspath(authorities))
+        self._servers = parse_servers(servers, None if ca_file is None else os.fspath(ca_file))
         self._resolv_conf = Watched(os.fspath(resolv_conf), parse_resolv_conf)
         self._search = None if search is None else parse_search(search)
         self._ndots = None if ndots is None else check_count("ndots", ndots, 0)
@@ -145,21 +145,21 @@ class DNSResolver:
         self._protocols = parse_protocols(protocols)
         self._use_expired = check_seconds("use_expired", use_expired)
         self._cache_size = check_count("cache_size", cache_size, 0)
-        self._dice = dice or random.Random()
+        self._rng = rng or random.Random()
         self._memory: trio.lowlevel.RunVar[_Memory] = trio.lowlevel.RunVar("trio_nbconnect.dns.memory")
 
-    async def resolve(self, question: Question, deliver: Deliver) -> None:
-        """Deliver `Asked` for each query and `Answer` for each result, and return when no more will come.
+    async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
+        """SendAnswer `QuerySent` for each query and `Answer` for each result, and return when no more will come.
 
         A failed query is an `Answer` with its error: a `socket.gaierror` with `EAI_NONAME` if there is no such name,
         `EAI_AGAIN` if no server has answered, and `EAI_FAIL` if aliases lead nowhere. There being no such records is
         no error.
         """
-        known = known_here(question.host, self._hosts.read())
+        known = known_here(query.host, self._hosts.read())
         if known is None:
-            await self._ask_for(question, deliver)
+            await self._ask_for(query, send_answer)
         else:
-            _tell(known, question, deliver)
+            _tell(known, query, send_answer)
             await trio.lowlevel.checkpoint()
 
     def forget(self) -> None:
@@ -170,23 +170,23 @@ class DNSResolver:
         if trio.lowlevel.in_trio_run():
             self._memory.set(self._nothing())
 
-    async def _ask_for(self, question: Question, deliver: Deliver) -> None:
+    async def _ask_for(self, query: Query, send_answer: SendAnswer) -> None:
         """Ask for one name after the other, until one has anything to connect to."""
         settings = self._settings()
-        stub = StubResolver(
+        stub = SVCBResolver(
             partial(self._look_up, settings),
             services=self._services,
             protocols=self._protocols,
-            protected=settings.protected,
-            dice=self._dice,
+            encrypted=settings.encrypted,
+            rng=self._rng,
         )
-        first, *others = candidates(question.host.lower(), settings.search, settings.ndots)
+        first, *others = candidates(query.host.lower(), settings.search, settings.ndots)
         if not others:
-            await stub.resolve(replace(question, host=first), deliver)
+            await stub.resolve(replace(query, host=first), send_answer)
             return
-        sieve = Sieve(deliver)
+        sieve = Sieve(send_answer)
         for name in (first, *others):
-            await stub.resolve(replace(question, host=name), sieve.take)
+            await stub.resolve(replace(query, host=name), sieve.take)
             if sieve.found:
                 return
             sieve.next_name()
@@ -220,7 +220,7 @@ class DNSResolver:
         name, source = key
         names, ttl = [name], float("inf")
         while True:
-            found = find(await self._first_answer(settings, names[-1], source), source, self._dice)
+            found = find(await self._first_answer(settings, names[-1], source), source, self._rng)
             ttl = min(ttl, found.ttl)
             if not found.leads_to:
                 break
@@ -276,11 +276,11 @@ def _known(found: Found, name: str) -> Records:
     return found.records
 
 
-def _tell(known: tuple[Address, ...], question: Question, deliver: Deliver) -> None:
-    """Deliver what this machine knows itself, for each family."""
-    here = [(Source.of(family), family) for family in (IPV6, IPV4) if family in question.families]
+def _tell(known: tuple[Address, ...], query: Query, send_answer: SendAnswer) -> None:
+    """SendAnswer what this machine knows itself, for each family."""
+    here = [(Source.of(family), family) for family in (IPV6, IPV4) if family in query.families]
     for source, _ in here:
-        deliver(Asked(source))
+        send_answer(QuerySent(source))
     for source, family in here:
-        addresses = (replace(address, port=question.port) for address in known if address.family == family)
-        deliver(Answer(source, tuple(addresses)))
+        addresses = (replace(address, port=query.port) for address in known if address.family == family)
+        send_answer(Answer(source, tuple(addresses)))

@@ -16,7 +16,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .._resolve.query import Answer, Asked, Deliver
+from .._resolve.query import Answer, QuerySent, SendAnswer
 
 
 def candidates(host: str, search: Sequence[str], ndots: int) -> list[str]:
@@ -41,20 +41,20 @@ def candidates(host: str, search: Sequence[str], ndots: int) -> list[str]:
 class Sieve:
     """Hold back what is said of a name until it turns out to be the right one."""
 
-    deliver: Deliver
+    send_answer: SendAnswer
     found: bool = False
     """Whether the present name has anything to connect to."""
 
-    _asked: set[Asked] = field(default_factory=set)
+    _asked: set[QuerySent] = field(default_factory=set)
     _held: list[Answer] = field(default_factory=list)
     _best: list[Answer] | None = None
 
-    def take(self, item: Asked | Answer) -> None:
-        """Be the `deliver` of one name after the other."""
-        if isinstance(item, Asked):
+    def take(self, item: QuerySent | Answer) -> None:
+        """Be the `send_answer` of one name after the other."""
+        if isinstance(item, QuerySent):
             if item not in self._asked:
                 self._asked.add(item)
-                self.deliver(item)
+                self.send_answer(item)
             return
         self._held.append(item)
         if item.addresses or item.services:
@@ -75,7 +75,7 @@ class Sieve:
 
     def _release(self, answers: list[Answer]) -> None:
         for answer in answers:
-            self.deliver(answer)
+            self.send_answer(answer)
         answers.clear()
 
 

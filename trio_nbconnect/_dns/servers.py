@@ -4,7 +4,7 @@ The problem: an administrator names servers in `resolv.conf`, a program in its o
 A program wants to be told, at once and with the words it used; of the file, whatever makes sense has to do.
 
 How we solve it: what a program wrote is read strictly, into the servers of `_dns_transports`, and all of them or none
-are protected. `resolv.conf` is read by dnspython, without the lines that it would stumble over. Both end up as
+are encrypted. `resolv.conf` is read by dnspython, without the lines that it would stumble over. Both end up as
 `Settings`, whose defaults are those of resolv.conf(5).
 
 What lives here: `Settings`, and the reading of whatever goes into it. What does not: messages and sockets, for nothing
@@ -54,26 +54,26 @@ class Settings:
     rotate: bool = False
 
     @property
-    def protected(self) -> bool:
-        """Whether every answer travels protected."""
-        return all(server.protected for server in self.servers)
+    def encrypted(self) -> bool:
+        """Whether every answer travels encrypted."""
+        return all(server.encrypted for server in self.servers)
 
 
-def parse_servers(texts: Iterable[str], authorities: str | None) -> tuple[Server, ...]:
+def parse_servers(texts: Iterable[str], ca_file: str | None) -> tuple[Server, ...]:
     """Read what a program wrote.
 
     Raises:
         ImportError: A server is to be asked over HTTPS, and dnspython lacks the libraries for that.
         TypeError: `texts` is one `str`, or holds something else.
-        ValueError: A server makes no sense, there is none, or some are protected and some are not.
+        ValueError: A server makes no sense, there is none, or some are encrypted and some are not.
     """
-    servers = tuple(_parse_server(text, authorities) for text in _several("servers", texts))
-    if len({server.protected for server in servers}) > 1:
-        raise ValueError("servers must be all protected or none: an attacker would choose which one answers")
+    servers = tuple(_parse_server(text, ca_file) for text in _several("servers", texts))
+    if len({server.encrypted for server in servers}) > 1:
+        raise ValueError("servers must be all encrypted or none: an attacker would choose which one answers")
     return servers
 
 
-def _parse_server(text: object, authorities: str | None) -> Server:
+def _parse_server(text: object, ca_file: str | None) -> Server:
     if not isinstance(text, str):
         raise TypeError(f"a server must be str, not {text!r}")
     if "://" not in text:
@@ -84,19 +84,19 @@ def _parse_server(text: object, authorities: str | None) -> Server:
         raise ValueError(f"server is no URL: {text!r}: {error}") from None
     if url.scheme not in ("tls", "https") or not url.hostname:
         raise ValueError(f"server must be an address, tls:// or https://, not {text!r}")
-    return _tls_server(text, url, authorities) if url.scheme == "tls" else _https_server(text, url, authorities)
+    return _tls_server(text, url, ca_file) if url.scheme == "tls" else _https_server(text, url, ca_file)
 
 
-def _tls_server(text: str, url: SplitResult, authorities: str | None) -> TLSServer:
-    context = dns.query.make_ssl_context(authorities or True, True, ["dot"])
+def _tls_server(text: str, url: SplitResult, ca_file: str | None) -> TLSServer:
+    context = dns.query.make_ssl_context(ca_file or True, True, ["dot"])
     address = _parse_address(text, url.fragment or url.netloc, _port(text, url) or 853)
     return TLSServer(address, _name(text, url), context)
 
 
-def _https_server(text: str, url: SplitResult, authorities: str | None) -> HTTPSServer:
+def _https_server(text: str, url: SplitResult, ca_file: str | None) -> HTTPSServer:
     if not dns.query.have_doh:
         raise ImportError("DNS over HTTPS needs more of dnspython: python -m pip install 'dnspython[doh]'")
-    context = dns.query.make_ssl_context(authorities or True, True, ["h2", "http/1.1"])
+    context = dns.query.make_ssl_context(ca_file or True, True, ["h2", "http/1.1"])
     address = _parse_address(text, url.fragment or url.netloc, _port(text, url) or 443)
     _name(text, url)
     return HTTPSServer(text.partition("#")[0], address.ip, context)

@@ -28,7 +28,7 @@ from typing import TypeAlias
 import trio
 
 from .._address import IPV4, IPV6, Address
-from .._resolve.query import Answer, Asked, Deliver, Question, Service, Source
+from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Service, Source
 
 ALIASES = 8
 """RFC 9460, section 3.1: clients "MUST impose" a limit on the length of a chain; this is a common one."""
@@ -73,15 +73,15 @@ class _Trail:
         return self.names[-1]
 
 
-class StubResolver:
+class SVCBResolver:
     """Ask for addresses and services, and follow where they point.
 
     Args:
         look_up: Who asks the name servers.
         services: Whether to ask for HTTPS records.
         protocols: The ALPN protocols that this client speaks over TCP.
-        protected: Whether queries and answers travel protected.
-        dice: What shuffles services of equal priority (RFC 9460, section 2.4.1).
+        encrypted: Whether queries and answers travel encrypted.
+        rng: What shuffles services of equal priority (RFC 9460, section 2.4.1).
     """
 
     def __init__(
@@ -90,44 +90,44 @@ class StubResolver:
         *,
         services: bool = True,
         protocols: tuple[str, ...] = ("h2", "http/1.1"),
-        protected: bool = False,
-        dice: random.Random | None = None,
+        encrypted: bool = False,
+        rng: random.Random | None = None,
     ) -> None:
         self._look_up = look_up
         self._services = services
         self._protocols = protocols
-        self._protected = protected
-        self._dice = dice or random.Random()
+        self._encrypted = encrypted
+        self._rng = rng or random.Random()
 
-    async def resolve(self, question: Question, deliver: Deliver) -> None:
+    async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
         """Section 4.1: "the order of queries SHOULD be" HTTPS, AAAA, A."""
         if self._services:
-            deliver(Asked(Source.HTTPS, protected=self._protected))
-        self._announce(question, "", deliver)
+            send_answer(QuerySent(Source.HTTPS, encrypted=self._encrypted))
+        self._announce(query, "", send_answer)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._ask_addresses, question, "", deliver)
+            nursery.start_soon(self._ask_addresses, query, "", send_answer)
             if self._services:
-                await self._ask_services(question, deliver)
+                await self._ask_services(query, send_answer)
 
-    async def _ask_addresses(self, question: Question, name: str, deliver: Deliver) -> None:
+    async def _ask_addresses(self, query: Query, name: str, send_answer: SendAnswer) -> None:
         """Ask for AAAA and, right behind it, for A."""
-        first, *others = _in_order(question)
+        first, *others = _in_order(query)
         async with trio.open_nursery() as nursery:
             for family in others:
-                nursery.start_soon(self._ask_family, question, family, name, deliver)
-            await self._ask_family(question, first, name, deliver)
+                nursery.start_soon(self._ask_family, query, family, name, send_answer)
+            await self._ask_family(query, first, name, send_answer)
 
-    async def _ask_family(self, question: Question, family: socket.AddressFamily, name: str, deliver: Deliver) -> None:
+    async def _ask_family(self, query: Query, family: socket.AddressFamily, name: str, send_answer: SendAnswer) -> None:
         source = Source.of(family)
         try:
-            records = await self._look_up(name or question.host, source)
-            deliver(_addresses(records, source, name, question.port))
+            records = await self._look_up(name or query.host, source)
+            send_answer(_addresses(records, source, name, query.port))
             if records.fresher is not None and (fresh := await records.fresher()) != records:
-                deliver(_addresses(fresh, source, name, question.port))
+                send_answer(_addresses(fresh, source, name, query.port))
         except OSError as error:
-            deliver(Answer(source, error=error, name=name))
+            send_answer(Answer(source, error=error, name=name))
 
-    async def _ask_services(self, question: Question, deliver: Deliver) -> None:
+    async def _ask_services(self, query: Query, send_answer: SendAnswer) -> None:
         """Find the services, and the addresses of each target; once more, if what was found has expired."""
         asked = {""}
         async with trio.open_nursery() as nursery:
@@ -135,20 +135,20 @@ class StubResolver:
             def ask(target: str) -> None:
                 if target not in asked:
                     asked.add(target)
-                    self._announce(question, target, deliver)
-                    nursery.start_soon(self._ask_addresses, question, target, deliver)
+                    self._announce(query, target, send_answer)
+                    nursery.start_soon(self._ask_addresses, query, target, send_answer)
 
-            trail = await self._follow(question, ask)
-            self._tell(trail, question, ask, deliver)
+            trail = await self._follow(query, ask)
+            self._tell(trail, query, ask, send_answer)
             if await _has_changed(trail.expired):
-                self._tell(await self._follow(question, ask), question, ask, deliver)
+                self._tell(await self._follow(query, ask), query, ask, send_answer)
 
-    async def _follow(self, question: Question, ask: Callable[[str], None]) -> _Trail:
+    async def _follow(self, query: Query, ask: Callable[[str], None]) -> _Trail:
         """RFC 9460, section 3: find the host that the aliases lead to, and its services.
 
         An alias is no service yet, but its addresses are asked for at once (version 3, section 4.2).
         """
-        trail = _Trail([question.host if question.port == 443 else f"_{question.port}._https.{question.host}"])
+        trail = _Trail([query.host if query.port == 443 else f"_{query.port}._https.{query.host}"])
         while True:
             try:
                 records = await self._look_up(trail.end, Source.HTTPS)
@@ -162,48 +162,48 @@ class StubResolver:
                 return trail
             if _key(records.alias) in map(_key, trail.names) or len(trail.names) > ALIASES:
                 way = " -> ".join([*trail.names, records.alias])
-                trail.error = socket.gaierror(socket.EAI_FAIL, f"the aliases of {question.host} lead nowhere: {way}")
+                trail.error = socket.gaierror(socket.EAI_FAIL, f"the aliases of {query.host} lead nowhere: {way}")
                 return trail
             trail.names.append(records.alias)
             ask(records.alias)
 
-    def _tell(self, trail: _Trail, question: Question, ask: Callable[[str], None], deliver: Deliver) -> None:
-        """Deliver the services, their targets asked for."""
-        services = self._usable(trail, question)
+    def _tell(self, trail: _Trail, query: Query, ask: Callable[[str], None], send_answer: SendAnswer) -> None:
+        """SendAnswer the services, their targets asked for."""
+        services = self._usable(trail, query)
         for service in services:
             ask(service.target)
-        deliver(Answer(Source.HTTPS, error=trail.error, services=services))
+        send_answer(Answer(Source.HTTPS, error=trail.error, services=services))
 
-    def _usable(self, trail: _Trail, question: Question) -> tuple[Service, ...]:
+    def _usable(self, trail: _Trail, query: Query) -> tuple[Service, ...]:
         """Order the services that speak a protocol of ours by priority, equal ones shuffled (section 2.4.1)."""
         usable = [service for service in trail.services if self._speaks(service)]
-        self._dice.shuffle(usable)
+        self._rng.shuffle(usable)
         usable.sort(key=lambda service: service.priority)
         del usable[SERVICES:]
         if len(trail.names) > 1:
             usable.append(Service(priority=_LAST, target=trail.end))
-        return tuple(_named(service, trail.end, question) for service in usable)
+        return tuple(_named(service, trail.end, query) for service in usable)
 
     def _speaks(self, service: Service) -> bool:
         """RFC 9460, section 7.1.2: "clients SHOULD NOT attempt connection" where no protocol is shared."""
         return not service.alpn or not set(service.alpn).isdisjoint(self._protocols)
 
     @staticmethod
-    def _announce(question: Question, name: str, deliver: Deliver) -> None:
-        for family in _in_order(question):
-            deliver(Asked(Source.of(family), name))
+    def _announce(query: Query, name: str, send_answer: SendAnswer) -> None:
+        for family in _in_order(query):
+            send_answer(QuerySent(Source.of(family), name))
 
 
 _LAST = 65535
 """The lowest priority that a record can have (RFC 9460, section 2.2)."""
 
 
-def _in_order(question: Question) -> list[socket.AddressFamily]:
+def _in_order(query: Query) -> list[socket.AddressFamily]:
     """RFC 8305, section 3: AAAA first, whichever family is preferred.
 
     Where NAT64 can make up for missing IPv4, clients "MUST" ask for A as well (version 3, section 4.1).
     """
-    return question.in_query_order if question.last_resort is None else [IPV6, IPV4]
+    return query.in_query_order if query.last_resort is None else [IPV6, IPV4]
 
 
 def _addresses(records: Records, source: Source, name: str, port: int) -> Answer:
@@ -222,12 +222,12 @@ async def _has_changed(expired: list[tuple[Records, Fresher]]) -> bool:
     return changed
 
 
-def _named(service: Service, owner: str, question: Question) -> Service:
+def _named(service: Service, owner: str, query: Query) -> Service:
     """Say whose addresses offer a service: "." is the owner of the record, which an alias may have moved."""
     target = service.target or owner
-    port = question.port if service.port is None else service.port
-    hints = tuple(replace(hint, port=port) for hint in service.hints if hint.family in question.families)
-    return replace(service, target="" if _key(target) == _key(question.host) else target, hints=hints)
+    port = query.port if service.port is None else service.port
+    hints = tuple(replace(hint, port=port) for hint in service.hints if hint.family in query.families)
+    return replace(service, target="" if _key(target) == _key(query.host) else target, hints=hints)
 
 
 def _key(name: str) -> str:

@@ -1,12 +1,12 @@
-"""DNS transports: how a name server is asked, in clear or protected.
+"""DNS transports: how a name server is asked, in clear or encrypted.
 
-The problem: a server may be reached in clear or protected, over datagrams or streams; answers are truncated, forged or
+The problem: a server may be reached in clear or encrypted, over datagrams or streams; answers are truncated, forged or
 missing, and some servers know less than others. Whatever goes wrong with one, the next one must get its turn.
 
 How we solve it: three kinds of server with one method, which returns an answer or raises `OSError` and nothing else.
 UDP comes first, TCP where an answer is truncated (RFC 7766, section 5); a server that does not know EDNS is asked
 without it (RFC 6891, section 7). TLS (RFC 7858) and HTTPS (RFC 8484) verify the server's certificate, always: "the
-server must be who it says" is what makes an answer protected.
+server must be who it says" is what makes an answer encrypted.
 
 What lives here: the servers, and one exchange with one of them. What does not: the words that name a server, which are
 read in `_dns_servers`; which server is asked when, which is `_in_turn`'s; and the bytes on the wire, which are
@@ -41,7 +41,7 @@ class Server(Protocol):
     """A name server."""
 
     @property
-    def protected(self) -> bool:
+    def encrypted(self) -> bool:
         """Whether nobody on the way can read or forge what it says."""
 
     @property
@@ -57,16 +57,16 @@ class PlainServer:
     """A name server that is asked in clear (RFC 1035)."""
 
     address: Address
-    protected = False
+    encrypted = False
 
     @property
     def over_ipv6(self) -> bool:
         return self.address.family == IPV6
 
     async def ask(self, name: dns.name.Name, source: Source) -> QueryMessage:
-        message = await self._ask(make_query(name, source, protected=False))
+        message = await self._ask(make_query(name, source, encrypted=False))
         if message.rcode() in _NO_EDNS:
-            message = await self._ask(make_query(name, source, protected=False, edns=False))
+            message = await self._ask(make_query(name, source, encrypted=False, edns=False))
         return _checked(message)
 
     async def _ask(self, query: QueryMessage) -> Message:
@@ -89,14 +89,14 @@ class TLSServer:
     name: str
     """What its certificate must be valid for: a name, or the address."""
     context: ssl.SSLContext
-    protected = True
+    encrypted = True
 
     @property
     def over_ipv6(self) -> bool:
         return self.address.family == IPV6
 
     async def ask(self, name: dns.name.Name, source: Source) -> QueryMessage:
-        query = make_query(name, source, protected=True)
+        query = make_query(name, source, encrypted=True)
         stream = await open_stream(self.address)
         secure = _tls.wrap(stream, self.context, self.name, https_compatible=True)
         return _checked(
@@ -114,14 +114,14 @@ class HTTPSServer:
     url: str
     address: str
     context: ssl.SSLContext
-    protected = True
+    encrypted = True
 
     @property
     def over_ipv6(self) -> bool:
         return ":" in self.address
 
     async def ask(self, name: dns.name.Name, source: Source) -> QueryMessage:
-        query = make_query(name, source, protected=True)
+        query = make_query(name, source, encrypted=True)
         query.id = 0  # section 4.1: so that caches on the way know the query again
         try:
             message = await dns.asyncquery.https(

@@ -27,6 +27,7 @@ from typing import Any
 import trio
 
 from .. import trace
+from .._race.journal import listening
 from .guest import Guest
 from .interrupts import Interrupts, Piece
 from .shell import Result, Shell
@@ -136,9 +137,9 @@ def _take_over(context: contextvars.Context) -> None:
 
 def _tell(tracer: trace.Tracer) -> None:
     """Let it hear of what this context connects."""
-    if tracer not in trace.listening.get():
-        trace.listening.set((*trace.listening.get(), tracer))
+    if tracer not in listening.get():
+        listening.set((*listening.get(), tracer))
 
 
 def _stop_telling(tracer: trace.Tracer) -> None:
-    trace.listening.set(tuple(other for other in trace.listening.get() if other != tracer))
+    listening.set(tuple(other for other in listening.get() if other != tracer))

@@ -28,13 +28,14 @@ from .imports import interrupts_wait
 with interrupts_wait():
     import trio
 
-    from .. import trace
+    from .._pictures.ipython import EXTENSION
     from .._pictures.watch import watch
+    from .._race.journal import listening
     from .cells import Cells
     from .guest import Guest
     from .lost_races import LostRaces
     from .nursery import BackgroundNursery
-    from .shell import EXTENSION, Shell
+    from .shell import Shell
     from .tracebacks import Tracebacks
 
 __all__ = ["load_ipython_extension", "unload_ipython_extension", "watch"]
@@ -112,13 +113,13 @@ class _OnTerminal:
         self.races = LostRaces()
         self._tracebacks = Tracebacks(shell, self.races)
         shell.loop_runner, shell.autoawait = "trio", True
-        trace.listening.set((*trace.listening.get(), self.races.hear))
+        listening.set((*listening.get(), self.races.hear))
         print("await is Trio's; each input is a trio.run of its own, and nothing goes on between them")
 
     def close(self) -> None:
         self._tracebacks.close()
         self._shell.loop_runner, self._shell.autoawait = self._before
-        trace.listening.set(tuple(other for other in trace.listening.get() if other != self.races.hear))
+        listening.set(tuple(other for other in listening.get() if other != self.races.hear))
 
 
 class _InKernel:

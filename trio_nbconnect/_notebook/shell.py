@@ -1,21 +1,14 @@
 """Shell: what we use of IPython, all in one place.
 
 The problem: there is no public way to say how a shell awaits a cell, or what it shows of an exception. So we stand in
-the place of two methods, and call a few more that are not documented everywhere. `Shell` names them all;
-`tests/test_notebook_shell.py` holds each version of IPython against it, and tells what has changed.
-
-What lives here: names and types. IPython is imported when it is there anyway: this module needs no extra.
+the place of two methods, and call a few more that are not documented everywhere. `Shell` names them all.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Protocol
-
-EXTENSION = "_trio_nbconnect_extension"
-"""The attribute of a shell that holds our extension while it is loaded."""
 
 
 class Result(Protocol):
@@ -73,26 +66,3 @@ class Shell(Protocol):
     ) -> tuple[type[BaseException], BaseException, TracebackType | None]: ...
 
     def _showtraceback(self, kind: type[BaseException], error: BaseException, lines: list[str], /) -> None: ...
-
-
-def display(thing: object, **options: Any) -> Any:
-    """Be `IPython.display.display`."""
-    from IPython.display import display as show  # noqa: PLC0415 - it needs an extra
-
-    function: Callable[..., Any] = show
-    return function(thing, **options)
-
-
-def current_shell() -> Any:
-    """Return the shell that this program is, or None."""
-    if "IPython" not in sys.modules:
-        return None
-    from IPython import get_ipython  # noqa: PLC0415 - it is there
-
-    current: Callable[[], Any] = get_ipython
-    return current()
-
-
-def kernel_is_here() -> bool:
-    """Whether this program is a Jupyter kernel, so that `display` reaches a notebook."""
-    return getattr(current_shell(), "kernel", None) is not None

@@ -21,8 +21,9 @@ from types import TracebackType
 from typing import Any
 
 from .._pictures.bundles import connect_errors
+from .._pictures.ipython import display
 from .lost_races import LostRaces
-from .shell import Shell, display
+from .shell import Shell
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup, format_exception

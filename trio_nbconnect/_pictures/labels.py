@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from .. import trace
 from .._address import IPV6, Address, format_host_port
-from .._errors import ConnectError, ConnectionRefused, ConnectTimeout, ResolutionError, tls_reason
+from .._errors import ConnectError, ConnectRefused, ConnectTimeout, ResolutionError, tls_reason
 from .._resolve.query import Source
 from .timeline import AttemptRow, Fate, LookUpRow, Outcome, Timeline
 
@@ -78,7 +78,7 @@ def _why_lost(error: ConnectError | None) -> str:
         return ": timed out"
     if isinstance(error, ResolutionError):
         return ": no address"
-    return ": refused" if isinstance(error, ConnectionRefused) else ""
+    return ": refused" if isinstance(error, ConnectRefused) else ""
 
 
 def outcome_text(timeline: Timeline) -> str:

@@ -1,7 +1,7 @@
 """Recording: every race of a block, to be looked at afterwards.
 
 The problem: the connection that needs a look is opened deep inside somebody else's library. How we solve it: `record`
-adds a tracer to `trace.listening`, a context variable, so that whatever the block connects is heard, through any
+adds a tracer to `listening`, a context variable, so that whatever the block connects is heard, through any
 library and in every task that the block starts.
 
 What lives here: the container, which keeps events and nothing else; timelines and pictures are made when asked for.
@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, overload
 
 from .. import trace
+from .._race.journal import listening
 from .summaries import Summary, summarize
 
 if TYPE_CHECKING:
@@ -159,8 +160,8 @@ def record() -> Iterator[Recording]:
         127.0.0.1
     """
     recording = Recording()
-    token = trace.listening.set((*trace.listening.get(), recording._hear))
+    token = listening.set((*listening.get(), recording._hear))
     try:
         yield recording
     finally:
-        trace.listening.reset(token)
+        listening.reset(token)

@@ -17,8 +17,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Protocol
 
-from .._notebook.shell import EXTENSION, current_shell, display, kernel_is_here
 from .bundles import races_bundle
+from .ipython import EXTENSION, current_shell, display, kernel_is_here
 from .text import NARROWEST, encodable, render_text
 from .timeline import Timeline
 

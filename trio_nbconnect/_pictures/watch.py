@@ -25,6 +25,7 @@ import trio
 from trio.testing import MockClock
 
 from .. import trace
+from .._race.journal import listening
 from .recording import Recording, record
 from .screens import Screen, find_screen
 from .timeline import Fate, Outcome, Timeline
@@ -75,7 +76,7 @@ async def watch_on(screen: Screen, run: Callable[[], Awaitable[T]]) -> T:
     """Show every race in a call on this screen, and return its result."""
     with record() as recording:
         view = _View(recording, screen)
-        token = trace.listening.set((*trace.listening.get(), view.hear))
+        token = listening.set((*listening.get(), view.hear))
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(view.keep_drawing)
@@ -83,7 +84,7 @@ async def watch_on(screen: Screen, run: Callable[[], Awaitable[T]]) -> T:
                 nursery.cancel_scope.shield = True  # the result is ours: no cancellation may come between
                 nursery.cancel_scope.cancel()
         finally:
-            trace.listening.reset(token)
+            listening.reset(token)
             view.draw(is_last=True)
     return result.unwrap()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Awaitable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import trio
@@ -17,7 +17,6 @@ from .._address import Address
 from .._connect.handshake import HandshakeState
 from .._errors import Attempt, Phase, os_error
 from .._policy import Policy
-from .._quick import quick
 
 
 class AnyHandshake(Protocol):
@@ -42,7 +41,7 @@ class AnyOpener(Protocol):
     def begin(self, address: Address, /) -> AnyHandshake: ...
 
 
-@quick(slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class LiveAttempt:
     """One attempt under way, and then what became of it. Times are seconds on Trio's clock."""
 

@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from .._address import IPV6, Address
 from .._policy import Policy
-from .._quick import quick
-from .._resolve.query import Answer, Asked, Service, Source
+from .._resolve.query import Answer, QuerySent, Service, Source
 from .order import interleave, prefer
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ _Key: TypeAlias = tuple[Source, str]
 _FROM_THE_START = -math.inf
 
 
-@quick(slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Agenda:
     """The addresses of one race: what has been asked, what was answered, what was tried.
 
@@ -63,7 +62,7 @@ class Agenda:
     _next: int = field(init=False, default=0)
     """How many of those have been tried since."""
 
-    def ask(self, asked: Asked) -> None:
+    def ask(self, asked: QuerySent) -> None:
         """Expect an answer from this source."""
         self._pending |= {(asked.source, asked.name)}
 

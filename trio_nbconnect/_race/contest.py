@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import trio
@@ -26,7 +26,6 @@ from .. import trace
 from .._address import Address
 from .._connect.handshake import HandshakeState
 from .._errors import timed_out
-from .._quick import quick
 from .attempt import AnyHandshake, AnyOpener, LiveAttempt, as_os_error
 from .resolution import Inquiry, within
 
@@ -36,7 +35,7 @@ _FAILURES = (OSError, trio.BrokenResourceError, trio.TooSlowError)
 """What fails an attempt; anything else is a bug, and ends the race."""
 
 
-@quick(slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Contest(Generic[T]):
     """The attempts of one race, and its winner."""
 
@@ -73,7 +72,7 @@ class Contest(Generic[T]):
         attempt = LiveAttempt(len(self._attempts) + 1, address, self._clock.current_time(), delay)
         if inquiry.journal.tracers:
             reason = self._reason()
-            inquiry.journal.tell(trace.AttemptStarted, attempt.number, address, reason)
+            inquiry.journal.attempt_started(attempt.number, address, reason)
         self._attempts.append(attempt)
         self._under_way += 1
         try:
@@ -127,7 +126,7 @@ class Contest(Generic[T]):
         """TCP is there; that is all, or `establish` comes next."""
         inquiry = self.inquiry
         if inquiry.journal.tracers:
-            inquiry.journal.tell(trace.AttemptConnected, attempt.number, attempt.address)
+            inquiry.journal.attempt_connected(attempt.number, attempt.address)
         if inquiry.history is not None and (rtt := attempt.round_trip_time()) is not None:
             inquiry.history.record(attempt.address, rtt, time.time())
         if self.establish is None:
@@ -147,7 +146,7 @@ class Contest(Generic[T]):
     def _succeed(self, attempt: LiveAttempt, result: T) -> None:
         self._end(attempt)
         if self.inquiry.journal.tracers:
-            self.inquiry.journal.tell(trace.AttemptEstablished, attempt.number, attempt.address)
+            self.inquiry.journal.attempt_established(attempt.number, attempt.address)
         if self._winner is None:
             self._winner, self._result = attempt, result
             if self._scope is not None:
@@ -161,7 +160,7 @@ class Contest(Generic[T]):
         attempt.close()
         if self.inquiry.journal.tracers:
             self._note(attempt)
-            self.inquiry.journal.tell(trace.AttemptFailed, attempt.number, attempt.address, error)
+            self.inquiry.journal.attempt_failed(attempt.number, attempt.address, error)
 
     def _note(self, attempt: LiveAttempt) -> None:
         """Say on a failure which attempt that was; errors of foreign sockets pass as they are."""
@@ -172,7 +171,7 @@ class Contest(Generic[T]):
         self._end(attempt)
         attempt.close()
         if self.inquiry.journal.tracers:
-            self.inquiry.journal.tell(trace.AttemptCancelled, attempt.number, attempt.address)
+            self.inquiry.journal.attempt_cancelled(attempt.number, attempt.address)
 
     def _end(self, attempt: LiveAttempt) -> None:
         attempt.ended = self._clock.current_time()
@@ -181,7 +180,7 @@ class Contest(Generic[T]):
 
     def _discard(self, attempt: LiveAttempt) -> None:
         attempt.close()
-        self.inquiry.journal.tell(trace.RunnerUpDiscarded, attempt.number, attempt.address)
+        self.inquiry.journal.runner_up_discarded(attempt.number, attempt.address)
 
     def _abandon(self) -> None:
         """Close whatever is left: the attempt of a race that ran alone, the winner of one that was cancelled."""

@@ -1,6 +1,6 @@
 """Race: attempts, staggered, until one is established (RFC 8305, sections 3, 5 and 6).
 
-The problem: any address of a host may swallow our packets for minutes. Trying them in turn is slow, trying them all
+The problem: any address of a host may drop our packets for minutes. Trying them in turn is slow, trying them all
 at once is rude, and whatever is cancelled when, nothing may be left behind.
 
 How we solve it:
@@ -38,7 +38,6 @@ from typing import NoReturn
 
 import trio
 
-from .. import trace
 from .._address import Address
 from .._connect.handshake import HandshakeState
 from .._errors import sole
@@ -98,7 +97,7 @@ class Race(Contest[T]):
                 self._finished = True
         except BaseException:
             self._abandon()
-            self.inquiry.journal.tell(trace.RaceLost, None)
+            self.inquiry.journal.race_lost(None)
             raise
         if self._winner is None:
             self._lose()
@@ -130,14 +129,14 @@ class Race(Contest[T]):
     def _announce(self) -> None:
         inquiry = self.inquiry
         if inquiry.journal.tracers:
-            inquiry.journal.tell(trace.RaceStarted, inquiry.host, inquiry.port, inquiry.policy)
+            inquiry.journal.race_started(inquiry.host, inquiry.port, inquiry.policy)
 
     def _win(self, winner: LiveAttempt) -> T:
         """Hand the winner's connection over."""
         if self.inquiry.history is not None:
             self.inquiry.history.mark_used(winner.address, time.time())
         if self.inquiry.journal.tracers:
-            self.inquiry.journal.tell(trace.RaceWon, winner.number, winner.address)
+            self.inquiry.journal.race_won(winner.number, winner.address)
         return self._result
 
     def _lose(self) -> NoReturn:
@@ -147,7 +146,7 @@ class Race(Contest[T]):
             self._note(attempt)
         reports = [attempt.report() for attempt in self._attempts]
         failure = self.inquiry.failure(reports, None if self._finished else self.give_up_after)
-        self.inquiry.journal.tell(trace.RaceLost, failure)
+        self.inquiry.journal.race_lost(failure)
         try:
             raise failure
         finally:

@@ -7,7 +7,7 @@ rung, which the race waits for. What the caller knew is an answer like any other
 
 What lives here: the resolver's side of a race, NAT64's two turns (an address it made is read as the IPv4 address that
 it stands for; a name's IPv4 addresses are asked for when all else has failed), and the rule of version 3 on services
-that protected DNS does not tell. What does not: attempts, and the decision when one starts.
+that encrypted DNS does not tell. What does not: attempts, and the decision when one starts.
 """
 
 from __future__ import annotations
@@ -15,20 +15,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from socket import AddressFamily
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from .. import trace
 from .._address import IPV6, Address
 from .._errors import Attempt, ConnectError, all_failed, gave_up, no_address, services_unknown, timed_out
 from .._policy import Policy
-from .._quick import quick
-from .._resolve.query import Answer, Asked, Question, Source
+from .._resolve.query import Answer, Query, QuerySent, Source
 from .attempt import ruled_out
 from .candidates import Agenda
+from .journal import Journal
 
 if TYPE_CHECKING:
     from .._resolve.history import History
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from .._resolve.system import Resolver
 
 
-@quick(slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Inquiry:
     """The addresses of one race: who is asked for them, and what has been learnt."""
 
@@ -48,7 +47,7 @@ class Inquiry:
     families: tuple[AddressFamily, ...]
     """The families that can be used, the preferred one first."""
     history: History | None
-    journal: trace.Journal
+    journal: Journal
     given: tuple[Address, ...]
     """The addresses that are known without asking anybody."""
 
@@ -63,9 +62,9 @@ class Inquiry:
     resolved: bool = field(init=False, default=True)
     """Whether no more answers will come."""
     services_known: trio.Event | None = field(init=False, default=None)
-    """Set when the services are known that were asked for over protected DNS."""
+    """Set when the services are known that were asked for over encrypted DNS."""
     forbidden: OSError | None = field(init=False, default=None)
-    """Why no address may be used: protected DNS did not tell the services."""
+    """Why no address may be used: encrypted DNS did not tell the services."""
     unusable: tuple[OSError, ...] = field(init=False, default=())
     """Why addresses were left out."""
     agenda: Agenda = field(init=False)
@@ -102,7 +101,7 @@ class Inquiry:
             addresses = self._usable(self.given)
             self.agenda.give(addresses)
             if self.journal.tracers:
-                self.journal.tell(trace.AnswerReceived, Source.GIVEN, addresses, None)
+                self.journal.answer_received(Answer(Source.GIVEN, addresses))
 
     async def resolve(self, resolver: Resolver) -> None:
         """Section 3: take in the answers as they come, for as long as the policy lets it take."""
@@ -110,25 +109,25 @@ class Inquiry:
         if limit != math.inf:
             limit += trio.current_time()
         asked = self.families if self.nat64 is None else tuple(family for family in self.families if family == IPV6)
-        question = Question(host=self.name, port=self.port, families=asked, last_resort=self._last_resort)
+        query = Query(host=self.name, port=self.port, families=asked, last_resort=self._last_resort)
         try:
-            await within(limit, resolver.resolve, question, self.deliver)
+            await within(limit, resolver.resolve, query, self.send_answer)
         except OSError as error:
             self.agenda.failures += (error,)
         for source, name in self.agenda.unanswered:
             silence = timed_out(f"no answer for {source.value} of {name or self.host}")
-            self.deliver(Answer(source, error=silence, name=name))
+            self.send_answer(Answer(source, error=silence, name=name))
         self.resolved = True
         self.ring()
 
-    def deliver(self, item: Asked | Answer) -> None:
+    def send_answer(self, item: QuerySent | Answer) -> None:
         """Take in what a resolver does and learns."""
-        if isinstance(item, Asked):
+        if isinstance(item, QuerySent):
             self.agenda.ask(item)
-            if item.protected and item.source is Source.HTTPS:
+            if item.encrypted and item.source is Source.HTTPS:
                 self.services_known = trio.Event()
             if self.journal.tracers:
-                self.journal.tell(trace.ResolutionStarted, item.source, item.name)
+                self.journal.query_sent(item)
             return
         if item.source is Source.HTTPS and self.services_known is not None:
             self.services_known.set()
@@ -138,7 +137,7 @@ class Inquiry:
             item = replace(item, addresses=usable)
         self.agenda.note(item, trio.current_time())
         if self.journal.tracers:
-            self.journal.tell(trace.AnswerReceived, item.source, item.addresses, item.error, item.name, item.services)
+            self.journal.answer_received(item)
         self.ring()
 
     def last_resort_at(self, newest_started: float | None, under_way: int) -> float:

@@ -12,7 +12,7 @@ How we solve it. A `History` is written to by every race that shares it; each ra
 4. Forget: what is old, what is too much, everything when the network changes.
 
 History must not become fate. An address that was never tried has no round-trip time, sorts last and is not tried. So
-one race in `set_aside_every` reads nothing. It still writes, and what it finds is there for the next one.
+one race in `explore_every` reads nothing. It still writes, and what it finds is there for the next one.
 
 This is state, on purpose, so it has an owner: the caller, who makes it and gives it to his connectors. It is no
 singleton, since histories must not mix: RFC 8305, section 4, forbids it "across different network interfaces", and two
@@ -70,8 +70,8 @@ class History:
     Args:
         max_addresses: How many addresses to remember; the one that was not heard of for longest is forgotten first.
         lifetime: For how many seconds a fact counts; the ten minutes are those of RFC 6555, section 4.
-        set_aside_every: One race in so many ignores the history; `math.inf` means none does.
-        dice: Decides which race that is.
+        explore_every: One race in so many ignores the history; `math.inf` means none does.
+        rng: Decides which race that is.
 
     Raises:
         TypeError: An argument is no number.
@@ -80,7 +80,7 @@ class History:
     Example:
         >>> from trio_nbconnect._address import IPV4, Address
         >>> far, near = Address(IPV4, "192.0.2.1", 443), Address(IPV4, "192.0.2.2", 443)
-        >>> history = History(set_aside_every=math.inf)
+        >>> history = History(explore_every=math.inf)
         >>> history.record(far, 0.090, now=1000.0)
         >>> history.record(near, 0.040, now=1001.0)
         >>> view = history.view(now=1002.0)
@@ -92,15 +92,15 @@ class History:
 
     max_addresses: int = 1024
     lifetime: float = 600.0
-    set_aside_every: float = 16
-    dice: Random = field(default_factory=Random, repr=False)
+    explore_every: float = 16
+    rng: Random = field(default_factory=Random, repr=False)
 
     _known: dict[str, _Facts] = field(init=False, repr=False, default_factory=dict)
     """By `Address.ip`, the one that was not heard of for longest at the front."""
 
     def __post_init__(self) -> None:
         check_seconds("lifetime", self.lifetime)
-        for name in ("max_addresses", "set_aside_every"):
+        for name in ("max_addresses", "explore_every"):
             number = getattr(self, name)
             if not isinstance(number, (int, float)) or isinstance(number, bool):
                 raise TypeError(f"{name} must be a number, not {number!r}")
@@ -165,7 +165,7 @@ class History:
         Args:
             now: The time of day, seconds since 1970 (`time.time()`).
         """
-        return None if self.dice.random() < 1 / self.set_aside_every else View(self, now)
+        return None if self.rng.random() < 1 / self.explore_every else View(self, now)
 
     def to_json(self) -> str:
         """Write down what is known, for `from_json`.

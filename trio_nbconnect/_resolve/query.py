@@ -1,6 +1,6 @@
 """Questions and answers: the words between a race and whatever knows the host's addresses.
 
-A resolver is asked one `Question` and delivers what it does and learns, in its order: `Asked` when it sends a query
+A resolver is asked one `Query` and delivers what it does and learns, in its order: `QuerySent` when it sends a query
 out, `Answer` when something came back. A later answer from the same source replaces the earlier one (RFC 8305,
 section 6: addresses may be added and removed while the race runs).
 """
@@ -10,12 +10,12 @@ from __future__ import annotations
 import enum
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import trio
 
 from .._address import IPV4, IPV6, Address
-from .._quick import quick
 
 
 class Source(enum.Enum):
@@ -53,8 +53,8 @@ class Source(enum.Enum):
         return cls.AAAA if family == IPV6 else cls.A
 
 
-@quick(frozen=True, slots=True, kw_only=True)
-class Question:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
     """Which addresses a race wants: those of a host, in the families it can use, the preferred one first."""
 
     host: str
@@ -69,7 +69,7 @@ class Question:
         return [family for family in (IPV6, IPV4) if family in self.families]
 
 
-@quick(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """One way to reach a host: a ServiceMode record (RFC 9460, section 2.4.3) that this client can use."""
 
@@ -92,18 +92,18 @@ class Service:
     """Whether it offers Encrypted Client Hello. Python's `ssl` cannot use that; the record is reported all the same."""
 
 
-@quick(frozen=True, slots=True)
-class Asked:
+@dataclass(frozen=True, slots=True)
+class QuerySent:
     """A query went out; an answer from this source is to be expected."""
 
     source: Source
     name: str = ""
     """Whose records were asked for; empty for the host itself."""
-    protected: bool = False
+    encrypted: bool = False
     """Whether nobody on the way can read or forge the answer (DNS over TLS or HTTPS)."""
 
 
-@quick(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What came back: addresses in the order of preference, or none and the error that says why."""
 
@@ -116,5 +116,5 @@ class Answer:
     """What an HTTPS answer holds."""
 
 
-Deliver: TypeAlias = Callable[[Asked | Answer], None]
+SendAnswer: TypeAlias = Callable[[QuerySent | Answer], None]
 """How a resolver hands over what it has; never waits. The `send_nowait` of a Trio channel is one."""

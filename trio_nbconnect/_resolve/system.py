@@ -13,7 +13,7 @@ that honours Trio's hook. What does not: the decision when to begin (`_agenda`),
 from __future__ import annotations
 
 import socket
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import trio
@@ -21,21 +21,20 @@ import trio
 from .._address import IPV4, IPV6
 from .._connect.custom_sockets import ask_hostname_resolver
 from .._connect.network import Network, from_getaddrinfo
-from .._quick import quick
-from .query import Answer, Asked, Deliver, Question, Source
+from .query import Answer, Query, QuerySent, SendAnswer, Source
 
 
 class Resolver(Protocol):
     """Whoever can find the addresses of a host."""
 
-    async def resolve(self, question: Question, deliver: Deliver) -> None:
-        """Deliver `Asked` for each query and `Answer` for each result, and return when no more will come.
+    async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
+        """SendAnswer `QuerySent` for each query and `Answer` for each result, and return when no more will come.
 
         A failed query is an `Answer` with its error. It runs beside the race and is cancelled when that is won.
         """
 
 
-@quick(slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Threads:
     """The limiters of one `trio.run`; one for each family, so that silence in one cannot starve the other."""
 
@@ -59,31 +58,31 @@ class SystemResolver:
     def __init__(self, network: Network) -> None:
         self._network = network
 
-    async def resolve(self, question: Question, deliver: Deliver) -> None:
+    async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
         """Section 3: the AAAA query, "immediately followed by" the A query; this task sends the first one itself."""
-        first, *others = question.in_query_order
+        first, *others = query.in_query_order
         for family in (first, *others):
-            deliver(Asked(Source.of(family)))
+            send_answer(QuerySent(Source.of(family)))
         if not others:
-            await self._look_up(question, first, deliver)
+            await self._look_up(query, first, send_answer)
         else:
             async with trio.open_nursery() as nursery:
                 for family in others:
-                    nursery.start_soon(self._look_up, question, family, deliver)
-                await self._look_up(question, first, deliver)
-        if question.last_resort is not None and IPV4 not in question.families:
-            await question.last_resort.wait()
-            deliver(Asked(Source.A))
-            await self._look_up(question, IPV4, deliver)
+                    nursery.start_soon(self._look_up, query, family, send_answer)
+                await self._look_up(query, first, send_answer)
+        if query.last_resort is not None and IPV4 not in query.families:
+            await query.last_resort.wait()
+            send_answer(QuerySent(Source.A))
+            await self._look_up(query, IPV4, send_answer)
 
-    async def _look_up(self, question: Question, family: socket.AddressFamily, deliver: Deliver) -> None:
+    async def _look_up(self, query: Query, family: socket.AddressFamily, send_answer: SendAnswer) -> None:
         source = Source.of(family)
         try:
-            addresses = await self._network.getaddrinfo(question.host, question.port, family, limiter_of(family))
+            addresses = await self._network.getaddrinfo(query.host, query.port, family, limiter_of(family))
         except OSError as error:
-            deliver(Answer(source, error=error))
+            send_answer(Answer(source, error=error))
         else:
-            deliver(Answer(source, tuple(addresses)))
+            send_answer(Answer(source, tuple(addresses)))
 
 
 def limiter_of(family: socket.AddressFamily) -> trio.CapacityLimiter:
@@ -99,12 +98,12 @@ def limiter_of(family: socket.AddressFamily) -> trio.CapacityLimiter:
 class HookResolver:
     """Ask the resolver set with `trio.socket.set_custom_hostname_resolver`, in the one call that Trio makes."""
 
-    async def resolve(self, question: Question, deliver: Deliver) -> None:
-        """Deliver its one answer, which holds both families."""
-        deliver(Asked(Source.HOOK))
+    async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
+        """SendAnswer its one answer, which holds both families."""
+        send_answer(QuerySent(Source.HOOK))
         try:
-            entries = await ask_hostname_resolver(question.host, question.port)
+            entries = await ask_hostname_resolver(query.host, query.port)
         except OSError as error:
-            deliver(Answer(Source.HOOK, error=error))
+            send_answer(Answer(Source.HOOK, error=error))
         else:
-            deliver(Answer(Source.HOOK, tuple(from_getaddrinfo(entry[0], entry[4]) for entry in entries)))
+            send_answer(Answer(Source.HOOK, tuple(from_getaddrinfo(entry[0], entry[4]) for entry in entries)))

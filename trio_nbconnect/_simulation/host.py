@@ -48,7 +48,7 @@ class SimulatedHost:
         """What it does, in words."""
         outcome = self._outcome
         if outcome.after == math.inf:
-            return "swallows"
+            return "drops"
         deed = errno.errorcode[outcome.errno] if outcome.errno else "accepts"
         return f"{deed} at once" if outcome.at_once else f"{deed} after {outcome.after:g} s"
 
@@ -79,12 +79,12 @@ class SimulatedHost:
         """
         return self._does(errno.ECONNRESET, after)
 
-    def swallows(self) -> SimulatedHost:
+    def drops(self) -> SimulatedHost:
         """Answer nothing at all, as a firewall that drops packets; the default.
 
         >>> from trio_nbconnect.testing import SimulatedNetwork
-        >>> SimulatedNetwork().host("192.0.2.1").swallows()
-        <SimulatedHost 192.0.2.1: swallows>
+        >>> SimulatedNetwork().host("192.0.2.1").drops()
+        <SimulatedHost 192.0.2.1: drops>
         """
         return self._does(0, math.inf)
 

@@ -31,7 +31,7 @@ import trio
 from .._address import IPV4, IPV6, Address, GivenAddress, check_port
 from .._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyTable
 from .._connector import Connector
-from .._dns.services import Records, StubResolver
+from .._dns.services import Records, SVCBResolver
 from .._pictures.recording import RecordedRace
 from .._policy import Policy, check_seconds
 from .._resolve.query import Service, Source
@@ -62,7 +62,7 @@ class SimulatedNetwork:
         >>> async def main():
         ...     net = SimulatedNetwork()
         ...     net.answers("example.org", aaaa=["2001:db8::1"], a=["192.0.2.1"], after=0.02)
-        ...     net.host("2001:db8::1").swallows()
+        ...     net.host("2001:db8::1").drops()
         ...     net.host("192.0.2.1").accepts(after=0.03)
         ...     async with await Connector(network=net).open_tcp_stream("example.org", 443) as stream:
         ...         print(stream.socket.getpeername()[0], net.started)
@@ -140,9 +140,9 @@ class SimulatedNetwork:
         *,
         services: bool = True,
         protocols: tuple[str, ...] = ("h2", "http/1.1"),
-        protected: bool = False,
-        dice: random.Random | None = None,
-    ) -> StubResolver:
+        encrypted: bool = False,
+        rng: random.Random | None = None,
+    ) -> SVCBResolver:
         """Return a resolver that asks this network's name servers itself, HTTPS records included.
 
         Without it, a connector asks `getaddrinfo`, as for the operating system.
@@ -150,10 +150,10 @@ class SimulatedNetwork:
         Args:
             services: Whether to ask for HTTPS records.
             protocols: The ALPN protocols that the client speaks.
-            protected: Whether queries travel protected (DNS over TLS or HTTPS).
-            dice: What shuffles services of equal priority.
+            encrypted: Whether queries travel encrypted (DNS over TLS or HTTPS).
+            rng: What shuffles services of equal priority.
         """
-        return StubResolver(self._names.look_up, services=services, protocols=protocols, protected=protected, dice=dice)
+        return SVCBResolver(self._names.look_up, services=services, protocols=protocols, encrypted=encrypted, rng=rng)
 
     def host(self, address: str, port: int | None = None) -> SimulatedHost:
         """Return the host with this address, or just one port of it, to say what it does.
@@ -346,8 +346,8 @@ def simulate(
     Example:
         >>> net = SimulatedNetwork()
         >>> net.answers("example.org", aaaa=["2001:db8::1"], a=["192.0.2.1"], after=0.02)
-        >>> net.host("2001:db8::1").swallows(), net.host("192.0.2.1").accepts(after=0.03)
-        (<SimulatedHost 2001:db8::1: swallows>, <SimulatedHost 192.0.2.1: accepts after 0.03 s>)
+        >>> net.host("2001:db8::1").drops(), net.host("192.0.2.1").accepts(after=0.03)
+        (<SimulatedHost 2001:db8::1: drops>, <SimulatedHost 192.0.2.1: accepts after 0.03 s>)
         >>> for delay in (0.1, 0.25, 1):
         ...     print(round(simulate(net, "example.org", 443, policy=Policy(attempt_delay=delay)).timeline.duration, 3))
         0.15

@@ -26,6 +26,7 @@ import trio
 from .. import trace
 from .._errors import ConnectError, sole
 from .._pictures.recording import RecordedRace, Recording
+from .._race.journal import listening
 from .._resolve.query import Source
 from .host import SimulatedHost
 from .virtual_time import HORIZON, run_virtually
@@ -81,7 +82,7 @@ async def _race(connect: Connect, hosts: tuple[SimulatedHost, ...], serve: Serve
             if serve is not None:
                 for host in hosts:
                     nursery.start_soon(_accept, host, serve)
-            trace.listening.set((hear,))
+            listening.set((hear,))
             with suppress(ConnectError):
                 await connect()
             nursery.cancel_scope.cancel()
