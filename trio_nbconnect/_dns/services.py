@@ -218,7 +218,7 @@ def _named(service: Service, owner: str, query: Query) -> Service:
     """Say whose addresses offer a service: "." is the owner of the record, which an alias may have moved."""
     target = service.target or owner
     port = query.port if service.port is None else service.port
-    hints = tuple(replace(hint, port=port) for hint in service.hints if hint.family in query.families)
+    hints = tuple(replace(hint, port=port) for hint in service.hints)
     return replace(service, target="" if _key(target) == _key(query.host) else target, hints=hints)
 
 
