@@ -15,7 +15,7 @@ import dns.rdatatype
 import pytest
 
 from trio_nbconnect import Address, Service, Source
-from trio_nbconnect._dns.message import PADDING, Found, check, find, make_query, parse_name, read
+from trio_nbconnect._dns.message import PADDING, ParsedAnswer, check, find, make_query, parse_name, read
 from trio_nbconnect._dns.services import Records
 
 from .dns_server import parse
@@ -26,7 +26,7 @@ SOA = "example.org. 600 IN SOA ns. admin. 1 3600 600 86400 60"
 
 def answered(
     source: Source, *records: str, authority: tuple[str, ...] = (), rcode: str = "NOERROR", spoil: bytes = b""
-) -> Found:
+) -> ParsedAnswer:
     """What is found in an answer with these records; `spoil` is changed to something shorter by one."""
     query = make_query(parse_name(HOST), source, encrypted=False)
     response = dns.message.make_response(query)
@@ -69,11 +69,11 @@ def test_only_what_the_chain_leads_to_counts() -> None:
         "a.example. 300 IN A 192.0.2.1",
         "a.example. 300 IN AAAA 2001:db8::1",
     )
-    assert found == Found(records=Records(addresses=("192.0.2.1",)), ttl=50)
+    assert found == ParsedAnswer(records=Records(addresses=("192.0.2.1",)), ttl=50)
 
 
 def test_an_answer_to_another_question_has_no_addresses() -> None:
-    assert answered(Source.A, "evil.example. 300 IN A 192.0.2.66") == Found()
+    assert answered(Source.A, "evil.example. 300 IN A 192.0.2.66") == ParsedAnswer()
 
 
 @pytest.mark.parametrize(
@@ -110,13 +110,13 @@ def test_what_another_server_may_know_better(records: list[str], authority: list
 
 def test_negative_answers() -> None:
     """RFC 2308, section 5."""
-    assert answered(Source.A, authority=(SOA,)) == Found(ttl=60)
-    assert answered(Source.A) == Found(ttl=0)
-    assert answered(Source.A, authority=(SOA,), rcode="NXDOMAIN") == Found(ttl=60, exists=False)
-    assert answered(Source.A, rcode="NXDOMAIN") == Found(ttl=0, exists=False)
-    assert answered(Source.A, f"{HOST}. 50 IN CNAME A.Example.") == Found(ttl=50, leads_to="a.example")
+    assert answered(Source.A, authority=(SOA,)) == ParsedAnswer(ttl=60)
+    assert answered(Source.A) == ParsedAnswer(ttl=0)
+    assert answered(Source.A, authority=(SOA,), rcode="NXDOMAIN") == ParsedAnswer(ttl=60, exists=False)
+    assert answered(Source.A, rcode="NXDOMAIN") == ParsedAnswer(ttl=0, exists=False)
+    assert answered(Source.A, f"{HOST}. 50 IN CNAME A.Example.") == ParsedAnswer(ttl=50, next_name="a.example")
     assert answered(Source.A, f"{HOST}. 50 IN CNAME a.example.", authority=("example. 9 IN SOA a. b. 1 2 3 4 5",)) == (
-        Found(ttl=5)
+        ParsedAnswer(ttl=5)
     )
 
 
@@ -196,7 +196,7 @@ def test_one_malformed_record_spoils_its_set() -> None:
     """RFC 9460, section 2.2: "the client MUST reject the entire RRSet"."""
     good, bad = f"{HOST}. 300 IN HTTPS 1 .", f"{HOST}. 300 IN HTTPS 2 . port=770"
     assert len(answered(Source.HTTPS, good, bad).records.services) == 2
-    assert answered(Source.HTTPS, good, bad, spoil=b"\x00\x03\x00\x02\x03\x02") == Found()
+    assert answered(Source.HTTPS, good, bad, spoil=b"\x00\x03\x00\x02\x03\x02") == ParsedAnswer()
 
 
 # Anything at all

@@ -18,9 +18,7 @@ import trio.testing
 import trustme
 
 from trio_nbconnect import Address, Answer, Query, QuerySent, Source
-from trio_nbconnect._dns.servers import parse_resolv_conf, parse_servers
-from trio_nbconnect._dns.transports import TLSServer
-from trio_nbconnect._dns.wire import open_stream
+from trio_nbconnect._dns.servers import TLSServer, open_stream, parse_resolv_conf, parse_servers
 from trio_nbconnect.dns import DNSResolver
 
 from .company import import_with_broken, import_without

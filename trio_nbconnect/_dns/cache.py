@@ -23,7 +23,7 @@ LONGEST = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Entry(Generic[V]):
+class CacheEntry(Generic[V]):
     """What was answered, and until when it holds."""
 
     value: V
@@ -38,22 +38,22 @@ class Cache(Generic[K, V]):
     keep_expired: float
     """How many seconds after its end an answer may still be used."""
 
-    _entries: dict[K, Entry[V]] = field(default_factory=dict)
+    _entries: dict[K, CacheEntry[V]] = field(default_factory=dict)
 
     def store(self, key: K, value: V, ttl: float, now: float) -> None:
         """Keep an answer. One that may not be kept (TTL 0) takes the place of what was there all the same."""
         self._entries.pop(key, None)
         if ttl > 0:
-            self.restore(key, Entry(value, now + min(ttl, LONGEST)))
+            self.restore(key, CacheEntry(value, now + min(ttl, LONGEST)))
 
-    def restore(self, key: K, entry: Entry[V]) -> None:
+    def restore(self, key: K, entry: CacheEntry[V]) -> None:
         """Put back what was taken: nothing better could be had."""
         if self.size:
             self._entries[key] = entry
         if len(self._entries) > self.size:
             del self._entries[next(iter(self._entries))]
 
-    def fresh(self, key: K, now: float) -> Entry[V] | None:
+    def fresh(self, key: K, now: float) -> CacheEntry[V] | None:
         """Return the answer if it still holds."""
         entry = self._entries.get(key)
         if entry is None or entry.expires <= now:
@@ -61,7 +61,7 @@ class Cache(Generic[K, V]):
         self._entries[key] = self._entries.pop(key)  # the youngest is last
         return entry
 
-    def take_expired(self, key: K, now: float) -> Entry[V] | None:
+    def take_expired(self, key: K, now: float) -> CacheEntry[V] | None:
         """Take an answer that has expired out of the table, and return it if it may be used once more."""
         entry = self._entries.pop(key, None)
         return None if entry is None or now - entry.expires >= self.keep_expired else entry

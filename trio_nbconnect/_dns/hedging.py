@@ -36,7 +36,7 @@ PENALTY = 60.0
 
 
 @dataclass(slots=True)
-class Standing(Generic[S]):
+class ServerHealth(Generic[S]):
     """Which servers were silent, and whose turn it is."""
 
     _penalised: dict[S, float] = field(default_factory=dict)
@@ -61,14 +61,14 @@ class Standing(Generic[S]):
 
 
 @dataclass(slots=True)
-class InTurn(Generic[S, T]):
+class HedgedQuery(Generic[S, T]):
     """One question to several servers. It is asked once."""
 
     servers: Sequence[S]
     """In the order in which they are asked."""
     ask: Callable[[S], Awaitable[T]]
     """Raises `OSError` if the server has no answer."""
-    standing: Standing[S]
+    health: ServerHealth[S]
     attempts: int
     """How often a silent server is asked."""
     give_up_after: float
@@ -87,9 +87,9 @@ class InTurn(Generic[S, T]):
         winner, answer = self._answers[0] if self._answers else (None, None)
         for server in self._asked[: self._asked.index(winner) if winner is not None else None]:
             if isinstance(self.failures.get(server, TimeoutError()), TimeoutError):
-                self.standing.silent(server, now)
+                self.health.silent(server, now)
         if winner is not None:
-            self.standing.answered(winner)
+            self.health.answered(winner)
         return answer
 
     async def _take_turns(self, nursery: trio.Nursery) -> None:

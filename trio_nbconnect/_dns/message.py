@@ -59,7 +59,7 @@ _NONE = Records()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class ParsedAnswer:
     """What one answer tells."""
 
     records: Records = _NONE
@@ -67,7 +67,7 @@ class Found:
     """How many seconds it may be kept, 0 for not at all."""
     exists: bool = True
     """Whether there is such a name."""
-    leads_to: str = ""
+    next_name: str = ""
     """The name to ask for next, where the answer holds the beginning of a chain only."""
 
 
@@ -120,27 +120,27 @@ def _again(why: str) -> socket.gaierror:
     return socket.gaierror(socket.EAI_AGAIN, why)
 
 
-def find(message: QueryMessage, source: Source, rng: random.Random) -> Found:
+def find(message: QueryMessage, source: Source, rng: random.Random) -> ParsedAnswer:
     """Find what was asked for.
 
     Raises:
         socket.gaierror: The chain of CNAMEs has no end.
     """
     if message.errors:
-        return Found()
+        return ParsedAnswer()
     try:
         chain = message.resolve_chaining()
     except dns.exception.DNSException as error:
         name = message.question[0].name.to_text(omit_final_dot=True)
         raise socket.gaierror(socket.EAI_FAIL, f"the aliases of {name} lead nowhere: {error}") from None
     if chain.answer is not None:
-        return Found(records=_records(chain.answer, source, rng), ttl=chain.minimum_ttl)
+        return ParsedAnswer(records=_records(chain.answer, source, rng), ttl=chain.minimum_ttl)
     told = any(records.rdtype == dns.rdatatype.SOA for records in message.authority)
     if message.rcode() == dns.rcode.NXDOMAIN:
-        return Found(exists=False, ttl=chain.minimum_ttl if told else 0.0)
+        return ParsedAnswer(exists=False, ttl=chain.minimum_ttl if told else 0.0)
     if chain.cnames and not told:
-        return Found(leads_to=_text(chain.canonical_name), ttl=min(cname.ttl for cname in chain.cnames))
-    return Found(ttl=chain.minimum_ttl if told else 0.0)  # RFC 2308, section 5: no SOA, no cache
+        return ParsedAnswer(next_name=_text(chain.canonical_name), ttl=min(cname.ttl for cname in chain.cnames))
+    return ParsedAnswer(ttl=chain.minimum_ttl if told else 0.0)  # RFC 2308, section 5: no SOA, no cache
 
 
 def _records(found: dns.rrset.RRset, source: Source, rng: random.Random) -> Records:

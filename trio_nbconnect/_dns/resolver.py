@@ -32,16 +32,15 @@ import trio
 from .._address import IPV4, IPV6, Address
 from .._policy import check_seconds
 from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Source
-from .cache import Cache, Entry
-from .hedging import InTurn, Standing
-from .hosts import Watched, known_here, parse_hosts
-from .search import Sieve, candidates
+from .cache import Cache, CacheEntry
+from .hedging import HedgedQuery, ServerHealth
+from .local_names import CachedFile, SearchBuffer, candidates, known_here, parse_hosts
 from .services import ALIASES, Records, SVCBResolver
 
 try:
     from dns.message import QueryMessage
 
-    from .message import Found, find, parse_name
+    from .message import ParsedAnswer, find, parse_name
     from .servers import (
         Server,
         Settings,
@@ -63,8 +62,8 @@ _Key = tuple[str, Source]
 class _Memory:
     """What one `trio.run` remembers; the clock of another one counts from somewhere else."""
 
-    cache: Cache[_Key, Found]
-    standing: Standing[Server]
+    cache: Cache[_Key, ParsedAnswer]
+    health: ServerHealth[Server]
 
 
 class DNSResolver:
@@ -134,13 +133,13 @@ class DNSResolver:
         rng: random.Random | None = None,
     ) -> None:
         self._servers = parse_servers(servers, None if ca_file is None else os.fspath(ca_file))
-        self._resolv_conf = Watched(os.fspath(resolv_conf), parse_resolv_conf)
+        self._resolv_conf = CachedFile(os.fspath(resolv_conf), parse_resolv_conf)
         self._search = None if search is None else parse_search(search)
         self._ndots = None if ndots is None else check_count("ndots", ndots, 0)
         self._give_up_after = None if give_up_after is None else check_seconds("give_up_after", give_up_after)
         self._attempts = None if attempts is None else check_count("attempts", attempts, 1)
         self._rotate = rotate
-        self._hosts = Watched(os.devnull if hosts is None else os.fspath(hosts), parse_hosts)
+        self._hosts = CachedFile(os.devnull if hosts is None else os.fspath(hosts), parse_hosts)
         self._services = services
         self._protocols = parse_protocols(protocols)
         self._use_expired = check_seconds("use_expired", use_expired)
@@ -184,13 +183,13 @@ class DNSResolver:
         if not others:
             await stub.resolve(replace(query, host=first), send_answer)
             return
-        sieve = Sieve(send_answer)
+        buffer = SearchBuffer(send_answer)
         for name in (first, *others):
-            await stub.resolve(replace(query, host=name), sieve.take)
-            if sieve.found:
+            await stub.resolve(replace(query, host=name), buffer.take)
+            if buffer.found:
                 return
-            sieve.next_name()
-        sieve.finish()
+            buffer.next_name()
+        buffer.finish()
 
     async def _look_up(self, settings: Settings, name: str, source: Source) -> Records:
         """Be the stub's `LookUp`: from memory, if there is anything in it."""
@@ -202,10 +201,10 @@ class DNSResolver:
         expired = cache.take_expired(key, now)
         if expired is not None and expired.value.records != Records():  # bad news may have been mended since
             await trio.lowlevel.checkpoint()
-            return replace(expired.value.records, fresher=partial(self._refresh, settings, key, expired))
+            return replace(expired.value.records, refresh=partial(self._refresh, settings, key, expired))
         return await self._ask(settings, key)
 
-    async def _refresh(self, settings: Settings, key: _Key, expired: Entry[Found]) -> Records:
+    async def _refresh(self, settings: Settings, key: _Key, expired: CacheEntry[ParsedAnswer]) -> Records:
         """RFC 8767, section 5: what has expired is better than nothing, but not than the truth."""
         try:
             return await self._ask(settings, key)
@@ -222,22 +221,22 @@ class DNSResolver:
         while True:
             found = find(await self._first_answer(settings, names[-1], source), source, self._rng)
             ttl = min(ttl, found.ttl)
-            if not found.leads_to:
+            if not found.next_name:
                 break
-            if found.leads_to in names or len(names) > ALIASES:
-                way = " -> ".join([*names, found.leads_to])
+            if found.next_name in names or len(names) > ALIASES:
+                way = " -> ".join([*names, found.next_name])
                 raise socket.gaierror(socket.EAI_FAIL, f"the aliases of {name} lead nowhere: {way}")
-            names.append(found.leads_to)
+            names.append(found.next_name)
         self._remembered().cache.store(key, found, ttl, trio.current_time())
         return _known(found, name)
 
     async def _first_answer(self, settings: Settings, name: str, source: Source) -> QueryMessage:
         """Ask the name servers in turn for one type of one name."""
-        asked, standing, now = parse_name(name), self._remembered().standing, trio.current_time()
-        turns: InTurn[Server, QueryMessage] = InTurn(
-            standing.order(settings.servers, rotate=settings.rotate, over_ipv6=lambda one: one.over_ipv6, now=now),
+        asked, health, now = parse_name(name), self._remembered().health, trio.current_time()
+        turns: HedgedQuery[Server, QueryMessage] = HedgedQuery(
+            health.order(settings.servers, rotate=settings.rotate, over_ipv6=lambda one: one.over_ipv6, now=now),
             lambda server: server.ask(asked, source),
-            standing,
+            health,
             settings.attempts,
             settings.give_up_after,
         )
@@ -267,10 +266,10 @@ class DNSResolver:
             return self._memory.get()
 
     def _nothing(self) -> _Memory:
-        return _Memory(Cache(self._cache_size, self._use_expired), Standing())
+        return _Memory(Cache(self._cache_size, self._use_expired), ServerHealth())
 
 
-def _known(found: Found, name: str) -> Records:
+def _known(found: ParsedAnswer, name: str) -> Records:
     if not found.exists:
         raise socket.gaierror(socket.EAI_NONAME, f"there is no such name: {name}")
     return found.records

@@ -1,42 +1,229 @@
-"""Name servers: which there are, and what else is configured.
+"""Name servers: which there are, and one exchange with one of them (RFC 1035, RFC 7858, RFC 8484).
 
 The problem: an administrator names servers in `resolv.conf`, a program in its own words, and either may be mistaken.
-A program wants to be told, at once and with the words it used; of the file, whatever makes sense has to do.
+What comes back from a server may be truncated, forged or missing.
 
-How we solve it: what a program wrote is read strictly, into the servers of `_dns_transports`, and all of them or none
-are encrypted. `resolv.conf` is read by dnspython, without the lines that it would stumble over. Both end up as
-`Settings`, whose defaults are those of resolv.conf(5).
+Algorithm: what a program wrote is read strictly, and all servers or none are encrypted; of `resolv.conf`, what makes
+sense counts. A server has one method, which returns an answer or raises `OSError`. UDP comes first, TCP where an
+answer is truncated (RFC 7766, section 5). A datagram that is not the answer is passed over: a forger hopes that a
+client gives up on it. TLS and HTTPS verify the server's certificate, always.
 
-What lives here: `Settings`, and the reading of whatever goes into it. What does not: messages and sockets, for nothing
-here waits; a server has a numeric address because its name would have to be looked up first. What we left out: the
-options of resolv.conf(5) that are not in `Settings`; they tell glibc how to ask, and we ask in our own way.
+Refused: dnspython's `asyncquery` for datagrams and streams. It takes one malformed HTTPS record for a message that did
+not come, where RFC 9460, section 2.2, wants "no services"; and its unconnected socket never hears that nobody listens.
+No connection is kept for the next query: that would need a task that outlives the call.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 import re
-from collections.abc import Iterable
+import socket
+import ssl
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import SplitResult, urlsplit
 
+import dns.asyncquery
 import dns.exception
+import dns.flags
 import dns.name
 import dns.query
+import dns.rcode
 import dns.resolver
+import trio
+from dns.message import Message, QueryMessage
 
-from .._address import Address, check_host, check_name, check_port, parse_literal
-from .transports import HTTPSServer, PlainServer, Server, TLSServer
+from .._address import IPV6, Address, check_host, check_name, check_port, parse_literal
+from .._connect import tls as _tls
+from .._connect.network import KernelNetwork
+from .._connect.sockets import Opener
+from .._errors import os_error
+from .._resolve.query import Source
+from .message import check, make_query, read
 
-__all__ = [
-    "Server",
-    "Settings",
-    "check_count",
-    "parse_protocols",
-    "parse_resolv_conf",
-    "parse_search",
-    "parse_servers",
-]
+T = TypeVar("T")
+
+Read = Callable[[bytes], "T | None"]
+"""Reads a message; None says that it is not the answer."""
+
+_LONGEST = 65535
+"""RFC 1035, section 4.2.2: the length has two octets; no datagram is longer either."""
+
+
+async def exchange_datagrams(server: Address, query: bytes, read: Read[T]) -> T:
+    """Send a query over UDP and wait for its answer.
+
+    Raises:
+        OSError: It could not be sent, or nobody listens there.
+    """
+    sock = socket.socket(server.family, socket.SOCK_DGRAM)
+    with trio.socket.from_stdlib_socket(sock) as datagrams:
+        sock.connect(server.sockaddr)  # asks the routing table and sends nothing
+        await datagrams.send(query)
+        while True:
+            answer = read(await datagrams.recv(_LONGEST))
+            if answer is not None:
+                return answer
+
+
+async def open_stream(server: Address) -> trio.SocketStream:
+    """Connect to a name server over TCP.
+
+    Raises:
+        OSError: The connect failed.
+    """
+    handshake = Opener(KernelNetwork()).begin(server)
+    try:
+        await handshake.wait()
+    except BaseException:
+        handshake.abort()
+        raise
+    return handshake.stream()
+
+
+async def exchange_over_stream(stream: trio.abc.Stream, server: Address, query: bytes, read: Read[T]) -> T:
+    """Send a query over a stream, wait for its answer, and close the stream.
+
+    Raises:
+        OSError: The stream ended or broke before the answer was there.
+    """
+    try:
+        await stream.send_all(len(query).to_bytes(2, "big") + query)
+        while True:
+            length = int.from_bytes(await _receive(stream, 2, server), "big")
+            answer = read(await _receive(stream, length, server))
+            if answer is not None:
+                return answer
+    except trio.BrokenResourceError as error:
+        raise OSError(errno.EPIPE, f"the name server broke the connection: {error.__cause__ or error}") from None
+    finally:
+        await trio.aclose_forcefully(stream)
+
+
+async def _receive(stream: trio.abc.Stream, count: int, server: Address) -> bytes:
+    received = bytearray()
+    while len(received) < count:
+        chunk = await stream.receive_some(count - len(received))
+        if not chunk:
+            raise os_error(errno.ECONNRESET, server)
+        received += chunk
+    return bytes(received)
+
+
+_NO_EDNS = (dns.rcode.FORMERR, dns.rcode.NOTIMP)
+
+
+class Server(Protocol):
+    """A name server."""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether nobody on the way can read or forge what it says."""
+
+    @property
+    def over_ipv6(self) -> bool:
+        """Whether IPv6 carries the queries."""
+
+    async def ask(self, name: dns.name.Name, source: Source) -> QueryMessage:
+        """Return the answer; raise `OSError` if there is none to be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlainServer:
+    """A name server that is asked in clear (RFC 1035)."""
+
+    address: Address
+    encrypted = False
+
+    @property
+    def over_ipv6(self) -> bool:
+        return self.address.family == IPV6
+
+    async def ask(self, name: dns.name.Name, source: Source) -> QueryMessage:
+        message = await self._ask(make_query(name, source, encrypted=False))
+        if message.rcode() in _NO_EDNS:
+            message = await self._ask(make_query(name, source, encrypted=False, edns=False))
+        return _checked(message)
+
+    async def _ask(self, query: QueryMessage) -> Message:
+        wire = query.to_wire()
+        message = await exchange_datagrams(self.address, wire, lambda answer: read(query, answer))
+        if message.flags & dns.flags.TC:
+            stream = await open_stream(self.address)
+            message = await exchange_over_stream(stream, self.address, wire, lambda answer: read(query, answer))
+        return message
+
+    def __str__(self) -> str:
+        return str(self.address)
+
+
+@dataclass(frozen=True, slots=True)
+class TLSServer:
+    """A name server that is asked over TLS (RFC 7858)."""
+
+    address: Address
+    name: str
+    """What its certificate must be valid for: a name, or the address."""
+    context: ssl.SSLContext
+    encrypted = True
+
+    @property
+    def over_ipv6(self) -> bool:
+        return self.address.family == IPV6
+
+    async def ask(self, name: dns.name.Name, source: Source) -> QueryMessage:
+        query = make_query(name, source, encrypted=True)
+        stream = await open_stream(self.address)
+        secure = _tls.wrap(stream, self.context, self.name, https_compatible=True)
+        return _checked(
+            await exchange_over_stream(secure, self.address, query.to_wire(), lambda answer: read(query, answer))
+        )
+
+    def __str__(self) -> str:
+        return f"tls://{self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPSServer:
+    """A name server that is asked over HTTPS (RFC 8484)."""
+
+    url: str
+    address: str
+    context: ssl.SSLContext
+    encrypted = True
+
+    @property
+    def over_ipv6(self) -> bool:
+        return ":" in self.address
+
+    async def ask(self, name: dns.name.Name, source: Source) -> QueryMessage:
+        query = make_query(name, source, encrypted=True)
+        query.id = 0  # section 4.1: so that caches on the way know the query again
+        try:
+            message = await dns.asyncquery.https(
+                query, self.url, verify=cast(Any, self.context), bootstrap_address=self.address
+            )
+        except _failures_of_https() as error:
+            why = str(error).partition("\n")[0] or type(error).__name__
+            raise socket.gaierror(socket.EAI_AGAIN, f"DNS over HTTPS failed: {why}") from None
+        return _checked(message)
+
+    def __str__(self) -> str:
+        return self.url
+
+
+def _failures_of_https() -> tuple[type[Exception], ...]:
+    """What dnspython raises, and the HTTP library that it uses: HTTPX 2 from its version 2.9 on, else HTTPX."""
+    library: Any = getattr(dns.query, "httpx2", None) or getattr(dns.query, "httpx", None)
+    return (dns.exception.DNSException, ValueError, library.HTTPError, library.InvalidURL)
+
+
+def _checked(message: Message) -> QueryMessage:
+    check(message)
+    return cast(QueryMessage, message)  # what answers a query is one
+
 
 GIVE_UP_AFTER = 5.0
 """Seconds; the default of resolv.conf(5), `RES_TIMEOUT`."""

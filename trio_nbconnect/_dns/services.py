@@ -37,7 +37,7 @@ SERVICES = 16
 """How many services of a host are considered: each may cost two queries more, and a name server may name thousands."""
 
 
-Fresher: TypeAlias = "Callable[[], Awaitable[Records]]"
+Refresh: TypeAlias = "Callable[[], Awaitable[Records]]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Records:
     services: tuple[Service, ...] = ()
     alias: str = ""
     """The host that stands in for this one (AliasMode)."""
-    fresher: Fresher | None = field(default=None, compare=False)
+    refresh: Refresh | None = field(default=None, compare=False)
     """How to find out what holds now, where these have expired; None where they have not."""
 
 
@@ -57,14 +57,14 @@ LookUp: TypeAlias = Callable[[str, Source], Awaitable[Records]]
 
 
 @dataclass(slots=True)
-class _Trail:
+class AliasChain:
     """Where the aliases of a host lead to."""
 
     names: list[str]
     """The name asked for first, and the aliases."""
     services: tuple[Service, ...] = ()
     error: OSError | None = None
-    expired: list[tuple[Records, Fresher]] = field(default_factory=list)
+    expired: list[tuple[Records, Refresh]] = field(default_factory=list)
     """What was found on the way and holds no more, and how to find out what does."""
 
     @property
@@ -122,7 +122,7 @@ class SVCBResolver:
         try:
             records = await self._look_up(name or query.host, source)
             send_answer(_addresses(records, source, name, query.port))
-            if records.fresher is not None and (fresh := await records.fresher()) != records:
+            if records.refresh is not None and (fresh := await records.refresh()) != records:
                 send_answer(_addresses(fresh, source, name, query.port))
         except OSError as error:
             send_answer(Answer(source, error=error, name=name))
@@ -138,51 +138,51 @@ class SVCBResolver:
                     self._announce(query, target, send_answer)
                     nursery.start_soon(self._ask_addresses, query, target, send_answer)
 
-            trail = await self._follow(query, ask)
-            self._tell(trail, query, ask, send_answer)
-            if await _has_changed(trail.expired):
+            chain = await self._follow(query, ask)
+            self._tell(chain, query, ask, send_answer)
+            if await _has_changed(chain.expired):
                 self._tell(await self._follow(query, ask), query, ask, send_answer)
 
-    async def _follow(self, query: Query, ask: Callable[[str], None]) -> _Trail:
+    async def _follow(self, query: Query, ask: Callable[[str], None]) -> AliasChain:
         """RFC 9460, section 3: find the host that the aliases lead to, and its services.
 
         An alias is no service yet, but its addresses are asked for at once (version 3, section 4.2).
         """
-        trail = _Trail([query.host if query.port == 443 else f"_{query.port}._https.{query.host}"])
+        chain = AliasChain([query.host if query.port == 443 else f"_{query.port}._https.{query.host}"])
         while True:
             try:
-                records = await self._look_up(trail.end, Source.HTTPS)
+                records = await self._look_up(chain.end, Source.HTTPS)
             except OSError as error:
-                trail.error = None if error.errno == socket.EAI_NONAME else error  # no such name: no such records
-                return trail
-            if records.fresher is not None:
-                trail.expired.append((records, records.fresher))
+                chain.error = None if error.errno == socket.EAI_NONAME else error  # no such name: no such records
+                return chain
+            if records.refresh is not None:
+                chain.expired.append((records, records.refresh))
             if not records.alias:
-                trail.services = records.services
-                return trail
-            if _key(records.alias) in map(_key, trail.names) or len(trail.names) > ALIASES:
-                way = " -> ".join([*trail.names, records.alias])
-                trail.error = socket.gaierror(socket.EAI_FAIL, f"the aliases of {query.host} lead nowhere: {way}")
-                return trail
-            trail.names.append(records.alias)
+                chain.services = records.services
+                return chain
+            if _key(records.alias) in map(_key, chain.names) or len(chain.names) > ALIASES:
+                way = " -> ".join([*chain.names, records.alias])
+                chain.error = socket.gaierror(socket.EAI_FAIL, f"the aliases of {query.host} lead nowhere: {way}")
+                return chain
+            chain.names.append(records.alias)
             ask(records.alias)
 
-    def _tell(self, trail: _Trail, query: Query, ask: Callable[[str], None], send_answer: SendAnswer) -> None:
+    def _tell(self, chain: AliasChain, query: Query, ask: Callable[[str], None], send_answer: SendAnswer) -> None:
         """SendAnswer the services, their targets asked for."""
-        services = self._usable(trail, query)
+        services = self._usable(chain, query)
         for service in services:
             ask(service.target)
-        send_answer(Answer(Source.HTTPS, error=trail.error, services=services))
+        send_answer(Answer(Source.HTTPS, error=chain.error, services=services))
 
-    def _usable(self, trail: _Trail, query: Query) -> tuple[Service, ...]:
+    def _usable(self, chain: AliasChain, query: Query) -> tuple[Service, ...]:
         """Order the services that speak a protocol of ours by priority, equal ones shuffled (section 2.4.1)."""
-        usable = [service for service in trail.services if self._speaks(service)]
+        usable = [service for service in chain.services if self._speaks(service)]
         self._rng.shuffle(usable)
         usable.sort(key=lambda service: service.priority)
         del usable[SERVICES:]
-        if len(trail.names) > 1:
-            usable.append(Service(priority=_LAST, target=trail.end))
-        return tuple(_named(service, trail.end, query) for service in usable)
+        if len(chain.names) > 1:
+            usable.append(Service(priority=_LAST, target=chain.end))
+        return tuple(_named(service, chain.end, query) for service in usable)
 
     def _speaks(self, service: Service) -> bool:
         """RFC 9460, section 7.1.2: "clients SHOULD NOT attempt connection" where no protocol is shared."""
@@ -211,12 +211,12 @@ def _addresses(records: Records, source: Source, name: str, port: int) -> Answer
     return Answer(source, tuple(Address(family, text, port) for text in records.addresses), name=name)
 
 
-async def _has_changed(expired: list[tuple[Records, Fresher]]) -> bool:
+async def _has_changed(expired: list[tuple[Records, Refresh]]) -> bool:
     """Ask again for what has expired; that there is nothing any more is a change, too."""
     changed = False
-    for records, fresher in expired:
+    for records, refresh in expired:
         try:
-            changed |= await fresher() != records
+            changed |= await refresh() != records
         except OSError:
             changed = True
     return changed

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trio_nbconnect._dns.hosts import Watched, known_here, parse_hosts
+from trio_nbconnect._dns.local_names import CachedFile, known_here, parse_hosts
 
 HOSTS = """
 # a comment
@@ -57,14 +57,14 @@ def test_a_file_is_read_when_it_has_changed(tmp_path: Path) -> None:
         texts.append(text)
         return len(texts)
 
-    watched = Watched(str(path), parse)
-    assert [watched.read(), watched.read()] == [1, 1]
+    cached = CachedFile(str(path), parse)
+    assert [cached.read(), cached.read()] == [1, 1]
     path.write_bytes(b"some \xff text")
-    assert [watched.read(), watched.read()] == [2, 2]
+    assert [cached.read(), cached.read()] == [2, 2]
     path.unlink()
-    assert [watched.read(), watched.read()] == [3, 3]
+    assert [cached.read(), cached.read()] == [3, 3]
     assert texts == ["", "some \ufffd text", ""]
 
 
 def test_a_folder_is_as_good_as_an_empty_file(tmp_path: Path) -> None:
-    assert Watched(os.fspath(tmp_path), parse_hosts).read() == {}
+    assert CachedFile(os.fspath(tmp_path), parse_hosts).read() == {}

@@ -210,13 +210,13 @@ async def test_aliases_that_lead_nowhere(aliases: dict[str, str], text: str) -> 
 def expired(records: Records, fresh: Records | OSError, after: float = 0.1) -> Records:
     """Records that hold no more, and what is found in their place."""
 
-    async def fresher() -> Records:
+    async def refresh() -> Records:
         await trio.sleep(after)
         if isinstance(fresh, OSError):
             raise fresh
         return fresh
 
-    return Records(addresses=records.addresses, services=records.services, alias=records.alias, fresher=fresher)
+    return Records(addresses=records.addresses, services=records.services, alias=records.alias, refresh=refresh)
 
 
 OLD = Records(addresses=("192.0.2.1",))
