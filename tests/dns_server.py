@@ -12,18 +12,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import cast
 
 import dns.flags
 import dns.message
-import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import trio
 
-from trio_nbconnect import Source
-from trio_nbconnect._dns.message import check, make_query, read
+from trio_nbconnect._dns.hedging import Exchange
+from trio_nbconnect._dns.message import Question, Reply
 
 Mangle = Callable[[bytes], Sequence[bytes]]
 """What becomes of an answer on its way: other bytes, several of them, or none."""
@@ -145,18 +143,39 @@ class ScriptedServer:
     slower: float = 0.0
     """Seconds more than the zone says; infinite, and it is silent."""
 
-    async def ask(self, name: dns.name.Name, source: Source) -> dns.message.QueryMessage:
+    def send(self, question: Question, edns: bool) -> Exchange[Reply]:
         """Be a `Server`."""
-        query = make_query(name, source, encrypted=self.encrypted)
-        saying = self.zone.asked(query, self.label)
-        await trio.sleep(saying.after + self.slower)
-        for wire in saying.wires(query, udp=False):
-            answer = read(query, wire)
-            if answer is not None:
-                check(answer)
-                return cast(dns.message.QueryMessage, answer)
+        query = dns.message.from_wire(question.to_wire(1, edns=edns, padded=self.encrypted))
+        return ScriptedExchange(self, question, query, self.zone.asked(query, self.label), edns)
+
+
+@dataclass
+class ScriptedExchange:
+    """One query to a scripted server."""
+
+    server: ScriptedServer
+    question: Question
+    query: dns.message.Message
+    saying: Saying
+    edns: bool
+    resumable = True
+    _until: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._until = trio.current_time() + self.saying.after + self.server.slower
+
+    async def answer(self) -> Reply:
+        """Wait until it is time, however often it is asked."""
+        await trio.sleep_until(self._until)
+        for wire in self.saying.wires(self.query, udp=False):
+            reply = self.question.read(1, wire)
+            if reply is not None:
+                return reply
         await trio.sleep(math.inf)
         raise AssertionError
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 @asynccontextmanager

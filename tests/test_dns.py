@@ -43,12 +43,18 @@ def resolver(*servers: ScriptedServer, **options: Any) -> DNSResolver:
 
 
 async def heard(
-    asks: DNSResolver, host: str = HOST, *, port: int = 443, families: Sequence[socket.AddressFamily] = BOTH
+    asks: DNSResolver,
+    host: str = HOST,
+    *,
+    port: int = 443,
+    families: Sequence[socket.AddressFamily] = BOTH,
+    services: bool = True,
 ) -> list[QuerySent | Answer]:
     """Everything that is delivered."""
     items: list[QuerySent | Answer] = []
     with trio.fail_after(1000):
-        await asks.resolve(Query(host=host, port=port, families=tuple(families)), items.append)
+        query = Query(host=host, port=port, families=tuple(families), services=services)
+        await asks.resolve(query, items.append)
     return items
 
 
@@ -246,9 +252,32 @@ async def test_what_the_hosts_file_knows_is_not_asked_for(zone: Zone, tmp_path: 
 async def test_special_names_are_not_asked_for(zone: Zone) -> None:
     """RFC 6761, sections 6.3 and 6.4; RFC 7686, section 2."""
     asks = resolver(ScriptedServer(zone))
-    for name, addresses in (("localhost", ["127.0.0.1"]), ("db.LOCALHOST.", ["127.0.0.1"]), ("a.invalid", [])):
-        assert found(await heard(asks, name), Source.A) == [addresses]
+    for name, expected in (
+        ("localhost", ["127.0.0.1"]),
+        ("db.LOCALHOST.", ["127.0.0.1"]),
+        ("a.invalid", socket.EAI_NONAME),
+        ("a.Onion", socket.EAI_NONAME),
+    ):
+        assert found(await heard(asks, name), Source.A) == [expected]
     assert zone.queries == []
+
+
+async def test_special_names_are_not_asked_for_on_a_detour(zone: Zone) -> None:
+    """A search list, an alias or a service does not make them ask; and nobody is sent to this machine."""
+    zone.says("alias.example", "A", "alias.example. 300 IN CNAME a.onion.")
+    zone.says(HOST, "HTTPS", f"{HOST}. 300 IN HTTPS 1 db.localhost. alpn=h2", f"{HOST}. 300 IN HTTPS 2 b.onion.")
+    asks = resolver(ScriptedServer(zone), search=["corp.onion"])
+    assert found(await heard(asks, "db", families=[socket.AF_INET]), Source.A) == [socket.EAI_NONAME]
+    assert found(await heard(asks, "alias.example.", families=[socket.AF_INET]), Source.A) == [socket.EAI_NONAME]
+    items = await heard(asks, f"{HOST}.", families=[socket.AF_INET])
+    assert found(items, Source.A) == [socket.EAI_NONAME, socket.EAI_NONAME, [FOUR]]
+    assert {name for name, _, _ in zone.queries} == {"alias.example", "db", HOST}
+
+
+async def test_other_special_names_are_names_like_any(zone: Zone) -> None:
+    """RFC 6761, sections 6.2 and 6.5: resolvers "SHOULD NOT recognize" test and example "as special"."""
+    zone.says("a.test", "A", "a.test. 300 IN A 192.0.2.3")
+    assert found(await heard(resolver(ScriptedServer(zone)), "a.test"), Source.A) == [["192.0.2.3"]]
 
 
 async def test_a_short_name_is_completed(zone: Zone) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trio
 
 from trio_nbconnect._dns.local_names import CachedFile, known_here, parse_hosts
+from trio_nbconnect._dns.message import ADDRESSES
 
 HOSTS = """
 # a comment
@@ -20,6 +25,7 @@ dns.example     not-a-number
 1:2             malformed
 fe80::1%no-such-interface  scoped
 192.0.2.3
+192.0.2.4 pinned.onion
 """
 
 
@@ -36,8 +42,7 @@ def known(name: str) -> list[str] | None:
         ("www", ["2001:db8::1"]),
         ("localhost", ["127.0.0.1"]),
         ("db.localhost", ["::1", "127.0.0.1"]),
-        ("a.onion", []),
-        ("invalid", []),
+        ("pinned.onion", ["192.0.2.4"]),
         ("not-a-number", None),
         ("malformed", None),
         ("scoped", None),
@@ -49,7 +54,22 @@ def test_a_name(name: str, addresses: list[str] | None) -> None:
     assert known(name) == addresses
 
 
-def test_a_file_is_read_when_it_has_changed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a.onion", "invalid", "b.INVALID."])
+def test_a_name_that_nobody_is_asked_for(name: str) -> None:
+    """RFC 6761, section 6.4, and RFC 7686, section 2."""
+    with pytest.raises(socket.gaierror) as caught:
+        known_here(name, {})
+    assert caught.value.errno == socket.EAI_NONAME
+
+
+def test_a_name_on_many_lines() -> None:
+    """The time grows with the lines and not with their square; no name has more addresses than are considered."""
+    hosts = parse_hosts("".join(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255} pool.example\n" for n in range(170_000)))
+    assert len(known_here("pool.example", hosts) or ()) == ADDRESSES
+
+
+async def test_a_file_is_read_when_it_has_changed(tmp_path: Path) -> None:
+    """It may come, change, be replaced and go."""
     path = tmp_path / "file"
     texts: list[str] = []
 
@@ -58,13 +78,38 @@ def test_a_file_is_read_when_it_has_changed(tmp_path: Path) -> None:
         return len(texts)
 
     cached = CachedFile(str(path), parse)
-    assert [cached.read(), cached.read()] == [1, 1]
+    assert [await cached.read(), await cached.read()] == [1, 1]
     path.write_bytes(b"some \xff text")
-    assert [cached.read(), cached.read()] == [2, 2]
+    assert [await cached.read(), await cached.read()] == [2, 2]
+    (tmp_path / "other").write_text("other text")
+    (tmp_path / "other").replace(path)
+    assert [await cached.read(), await cached.read()] == [3, 3]
     path.unlink()
-    assert [cached.read(), cached.read()] == [3, 3]
-    assert texts == ["", "some \ufffd text", ""]
+    assert [await cached.read(), await cached.read()] == [4, 4]
+    assert texts == ["", "some \ufffd text", "other text", ""]
 
 
-def test_a_folder_is_as_good_as_an_empty_file(tmp_path: Path) -> None:
-    assert CachedFile(os.fspath(tmp_path), parse_hosts).read() == {}
+async def test_a_long_file_is_read_in_a_thread(tmp_path: Path) -> None:
+    """Once for all who want it, and nobody else waits."""
+    path, threads = tmp_path / "file", []
+
+    def parse(text: str) -> int:
+        threads.append(threading.current_thread())
+        return len(text)
+
+    path.write_text("x" * 100_000)
+    cached = CachedFile(str(path), parse)
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(cached.read)
+    assert await cached.read() == 100_000
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+async def test_what_is_no_file_is_as_good_as_an_empty_one(tmp_path: Path, make: Callable[[str], None]) -> None:
+    """And nobody waits for the other end of a pipe."""
+    make(os.fspath(tmp_path / "thing"))
+    assert await CachedFile(os.fspath(tmp_path / "thing"), parse_hosts).read() == {}
+    assert await CachedFile("a\0b", parse_hosts).read() == {}

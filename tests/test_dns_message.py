@@ -15,7 +15,7 @@ import dns.rdatatype
 import pytest
 
 from trio_nbconnect import Address, Service, Source
-from trio_nbconnect._dns.message import PADDING, ParsedAnswer, check, find, make_query, parse_name, read
+from trio_nbconnect._dns.message import PADDING, ParsedAnswer, Question, parse_answer
 from trio_nbconnect._dns.services import Records
 
 from .dns_server import parse
@@ -28,17 +28,16 @@ def answered(
     source: Source, *records: str, authority: tuple[str, ...] = (), rcode: str = "NOERROR", spoil: bytes = b""
 ) -> ParsedAnswer:
     """What is found in an answer with these records; `spoil` is changed to something shorter by one."""
-    query = make_query(parse_name(HOST), source, encrypted=False)
-    response = dns.message.make_response(query)
+    question = Question(HOST, source)
+    response = dns.message.make_response(dns.message.from_wire(question.to_wire(7)))
     response.set_rcode(dns.rcode.from_text(rcode))
     response.answer.extend(parse(*records))
     response.authority.extend(parse(*authority))
     wire = response.to_wire()
     assert spoil in wire
-    message = read(query, wire.replace(spoil, bytes(reversed(spoil))) if spoil else wire)
-    assert isinstance(message, dns.message.QueryMessage)
-    check(message)
-    return find(message, source, random.Random(1))
+    reply = question.read(7, wire.replace(spoil, bytes(reversed(spoil))) if spoil else wire)
+    assert reply is not None
+    return parse_answer(question, reply, random.Random(1))
 
 
 def services(*records: str) -> tuple[Service, ...]:
@@ -46,15 +45,17 @@ def services(*records: str) -> tuple[Service, ...]:
 
 
 def test_a_query() -> None:
-    query = make_query(parse_name(HOST), Source.AAAA, encrypted=False)
-    assert (query.edns, query.payload, query.flags & dns.flags.RD) == (0, 1232, dns.flags.RD)
-    assert make_query(parse_name(HOST), Source.AAAA, encrypted=False, edns=False).edns == -1
+    query = dns.message.from_wire(Question(HOST, Source.AAAA).to_wire(7))
+    assert (query.id, query.edns, query.payload, query.flags) == (7, 0, 1232, dns.flags.RD)
+    assert query.question == dns.message.make_query(HOST, "AAAA").question
+    assert dns.message.from_wire(Question(HOST, Source.AAAA).to_wire(7, edns=False)).edns == -1
 
 
 @pytest.mark.parametrize("name", ["a", HOST])
 def test_a_protected_query_is_padded(name: str) -> None:
     """RFC 8467, section 4.1: "Clients SHOULD pad queries to the closest multiple of 128 octets"."""
-    assert len(make_query(parse_name(name), Source.A, encrypted=True).to_wire()) % PADDING == 0
+    wire = Question(name, Source.A).to_wire(7, padded=True)
+    assert (len(wire) % PADDING, dns.message.from_wire(wire).edns) == (0, 0)
 
 
 # Addresses
@@ -213,17 +214,15 @@ def test_garbage_is_read_without_surprises() -> None:
     }
     for round_ in range(3000):
         source = kinds[round_ % 3]
-        query = make_query(parse_name(HOST), source, encrypted=False)
-        response = dns.message.make_response(query)
+        question = Question(HOST, source)
+        response = dns.message.make_response(dns.message.from_wire(question.to_wire(0x4142)))
         response.answer.extend(parse(f"{HOST}. 300 IN CNAME a.example.", records[source]))
         response.authority.extend(parse(SOA))
         wire = bytearray(response.to_wire())
         for _ in range(rng.randrange(1, 6)):
             wire[rng.randrange(2, len(wire))] = rng.choice((0, 1, 0x3F, 0x40, 0xC0, 0xFF, rng.randrange(256)))
         del wire[rng.randrange(12, 4 * len(wire)) :]
-        message = read(query, bytes(wire))
-        if message is not None:
-            assert isinstance(message, dns.message.QueryMessage)
+        reply = question.read(0x4142, bytes(wire))
+        if reply is not None:
             with contextlib.suppress(socket.gaierror):
-                check(message)
-                find(message, source, rng)
+                parse_answer(question, reply, rng)

@@ -18,7 +18,7 @@ import trio.testing
 import trustme
 
 from trio_nbconnect import Address, Answer, Query, QuerySent, Source
-from trio_nbconnect._dns.servers import TLSServer, open_stream, parse_resolv_conf, parse_servers
+from trio_nbconnect._dns.servers import Settings, TLSServer, _connect, parse_resolv_conf, parse_servers
 from trio_nbconnect.dns import DNSResolver
 
 from .company import import_with_broken, import_without
@@ -53,18 +53,23 @@ def test_what_makes_no_sense(options: dict[str, Any], error: Exception) -> None:
     assert str(caught.value) == str(error)
 
 
+async def settings(asks: DNSResolver) -> Settings:
+    """What a resolver goes by."""
+    return await asks._settings(asks._remembered())
+
+
 async def test_resolv_conf_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
     """Arguments come before what it says."""
     conf = tmp_path / "resolv.conf"
     conf.write_text("nameserver 192.0.2.1\noptions ndots:3 rotate timeout:7 attempts:4\nsearch a.example\n")
     asks = DNSResolver(resolv_conf=conf, ndots=2, hosts=None)
-    said = asks._settings()
+    said = await settings(asks)
     assert [str(server) for server in said.servers] == ["192.0.2.1:53"]
     assert (said.search, said.ndots, said.give_up_after, said.attempts, said.rotate) == (("a.example",), 2, 7, 4, True)
     conf.write_text("nameserver 192.0.2.123\nsearch b.example")
-    assert [str(server) for server in asks._settings().servers] == ["192.0.2.123:53"]
+    assert [str(server) for server in (await settings(asks)).servers] == ["192.0.2.123:53"]
 
-    own = DNSResolver(resolv_conf=conf, search=[], give_up_after=1.5, attempts=1, rotate=False)._settings()
+    own = await settings(DNSResolver(resolv_conf=conf, search=[], give_up_after=1.5, attempts=1, rotate=False))
     assert (own.search, own.give_up_after, own.attempts, own.rotate) == ((), 1.5, 1, False)
 
 
@@ -167,26 +172,73 @@ def test_https_without_the_libraries_for_it(monkeypatch: pytest.MonkeyPatch) -> 
     assert str(caught.value) == "DNS over HTTPS needs more of dnspython: python -m pip install 'dnspython[doh]'"
 
 
-def test_resolv_conf_with_nothing_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resolv_conf_without_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """resolv.conf(5): "the name server on the local machine", and the domain is the host name's."""
     monkeypatch.setattr(socket, "gethostname", lambda: "me.corp.example")
-    for text in ("", "nameserver\nnameserver dns.example\nnameserver 1:2\noptions ndots:x timeout:\ngarbage \xff"):
+    for text in ("", "nameserver\nnameserverx 192.0.2.1\n nameserver 192.0.2.1\n;nameserver 192.0.2.1\ngarbage \xff"):
         said = parse_resolv_conf(text)
         assert [str(server) for server in said.servers] == ["127.0.0.1:53"]
-        assert (said.search, said.ndots, said.give_up_after, said.attempts, said.rotate) == (
-            ("corp.example",),
-            1,
-            5,
-            2,
-            False,
-        )
+        assert said == Settings(servers=said.servers, search=("corp.example",))
+
+
+async def test_resolv_conf_that_leaves_no_server(tmp_path: Path) -> None:
+    """It names servers, and none of them can be one."""
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("nameserver dns.example\nnameserver 1:2\n")
+    items = await heard(DNSResolver(resolv_conf=conf, hosts=None), services=False)
+    assert (found(items, Source.AAAA), found(items, Source.A)) == ([socket.EAI_FAIL], [socket.EAI_FAIL])
+    assert f"no usable name server in {conf}" in repr(items[-1])
+    conf.write_text("nameserver 192.0.2.1")
+    assert len((await settings(DNSResolver(resolv_conf=conf))).servers) == 1
 
 
 def test_resolv_conf_with_lines_that_make_no_sense() -> None:
-    text = f"nameserver fe80::1%1\nsearch a..b\nsearch {'x' * 64}\nsearch a.example b.example\nnameserver 192.0.2.1"
+    text = f"nameserver fe80::1%1\nsearch a.example a..b {'x' * 64} . b.example.\nnameserver 127.1 and more\nsearch\n"
     said = parse_resolv_conf(text)
-    assert [str(server) for server in said.servers] == ["[fe80::1%1]:53", "192.0.2.1:53"]
+    assert [str(server) for server in said.servers] == ["[fe80::1%1]:53", "127.0.0.1:53"]
     assert said.search == ("a.example", "b.example")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("search a.example\ndomain b.example c.example", ("b.example",)),
+        ("domain b.example\nsearch a.example c.example", ("a.example", "c.example")),
+        ("search " + " ".join(f"d{number}.example" for number in range(9)), tuple(f"d{n}.example" for n in range(9))),
+    ],
+)
+def test_the_last_of_search_and_domain_counts(text: str, expected: tuple[str, ...]) -> None:
+    """resolv.conf(5): "If more than one instance of these keywords is present, the last instance wins"."""
+    assert parse_resolv_conf(text).search == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("timeout:-5 attempts:-1 ndots:-1", (0, 1.0, 1, False)),
+        ("timeout:0 attempts:0 ndots:0", (0, 1.0, 1, False)),
+        ("timeout:99 attempts:99 ndots:99 rotate", (15, 30.0, 5, True)),
+        ("timeout:x attempts: ndots:2x", (2, 1.0, 1, False)),
+        ("timeout:7 edns0 ndots:3\noptions ndots:4\toptions", (4, 7.0, 4, False)),
+        ("timeoutx:9 rotates unknown:1 :::", (1, 5.0, 4, False)),
+    ],
+)
+def test_numbers_are_read_as_glibc_does(options: str, expected: tuple[int, float, int, bool]) -> None:
+    """`atoi`, and the limits that resolv.conf(5) tells: 15 dots, 30 seconds, 5 attempts."""
+    said = parse_resolv_conf(f"options {options}")
+    assert (said.ndots, said.give_up_after, said.attempts, said.rotate) == expected
+
+
+async def test_the_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """resolv.conf(5): `LOCALDOMAIN` overrides the search list, `RES_OPTIONS` amends the options."""
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("nameserver 192.0.2.1\nsearch a.example\noptions ndots:3 timeout:2")
+    monkeypatch.setenv("LOCALDOMAIN", "b.example c.example")
+    monkeypatch.setenv("RES_OPTIONS", "ndots:5 rotate")
+    said = await settings(DNSResolver(resolv_conf=conf))
+    assert (said.search, said.ndots, said.give_up_after, said.rotate) == (("b.example", "c.example"), 5, 2, True)
+    monkeypatch.setenv("LOCALDOMAIN", "")
+    assert (await settings(DNSResolver(resolv_conf=conf))).search == ()
 
 
 # Exchanges on loopback
@@ -207,10 +259,10 @@ async def test_udp_over_ipv6(zone: Zone) -> None:
 async def test_tcp_where_udp_is_truncated() -> None:
     """RFC 7766, section 5."""
     zone = Zone()
-    zone.says(HOST, "A", *(f"{HOST}. 300 IN A 192.0.2.{number}" for number in range(1, 200)), truncated=True)
+    zone.says(HOST, "A", *(f"{HOST}. 300 IN A 192.0.2.{number}" for number in range(1, 30)), truncated=True)
     async with serve(zone) as port:
         items = await heard(DNSResolver(servers=[f"127.0.0.1:{port}"], hosts=None), families=[socket.AF_INET])
-    assert len(found(items, Source.A)[0] or ()) == 199  # type: ignore[arg-type]  # no error here
+    assert len(found(items, Source.A)[0] or ()) == 29  # type: ignore[arg-type]  # no error here
     assert [way for _, kind, way in zone.queries if kind == "A"] == ["udp", "tcp"]
 
 
@@ -291,7 +343,7 @@ async def test_a_cancelled_look_up_leaves_nothing(kind: str) -> None:
         asks = DNSResolver(servers=[f"127.0.0.1:{port}"], hosts=None)
         with trio.fail_after(10):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(asks.resolve, Query(host=HOST, port=443, families=BOTH), items.append)
+                nursery.start_soon(asks.resolve, Query(host=HOST, port=443, families=BOTH, services=True), items.append)
                 await zone.wait_for(3, kind)
                 nursery.cancel_scope.cancel()
 
@@ -371,7 +423,7 @@ async def test_a_cancelled_look_up_over_tls_leaves_nothing(
         asks = DNSResolver(servers=[f"{scheme}://127.0.0.1:{port}/"], ca_file=trusted, hosts=None)
         with trio.fail_after(10):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(asks.resolve, Query(host=HOST, port=443, families=BOTH), items.append)
+                nursery.start_soon(asks.resolve, Query(host=HOST, port=443, families=BOTH, services=True), items.append)
                 await zone.wait_for(3, "tcp" if scheme == "tls" else "https")
                 nursery.cancel_scope.cancel()
 
@@ -388,6 +440,6 @@ async def test_a_cancelled_connect_leaves_nothing() -> None:
         with trio.fail_after(10):
             async with trio.open_nursery() as nursery:
                 address = Address(socket.AF_INET, "127.0.0.1", listener.getsockname()[1])
-                nursery.start_soon(open_stream, address)
+                nursery.start_soon(_connect, address)
                 await trio.testing.wait_all_tasks_blocked()
                 nursery.cancel_scope.cancel()

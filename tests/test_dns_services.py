@@ -40,7 +40,7 @@ async def heard(
     items: list[QuerySent | Answer] = []
     asked: list[tuple[str, Source]] = []
     stub = SVCBResolver(ask(known, asked), services=services, rng=random.Random(1))
-    await stub.resolve(Query(host=HOST, port=port, families=tuple(families)), items.append)
+    await stub.resolve(Query(host=HOST, port=port, families=tuple(families), services=services), items.append)
     return items, asked
 
 
@@ -142,14 +142,14 @@ async def test_services_of_equal_priority_are_shuffled() -> None:
     """RFC 9460, section 2.4.1: "clients SHOULD apply a random shuffle"."""
     known: Known = {
         (HOST, Source.HTTPS): Records(
-            services=(Service(priority=9), *(Service(priority=1, port=port) for port in range(8)))
+            services=(Service(priority=9), *(Service(priority=1, port=port) for port in range(8000, 8008)))
         )
     }
     found = services((await heard(known))[0])
 
     assert found[-1].priority == 9
-    assert sorted(service.port or 0 for service in found[:-1]) == list(range(8))
-    assert [service.port for service in found[:-1]] != list(range(8))
+    assert sorted(service.port or 0 for service in found[:-1]) == list(range(8000, 8008))
+    assert [service.port for service in found[:-1]] != list(range(8000, 8008))
 
 
 async def test_a_flood_of_services_is_cut_off() -> None:

@@ -2,12 +2,10 @@
 
 The problem: a name server takes longer than the connect that follows, and most of what it says has not changed.
 
-How we solve it: an answer is kept as long as its TTL says. After that it has expired, and may be used once more while
-a fresh one is on its way ("optimistic", Happy Eyeballs version 3, section 4.4): addresses seldom move, and a race
-finds out by itself. Once, and then it is gone: were it kept, a program that always connects before the fresh answer
-has come would never learn that anything has changed.
-
-What lives here: a table with a size and three rules. What does not: a clock; times are data that the caller brings.
+Algorithm: an answer is kept as long as its TTL says. After that it has expired, and may be used once more while a fresh
+one is on its way ("optimistic", Happy Eyeballs version 3, section 4.4): addresses seldom move, and a race finds out by
+itself. Once, and then it is gone: were it kept, a program that always connects before the fresh answer has come would
+never learn that anything has changed. Times are data that the caller brings.
 """
 
 from __future__ import annotations
@@ -52,6 +50,10 @@ class Cache(Generic[K, V]):
             self._entries[key] = entry
         if len(self._entries) > self.size:
             del self._entries[next(iter(self._entries))]
+
+    def peek(self, key: K) -> CacheEntry[V] | None:
+        """Return what is kept, expired or not, and leave everything as it is."""
+        return self._entries.get(key)
 
     def fresh(self, key: K, now: float) -> CacheEntry[V] | None:
         """Return the answer if it still holds."""

@@ -4,28 +4,43 @@ The problem: an administrator has written addresses into the hosts file, "localh
 server says, and "db" means "db.corp.example" in a network that says so.
 
 Algorithm: the hosts file comes first, then the special names of RFC 6761 and RFC 7686; a name that is known here is
-known for both families. All other names are tried one after the other in the order of resolv.conf(5), and the
-addresses of one race come from one of them. Bad answers are held back until the name has something to connect to:
-alone they cannot make an attempt begin.
+known for both families. All other names are tried one after the other in the order of resolv.conf(5), and all that one
+race gets belongs to one of them: the first that exists and has anything to connect to.
+
+What is said of a name is held back until something good is among it; bad answers alone cannot make an attempt begin.
+NXDOMAIN for one record type is NXDOMAIN for the name (RFC 8020), and a type that nobody answers does not hold the next
+name back for longer than `PATIENCE`.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+import trio
+
 from .._address import IPV4, IPV6, Address, parse_literal
-from .._resolve.query import Answer, QuerySent, SendAnswer
+from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Source
+from .hedging import PAUSE, Unanswered
+from .message import ADDRESSES
 
 T = TypeVar("T")
 
-_Seen = tuple[int, int, int]
+_Stamp = tuple[int, int, int, int]
 
-Hosts = Mapping[str, tuple[Address, ...]]
-"""The addresses of each name, in the order of the file."""
+Hosts = Mapping[str, Sequence[str]]
+"""The addresses of each name as they are written, in the order of the file."""
+
+SMALL = 32768
+"""Octets that are read where they are needed; a longer file goes to a thread. That many are parsed in 2 ms."""
+
+LONGEST = 1 << 26
+"""Octets of a file that are read at most, so that a mistake does not fill the memory. The longest block lists have
+a million lines and half of that."""
 
 _LOOPBACK = (Address(IPV6, "::1", 0), Address(IPV4, "127.0.0.1", 0))
 
@@ -36,64 +51,107 @@ class CachedFile(Generic[T]):
 
     path: str
     parse: Callable[[str], T]
-    _seen: _Seen | None = field(init=False, default=None)
+    _stamp: _Stamp | None = field(init=False, default=None)
     _value: T | None = field(init=False, default=None)
+    _lock: trio.Lock = field(init=False, default_factory=trio.Lock)
 
-    def read(self) -> T:
-        """Return what the file says now."""
-        seen = self._look()
-        if self._value is None or seen != self._seen:
-            self._value, self._seen = self.parse(self._text()), seen
-        return self._value
+    async def read(self) -> T:
+        """Return what the file says now; a checkpoint only where it is read in a thread."""
+        stamp, size = self._look()
+        if self._value is not None and stamp == self._stamp:
+            return self._value
+        if size <= SMALL:
+            self._value, self._stamp = self.parse(self._text()), stamp
+            return self._value
+        async with self._lock:
+            stamp, _ = self._look()
+            if self._value is None or stamp != self._stamp:
+                self._value = await trio.to_thread.run_sync(self._parsed, abandon_on_cancel=True)
+                self._stamp = stamp
+            return self._value
 
-    def _look(self) -> _Seen | None:
+    def _look(self) -> tuple[_Stamp | None, int]:
+        """Find out what would have changed with the file; whatever is no plain file counts as none."""
         try:
             now = os.stat(self.path)
-        except OSError:
-            return None
-        return now.st_mtime_ns, now.st_size, now.st_ino
+        except (OSError, ValueError):
+            return None, 0
+        if not stat.S_ISREG(now.st_mode):
+            return None, 0
+        return (now.st_mtime_ns, now.st_ctime_ns, now.st_size, now.st_ino), now.st_size
+
+    def _parsed(self) -> T:
+        return self.parse(self._text())
 
     def _text(self) -> str:
         try:
-            with open(self.path, encoding="utf-8", errors="replace") as file:
-                return file.read()
-        except OSError:
+            with open(self.path, "rb", opener=_without_waiting) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    return ""
+                return file.read(LONGEST).decode("utf-8", "replace")
+        except (OSError, ValueError):
             return ""
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe that has come in its place does not make us wait for its other end."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def parse_hosts(text: str) -> Hosts:
-    """Read a hosts file; lines that make no sense are passed over.
+    """Read a hosts file; each name has as many addresses as are considered at all.
 
     Example:
         >>> parse_hosts("192.0.2.1 www.example www # ours")["www"]
-        (Address(family=<AddressFamily.AF_INET: 2>, host='192.0.2.1', port=0, flow_info=0, scope_id=0),)
+        ['192.0.2.1']
     """
-    hosts: dict[str, tuple[Address, ...]] = {}
-    for line in text.splitlines():
+    hosts: dict[str, list[str]] = {}
+    for line in text.split("\n"):
         number, *names = line.partition("#")[0].split() or [""]
-        try:
-            address = parse_literal(number, 0)
-        except ValueError:
-            continue
-        for name in names if address else ():
-            known = hosts.setdefault(_plain(name), ())
-            hosts[_plain(name)] = (*known, address) if address and address not in known else known
+        for name in names:
+            numbers = hosts.setdefault(_plain(name), [])
+            if len(numbers) < ADDRESSES and number not in numbers and (numbers or _is_address(number)):
+                numbers.append(number)
     return hosts
+
+
+def _is_address(text: str) -> bool:
+    """Tell lines that make no sense from others."""
+    try:
+        return parse_literal(text, 0) is not None
+    except ValueError:
+        return False
 
 
 def known_here(host: str, hosts: Hosts) -> tuple[Address, ...] | None:
     """Return the addresses of a name that nobody needs to be asked for, or None.
 
-    RFC 6761, sections 6.3 and 6.4, and RFC 7686, section 2: "localhost" is the loopback, "invalid" and "onion" have
-    no addresses.
+    Raises:
+        socket.gaierror: Nobody may be asked for it.
     """
     name = _plain(host)
-    if name in hosts:
-        return hosts[name]
+    numbers = hosts.get(name)
+    if numbers:
+        found = (parse_literal(number, 0) for number in numbers if _is_address(number))
+        return tuple(dict.fromkeys(address for address in found if address is not None))
     last = name.rpartition(".")[2]
     if last == "localhost":
         return _LOOPBACK
-    return () if last in ("invalid", "onion") else None
+    check_may_be_asked(name)
+    return None
+
+
+def check_may_be_asked(name: str) -> None:
+    """Keep names that no name server may see: RFC 6761, sections 6.3 and 6.4, and RFC 7686, section 2.
+
+    The other names of RFC 6761 are no exception: resolvers "SHOULD NOT" treat "test" and "example" specially.
+
+    Raises:
+        socket.gaierror: This is one of them.
+    """
+    last = _plain(name).rpartition(".")[2]
+    if last in ("localhost", "invalid", "onion"):
+        raise socket.gaierror(socket.EAI_NONAME, f"name servers are not asked for names below {last}: {name}")
 
 
 def _plain(name: str) -> str:
@@ -113,10 +171,19 @@ def candidates(host: str, search: Sequence[str], ndots: int) -> list[str]:
         ['db']
     """
     name = host.removesuffix(".")
-    if name != host:
+    if name != host or not search:
         return [name]
     longer = [f"{name}.{suffix}" for suffix in search]
     return [name, *longer] if name.count(".") >= ndots else [*longer, name]
+
+
+PATIENCE = PAUSE
+"""Seconds that a record type may be silent where another one of the same name has nothing to connect to: as long as a
+name server has to itself. It may still have an address, and then the next name would be a stranger's."""
+
+BESIDE_NXDOMAIN = 0.05
+"""The same where the other one says that there is no such name. A few name servers say so of AAAA alone (RFC 4074,
+section 4.2); their next answer is under way."""
 
 
 @dataclass(slots=True)
@@ -124,12 +191,25 @@ class SearchBuffer:
     """Hold back what is said of a name until it turns out to be the right one."""
 
     send_answer: SendAnswer
+    query: Query
     found: bool = False
     """Whether the present name has anything to connect to."""
 
+    _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     _asked: set[QuerySent] = field(default_factory=set)
     _held: list[Answer] = field(default_factory=list)
     _best: list[Answer] | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no server has answered for the present name, so that no other name is worth a try."""
+        return bool(self._held) and all(isinstance(answer.error, Unanswered) for answer in self._held)
+
+    def next_name(self) -> trio.CancelScope:
+        """Begin with another name, to be asked for in this scope."""
+        self._keep_best()
+        self._scope = trio.CancelScope()
+        return self._scope
 
     def take(self, item: QuerySent | Answer) -> None:
         """Be the `send_answer` of one name after the other."""
@@ -141,19 +221,36 @@ class SearchBuffer:
         self._held.append(item)
         if item.addresses or item.services:
             self.found = True
+            self._scope.deadline = float("inf")
         if self.found:
             self._release(self._held)
-
-    def next_name(self) -> None:
-        """Begin with another name. What was said of one that may exist after all is what counts in the end."""
-        if self._best is None or (_is_unknown(self._held) and not _is_unknown(self._best)):
-            self._best = self._held
-        self._held = []
+        elif not item.name:
+            self._wait_no_longer_than(self._patience(item))
 
     def finish(self) -> None:
         """No name was the right one: say what is known."""
-        self.next_name()
+        self._keep_best()
         self._release(self._best or [])
+
+    def _patience(self, item: Answer) -> float:
+        """How long the other types may take, after this answer without addresses."""
+        if item.error is not None and item.error.errno == socket.EAI_NONAME:
+            return BESIDE_NXDOMAIN
+        families = {Source.of(family) for family in self.query.families}
+        if families <= {answer.source for answer in self._held}:
+            return BESIDE_NXDOMAIN  # the services alone are missing
+        if isinstance(item.error, Unanswered) or item.source is Source.HTTPS:
+            return float("inf")
+        return PATIENCE
+
+    def _wait_no_longer_than(self, seconds: float) -> None:
+        self._scope.deadline = min(self._scope.deadline, trio.current_time() + seconds)
+
+    def _keep_best(self) -> None:
+        """What was said of a name that may exist after all is what counts in the end."""
+        if self._best is None or (_is_unknown(self._held) and not _is_unknown(self._best)):
+            self._best = self._held or None
+        self._held = []
 
     def _release(self, answers: list[Answer]) -> None:
         for answer in answers:

@@ -1,20 +1,20 @@
-"""Stub: ask name servers for a host, record type by record type (Happy Eyeballs version 3, section 4).
+"""Services: ask name servers for a host, record type by record type (Happy Eyeballs version 3, section 4).
 
 The problem: what a host offers stands in records of several types and names. A service points to another name, an
 alias to another host, and each of them has addresses of its own; any of these may be late, missing or a lie.
 
-How we solve it, in the draft's order:
+Algorithm, in the draft's order:
 
-1. Ask for HTTPS, AAAA and A, "as close together as possible", and deliver each answer when it comes. HTTPS records
-   of another port than 443 have a name of their own (RFC 9460, section 9.1).
+1. Ask for HTTPS, where the caller speaks it, for AAAA and for A, "as close together as possible", and deliver each
+   answer when it comes. HTTPS records of another port than 443 have a name of their own (RFC 9460, section 9.1).
 2. An alias (RFC 9460, section 2.4.2) takes the place of the host: follow it, eight steps at most, none of them twice.
 3. Each service that names another target has its addresses asked for at once; until they come, its hints serve.
    The end of a chain of aliases is a service too, the last one (RFC 9460, section 3).
-4. A service that speaks no protocol of ours is left out (RFC 9460, section 7.1.2).
+4. A service that speaks no protocol of ours is left out (RFC 9460, section 7.1.2), and so is one on a port that no
+   client should be sent to.
 5. What has expired is delivered at once, and what holds now in its place as soon as it is known (section 4.4).
 
-What lives here: that order. What does not: messages, servers and caches, which are behind `LookUp`: dnspython's in
-`dns`, the simulated network's in `testing`; nor the decision what to do with the answers, which is `_agenda`'s.
+How much a name server may send us to is limited, for each name and in all.
 """
 
 from __future__ import annotations
@@ -28,13 +28,31 @@ from typing import TypeAlias
 import trio
 
 from .._address import IPV4, IPV6, Address
+from .._errors import timed_out
 from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Service, Source
+from .hedging import bare
 
 ALIASES = 8
 """RFC 9460, section 3.1: clients "MUST impose" a limit on the length of a chain; this is a common one."""
 
 SERVICES = 16
 """How many services of a host are considered: each may cost two queries more, and a name server may name thousands."""
+
+HINTS = 8
+"""How many hints of one service and family are considered; they only serve until the addresses are known."""
+
+ADDRESSES_IN_ALL = 256
+"""How many addresses a host may have with all its services; every one may become an attempt."""
+
+# fmt: off
+BAD_PORTS = frozenset((
+    0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104,
+    109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526,
+    530, 531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045,
+    4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
+))
+# fmt: on
+"""The Fetch standard's "bad ports": other protocols live there, and a record could make us speak TLS to them; and 0."""
 
 
 Refresh: TypeAlias = "Callable[[], Awaitable[Records]]"
@@ -50,10 +68,19 @@ class Records:
     """The host that stands in for this one (AliasMode)."""
     refresh: Refresh | None = field(default=None, compare=False)
     """How to find out what holds now, where these have expired; None where they have not."""
+    late: bool = field(default=False, compare=False)
+    """Whether these stand for an answer that is not waited for, since it came too late the last time."""
 
 
 LookUp: TypeAlias = Callable[[str, Source], Awaitable[Records]]
 """Look one type of a name up; raise `OSError` when it cannot be known. No such records is no error: `Records()`."""
+
+Recall: TypeAlias = Callable[[str, Source], "Records | None"]
+"""The same from memory, None if there is nothing in it. It does not wait."""
+
+
+def _remembers_nothing(_name: str, _source: Source) -> Records | None:
+    return None
 
 
 @dataclass(slots=True)
@@ -78,6 +105,7 @@ class SVCBResolver:
 
     Args:
         look_up: Who asks the name servers.
+        recall: Who knows what is remembered.
         services: Whether to ask for HTTPS records.
         protocols: The ALPN protocols that this client speaks over TCP.
         encrypted: Whether queries and answers travel encrypted.
@@ -88,12 +116,14 @@ class SVCBResolver:
         self,
         look_up: LookUp,
         *,
+        recall: Recall = _remembers_nothing,
         services: bool = True,
         protocols: tuple[str, ...] = ("h2", "http/1.1"),
         encrypted: bool = False,
         rng: random.Random | None = None,
     ) -> None:
         self._look_up = look_up
+        self._recall = recall
         self._services = services
         self._protocols = protocols
         self._encrypted = encrypted
@@ -101,31 +131,52 @@ class SVCBResolver:
 
     async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
         """Section 4.1: "the order of queries SHOULD be" HTTPS, AAAA, A."""
-        if self._services:
+        services = self._services and speaks_https(query)
+        if services:
             send_answer(QuerySent(Source.HTTPS, encrypted=self._encrypted))
         self._announce(query, "", send_answer)
+        deliver = _Limited(send_answer).deliver
+        if not services:
+            await self._ask_addresses(query, "", deliver)
+            return
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._ask_addresses, query, "", send_answer)
-            if self._services:
-                await self._ask_services(query, send_answer)
+            nursery.start_soon(self._ask_addresses, query, "", deliver)
+            await self._ask_services(query, deliver)
 
     async def _ask_addresses(self, query: Query, name: str, send_answer: SendAnswer) -> None:
-        """Ask for AAAA and, right behind it, for A."""
-        first, *others = _in_order(query)
-        async with trio.open_nursery() as nursery:
-            for family in others:
-                nursery.start_soon(self._ask_family, query, family, name, send_answer)
-            await self._ask_family(query, first, name, send_answer)
+        """Ask for AAAA and, right behind it, for A; what is remembered needs no task."""
+        families = [family for family in _in_order(query) if not self._remembered(query, family, name, send_answer)]
+        if not families:
+            await trio.lowlevel.checkpoint()
+        elif len(families) == 1:
+            await self._ask_family(query, families[0], name, send_answer)
+        else:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._ask_family, query, families[1], name, send_answer)
+                await self._ask_family(query, families[0], name, send_answer)
+
+    def _remembered(self, query: Query, family: socket.AddressFamily, name: str, send_answer: SendAnswer) -> bool:
+        """Deliver what is remembered and holds; say whether there was anything."""
+        source = Source.of(family)
+        try:
+            records = self._recall(name or query.host, source)
+        except OSError as error:
+            send_answer(Answer(source, error=bare(error), name=name))
+            return True
+        if records is None:
+            return False
+        send_answer(_addresses(records, source, name, query.port))
+        return True
 
     async def _ask_family(self, query: Query, family: socket.AddressFamily, name: str, send_answer: SendAnswer) -> None:
         source = Source.of(family)
         try:
             records = await self._look_up(name or query.host, source)
             send_answer(_addresses(records, source, name, query.port))
-            if records.refresh is not None and (fresh := await records.refresh()) != records:
+            if records.refresh is not None and ((fresh := await records.refresh()) != records or records.late):
                 send_answer(_addresses(fresh, source, name, query.port))
         except OSError as error:
-            send_answer(Answer(source, error=error, name=name))
+            send_answer(Answer(source, error=bare(error), name=name))
 
     async def _ask_services(self, query: Query, send_answer: SendAnswer) -> None:
         """Find the services, and the addresses of each target; once more, if what was found has expired."""
@@ -139,22 +190,25 @@ class SVCBResolver:
                     nursery.start_soon(self._ask_addresses, query, target, send_answer)
 
             chain = await self._follow(query, ask)
-            self._tell(chain, query, ask, send_answer)
+            self._deliver(chain, query, ask, send_answer)
             if await _has_changed(chain.expired):
-                self._tell(await self._follow(query, ask), query, ask, send_answer)
+                self._deliver(await self._follow(query, ask), query, ask, send_answer)
 
     async def _follow(self, query: Query, ask: Callable[[str], None]) -> AliasChain:
         """RFC 9460, section 3: find the host that the aliases lead to, and its services.
 
-        An alias is no service yet, but its addresses are asked for at once (version 3, section 4.2).
+        Port 80 has no name of its own (section 9.5). An alias is no service yet, but its addresses are asked for at
+        once (version 3, section 4.2).
         """
-        chain = AliasChain([query.host if query.port == 443 else f"_{query.port}._https.{query.host}"])
+        chain = AliasChain([query.host if query.port in (443, 80) else f"_{query.port}._https.{query.host}"])
         while True:
             try:
                 records = await self._look_up(chain.end, Source.HTTPS)
             except OSError as error:
-                chain.error = None if error.errno == socket.EAI_NONAME else error  # no such name: no such records
+                chain.error = None if error.errno == socket.EAI_NONAME else bare(error)  # no such name, no records
                 return chain
+            if records.late:
+                chain.error = _not_waited_for(Source.HTTPS)
             if records.refresh is not None:
                 chain.expired.append((records, records.refresh))
             if not records.alias:
@@ -167,8 +221,8 @@ class SVCBResolver:
             chain.names.append(records.alias)
             ask(records.alias)
 
-    def _tell(self, chain: AliasChain, query: Query, ask: Callable[[str], None], send_answer: SendAnswer) -> None:
-        """SendAnswer the services, their targets asked for."""
+    def _deliver(self, chain: AliasChain, query: Query, ask: Callable[[str], None], send_answer: SendAnswer) -> None:
+        """Deliver the services, their targets asked for."""
         services = self._usable(chain, query)
         for service in services:
             ask(service.target)
@@ -176,7 +230,7 @@ class SVCBResolver:
 
     def _usable(self, chain: AliasChain, query: Query) -> tuple[Service, ...]:
         """Order the services that speak a protocol of ours by priority, equal ones shuffled (section 2.4.1)."""
-        usable = [service for service in chain.services if self._speaks(service)]
+        usable = [service for service in chain.services if self._speaks(service) and _is_fit(service.port, query.port)]
         self._rng.shuffle(usable)
         usable.sort(key=lambda service: service.priority)
         del usable[SERVICES:]
@@ -206,9 +260,41 @@ def _in_order(query: Query) -> list[socket.AddressFamily]:
     return query.in_query_order if query.last_resort is None else [IPV6, IPV4]
 
 
+def _is_fit(port: int | None, own: int) -> bool:
+    """Whether a record may send us to this port."""
+    return port is None or port == own or port not in BAD_PORTS
+
+
+def speaks_https(query: Query) -> bool:
+    """Whether HTTPS records are of use: the caller says so, or the port does (RFC 9460, section 9)."""
+    return query.services or query.port == 443
+
+
+@dataclass(slots=True)
+class _Limited:
+    """Deliver answers until there are more addresses than anybody would try."""
+
+    send_answer: SendAnswer
+    _left: int = ADDRESSES_IN_ALL
+
+    def deliver(self, item: QuerySent | Answer) -> None:
+        """Be a `SendAnswer`."""
+        if isinstance(item, Answer):
+            if len(item.addresses) > self._left:
+                item = replace(item, addresses=item.addresses[: self._left])
+            self._left -= len(item.addresses)
+        self.send_answer(item)
+
+
 def _addresses(records: Records, source: Source, name: str, port: int) -> Answer:
+    if records.late:
+        return Answer(source, error=_not_waited_for(source), name=name)
     family = IPV6 if source is Source.AAAA else IPV4
     return Answer(source, tuple(Address(family, text, port) for text in records.addresses), name=name)
+
+
+def _not_waited_for(source: Source) -> OSError:
+    return timed_out(f"{source.value} was late the last time and is not waited for")
 
 
 async def _has_changed(expired: list[tuple[Records, Refresh]]) -> bool:
@@ -216,7 +302,7 @@ async def _has_changed(expired: list[tuple[Records, Refresh]]) -> bool:
     changed = False
     for records, refresh in expired:
         try:
-            changed |= await refresh() != records
+            changed |= await refresh() != records or records.late
         except OSError:
             changed = True
     return changed

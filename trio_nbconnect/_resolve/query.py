@@ -62,6 +62,8 @@ class Query:
     families: tuple[socket.AddressFamily, ...]
     last_resort: trio.Event | None = None
     """Where NAT64 can make up for missing IPv4: set when all else has failed, and A is to be asked for after all."""
+    services: bool = False
+    """Whether the caller speaks HTTPS, so that records of services are of use (RFC 9460)."""
 
     @property
     def in_query_order(self) -> list[socket.AddressFamily]:
