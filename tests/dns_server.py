@@ -23,6 +23,9 @@ import trio
 from trio_nbconnect._dns.hedging import Exchange
 from trio_nbconnect._dns.message import Question, Reply
 
+Answering = Callable[[dns.message.Message, bytes], Sequence[bytes]]
+"""What becomes of an answer, by the query."""
+
 Mangle = Callable[[bytes], Sequence[bytes]]
 """What becomes of an answer on its way: other bytes, several of them, or none."""
 
@@ -62,7 +65,10 @@ class Zone:
 
     queries: list[tuple[str, str, str]] = field(default_factory=list)
     """Who was asked for what, and how: `udp`, `tcp` or `virtual`."""
+    with_edns: list[tuple[float, bool]] = field(default_factory=list)
+    """When each of them came, and whether it had EDNS."""
     _sayings: dict[tuple[str, str], Saying] = field(default_factory=dict)
+    _answering: Answering | None = None
     _curious: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
 
     def says(
@@ -94,8 +100,17 @@ class Zone:
         name = question.name.to_text(omit_final_dot=True).lower()
         kind = dns.rdatatype.to_text(question.rdtype)
         self.queries.append((name, kind, way))
+        self.with_edns.append((trio.current_time(), query.edns >= 0))
         self._curious.unpark_all()
-        return self._sayings.get((name, kind), Saying(rcode="NXDOMAIN"))
+        saying = self._sayings.get((name, kind), Saying(rcode="NXDOMAIN"))
+        if self._answering is None:
+            return saying
+        answering = self._answering
+        return replace(saying, mangle=lambda wire: answering(query, wire))
+
+    def answers_by(self, answering: Answering) -> None:
+        """Change every answer, by its query."""
+        self._answering = answering
 
     async def wait_for(self, count: int, way: str) -> None:
         """Wait until so many queries have come this way."""

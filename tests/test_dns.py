@@ -116,6 +116,24 @@ async def test_no_address_ends_in_an_error_that_says_why() -> None:
     assert "no name server knows AAAA of www.example.org: " in repr(caught.value.__cause__)
 
 
+@pytest.mark.parametrize(
+    ("port", "services", "asked"),
+    [(443, False, True), (443, True, True), (8443, True, True), (25, False, False), (22, False, False)],
+)
+async def test_services_are_asked_for_where_https_is_spoken(
+    zone: Zone, port: int, *, services: bool, asked: bool
+) -> None:
+    """Mail to port 25 goes where A and AAAA say, whatever an HTTPS record says."""
+    items = await heard(resolver(ScriptedServer(zone)), port=port, services=services)
+    assert bool(zone.count("HTTPS")) is asked
+    assert (QuerySent(Source.HTTPS) in items) is asked
+
+
+async def test_services_are_not_asked_for_where_the_resolver_may_not(zone: Zone) -> None:
+    await heard(resolver(ScriptedServer(zone), services=False))
+    assert zone.count("HTTPS") == 0
+
+
 # Memory
 
 
@@ -270,7 +288,7 @@ async def test_special_names_are_not_asked_for_on_a_detour(zone: Zone) -> None:
     assert found(await heard(asks, "db", families=[socket.AF_INET]), Source.A) == [socket.EAI_NONAME]
     assert found(await heard(asks, "alias.example.", families=[socket.AF_INET]), Source.A) == [socket.EAI_NONAME]
     items = await heard(asks, f"{HOST}.", families=[socket.AF_INET])
-    assert found(items, Source.A) == [socket.EAI_NONAME, socket.EAI_NONAME, [FOUR]]
+    assert sorted(found(items, Source.A), key=str) == [socket.EAI_NONAME, socket.EAI_NONAME, [FOUR]]
     assert {name for name, _, _ in zone.queries} == {"alias.example", "db", HOST}
 
 
@@ -318,6 +336,75 @@ async def test_a_name_that_may_exist_after_all_is_what_the_error_tells_of() -> N
     zone.says("db.b.example", "A", rcode="SERVFAIL")
     asks = resolver(ScriptedServer(zone), search=["a.example", "b.example"], services=False)
     assert found(await heard(asks, "db"), Source.A) == [socket.EAI_AGAIN]
+
+
+async def search_time(asks: DNSResolver, address: str) -> float:
+    """How long it takes to find "db", which is at this address."""
+    first: list[float] = []
+
+    def deliver(item: QuerySent | Answer) -> None:
+        if isinstance(item, Answer) and item.addresses:
+            assert [found.host for found in item.addresses] == [address]
+            first.append(trio.current_time())
+
+    began = trio.current_time()
+    with trio.move_on_after(20):
+        await asks.resolve(Query(host="db", port=443, families=BOTH), deliver)
+    return first[0] - began
+
+
+@pytest.mark.parametrize("silent", [["HTTPS"], ["AAAA"], ["AAAA", "HTTPS"]])
+async def test_a_type_that_nobody_answers_holds_no_name_back(silent: list[str]) -> None:
+    """RFC 8020: a name that does not exist for one type does not exist."""
+    zone = Zone()
+    zone.says("db.b.example", "A", "db.b.example. 300 IN A 192.0.2.5")
+    for name in ("db.a.example", "db.b.example"):
+        for kind in silent:
+            zone.says(name, kind, after=1000)
+    asks = resolver(ScriptedServer(zone), search=["a.example", "b.example"])
+    assert await search_time(asks, "192.0.2.5") == pytest.approx(0.05)
+
+
+async def test_a_name_that_exists_is_given_time_for_its_other_type() -> None:
+    """It has no A records; its AAAA is slow, and the next name is a stranger's. For ever it is not waited for."""
+    for after, address, took in ((0.3, "2001:db8::5", 0.3), (1000, "192.0.2.6", 0.4)):
+        zone = Zone()
+        zone.says("db.a.example", "A", soa=SOA)
+        zone.says("db.a.example", "AAAA", "db.a.example. 300 IN AAAA 2001:db8::5", after=after)
+        zone.says("db.a.example", "HTTPS", soa=SOA)
+        zone.says("db.b.example", "A", "db.b.example. 300 IN A 192.0.2.6")
+        asks = resolver(ScriptedServer(zone), search=["a.example", "b.example"])
+        assert await search_time(asks, address) == pytest.approx(took)
+
+
+async def test_a_server_that_denies_one_type_only() -> None:
+    """RFC 4074, section 4.2: it says that there is no such name where there is no such type."""
+    zone = Zone()
+    zone.says("db.a.example", "A", "db.a.example. 300 IN A 192.0.2.5", after=0.02)
+    zone.says("db.b.example", "A", "db.b.example. 300 IN A 192.0.2.6")
+    asks = resolver(ScriptedServer(zone), search=["a.example", "b.example"])
+    assert await search_time(asks, "192.0.2.5") == pytest.approx(0.02)
+
+
+async def test_services_alone_make_a_name_the_right_one() -> None:
+    zone = Zone()
+    for kind in ("A", "AAAA"):
+        zone.says("db.a.example", kind, soa=SOA)
+    zone.says("db.a.example", "HTTPS", "db.a.example. 300 IN HTTPS 1 . alpn=h2 ipv4hint=192.0.2.5", after=0.03)
+    zone.says("db.b.example", "A", "db.b.example. 300 IN A 192.0.2.6")
+    items = await heard(resolver(ScriptedServer(zone), search=["a.example", "b.example"]), "db")
+    assert found(items, Source.A) == [[]]
+    assert [item.services[0].hints for item in items if isinstance(item, Answer) and item.services]
+
+
+async def test_where_no_server_answers_no_other_name_is_tried() -> None:
+    """As glibc does: six domains would take six times as long."""
+    zone = Zone()
+    asks = resolver(ScriptedServer(zone, slower=float("inf")), search=["a.example", "b.example"], services=False)
+    items = await heard(asks, "db")
+    assert found(items, Source.A) == [socket.EAI_AGAIN]
+    assert trio.current_time() == pytest.approx(5)
+    assert {name for name, _, _ in zone.queries} == {"db.a.example"}
 
 
 async def test_a_name_that_dns_cannot_have() -> None:
@@ -386,6 +473,32 @@ async def test_a_silent_server_is_not_waited_for_and_then_comes_last(zone: Zone)
         assert trio.current_time() - began == pytest.approx(took)
         if seconds:
             asks._remembered().cache.clear()
+
+
+async def test_a_silent_server_is_asked_again_and_again() -> None:
+    """A datagram may be lost; the pauses double, and five seconds after the first query it has failed."""
+    zone = Zone()
+    asks = resolver(ScriptedServer(zone, slower=float("inf")), services=False)
+    assert found(await heard(asks, families=[socket.AF_INET]), Source.A) == [socket.EAI_AGAIN]
+    assert [time for time, _ in zone.with_edns] == pytest.approx([0, 0.4, 1.2, 2.8])
+    assert [edns for _, edns in zone.with_edns] == [True, False, False, False]
+    assert trio.current_time() == pytest.approx(5)
+
+
+async def test_every_server_has_its_time(zone: Zone) -> None:
+    """The second of two is asked in between, until five seconds after its own first query."""
+    silent = [ScriptedServer(zone, label, slower=float("inf")) for label in ("one", "two")]
+    asks = resolver(*silent, services=False)
+    assert found(await heard(asks, families=[socket.AF_INET]), Source.A) == [socket.EAI_AGAIN]
+    assert [label for _, _, label in zone.queries] == ["one", "two", "one", "two", "one", "two"]
+    assert trio.current_time() == pytest.approx(5.4)
+
+
+async def test_a_slow_answer_is_still_welcome(zone: Zone) -> None:
+    """The first query goes on while others are sent."""
+    asks = resolver(ScriptedServer(zone, slower=0.9), ScriptedServer(zone, "other", slower=7), services=False)
+    assert found(await heard(asks, families=[socket.AF_INET]), Source.A) == [[FOUR]]
+    assert trio.current_time() == pytest.approx(0.9)
 
 
 async def test_servers_over_ipv6_come_first_and_the_others_take_turns(zone: Zone) -> None:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import dns.message
 import dns.query
+import dns.rcode
 import pytest
 import trio
 import trio.testing
 import trustme
 
 from trio_nbconnect import Address, Answer, Query, QuerySent, Source
+from trio_nbconnect._dns.message import Question, parse_answer
 from trio_nbconnect._dns.servers import Settings, TLSServer, _connect, parse_resolv_conf, parse_servers
 from trio_nbconnect.dns import DNSResolver
 
@@ -310,6 +316,79 @@ async def test_a_server_that_does_not_know_edns(zone: Zone) -> None:
     assert zone.count("A") == 2
 
 
+def only_without_edns(rcode: str | None) -> Callable[[dns.message.Message, bytes], Sequence[bytes]]:
+    """Be a firewall or server that stumbles over EDNS: drop the query, or answer it with this failure."""
+
+    def answer(query: dns.message.Message, wire: bytes) -> Sequence[bytes]:
+        if query.edns < 0:
+            return [wire]
+        if rcode is None:
+            return []
+        response = dns.message.make_response(query)
+        response.use_edns(False)
+        response.set_rcode(dns.rcode.from_text(rcode))
+        return [response.to_wire()]
+
+    return answer
+
+
+@pytest.mark.parametrize(("rcode", "first"), [(None, 0.4), *((text, 0) for text in ("SERVFAIL", "REFUSED", "NOTIMP"))])
+async def test_a_server_that_stumbles_over_edns(zone: Zone, rcode: str | None, first: float) -> None:
+    """RFC 6891, section 6.2.2: asked once more without, and the next time at once without."""
+    zone.answers_by(only_without_edns(rcode))
+    async with serve(zone) as port:
+        asks = DNSResolver(servers=[f"127.0.0.1:{port}"], hosts=None, cache_size=0)
+        for took, queries in ((first, 2), (0, 1)):
+            zone.queries.clear()
+            began = trio.current_time()
+            assert found(await heard(asks, port=80, families=[socket.AF_INET], services=False), Source.A) == [[FOUR]]
+            assert zone.count("A") == queries
+            assert trio.current_time() - began == pytest.approx(took, abs=0.3)
+
+
+async def test_a_server_that_fails_either_way_is_asked_with_edns_again() -> None:
+    zone = Zone()
+    zone.says(HOST, "A", rcode="SERVFAIL")
+    async with serve(zone) as port:
+        asks = DNSResolver(servers=[f"127.0.0.1:{port}"], hosts=None)
+        for _ in range(2):
+            zone.queries.clear()
+            items = await heard(asks, port=80, families=[socket.AF_INET], services=False)
+            assert found(items, Source.A) == [socket.EAI_AGAIN]
+            assert zone.count("A") == 2
+
+
+async def test_an_answer_that_is_truncated_over_tcp_is_none() -> None:
+    zone = Zone()
+    zone.says(
+        HOST, "A", f"{HOST}. 300 IN A {FOUR}", truncated=True, mangle=lambda w: [w[:2] + bytes([w[2] | 2]) + w[3:]]
+    )
+    async with serve(zone) as port:
+        asks = DNSResolver(servers=[f"127.0.0.1:{port}"], hosts=None)
+        items = await heard(asks, port=80, families=[socket.AF_INET], services=False)
+    assert found(items, Source.A) == [socket.EAI_AGAIN]
+    assert "the answer is truncated, over TCP as well" in repr(items)
+
+
+@pytest.mark.parametrize("kind", [Source.A, Source.HTTPS])
+async def test_a_message_of_64_kb_stops_nobody(kind: Source) -> None:
+    """Whatever is in it: no more of it is read than could be of use."""
+    zone = Zone()
+    data = "10.0.{0}.{1}" if kind is Source.A else "1 t{0}x{1}.example. alpn=h2,h3 ipv4hint=10.0.0.1,10.0.0.2"
+    count = 3500 if kind is Source.A else 1000
+    records = [f"{HOST}. 300 IN {kind.value} " + data.format(n >> 8, n & 255) for n in range(1, count)]
+    zone.says(HOST, kind.value, *records)
+    question = Question(HOST, kind)
+    saying = zone.asked(dns.message.from_wire(question.to_wire(7)), "tcp")
+    (wire,) = saying.wires(dns.message.from_wire(question.to_wire(7)), udp=False)
+    assert len(wire) > 50_000
+    began = time.process_time()
+    reply = question.read(7, wire)
+    assert reply is not None
+    parse_answer(question, reply, random.Random(1))
+    assert time.process_time() - began < 0.02
+
+
 @pytest.mark.parametrize("rcode", ["SERVFAIL", "REFUSED", "NOTIMP", "FORMERR"])
 async def test_the_next_server_is_asked_where_one_fails(zone: Zone, rcode: str) -> None:
     broken = Zone()
@@ -400,6 +479,38 @@ async def test_a_server_that_is_not_who_it_says(zone: Zone, authority: trustme.C
             items = await heard(DNSResolver(servers=[server], ca_file=ca_file, hosts=None))
         assert found(items, Source.HTTPS) == [socket.EAI_AGAIN]
         assert found(items, Source.A) == [socket.EAI_AGAIN]
+
+
+@needs_https
+@pytest.mark.parametrize(
+    ("head", "why"),
+    [
+        (b"Content-Type: application/dns-message", "longer than a message can be"),
+        (b"Content-Encoding: gzip", "the body is compressed"),
+    ],
+)
+async def test_a_body_without_end(authority: trustme.CA, trusted: Path, head: bytes, why: str) -> None:
+    """No message has more than 65,535 octets, and what is compressed has no length to be seen."""
+
+    async def answer(stream: trio.SSLStream[trio.SocketStream]) -> None:
+        async with stream:
+            with contextlib.suppress(trio.BrokenResourceError):
+                await stream.receive_some()
+                await stream.send_all(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n")
+                while True:
+                    await stream.send_all(b"x" * 10_000)
+
+    async with trio.open_nursery() as nursery:
+        context = context_for(authority, "127.0.0.1")
+        serving = partial(trio.serve_ssl_over_tcp, answer, 0, context, host="127.0.0.1", https_compatible=True)
+        listeners = await nursery.start(serving)
+        port = listeners[0].transport_listener.socket.getsockname()[1]
+        asks = DNSResolver(servers=[f"https://127.0.0.1:{port}/"], ca_file=trusted, hosts=None)
+        with trio.fail_after(10):
+            items = await heard(asks, port=80, families=[socket.AF_INET], services=False)
+        nursery.cancel_scope.cancel()
+    assert found(items, Source.A) == [socket.EAI_AGAIN]
+    assert why in repr(items)
 
 
 @needs_https

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from trio_nbconnect import Address, Answer, Query, QuerySent, Service, Source
-from trio_nbconnect._dns.services import SERVICES, Records, SVCBResolver
+from trio_nbconnect._dns.services import ADDRESSES_IN_ALL, SERVICES, Records, SVCBResolver
 
 pytestmark = pytest.mark.virtual_time
 
@@ -66,9 +66,12 @@ async def test_only_what_can_be_used_is_asked_for() -> None:
     assert (await heard({}, families=[socket.AF_INET], services=False))[1] == [(HOST, Source.A)]
 
 
-@pytest.mark.parametrize(("port", "name"), [(443, HOST), (8443, f"_8443._https.{HOST}")])
+@pytest.mark.parametrize(("port", "name"), [(443, HOST), (80, HOST), (8443, f"_8443._https.{HOST}")])
 async def test_another_port_has_a_name_of_its_own(port: int, name: str) -> None:
-    """RFC 9460, section 9.1: "the HTTPS RR for a non-default port" is at `_8443._https.`; "." is that name."""
+    """RFC 9460, section 9.1: "the HTTPS RR for a non-default port" is at `_8443._https.`; "." is that name.
+
+    Port 80 is `http:`, whose records are the host's (section 9.5).
+    """
     known: Known = {(name, Source.HTTPS): Records(services=(Service(priority=1), Service(priority=2, target=HOST)))}
     items, asked = await heard(known, port=port)
 
@@ -157,6 +160,34 @@ async def test_a_flood_of_services_is_cut_off() -> None:
     _, asked = await heard({(HOST, Source.HTTPS): Records(services=many)})
 
     assert len(asked) == 3 + 2 * SERVICES
+
+
+@pytest.mark.parametrize(("port", "followed"), [(8443, True), (80, True), (25, False), (6667, False), (0, False)])
+async def test_no_record_leads_to_a_bad_port(port: int, *, followed: bool) -> None:
+    """The Fetch standard, "bad port": what lives there speaks another protocol."""
+    known: Known = {(HOST, Source.HTTPS): Records(services=(Service(priority=1, target="t.example", port=port),))}
+    items, asked = await heard(known)
+    assert bool(services(items)) is followed
+    assert (("t.example", Source.A) in asked) is followed
+
+
+async def test_the_port_of_the_caller_is_never_bad() -> None:
+    name = f"_6667._https.{HOST}"
+    known: Known = {(name, Source.HTTPS): Records(services=(Service(priority=1, port=6667),))}
+    assert len(services((await heard(known, port=6667))[0])) == 1
+
+
+async def test_a_flood_of_addresses_is_cut_off() -> None:
+    """The host itself is not what is cut off."""
+    many = tuple(f"192.0.2.{number}" for number in range(32))
+    targets = [f"t{number}.example" for number in range(16)]
+    known: Known = {(target, Source.A): Records(addresses=many) for target in targets}
+    known[HOST, Source.HTTPS] = Records(services=tuple(Service(priority=1, target=target) for target in targets))
+    known[HOST, Source.A] = Records(addresses=many)
+    items, _ = await heard(known)
+    delivered = [item for item in items if isinstance(item, Answer)]
+    assert sum(len(item.addresses) for item in delivered) == ADDRESSES_IN_ALL
+    assert len(answers(items, Source.A)[0].addresses) == 32
 
 
 async def test_an_alias_takes_the_place_of_the_host() -> None:

@@ -14,10 +14,12 @@ name back for longer than `PATIENCE`.
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -32,8 +34,9 @@ T = TypeVar("T")
 
 _Stamp = tuple[int, int, int, int]
 
-Hosts = Mapping[str, Sequence[str]]
-"""The addresses of each name as they are written, in the order of the file."""
+Hosts = Mapping[str, str]
+"""The addresses of each name as they are written, with blanks between, in the order of the file. A text and no list:
+the garbage collector would look at each of a million lists, again and again."""
 
 SMALL = 32768
 """Octets that are read where they are needed; a longer file goes to a thread. That many are parsed in 2 ms."""
@@ -70,6 +73,10 @@ class CachedFile(Generic[T]):
                 self._stamp = stamp
             return self._value
 
+    def forget(self) -> None:
+        """Read it again the next time: what it means may change without it."""
+        self._value = None
+
     def _look(self) -> tuple[_Stamp | None, int]:
         """Find out what would have changed with the file; whatever is no plain file counts as none."""
         try:
@@ -103,24 +110,40 @@ def parse_hosts(text: str) -> Hosts:
 
     Example:
         >>> parse_hosts("192.0.2.1 www.example www # ours")["www"]
-        ['192.0.2.1']
+        '192.0.2.1'
     """
-    hosts: dict[str, list[str]] = {}
-    for line in text.split("\n"):
+    hosts: dict[str, str] = {}
+    former, makes_sense = "", False
+    for line in io.StringIO(text):
         number, *names = line.partition("#")[0].split() or [""]
-        for name in names:
-            numbers = hosts.setdefault(_plain(name), [])
-            if len(numbers) < ADDRESSES and number not in numbers and (numbers or _is_address(number)):
-                numbers.append(number)
+        if number != former:
+            former, makes_sense = number, _is_address(number)
+        if not makes_sense:
+            continue
+        for name in map(_plain, names):
+            known = hosts.get(name)
+            if known is None:
+                hosts[name] = number
+            elif known.count(" ") < ADDRESSES - 1 and number not in known.split():
+                hosts[name] = f"{known} {number}"
     return hosts
 
 
 def _is_address(text: str) -> bool:
-    """Tell lines that make no sense from others."""
+    """Tell lines that make no sense from others; whether an interface exists is seen when the name is looked up."""
     try:
-        return parse_literal(text, 0) is not None
+        return parse_literal(text.partition("%")[0], 0) is not None
     except ValueError:
         return False
+
+
+def _read_numbers(numbers: str) -> Iterator[Address]:
+    """Read the addresses of a name, those left out whose interface does not exist now."""
+    for number in numbers.split():
+        with suppress(ValueError):
+            address = parse_literal(number, 0)
+            if address is not None:
+                yield address
 
 
 def known_here(host: str, hosts: Hosts) -> tuple[Address, ...] | None:
@@ -130,10 +153,9 @@ def known_here(host: str, hosts: Hosts) -> tuple[Address, ...] | None:
         socket.gaierror: Nobody may be asked for it.
     """
     name = _plain(host)
-    numbers = hosts.get(name)
-    if numbers:
-        found = (parse_literal(number, 0) for number in numbers if _is_address(number))
-        return tuple(dict.fromkeys(address for address in found if address is not None))
+    found = tuple(dict.fromkeys(_read_numbers(hosts.get(name, ""))))
+    if found:
+        return found
     last = name.rpartition(".")[2]
     if last == "localhost":
         return _LOOPBACK

@@ -66,6 +66,10 @@ except ModuleNotFoundError as missing:
 
 Key = tuple[str, Source]
 
+SERVICES_MISSED = 3
+"""After so many names whose HTTPS records were late those of other names are not waited for either: a middlebox that
+drops the type does so for all of them. They are still asked for, and the first answer in time ends it."""
+
 LATE = 0.05
 """Seconds: the Resolution Delay. What is given up sooner was not late; somebody did not want it any more."""
 
@@ -83,6 +87,8 @@ class _Memory:
     shared: SharedQueries[Key, ParsedAnswer] = field(default_factory=SharedQueries)
     late: dict[Key, float] = field(default_factory=dict)
     """What came too late for its race, and how long it is not waited for."""
+    services_missed: int = 0
+    """How often HTTPS records came too late since they came in time."""
 
 
 class DNSResolver:
@@ -206,13 +212,16 @@ class DNSResolver:
         memory = self._remembered()
         try:
             known = known_here(query.host, {} if memory.hosts is None else await memory.hosts.read())
-            if known is None:
-                await self._ask_for(_LookUp(memory, await self._settings(memory), self._rng), query, send_answer)
-                return
-            _deliver_known(known, query, send_answer)
+            settings = None if known is not None else await self._settings(memory)
         except socket.gaierror as error:
             _deliver_error(bare(error), query, send_answer)
-        await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()
+            return
+        if settings is not None:
+            await self._ask_for(_LookUp(memory, settings, self._rng), query, send_answer)
+        else:
+            _deliver_known(known or (), query, send_answer)
+            await trio.lowlevel.checkpoint()
 
     def forget(self) -> None:
         """Forget all answers, and which servers were silent: the network is another one now.
@@ -223,6 +232,7 @@ class DNSResolver:
             memory = self._remembered()
             memory.cache.clear()
             memory.late.clear()
+            memory.services_missed = 0
             memory.health = ServerHealth()
 
     async def _ask_for(self, look_up: _LookUp, query: Query, send_answer: SendAnswer) -> None:
@@ -261,6 +271,8 @@ class DNSResolver:
             parse = partial(parse_resolv_conf, search=search, options=options)
             memory.resolv_conf = CachedFile(self._resolv_conf, parse)
         read = Settings(servers=self._servers) if memory.resolv_conf is None else await memory.resolv_conf.read()
+        if read.names_interfaces and memory.resolv_conf is not None:
+            memory.resolv_conf.forget()
         if memory.settings is None or memory.settings[0] is not read:
             memory.settings = read, self._with_arguments(read)
         settings = memory.settings[1]
@@ -316,10 +328,18 @@ class _LookUp:
         if expired is not None and expired.value.records != Records():  # a failure may have been mended since
             await trio.lowlevel.checkpoint()
             return replace(expired.value.records, refresh=partial(self._refresh, key, expired))
-        if memory.late and memory.late.get(key, now) > now and not (source is Source.HTTPS and self.settings.encrypted):
+        if self._is_late(key, now):
             await trio.lowlevel.checkpoint()
             return Records(late=True, refresh=partial(self._share, key))
         return await self._share(key)
+
+    def _is_late(self, key: Key, now: float) -> bool:
+        """Whether an answer is not waited for; over encrypted DNS services are, for they must not be taken away."""
+        is_services = key[1] is Source.HTTPS
+        if is_services and self.settings.encrypted:
+            return False
+        missed = is_services and self.memory.services_missed >= SERVICES_MISSED
+        return missed or (bool(self.memory.late) and self.memory.late.get(key, now) > now)
 
     async def _refresh(self, key: Key, expired: CacheEntry[ParsedAnswer]) -> Records:
         """RFC 8767, section 5: what has expired is better than nothing, but not than the truth."""
@@ -345,6 +365,7 @@ class _LookUp:
         others = (self.memory.cache.peek((host, source)) for source in (Source.AAAA, Source.A))
         until = max((entry.expires for entry in others if entry is not None), default=now)
         if until > now:
+            self.memory.services_missed += key[1] is Source.HTTPS
             self.memory.late.pop(key, None)
             self.memory.late[key] = until
         if len(self.memory.late) > self.memory.cache.size:
@@ -366,6 +387,8 @@ class _LookUp:
             names.append(found.next_name)
         self.memory.cache.store(key, found, ttl, trio.current_time())
         self.memory.late.pop(key, None)
+        if source is Source.HTTPS:
+            self.memory.services_missed = 0
         return found
 
     async def _first_answer(self, name: str, source: Source) -> ParsedAnswer:

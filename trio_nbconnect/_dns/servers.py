@@ -262,15 +262,18 @@ class HTTPSServer:
             library.AsyncClient(transport=carrier, timeout=None) as client,
             client.stream("POST", self.url, headers=headers, content=query) as response,
         ):
-            if response.status_code != 200:
+            if not response.is_success:
                 raise ValueError(f"status {response.status_code}")
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise ValueError("the body is compressed")
             body = b""
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > LONGEST:
-                    raise ValueError("the body is longer than a message can be")
+            with trio.CancelScope() as scope:
+                async for chunk in response.aiter_raw():
+                    body += chunk
+                    if len(body) > LONGEST:
+                        scope.cancel()  # ends all the generators below; to leave the loop would end the first one only
+            if len(body) > LONGEST:
+                raise ValueError("the body is longer than a message can be")
             return body
 
     def __str__(self) -> str:
@@ -303,6 +306,8 @@ class Settings:
     give_up_after: float = GIVE_UP_AFTER
     attempts: int = ATTEMPTS
     rotate: bool = False
+    names_interfaces: bool = False
+    """Whether a server is on a named interface, which may come and go."""
 
     @property
     def encrypted(self) -> bool:
@@ -400,13 +405,14 @@ def parse_resolv_conf(text: str, *, search: str | None = None, options: str = ""
     servers: list[Server] = []
     domains = socket.gethostname().partition(".")[2].split()
     words: list[str] = []
-    named = False
+    named = interfaces = False
     for line in text.split("\n"):
         keyword, *values = line.split() or [""]
         if not line.startswith(keyword):  # "the keyword [...] must start the line"
             continue
         if keyword == "nameserver" and values:
             named = True
+            interfaces |= "%" in values[0]
             address = _server_address(values[0])
             servers += [] if address is None else [PlainServer(address)]
         elif keyword == "search" and values:
@@ -420,7 +426,8 @@ def parse_resolv_conf(text: str, *, search: str | None = None, options: str = ""
     if search is not None:
         domains = search.split()
     suffixes = tuple(domain.removesuffix(".") for domain in domains if domain != "." and _is_domain(domain))
-    return _with_options(Settings(servers=tuple(servers), search=suffixes), [*words, *options.split()])
+    settings = Settings(servers=tuple(servers), search=suffixes, names_interfaces=interfaces)
+    return _with_options(settings, [*words, *options.split()])
 
 
 def _server_address(text: str) -> Address | None:
