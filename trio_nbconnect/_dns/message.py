@@ -50,9 +50,9 @@ ADDRESSES = 32
 """How many addresses of one name and family are considered. Nobody waits until the 33rd is tried, and a name server
 that sends thousands would have us connect to all of them."""
 
-RECORDS = 512
-"""How many records of a message are looked at; the rest is left unread. A message of 64 kB can hold ten times as many,
-and to read those takes longer than anybody else should have to wait."""
+RECORDS = 128
+"""How many records of a section are looked at; the rest is left unread. A message of 64 kB holds thousands, and dozens
+of such messages may come at the same moment."""
 
 CNAMES = 16
 """How long a chain of CNAMEs in one message may be; the limit of dnspython and of most resolvers."""

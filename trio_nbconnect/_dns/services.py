@@ -41,8 +41,9 @@ SERVICES = 16
 HINTS = 8
 """How many hints of one service and family are considered; they only serve until the addresses are known."""
 
-ADDRESSES_IN_ALL = 256
-"""How many addresses a host may have with all its services; every one may become an attempt."""
+ADDRESSES_OF_TARGETS = 128
+"""How many addresses the targets of a host's services may have together; every one may become an attempt. Those of the
+host itself are not counted."""
 
 # fmt: off
 BAD_PORTS = frozenset((
@@ -135,17 +136,24 @@ class SVCBResolver:
         if services:
             send_answer(QuerySent(Source.HTTPS, encrypted=self._encrypted))
         self._announce(query, "", send_answer)
-        deliver = _Limited(send_answer).deliver
+        families = self._not_remembered(query, "", send_answer)
         if not services:
-            await self._ask_addresses(query, "", deliver)
-            return
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._ask_addresses, query, "", deliver)
-            await self._ask_services(query, deliver)
+            await self._ask_families(query, families, "", send_answer)
+        elif not families:
+            await self._ask_services(query, _Limited(send_answer).deliver)
+        else:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._ask_families, query, families, "", send_answer)
+                await self._ask_services(query, _Limited(send_answer).deliver)
 
     async def _ask_addresses(self, query: Query, name: str, send_answer: SendAnswer) -> None:
+        """Find the addresses of a target."""
+        await self._ask_families(query, self._not_remembered(query, name, send_answer), name, send_answer)
+
+    async def _ask_families(
+        self, query: Query, families: list[socket.AddressFamily], name: str, send_answer: SendAnswer
+    ) -> None:
         """Ask for AAAA and, right behind it, for A; what is remembered needs no task."""
-        families = [family for family in _in_order(query) if not self._remembered(query, family, name, send_answer)]
         if not families:
             await trio.lowlevel.checkpoint()
         elif len(families) == 1:
@@ -155,18 +163,21 @@ class SVCBResolver:
                 nursery.start_soon(self._ask_family, query, families[1], name, send_answer)
                 await self._ask_family(query, families[0], name, send_answer)
 
-    def _remembered(self, query: Query, family: socket.AddressFamily, name: str, send_answer: SendAnswer) -> bool:
-        """Deliver what is remembered and holds; say whether there was anything."""
-        source = Source.of(family)
-        try:
-            records = self._recall(name or query.host, source)
-        except OSError as error:
-            send_answer(Answer(source, error=bare(error), name=name))
-            return True
-        if records is None:
-            return False
-        send_answer(_addresses(records, source, name, query.port))
-        return True
+    def _not_remembered(self, query: Query, name: str, send_answer: SendAnswer) -> list[socket.AddressFamily]:
+        """Deliver what is remembered and holds; return the families that must be asked for."""
+        families = []
+        for family in _in_order(query):
+            source = Source.of(family)
+            try:
+                records = self._recall(name or query.host, source)
+            except OSError as error:
+                send_answer(Answer(source, error=bare(error), name=name))
+                continue
+            if records is None:
+                families.append(family)
+            else:
+                send_answer(_addresses(records, source, name, query.port))
+        return families
 
     async def _ask_family(self, query: Query, family: socket.AddressFamily, name: str, send_answer: SendAnswer) -> None:
         source = Source.of(family)
@@ -272,14 +283,14 @@ def speaks_https(query: Query) -> bool:
 
 @dataclass(slots=True)
 class _Limited:
-    """Deliver answers until there are more addresses than anybody would try."""
+    """Deliver answers, of targets until they have more addresses than anybody would try."""
 
     send_answer: SendAnswer
-    _left: int = ADDRESSES_IN_ALL
+    _left: int = ADDRESSES_OF_TARGETS
 
     def deliver(self, item: QuerySent | Answer) -> None:
         """Be a `SendAnswer`."""
-        if isinstance(item, Answer):
+        if isinstance(item, Answer) and item.name:
             if len(item.addresses) > self._left:
                 item = replace(item, addresses=item.addresses[: self._left])
             self._left -= len(item.addresses)
