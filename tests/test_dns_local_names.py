@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from trio_nbconnect._dns.local_names import CachedFile, known_here, parse_hosts
+from trio_nbconnect import Address, Answer, Query, QuerySent, Source
+from trio_nbconnect._dns.local_names import CachedFile, SearchBuffer, known_here, parse_hosts
 from trio_nbconnect._dns.message import ADDRESSES
 
 HOSTS = """
@@ -46,6 +47,7 @@ def known(name: str) -> list[str] | None:
         ("not-a-number", None),
         ("malformed", None),
         ("scoped", None),
+        ("unnumbered", None),
         ("example", None),
     ],
 )
@@ -113,3 +115,22 @@ async def test_what_is_no_file_is_as_good_as_an_empty_one(tmp_path: Path, make: 
     make(os.fspath(tmp_path / "thing"))
     assert await CachedFile(os.fspath(tmp_path / "thing"), parse_hosts).read() == {}
     assert await CachedFile("a\0b", parse_hosts).read() == {}
+
+
+def test_an_interface_that_comes_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the file says stays; whether it can be used is another matter, each time."""
+    hosts = parse_hosts("fe80::1%wlan7 db\n")
+    assert known_here("db", hosts) is None
+    monkeypatch.setattr(socket, "if_nametoindex", lambda _: 7)
+    assert [address.ip for address in known_here("db", hosts) or ()] == ["fe80::1%7"]
+
+
+def test_bad_answers_of_a_target_decide_nothing() -> None:
+    """They say nothing about the name that it stands for."""
+    items: list[QuerySent | Answer] = []
+    buffer = SearchBuffer(items.append, Query(host="db", port=443, families=(socket.AF_INET,)))
+    scope = buffer.next_name()
+    buffer.take(Answer(Source.A, error=socket.gaierror(socket.EAI_NONAME, "no"), name="target.example"))
+    assert scope.deadline == float("inf")
+    buffer.take(Answer(Source.A, (Address(socket.AF_INET, "192.0.2.1", 443),)))
+    assert len(items) == 2

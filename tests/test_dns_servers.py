@@ -28,7 +28,7 @@ from trio_nbconnect._dns.servers import Settings, TLSServer, _connect, parse_res
 from trio_nbconnect.dns import DNSResolver
 
 from .company import import_with_broken, import_without
-from .dns_server import ScriptedServer, Zone, lost, serve, serve_tls, wrong_id, wrong_question
+from .dns_server import ScriptedServer, Zone, lost, serve, serve_tls, slower, wrong_id, wrong_question
 from .test_dns import BOTH, FOUR, HOST, SIX, found, heard, resolver, zone
 
 __all__ = ["zone"]  # a fixture that both modules have
@@ -411,6 +411,37 @@ async def test_a_server_where_nobody_listens() -> None:
     assert found(items, Source.A) == [socket.EAI_AGAIN]
 
 
+async def test_a_server_that_nothing_can_be_sent_to(zone: Zone) -> None:
+    """The socket refuses at once, and so the next server is asked at once."""
+    async with serve(zone) as port:
+        asks = DNSResolver(servers=["255.255.255.255", f"127.0.0.1:{port}"], hosts=None, cache_size=0)
+        items = await heard(asks, port=80, families=[socket.AF_INET], services=False)
+        alone = DNSResolver(servers=["255.255.255.255"], hosts=None)
+        failed = await heard(alone, port=80, families=[socket.AF_INET], services=False)
+    assert found(items, Source.A) == [[FOUR]]
+    assert found(failed, Source.A) == [socket.EAI_AGAIN]
+    assert "255.255.255.255:53: Permission denied" in repr(failed)
+
+
+async def test_a_datagram_that_the_kernel_drops_late(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """select(2): a socket may be reported as readable, and then its datagram "has wrong checksum and is discarded"."""
+    wait_readable, early = trio.lowlevel.wait_readable, [True]
+
+    async def wait(sock: socket.socket) -> None:
+        if isinstance(sock, socket.socket) and early.pop():
+            early.append(False)
+            await trio.lowlevel.checkpoint()
+        else:
+            early.append(False)
+            await wait_readable(sock)
+
+    slower(zone, HOST, "A", 0.01)
+    async with serve(zone) as port:
+        monkeypatch.setattr(trio.lowlevel, "wait_readable", wait)
+        asks = DNSResolver(servers=[f"127.0.0.1:{port}"], hosts=None)
+        assert found(await heard(asks, port=80, families=[socket.AF_INET], services=False), Source.A) == [[FOUR]]
+
+
 @pytest.mark.parametrize("kind", ["udp", "tcp"])
 async def test_a_cancelled_look_up_leaves_nothing(kind: str) -> None:
     """No socket, which a fixture counts, and no task: the nursery would not end."""
@@ -521,6 +552,33 @@ async def test_an_error_of_http(authority: trustme.CA, trusted: Path) -> None:
         asks = DNSResolver(servers=[f"https://127.0.0.1:{port}/"], ca_file=trusted, hosts=None, services=False)
         items = await heard(asks, families=[socket.AF_INET])
     assert found(items, Source.A) == [socket.EAI_AGAIN]
+
+
+@pytest.mark.parametrize(
+    "mangle", [lambda wire: [wire[:2] + bytes([wire[2] | 2]) + wire[3:]], lambda wire: [wrong_question(wire)]]
+)
+@pytest.mark.parametrize("scheme", ["tls", pytest.param("https", marks=needs_https)])
+async def test_an_encrypted_answer_that_is_none(
+    authority: trustme.CA, trusted: Path, scheme: str, mangle: Callable[[bytes], list[bytes]]
+) -> None:
+    """It is truncated, or to another question."""
+    zone = Zone()
+    zone.says(HOST, "A", f"{HOST}. 300 IN A {FOUR}", mangle=mangle)
+    async with serve_tls(zone, context_for(authority, "127.0.0.1"), http=scheme == "https") as port:
+        server = f"{scheme}://127.0.0.1:{port}/"
+        asks = DNSResolver(servers=[server], ca_file=trusted, hosts=None, give_up_after=0.5)
+        items = await heard(asks, port=80, families=[socket.AF_INET], services=False)
+    assert found(items, Source.A) == [socket.EAI_AGAIN]
+
+
+async def test_a_server_on_an_interface_that_comes_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is the same; what it means is not."""
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("nameserver 192.0.2.1\nnameserver fe80::53%wlan7\n")
+    asks = DNSResolver(resolv_conf=conf, hosts=None)
+    assert len((await settings(asks)).servers) == 1
+    monkeypatch.setattr(socket, "if_nametoindex", lambda _: 7)
+    assert [str(server) for server in (await settings(asks)).servers] == ["192.0.2.1:53", "[fe80::53%7]:53"]
 
 
 @pytest.mark.parametrize("scheme", ["tls", pytest.param("https", marks=needs_https)])

@@ -203,6 +203,25 @@ async def test_services_over_encrypted_dns_are_always_waited_for(net: SimulatedN
     assert found(await heard(asks), Source.HTTPS) == [[]]
 
 
+async def test_what_was_late_is_forgotten_with_the_rest(net: SimulatedNetwork, zone: Zone) -> None:
+    """`forget()`, and the size of the cache."""
+    slower(zone, HOST, "AAAA", 1.5)
+    other = "other.example.org"
+    zone.says(other, "A", f"{other}. 300 IN A {FOUR}")
+    zone.says(other, "AAAA", after=1.5)
+    asks = resolver(ScriptedServer(zone), cache_size=2)
+    await connect_time(net, asks)
+    asks.forget()
+    assert await connect_time(net, asks) == pytest.approx(0.07)
+    await connect_time(net, asks, host=other)
+    assert len(asks._remembered().late) == 2
+    third = "third.example.org"
+    zone.says(third, "A", f"{third}. 300 IN A {FOUR}")
+    zone.says(third, "AAAA", after=1.5)
+    await connect_time(net, asks, host=third)
+    assert [name for name, _ in asks._remembered().late] == [other, third]
+
+
 async def test_who_gives_up_early_has_missed_nothing(zone: Zone) -> None:
     """Only what is silent for longer than the Resolution Delay is late."""
     slower(zone, HOST, "AAAA", 0.04)

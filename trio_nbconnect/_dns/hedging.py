@@ -208,14 +208,11 @@ class HedgedQuery(Generic[S, R, T]):
         now = trio.current_time()
         if not exchange.edns and self.health.knows_edns(server, now):
             self.health.lacks_edns(server, now)
-        if self._answer is None:
-            self._winner, self._answer = server, answer
+        self._winner, self._answer = server, answer
 
     def _penalise(self, winner: S) -> None:
         now = trio.current_time()
-        for server in self.servers:
-            if server == winner:
-                break
+        for server in self.servers[: self.servers.index(winner)]:
             if server in self._first_sent and isinstance(self.failures.get(server, TimeoutError()), TimeoutError):
                 self.health.silent(server, now)
         self.health.answered(winner)

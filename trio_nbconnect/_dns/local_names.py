@@ -39,7 +39,7 @@ Hosts = Mapping[str, str]
 the garbage collector would look at each of a million lists, again and again."""
 
 SMALL = 32768
-"""Octets that are read where they are needed; a longer file goes to a thread. That many are parsed in 2 ms."""
+"""Octets that are read where they are needed; a longer file goes to a thread. That many are parsed in a millisecond."""
 
 LONGEST = 1 << 26
 """Octets of a file that are read at most, so that a mistake does not fill the memory. The longest block lists have
@@ -61,17 +61,20 @@ class CachedFile(Generic[T]):
     async def read(self) -> T:
         """Return what the file says now; a checkpoint only where it is read in a thread."""
         stamp, size = self._look()
-        if self._value is not None and stamp == self._stamp:
-            return self._value
+        value = self._value
+        if value is not None and stamp == self._stamp:
+            return value
         if size <= SMALL:
-            self._value, self._stamp = self.parse(self._text()), stamp
-            return self._value
+            value = self._parsed()
+            self._value, self._stamp = value, stamp
+            return value
         async with self._lock:
             stamp, _ = self._look()
-            if self._value is None or stamp != self._stamp:
-                self._value = await trio.to_thread.run_sync(self._parsed, abandon_on_cancel=True)
-                self._stamp = stamp
-            return self._value
+            value = self._value
+            if value is None or stamp != self._stamp:
+                value = await trio.to_thread.run_sync(self._parsed, abandon_on_cancel=True)
+                self._value, self._stamp = value, stamp
+            return value
 
     def forget(self) -> None:
         """Read it again the next time: what it means may change without it."""
@@ -141,9 +144,18 @@ def _read_numbers(numbers: str) -> Iterator[Address]:
     """Read the addresses of a name, those left out whose interface does not exist now."""
     for number in numbers.split():
         with suppress(ValueError):
-            address = parse_literal(number, 0)
-            if address is not None:
-                yield address
+            yield _checked(number)
+
+
+def _checked(number: str) -> Address:
+    """Read one; it has made sense before.
+
+    Raises:
+        ValueError: Its interface does not exist.
+    """
+    address = parse_literal(number, 0)
+    assert address is not None
+    return address
 
 
 def known_here(host: str, hosts: Hosts) -> tuple[Address, ...] | None:

@@ -81,8 +81,8 @@ class _Memory:
     cache: Cache[Key, ParsedAnswer]
     hosts: CachedFile[Hosts] | None
     resolv_conf: CachedFile[Settings] | None = None
-    settings: tuple[Settings, Settings] | None = None
-    """As they were read, and as the arguments change them."""
+    settings: Settings | None = None
+    """What the arguments say, if they name the servers."""
     health: ServerHealth[Server] = field(default_factory=ServerHealth)
     shared: SharedQueries[Key, ParsedAnswer] = field(default_factory=SharedQueries)
     late: dict[Key, float] = field(default_factory=dict)
@@ -266,28 +266,29 @@ class DNSResolver:
         Raises:
             socket.gaierror: No server is left.
         """
-        if not self._servers and memory.resolv_conf is None:
+        if self._servers:
+            memory.settings = memory.settings or self._with_arguments(Settings(servers=self._servers))
+            return memory.settings
+        if memory.resolv_conf is None:
             search, options = os.environ.get("LOCALDOMAIN"), os.environ.get("RES_OPTIONS", "")
             parse = partial(parse_resolv_conf, search=search, options=options)
-            memory.resolv_conf = CachedFile(self._resolv_conf, parse)
-        read = Settings(servers=self._servers) if memory.resolv_conf is None else await memory.resolv_conf.read()
-        if read.names_interfaces and memory.resolv_conf is not None:
+            memory.resolv_conf = CachedFile(self._resolv_conf, lambda text: self._with_arguments(parse(text)))
+        settings = await memory.resolv_conf.read()
+        if settings.names_interfaces:
             memory.resolv_conf.forget()
-        if memory.settings is None or memory.settings[0] is not read:
-            memory.settings = read, self._with_arguments(read)
-        settings = memory.settings[1]
         if not settings.servers:
             raise socket.gaierror(socket.EAI_FAIL, f"no usable name server in {self._resolv_conf}")
         return settings
 
-    def _with_arguments(self, said: Settings) -> Settings:
-        return Settings(
-            servers=said.servers,
-            search=said.search if self._search is None else self._search,
-            ndots=said.ndots if self._ndots is None else self._ndots,
-            give_up_after=said.give_up_after if self._give_up_after is None else self._give_up_after,
-            attempts=said.attempts if self._attempts is None else self._attempts,
-            rotate=said.rotate if self._rotate is None else self._rotate,
+    def _with_arguments(self, read: Settings) -> Settings:
+        """Arguments come before what the file says."""
+        return replace(
+            read,
+            search=read.search if self._search is None else self._search,
+            ndots=read.ndots if self._ndots is None else self._ndots,
+            give_up_after=read.give_up_after if self._give_up_after is None else self._give_up_after,
+            attempts=read.attempts if self._attempts is None else self._attempts,
+            rotate=read.rotate if self._rotate is None else self._rotate,
         )
 
     def _remembered(self) -> _Memory:
