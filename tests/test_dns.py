@@ -353,8 +353,8 @@ async def search_time(asks: DNSResolver, address: str) -> float:
     return first[0] - began
 
 
-@pytest.mark.parametrize("silent", [["HTTPS"], ["AAAA"], ["AAAA", "HTTPS"]])
-async def test_a_type_that_nobody_answers_holds_no_name_back(silent: list[str]) -> None:
+@pytest.mark.parametrize(("silent", "took"), [(["HTTPS"], 0), (["AAAA"], 0.05), (["AAAA", "HTTPS"], 0.05)])
+async def test_a_type_that_nobody_answers_holds_no_name_back(silent: list[str], took: float) -> None:
     """RFC 8020: a name that does not exist for one type does not exist."""
     zone = Zone()
     zone.says("db.b.example", "A", "db.b.example. 300 IN A 192.0.2.5")
@@ -362,7 +362,26 @@ async def test_a_type_that_nobody_answers_holds_no_name_back(silent: list[str]) 
         for kind in silent:
             zone.says(name, kind, after=1000)
     asks = resolver(ScriptedServer(zone), search=["a.example", "b.example"])
-    assert await search_time(asks, "192.0.2.5") == pytest.approx(0.05)
+    assert await search_time(asks, "192.0.2.5") == pytest.approx(took)
+
+
+@pytest.mark.parametrize(("rcode", "number", "took"), [("NXDOMAIN", -2, 0.01), ("NOERROR", None, 0.41)])
+async def test_services_do_not_hold_up_that_there_is_no_such_name(rcode: str, number: int | None, took: float) -> None:
+    """A middlebox drops the type; nothing else is left to wait for. Records that lead somewhere are waited for."""
+    zone = Zone()
+    for kind in ("A", "AAAA"):
+        zone.says(HOST, kind, rcode=rcode, soa=SOA, after=0.01)
+    zone.says(HOST, "HTTPS", after=1000)
+    items = await heard(resolver(ScriptedServer(zone)))
+    assert trio.current_time() == pytest.approx(took)
+    assert found(items, Source.A) == [[] if number is None else number]
+    assert found(items, Source.HTTPS) == [110 if number is None else []]
+
+    zone.says(HOST, "HTTPS", f"{HOST}. 300 IN HTTPS 0 alias.example.", after=0.3)
+    zone.says("alias.example", "HTTPS", soa=SOA, after=0.3)
+    zone.says("alias.example", "A", f"alias.example. 300 IN A {FOUR}", after=0.3)
+    items = await heard(resolver(ScriptedServer(zone)))
+    assert ([FOUR] in found(items, Source.A)) is (rcode == "NOERROR")
 
 
 async def test_a_name_that_exists_is_given_time_for_its_other_type() -> None:
@@ -455,7 +474,9 @@ async def test_a_chain_that_ends_with_nothing(zone: Zone) -> None:
     zone.says("ghost.example", "A", "ghost.example. 300 IN CNAME no.example.", rcode="NXDOMAIN")
     asks = resolver(ScriptedServer(zone), services=False)
     for name, expected in (("alias.example", []), ("ghost.example", socket.EAI_NONAME)):
-        assert found(await heard(asks, name, families=[socket.AF_INET]), Source.A) == [expected]
+        items = await heard(asks, name, families=[socket.AF_INET])
+        assert found(items, Source.A) == [expected]
+    assert "there is no such name: ghost.example" in repr(items)
 
 
 # Servers

@@ -270,10 +270,7 @@ class SearchBuffer:
         """How long the other types may take, after this answer without addresses."""
         if item.error is not None and item.error.errno == socket.EAI_NONAME:
             return BESIDE_NXDOMAIN
-        families = {Source.of(family) for family in self.query.families}
-        if families <= {answer.source for answer in self._held}:
-            return BESIDE_NXDOMAIN  # the services alone are missing
-        if isinstance(item.error, Unanswered) or item.source is Source.HTTPS:
+        if isinstance(item.error, (Unanswered, TimeoutError)) or item.source is Source.HTTPS:
             return float("inf")
         return PATIENCE
 

@@ -85,6 +85,8 @@ class _Memory:
     """What the arguments say, if they name the servers."""
     health: ServerHealth[Server] = field(default_factory=ServerHealth)
     shared: SharedQueries[Key, ParsedAnswer] = field(default_factory=SharedQueries)
+    manager: AbstractAsyncContextManager[trio.Nursery] | None = None
+    """What closes the nursery of `shared`, if the resolver is in use as a context manager."""
     late: dict[Key, float] = field(default_factory=dict)
     """What came too late for its race, and how long it is not waited for."""
     services_missed: int = 0
@@ -177,7 +179,6 @@ class DNSResolver:
         self._use_expired = check_seconds("use_expired", use_expired)
         self._cache_size = check_count("cache_size", cache_size, 0)
         self._rng = rng or random.Random()
-        self._manager: AbstractAsyncContextManager[trio.Nursery] | None = None
         self._memory: trio.lowlevel.RunVar[_Memory] = trio.lowlevel.RunVar("trio_nbconnect.dns.memory")
 
     async def __aenter__(self) -> DNSResolver:
@@ -186,21 +187,22 @@ class DNSResolver:
         Raises:
             RuntimeError: It is open already.
         """
-        shared = self._remembered().shared
-        if shared.nursery is not None:
+        memory = self._remembered()
+        if memory.manager is not None:
             raise RuntimeError("the resolver is in use as a context manager already")
-        self._manager = trio.open_nursery()
-        shared.nursery = await self._manager.__aenter__()
+        memory.manager = trio.open_nursery()
+        memory.shared.nursery = await memory.manager.__aenter__()
         return self
 
     async def __aexit__(self, *caught: object) -> None:
         """Give up what is still under way. What the block has raised goes on as it is, and in no group."""
-        shared = self._remembered().shared
-        assert shared.nursery is not None
-        assert self._manager is not None
-        shared.nursery.cancel_scope.cancel()
-        shared.nursery = None
-        await self._manager.__aexit__(None, None, None)
+        memory = self._remembered()
+        manager, nursery = memory.manager, memory.shared.nursery
+        assert manager is not None
+        assert nursery is not None
+        memory.manager = memory.shared.nursery = None
+        nursery.cancel_scope.cancel()
+        await manager.__aexit__(None, None, None)
 
     async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
         """Deliver `QuerySent` for each query and `Answer` for each result, and return when no more will come.
@@ -319,7 +321,7 @@ class _LookUp:
         return None if entry is None else _records(entry.value, name)
 
     async def ask(self, name: str, source: Source) -> Records:
-        """Be the `LookUp` of `SVCBResolver`."""
+        """Look one type up: in memory, and else by asking; what has expired is used, and what was late not waited for."""
         check_may_be_asked(name)
         key, memory, now = _key(name, source), self.memory, trio.current_time()
         if (fresh := memory.cache.fresh(key, now)) is not None:

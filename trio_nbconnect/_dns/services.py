@@ -19,6 +19,7 @@ How much a name server may send us to is limited, for each name and in all.
 
 from __future__ import annotations
 
+import math
 import random
 import socket
 from collections.abc import Awaitable, Callable
@@ -30,7 +31,7 @@ import trio
 from .._address import IPV4, IPV6, Address
 from .._errors import timed_out
 from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Service, Source
-from .hedging import bare
+from .hedging import PAUSE, bare
 
 ALIASES = 8
 """RFC 9460, section 3.1: clients "MUST impose" a limit on the length of a chain; this is a common one."""
@@ -44,6 +45,10 @@ HINTS = 8
 ADDRESSES_OF_TARGETS = 128
 """How many addresses the targets of a host's services may have together; every one may become an attempt. Those of the
 host itself are not counted."""
+
+SERVICES_PATIENCE = PAUSE
+"""Seconds that HTTPS records are waited for where a name has no addresses of its own: as long as a name server has to
+itself. They may lead somewhere, but a middlebox may as well drop them."""
 
 # fmt: off
 BAD_PORTS = frozenset((
@@ -136,15 +141,17 @@ class SVCBResolver:
         if services:
             send_answer(QuerySent(Source.HTTPS, encrypted=self._encrypted))
         self._announce(query, "", send_answer)
-        families = self._not_remembered(query, "", send_answer)
         if not services:
-            await self._ask_families(query, families, "", send_answer)
-        elif not families:
-            await self._ask_services(query, _Limited(send_answer).deliver)
+            await self._ask_families(query, self._not_remembered(query, "", send_answer), "", send_answer)
+            return
+        delivery = _Delivery(send_answer, {Source.of(family) for family in _in_order(query)})
+        families = self._not_remembered(query, "", delivery.send_answer)
+        if not families:
+            await self._ask_services(query, delivery)
         else:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._ask_families, query, families, "", send_answer)
-                await self._ask_services(query, _Limited(send_answer).deliver)
+                nursery.start_soon(self._ask_families, query, families, "", delivery.send_answer)
+                await self._ask_services(query, delivery)
 
     async def _ask_addresses(self, query: Query, name: str, send_answer: SendAnswer) -> None:
         """Find the addresses of a target."""
@@ -189,7 +196,15 @@ class SVCBResolver:
         except OSError as error:
             send_answer(Answer(source, error=bare(error), name=name))
 
-    async def _ask_services(self, query: Query, send_answer: SendAnswer) -> None:
+    async def _ask_services(self, query: Query, delivery: _Delivery) -> None:
+        """Find the services, for as long as they can be of use."""
+        with delivery.services_scope:
+            await self._find_services(query, delivery.send_answer)
+        if delivery.services_scope.cancelled_caught:
+            silence = timed_out(f"no answer for HTTPS of {query.host}, which has no addresses")
+            delivery.send_answer(Answer(Source.HTTPS, error=silence if delivery.name_exists else None))
+
+    async def _find_services(self, query: Query, send_answer: SendAnswer) -> None:
         """Find the services, and the addresses of each target; once more, if what was found has expired."""
         asked = {""}
         async with trio.open_nursery() as nursery:
@@ -282,19 +297,44 @@ def speaks_https(query: Query) -> bool:
 
 
 @dataclass(slots=True)
-class _Limited:
-    """Deliver answers, of targets until they have more addresses than anybody would try."""
+class _Delivery:
+    """Deliver answers, and know when there is no use in waiting for the services any longer.
 
-    send_answer: SendAnswer
+    Those of targets are delivered until they have more addresses than anybody would try.
+    """
+
+    deliver: SendAnswer
+    unanswered: set[Source]
+    """The types that may still bring addresses of the host."""
+    name_exists: bool = False
+    """Whether the host's name exists for one type, and so for all (RFC 8020)."""
+    services_scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    _leads_somewhere: bool = False
     _left: int = ADDRESSES_OF_TARGETS
 
-    def deliver(self, item: QuerySent | Answer) -> None:
+    def send_answer(self, item: QuerySent | Answer) -> None:
         """Be a `SendAnswer`."""
-        if isinstance(item, Answer) and item.name:
-            if len(item.addresses) > self._left:
+        if isinstance(item, QuerySent):
+            self._leads_somewhere |= bool(item.name)
+        else:
+            if item.name:
                 item = replace(item, addresses=item.addresses[: self._left])
-            self._left -= len(item.addresses)
-        self.send_answer(item)
+                self._left -= len(item.addresses)
+            self._note(item)
+        if self._leads_somewhere:
+            self.services_scope.deadline = math.inf
+        self.deliver(item)
+
+    def _note(self, answer: Answer) -> None:
+        """A type that nobody answers does not hold up that a name does not exist, or has nothing else."""
+        if answer.addresses or answer.services:
+            self._leads_somewhere = True
+        if answer.name or answer.source not in self.unanswered or isinstance(answer.error, TimeoutError):
+            return
+        self.unanswered.discard(answer.source)
+        self.name_exists |= answer.error is None or answer.error.errno != socket.EAI_NONAME
+        if not self.unanswered:
+            self.services_scope.deadline = trio.current_time() + (SERVICES_PATIENCE if self.name_exists else 0)
 
 
 def _addresses(records: Records, source: Source, name: str, port: int) -> Answer:
