@@ -343,7 +343,7 @@ async def test_a_server_that_stumbles_over_edns(zone: Zone, rcode: str | None, f
             began = trio.current_time()
             assert found(await heard(asks, port=80, families=[socket.AF_INET], services=False), Source.A) == [[FOUR]]
             assert zone.count("A") == queries
-            assert trio.current_time() - began == pytest.approx(took, abs=0.3)
+            assert took <= trio.current_time() - began < took + 2
 
 
 async def test_a_server_that_fails_either_way_is_asked_with_edns_again() -> None:
@@ -382,11 +382,14 @@ async def test_a_message_of_64_kb_stops_nobody(kind: Source) -> None:
     saying = zone.asked(dns.message.from_wire(question.to_wire(7)), "tcp")
     (wire,) = saying.wires(dns.message.from_wire(question.to_wire(7)), udp=False)
     assert len(wire) > 50_000
-    began = time.process_time()
-    reply = question.read(7, wire)
-    assert reply is not None
-    parse_answer(question, reply, random.Random(1))
-    assert time.process_time() - began < 0.02
+    took = []
+    for _ in range(5):
+        began = time.process_time()
+        reply = question.read(7, wire)
+        assert reply is not None
+        parse_answer(question, reply, random.Random(1))
+        took.append(time.process_time() - began)
+    assert min(took) < 0.005
 
 
 @pytest.mark.parametrize("rcode", ["SERVFAIL", "REFUSED", "NOTIMP", "FORMERR"])

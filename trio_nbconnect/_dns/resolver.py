@@ -321,7 +321,7 @@ class _LookUp:
         return None if entry is None else _records(entry.value, name)
 
     async def ask(self, name: str, source: Source) -> Records:
-        """Look one type up: in memory, and else by asking; what has expired is used, and what was late not waited for."""
+        """Look one type up; what has expired is used once more, and what was late is not waited for."""
         check_may_be_asked(name)
         key, memory, now = _key(name, source), self.memory, trio.current_time()
         if (fresh := memory.cache.fresh(key, now)) is not None:
