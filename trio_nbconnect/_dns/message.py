@@ -35,7 +35,7 @@ from dns.rdtypes.svcbbase import ParamKey, SVCBBase
 
 from .._address import IPV4, IPV6, Address
 from .._resolve.query import Service, Source
-from .services import HINTS, Records
+from .services import HINTS, SERVICES, Records
 
 TYPES = {Source.AAAA: 28, Source.A: 1, Source.HTTPS: 65}
 _CNAME, _NS, _SOA, _OPT, _IN = 5, 2, 6, 41, 1
@@ -307,7 +307,7 @@ def _services(wire: bytes, data: list[tuple[int, int, int]], rng: random.Random)
     if sum(end - start for _, start, end in data) > SERVICE_OCTETS:
         return _NONE
     found = []
-    for _, start, end in data:
+    for _, start, end in sorted(data, key=lambda one: wire[one[1] : one[1] + 2])[: 2 * SERVICES]:  # by priority
         record = dns.rdata.from_wire(dns.rdataclass.IN, dns.rdatatype.HTTPS, wire, start, end - start)
         assert isinstance(record, SVCBBase)
         found.append(record)
