@@ -144,7 +144,7 @@ class SVCBResolver:
         if not services:
             await self._ask_families(query, self._not_remembered(query, "", send_answer), "", send_answer)
             return
-        delivery = _Delivery(send_answer, {Source.of(family) for family in _in_order(query)})
+        delivery = _Delivery(send_answer, {Source.of(family) for family in query.in_query_order})
         families = self._not_remembered(query, "", delivery.send_answer)
         if not families:
             await self._ask_services(query, delivery)
@@ -173,7 +173,7 @@ class SVCBResolver:
     def _not_remembered(self, query: Query, name: str, send_answer: SendAnswer) -> list[socket.AddressFamily]:
         """Deliver what is remembered and holds; return the families that must be asked for."""
         families = []
-        for family in _in_order(query):
+        for family in query.in_query_order:
             source = Source.of(family)
             try:
                 records = self._recall(name or query.host, source)
@@ -270,20 +270,12 @@ class SVCBResolver:
 
     @staticmethod
     def _announce(query: Query, name: str, send_answer: SendAnswer) -> None:
-        for family in _in_order(query):
+        for family in query.in_query_order:
             send_answer(QuerySent(Source.of(family), name))
 
 
 _LAST = 65535
 """The lowest priority that a record can have (RFC 9460, section 2.2)."""
-
-
-def _in_order(query: Query) -> list[socket.AddressFamily]:
-    """RFC 8305, section 3: AAAA first, whichever family is preferred.
-
-    Where NAT64 can make up for missing IPv4, clients "MUST" ask for A as well (version 3, section 4.1).
-    """
-    return query.in_query_order if query.last_resort is None else [IPV6, IPV4]
 
 
 def _is_fit(port: int | None, own: int) -> bool:
