@@ -338,6 +338,14 @@ async def test_a_name_that_may_exist_after_all_is_what_the_error_tells_of() -> N
     assert found(await heard(asks, "db"), Source.A) == [socket.EAI_AGAIN]
 
 
+async def test_a_name_that_exists_is_what_is_told_of() -> None:
+    """It has no addresses, and the names behind it do not even exist."""
+    zone = Zone()
+    zone.says("db.a.example", "A", soa=SOA)
+    asks = resolver(ScriptedServer(zone), search=["a.example", "b.example"], services=False)
+    assert found(await heard(asks, "db", families=[socket.AF_INET]), Source.A) == [[]]
+
+
 async def search_time(asks: DNSResolver, address: str) -> float:
     """How long it takes to find "db", which is at this address."""
     first: list[float] = []

@@ -222,6 +222,14 @@ async def test_what_was_late_is_forgotten_with_the_rest(net: SimulatedNetwork, z
     assert [name for name, _ in asks._remembered().late] == [other, third]
 
 
+async def test_what_failed_was_not_late(zone: Zone) -> None:
+    """The server has answered, slowly; it is waited for the next time."""
+    zone.says(HOST, "AAAA", rcode="SERVFAIL", after=0.1)
+    asks = resolver(ScriptedServer(zone))
+    for _ in range(2):
+        assert found(await heard(asks, port=80, services=False), Source.AAAA) == [socket.EAI_AGAIN]
+
+
 async def test_who_gives_up_early_has_missed_nothing(zone: Zone) -> None:
     """Only what is silent for longer than the Resolution Delay is late."""
     slower(zone, HOST, "AAAA", 0.04)
