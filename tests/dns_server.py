@@ -1,4 +1,4 @@
-"""Name servers for tests: a script of who is told what, when, and how badly.
+"""Name servers for tests: a script of which answers come, when, and how broken.
 
 A `Zone` is the script. `ScriptedServer` follows it without any socket, in virtual time; `serve` follows it on loopback,
 over UDP and TCP, in the test's nursery.

@@ -331,14 +331,14 @@ async def test_the_order_of_names(host: str, ndots: int, names: list[str]) -> No
     assert list(dict.fromkeys(name for name, _, _ in zone.queries)) == names
 
 
-async def test_a_name_that_may_exist_after_all_is_what_the_error_tells_of() -> None:
+async def test_a_name_that_may_exist_is_what_the_error_says() -> None:
     zone = Zone()
     zone.says("db.b.example", "A", rcode="SERVFAIL")
     asks = resolver(ScriptedServer(zone), search=["a.example", "b.example"], services=False)
     assert found(await heard(asks, "db"), Source.A) == [socket.EAI_AGAIN]
 
 
-async def test_a_name_that_exists_is_what_is_told_of() -> None:
+async def test_a_name_that_exists_is_what_counts() -> None:
     """It has no addresses, and the names behind it do not even exist."""
     zone = Zone()
     zone.says("db.a.example", "A", soa=SOA)
@@ -544,7 +544,7 @@ async def test_servers_over_ipv6_come_first_and_the_others_take_turns(zone: Zone
     assert [label for _, _, label in zone.queries] == ["a", "b", "a"]
 
 
-async def test_protected_servers_are_announced_as_such(zone: Zone) -> None:
+async def test_encrypted_servers_are_announced_as_such(zone: Zone) -> None:
     items = await heard(resolver(ScriptedServer(zone, encrypted=True)))
     assert items[0] == QuerySent(Source.HTTPS, encrypted=True)
 

@@ -53,7 +53,7 @@ def test_a_query() -> None:
 
 
 @pytest.mark.parametrize("name", ["a", HOST])
-def test_a_protected_query_is_padded(name: str) -> None:
+def test_an_encrypted_query_is_padded(name: str) -> None:
     """RFC 8467, section 4.1: "Clients SHOULD pad queries to the closest multiple of 128 octets"."""
     wire = Question(name, Source.A).to_wire(7, padded=True)
     assert (len(wire) % PADDING, dns.message.from_wire(wire).edns) == (0, 0)

@@ -165,7 +165,7 @@ def test_servers_that_make_no_sense(text: str, error: str) -> None:
     assert error in str(caught.value) or not text
 
 
-def test_protected_and_plain_servers_do_not_mix() -> None:
+def test_encrypted_and_plain_servers_do_not_mix() -> None:
     with pytest.raises(ValueError) as caught:
         parse_servers(["192.0.2.53", "tls://192.0.2.53"], None)
     assert str(caught.value) == "servers must be all encrypted or none: an attacker would choose which one answers"
@@ -493,7 +493,7 @@ def context_for(authority: trustme.CA, name: str) -> ssl.SSLContext:
 
 @pytest.mark.parametrize("who", ["127.0.0.1", "dns.example#127.0.0.1"])
 @pytest.mark.parametrize("scheme", ["tls", pytest.param("https", marks=needs_https)])
-async def test_protected(zone: Zone, authority: trustme.CA, trusted: Path, who: str, scheme: str) -> None:
+async def test_encrypted(zone: Zone, authority: trustme.CA, trusted: Path, who: str, scheme: str) -> None:
     name, sign, address = who.partition("#")
     async with serve_tls(zone, context_for(authority, name), http=scheme == "https") as port:
         server = f"{scheme}://{name}:{port}/{sign}{address}"

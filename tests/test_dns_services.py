@@ -92,7 +92,7 @@ async def test_a_failure_is_delivered(source: Source) -> None:
 
 
 async def test_targets_are_asked_for_at_once_and_each_once() -> None:
-    """Section 4.2: a name that a service points to triggers queries of its own, before the services are told."""
+    """Section 4.2: a name that a service points to triggers queries of its own, before the services are delivered."""
     service = Service(priority=1, target="cdn.example.org", port=8443)
     known: Known = {
         (HOST, Source.HTTPS): Records(services=(service, Service(priority=2, target="cdn.example.org"))),
@@ -204,7 +204,7 @@ async def test_an_alias_takes_the_place_of_the_host() -> None:
 
 
 async def test_an_alias_whose_services_cannot_be_known() -> None:
-    """Section 3: "whether successful or not", the end of the chain is appended; the failure is told as well."""
+    """Section 3: "whether successful or not", the end of the chain is appended; the failure is delivered as well."""
     failure = socket.gaierror(socket.EAI_AGAIN, "SERVFAIL")
     known: Known = {(HOST, Source.HTTPS): Records(alias="a.example"), ("a.example", Source.HTTPS): failure}
     items, _ = await heard(known)
@@ -263,7 +263,7 @@ OLD = Records(addresses=("192.0.2.1",))
     ],
 )
 async def test_an_expired_answer_is_delivered_and_replaced(fresh: Records | OSError, later: list[list[str]]) -> None:
-    """Section 4.4: expired answers "may be used"; what confirms them is no news."""
+    """Section 4.4: expired answers "may be used"; what confirms them changes nothing."""
     items, _ = await heard({(HOST, Source.A): expired(OLD, fresh)})
 
     found = answers(items, Source.A)
