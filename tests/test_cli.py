@@ -13,9 +13,10 @@ import subprocess
 import sys
 import threading
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from queue import Queue
 
 import pytest
 import trio
@@ -25,9 +26,12 @@ from trio_nbconnect.__main__ import main
 from trio_nbconnect._cli import command as _cli
 from trio_nbconnect._cli import demo as _demo
 from trio_nbconnect._connect import tls as _tls
-from trio_nbconnect._pictures.json_lines import json_lines
+from trio_nbconnect._dns import resolver as resolver_module
+from trio_nbconnect._pictures.export import json_lines
+from trio_nbconnect.dns import DNSResolver
 
-from .story import Story
+from .dns_server import Zone, serve
+from .race_script import RaceScript
 
 
 @dataclass
@@ -71,7 +75,7 @@ def port() -> Iterator[int]:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A port of 127.0.0.1 where nobody listens, nor will."""
+    """A port of 127.0.0.1 without a listener."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
@@ -86,7 +90,7 @@ def test_a_connection_shows_its_picture(run: Run, port: int) -> None:
     assert "✓ won" in output.out
 
 
-def test_a_failure_shows_its_picture_and_each_attempt_on_standard_error(run: Run, silent_port: int) -> None:
+def test_a_failure_shows_its_picture_and_each_attempt(run: Run, silent_port: int) -> None:
     output = run("example.org", silent_port, "--address", "127.0.0.1")
 
     assert output.code == 1
@@ -129,7 +133,7 @@ def test_one_family_can_be_asked_for(run: Run, port: int) -> None:
 
 def test_the_limit_can_be_set(run: Run) -> None:
     with ExitStack() as sockets:
-        output = run("127.0.0.1", _demo._swallow(sockets, "127.0.0.1", 0), "--give-up-after", "0.01")
+        output = run("127.0.0.1", _demo._drop_packets(sockets, "127.0.0.1", 0), "--give-up-after", "0.01")
 
     assert output.code == 1
     assert output.headline.endswith(" ms: timed out")
@@ -204,11 +208,11 @@ def test_errors_in_json_have_type_number_and_message(run: Run, silent_port: int)
 
 
 def test_a_fact_that_json_has_no_word_for_is_an_error() -> None:
-    story = Story()
-    object.__setattr__(story.events[0], "host", b"example.org")
+    script = RaceScript()
+    object.__setattr__(script.events[0], "host", b"example.org")
 
     with pytest.raises(TypeError, match=r"no JSON for b'example\.org'"):
-        list(json_lines(story.events))
+        list(json_lines(script.events))
 
 
 @pytest.mark.parametrize(
@@ -232,7 +236,7 @@ def test_a_fact_that_json_has_no_word_for_is_an_error() -> None:
         (["demo", "--address", "::1"], "demo has addresses of its own, most of them IPv4, and no TLS"),
     ],
 )
-def test_wrong_usage_is_told_and_ends_with_2(
+def test_wrong_usage_is_reported_and_ends_with_2(
     arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -287,7 +291,7 @@ class TlsServer:
 
 @pytest.fixture
 def authority() -> trustme.CA:
-    """Somebody to vouch for servers."""
+    """A certificate authority."""
     return trustme.CA()
 
 
@@ -313,13 +317,92 @@ def test_the_tls_handshake_is_part_of_the_race(
     assert tls_server.version in {"TLSv1.2", "TLSv1.3"}
 
 
-def test_a_certificate_that_nobody_vouches_for_is_a_failed_attempt(run: Run, tls_server: TlsServer) -> None:
+def test_an_untrusted_certificate_is_a_failed_attempt(run: Run, tls_server: TlsServer) -> None:
     output = run("localhost", tls_server.port, "--address", "127.0.0.1", "--tls")
 
     assert output.code == 1
     assert "✗ failed" in output.out
     assert "╰ certificate verify failed: unable to get local issuer certificate" in output.out
     assert "CERTIFICATE_VERIFY_FAILED" in output.err
+
+
+# Name servers
+
+
+class NameServer:
+    """A name server on loopback, in a thread of its own."""
+
+    def __init__(self, zone: Zone) -> None:
+        self.zone = zone
+        self._stop = trio.Event()
+        self._port = Queue[int]()
+
+    def __enter__(self) -> NameServer:
+        self._thread = threading.Thread(target=trio.run, args=(self._serve,))
+        self._thread.start()
+        self.address = f"127.0.0.1:{self._port.get(timeout=30)}"
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        trio.from_thread.run_sync(self._stop.set, trio_token=self._token)
+        self._thread.join()
+
+    async def _serve(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        async with serve(self.zone) as port:
+            self._port.put(port)
+            await self._stop.wait()
+
+
+@pytest.fixture
+def name_server() -> Iterator[NameServer]:
+    """A name server that has a host here and an HTTPS record for it."""
+    zone = Zone()
+    zone.says("shop.example", "A", "shop.example. 300 IN A 127.0.0.1")
+    zone.says("shop.example", "AAAA")
+    zone.says("shop.example", "HTTPS")
+    with NameServer(zone) as server:
+        yield server
+
+
+def test_a_name_server_can_be_given(run: Run, port: int, name_server: NameServer) -> None:
+    output = run("shop.example", port, "--server", name_server.address)
+
+    assert (output.code, output.err) == (0, "")
+    assert output.headline.endswith("over IPv4 to 127.0.0.1")
+    assert {kind for _, kind, _ in name_server.zone.queries} == {"A", "AAAA", "HTTPS"}
+    assert "DNS HTTPS" in output.out
+
+
+def test_the_name_servers_of_the_system_can_be_asked(
+    run: Run, port: int, name_server: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+
+    def resolver_with(*, servers: Sequence[str]) -> DNSResolver:
+        given.append(servers)
+        return DNSResolver(servers=[name_server.address])
+
+    monkeypatch.setattr(resolver_module, "DNSResolver", resolver_with)
+
+    assert run("shop.example", port, "--dns").code == 0
+    assert given == [()]
+
+
+def test_a_name_that_no_server_knows_is_an_error(run: Run, port: int, name_server: NameServer) -> None:
+    output = run("nosuch.example", port, "--server", name_server.address)
+
+    assert output.code == 1
+    assert output.headline.endswith(": no address")
+    assert output.err.startswith(f"nbconnect: no results found for hostname lookup: nosuch.example:{port}\n")
+
+
+def test_a_name_server_must_be_an_address(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["shop.example", "443", "--server", "dns.example"])
+
+    assert caught.value.code == 2
+    assert "not 'dns.example'" in capsys.readouterr().err
 
 
 # The picture: width and colour
@@ -409,7 +492,7 @@ def test_an_interrupt_outside_of_the_race_is_quiet(run: Run, monkeypatch: pytest
     assert run("127.0.0.1", 443) == Output(130, "", "")
 
 
-def test_a_pipe_that_nobody_reads_is_quiet(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_without_a_reader_is_quiet(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with open(os.dup(writer), "w", encoding="utf-8") as errors, open(writer, "w", encoding="utf-8") as output:
@@ -523,7 +606,7 @@ def test_the_demo_in_json_has_no_prose(run: Run) -> None:
     assert json.loads(output.out.splitlines()[-1])["event"] == "RaceWon"
 
 
-def test_a_machine_without_the_addresses_is_told_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_the_addresses_is_an_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(sockets: ExitStack, host: str, port: int) -> socket.socket:
         raise OSError(49, "Can't assign requested address")
 

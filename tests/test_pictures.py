@@ -17,14 +17,13 @@ import trio_nbconnect as nb
 from trio_nbconnect import trace
 from trio_nbconnect._errors import all_failed, gave_up
 from trio_nbconnect._pictures.canvas import columns_of
-from trio_nbconnect._pictures.qlog import qlog
-from trio_nbconnect._pictures.svg import render_svg
-from trio_nbconnect._pictures.svg_layout import WIDTH
+from trio_nbconnect._pictures.export import qlog
+from trio_nbconnect._pictures.svg import WIDTH, render_svg
 from trio_nbconnect._pictures.text import encodable, render_text
 from trio_nbconnect._pictures.timeline import Timeline, timeline_of
 
 from .pictures import FIRST_SCREEN, GOLDEN, pictures, races
-from .story import story_of_a_won_race
+from .race_script import script_of_a_won_race
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -78,10 +77,10 @@ def test_a_picture_works_where_nothing_may_be_loaded(name: str) -> None:
 
 
 def test_equal_events_make_equal_pictures_and_others_do_not() -> None:
-    one, same, other = (timeline_of(story_of_a_won_race().events) for _ in range(3))
+    one, same, other = (timeline_of(script_of_a_won_race().events) for _ in range(3))
     assert render_svg(one) == render_svg(same)
 
-    events = story_of_a_won_race().events[:-1]
+    events = script_of_a_won_race().events[:-1]
     assert render_svg(other) != render_svg(timeline_of(events))
 
 
@@ -146,7 +145,7 @@ class Chance:
         self.port = self.rng.choice([0, 80, 65535])
 
     def events(self) -> Iterator[trace.Event]:
-        """A race, told up to some point."""
+        """A race up to some point."""
         delay = self.rng.choice([0.01, 0.25, float("inf")])
         yield trace.RaceStarted(
             race=1, time=self.time, host=self.host, port=self.port, policy=nb.Policy(attempt_delay=delay)
@@ -237,20 +236,20 @@ class Chance:
         yield trace.RaceLost(race=1, time=self.time, error=self.rng.choice(lost))
 
 
-def complaints(events: Sequence[trace.Event], beside: Sequence[Timeline] = ()) -> Iterator[str]:
+def complaints(events: Sequence[trace.Event], compared_with: Sequence[Timeline] = ()) -> Iterator[str]:
     """What is wrong with the pictures of a race."""
     timeline = timeline_of(events)
     for width in (50, 63, 80, 200):
-        for line in render_text(timeline, width=width, beside=beside).splitlines():
+        for line in render_text(timeline, width=width, compared_with=compared_with).splitlines():
             if columns_of(line) > width:
                 yield f"a line of {columns_of(line)} columns in {width}: {line}"
             if not line.isprintable():
                 yield f"a line that a terminal would obey: {line!r}"
-    yield from svg_complaints(render_svg(timeline, beside=beside))
+    yield from svg_complaints(render_svg(timeline, compared_with=compared_with))
 
 
 def svg_complaints(svg: str) -> Iterator[str]:
-    """Every shape is inside of the picture, and what is told twice is told alike."""
+    """Every shape is inside of the picture, and repeated ids have equal content."""
     tree = ET.fromstring(svg)
     width, height = (float(tree.get(name, "nan")) for name in ("width", "height"))
     if width != WIDTH or not 60 <= height <= 2000:
@@ -281,9 +280,9 @@ def test_races_that_are_compared_do_not_break_their_pictures() -> None:
         assert list(complaints(one, [timeline_of(two)])) == [], f"seeds {seed} and {seed + 1}"
 
 
-def test_a_complaint_is_heard() -> None:
+def test_the_checks_find_faults() -> None:
     """Each of them, from a picture that is broken on purpose."""
-    svg = render_svg(timeline_of(story_of_a_won_race().events))
+    svg = render_svg(timeline_of(script_of_a_won_race().events))
     broken = svg.replace('<text x="30"', '<text x="3000"').replace('<rect x="0" y="0"', '<rect x="-5" y="0"')
 
     assert list(svg_complaints(svg)) == []
@@ -294,7 +293,7 @@ def test_a_complaint_is_heard() -> None:
     assert next(svg_complaints(svg.replace('height="', 'height="9', 1))).startswith("a picture of 890.0 by 9")
 
 
-def test_every_race_that_has_a_picture_has_one_outcome_for_each_attempt_in_qlog() -> None:
+def test_each_attempt_has_one_outcome_in_qlog() -> None:
     for name, events in races():
         text = qlog([events])
         started, decided = text.count('"hev3:attempt_started"'), text.count('"hev3:attempt_outcome"')

@@ -13,11 +13,11 @@ import trio
 import trio_nbconnect as nb
 from trio_nbconnect._pictures.recording import Recording
 from trio_nbconnect._pictures.text import render_text
-from trio_nbconnect._pictures.timeline import Outcome, timeline_of
+from trio_nbconnect._pictures.timeline import RaceOutcome, timeline_of
 from trio_nbconnect._race.journal import journal
 from trio_nbconnect.trace import AttemptEstablished, RaceLost, RaceStarted, RaceWon
 
-from .story import story_of_a_won_race
+from .race_script import script_of_a_won_race
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ async def test_a_recording_has_each_race_of_its_block(listener: socket.socket) -
     assert [type(race.events[0]) for race in recording] == [RaceStarted, RaceStarted]
     assert [type(race.events[-1]) for race in recording] == [RaceWon, RaceWon]
     assert all(race.timeline == timeline_of(race.events) for race in recording)
-    assert recording[-1].timeline.outcome is Outcome.WON
+    assert recording[-1].timeline.outcome is RaceOutcome.WON
 
 
 async def test_a_recording_is_a_sequence(listener: socket.socket) -> None:
@@ -59,17 +59,17 @@ async def test_a_recording_is_a_sequence(listener: socket.socket) -> None:
         recording[2]
 
 
-async def test_tasks_that_the_block_starts_are_heard(listener: socket.socket) -> None:
+async def test_tasks_that_the_block_starts_are_recorded(listener: socket.socket) -> None:
     with nb.record() as recording:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(connect, listener)
             nursery.start_soon(connect, listener)
 
-    assert [race.timeline.outcome for race in recording] == [Outcome.WON, Outcome.WON]
+    assert [race.timeline.outcome for race in recording] == [RaceOutcome.WON, RaceOutcome.WON]
     assert {race.timeline.race for race in recording} == {recording[0].timeline.race, recording[0].timeline.race + 1}
 
 
-async def test_a_block_inside_another_is_heard_by_both(listener: socket.socket) -> None:
+async def test_a_nested_block_is_in_both_recordings(listener: socket.socket) -> None:
     with nb.record() as outer:
         await connect(listener)
         with nb.record() as inner:
@@ -94,15 +94,15 @@ async def test_a_recording_ends_with_its_block_on_an_error_too(listener: socket.
 async def test_a_race_under_way_can_be_looked_at(listener: socket.socket) -> None:
     with nb.record() as recording:
 
-        async def look(stream: trio.SocketStream) -> Outcome:
+        async def look(stream: trio.SocketStream) -> RaceOutcome:
             await trio.aclose_forcefully(stream)
             return recording[0].timeline.outcome
 
         host, port = listener.getsockname()
         seen = await nb.Connector().connect(host, port, look)
 
-    assert seen is Outcome.UNDER_WAY
-    assert recording[0].timeline.outcome is Outcome.WON
+    assert seen is RaceOutcome.UNDER_WAY
+    assert recording[0].timeline.outcome is RaceOutcome.WON
 
 
 async def test_a_lost_race_is_recorded_too(listener: socket.socket) -> None:
@@ -133,10 +133,10 @@ def test_races_are_numbered_anew_in_each_run(listener: socket.socket) -> None:
 
 def test_as_text_a_race_is_its_waterfall() -> None:
     recording = Recording()
-    for event in story_of_a_won_race().events * 2:
-        recording._hear(event)
+    for event in script_of_a_won_race().events * 2:
+        recording._record(event)
 
-    waterfall = render_text(timeline_of(story_of_a_won_race().events))
+    waterfall = render_text(timeline_of(script_of_a_won_race().events))
     assert str(recording[0]) == waterfall
     assert str(recording) == f"{waterfall}\n\n{waterfall}"
     assert repr(recording[0]) == "<RecordedRace example.org:443, won>"
@@ -152,11 +152,11 @@ async def test_a_tracer_that_raises_does_no_harm_and_is_logged_once(
     with nb.record() as recording, caplog.at_level(logging.ERROR, "trio_nbconnect"):
         await connect(listener, through=nb.Connector(tracer=broken))
 
-    assert recording[0].timeline.outcome is Outcome.WON
+    assert recording[0].timeline.outcome is RaceOutcome.WON
     assert [record.name for record in caplog.records] == ["trio_nbconnect"]
 
 
-async def test_with_nobody_listening_no_event_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_a_tracer_no_event_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nb.trace, "RaceLost", None)
 
     journal(None).race_lost(None)

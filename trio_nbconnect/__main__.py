@@ -1,4 +1,4 @@
-"""`python -m trio_nbconnect`: see `_cli`."""
+"""`python -m trio_nbconnect`: the command `nbconnect`."""
 
 from __future__ import annotations
 

@@ -1,11 +1,8 @@
-"""Command line: race to a host and show how it went.
+"""The command `nbconnect`: connect to a host and show the race.
 
-It prints one picture on standard output, or the events with `--json` or `--qlog`, and an error on standard error, so
-that the picture can be piped. A race that was lost or interrupted shows its picture all the same; that is when it is
-needed.
-
-What lives here: options, streams and exit codes. What does not: anything that a program could want to call. We write
-with `print` once the race is over; a picture that grows (`--watch`) needs a terminal, and rich.
+It prints one picture on standard output, or the events with `--json` or `--qlog`, and errors on standard error, so that
+the picture can be piped. A race that was lost or interrupted shows its picture, too; that is when it is needed. The
+picture is printed once the race is over; one that is redrawn while it runs (`--watch`) needs a terminal, and rich.
 """
 
 from __future__ import annotations
@@ -25,22 +22,21 @@ import trio
 from .._address import IPV4, IPV6
 from .._connector import Connector
 from .._errors import ConnectError
-from .._pictures.json_lines import json_lines
+from .._pictures.export import json_lines
 from .._pictures.recording import RecordedRace, record
-from .._pictures.screens import Terminal, columns, has_color
 from .._pictures.text import NARROWEST, encodable, render_text
 from .._pictures.timeline import Timeline
-from .._pictures.watch import watch_on
+from .._pictures.watch import TerminalOutput, columns, has_color, watch_on
 from .._policy import Policy
 from .._resolve.system import Resolver
 from .demo import open_demo_network
 
 CONNECTED, FAILED = 0, 1
 INTERRUPTED, CLOSED_PIPE = 130, 141
-"""What shells report for a command that SIGINT, or SIGPIPE, has ended: 128 and the signal's number."""
+"""What shells report for a command that was ended by SIGINT, or by SIGPIPE: 128 and the signal's number."""
 
 _EPILOG = """\
-`nbconnect demo` needs no network: it races to addresses of this machine, some of which misbehave.
+`nbconnect demo` needs no network: it connects to addresses of this machine, some of which misbehave.
 
 exit codes: 0 connected, 1 failed, 2 wrong usage, 130 interrupted
 """
@@ -66,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     policy = Policy()
     parser = argparse.ArgumentParser(
         prog="nbconnect",
-        description="Connect to a host the way RFC 8305 asks for, and show the race between its addresses.",
+        description="Connect to a host as RFC 8305 (Happy Eyeballs) says, and show the race between its addresses.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -74,8 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     add("host", metavar="HOST", help='a name or an address; "demo" without a port shows a race on this machine')
     add("port", metavar="PORT", nargs="?", type=int)
     add("--tls", action="store_true", help="the TLS handshake is part of the race")
-    add("--address", action="append", metavar="ADDRESS", help="try this address instead of a look-up; repeatable")
-    add("--dns", action="store_true", help="ask the name servers ourselves, for HTTPS records too (extra: dns)")
+    add("--address", action="append", metavar="ADDRESS", help="try this address instead of a lookup; repeatable")
+    add("--dns", action="store_true", help="ask name servers directly, for HTTPS records, too (extra: dns)")
     add("--server", action="append", metavar="SERVER", help="a name server to ask, or tls://SERVER; repeatable")
     families = parser.add_mutually_exclusive_group()
     families.add_argument("--ipv4", dest="families", action="store_const", const=(IPV4,), help="IPv4 only")
@@ -85,9 +81,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         type=float,
         default=policy.attempt_delay,
-        help="when to start the next attempt beside one that has not answered (default: %(default)s)",
+        help="when to start the next attempt while one is under way (default: %(default)s)",
     )
-    add("--give-up-after", metavar="SECONDS", type=float, default=math.inf, help="the limit of it all (default: none)")
+    add(
+        "--give-up-after",
+        metavar="SECONDS",
+        type=float,
+        default=math.inf,
+        help="the limit of the whole call (default: none)",
+    )
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--watch", action="store_true", help="draw while the race runs, on a terminal (extra: cli)")
     forms.add_argument(
@@ -118,7 +120,7 @@ def _is_demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> bo
 
 
 def _demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Race on this machine, and explain the picture row by row."""
+    """Connect to this machine, and explain the picture row by row."""
     with ExitStack() as stack:
         try:
             network = stack.enter_context(open_demo_network())
@@ -144,7 +146,7 @@ def _connect_and_show(
         except ImportError as missing:
             parser.error(str(missing))
         except (TypeError, ValueError) as misuse:
-            if recording:  # the race had started: then this is a bug, and its traceback is wanted
+            if recording:  # the race had started: this is a bug, not a wrong argument
                 raise
             parser.error(str(misuse))
     for race in recording:
@@ -155,7 +157,7 @@ def _connect_and_show(
 
 
 def _resolver(options: argparse.Namespace) -> Resolver | None:
-    """The stub resolver if it was asked for; it is an extra, imported only then."""
+    """The resolver that asks name servers, if requested; it needs an extra and is imported only then."""
     if not (options.dns or options.server):
         return None
     from .._dns.resolver import DNSResolver  # noqa: PLC0415 - it needs an extra
@@ -175,7 +177,7 @@ async def _connect(options: argparse.Namespace) -> None:
     )
     stream: trio.abc.AsyncResource
     if _is_watched(options):
-        with Terminal(width=options.width, color=_color(options)) as screen:
+        with TerminalOutput(width=options.width, color=_color(options)) as screen:
             stream = await watch_on(screen, opened)
     else:
         stream = await opened()
@@ -187,24 +189,24 @@ def _color(options: argparse.Namespace) -> bool:
 
 
 def _is_watched(options: argparse.Namespace) -> bool:
-    """Whether the picture is drawn while the race runs; a file or a pipe has use for the last one only."""
+    """Whether the picture is drawn while the race runs; a file or a pipe gets the last one only."""
     return bool(options.watch) and sys.stdout.isatty()
 
 
 def _print(race: RecordedRace, options: argparse.Namespace, remarks: Mapping[str, str]) -> None:
-    """Print a race in the form that was asked for."""
+    """Print a race in the requested form."""
     if options.json:
         print(*json_lines(race.events), sep="\n")
     elif options.qlog:
         print(race.qlog(), end="")
-    elif options.svg:  # in ASCII: what standard output makes of the rest, a browser could not know
+    elif options.svg:  # in ASCII, since a browser does not know the encoding of standard output
         print(race.svg().encode("ascii", "xmlcharrefreplace").decode(), end="")
     else:
         _print_picture(race.timeline, options, remarks)
 
 
 def _print_picture(timeline: Timeline, options: argparse.Namespace, remarks: Mapping[str, str]) -> None:
-    """Print the picture, unless it is there already, and of each address in it what there is to say."""
+    """Print the picture, unless it has been drawn already, and a remark on each address in it."""
     if not _is_watched(options):
         picture = render_text(timeline, width=options.width or columns(), color=_color(options))
         print(encodable(picture, sys.stdout.encoding or "ascii"))
@@ -217,7 +219,7 @@ def _print_picture(timeline: Timeline, options: argparse.Namespace, remarks: Map
 
 
 def _report(error: ConnectError) -> None:
-    """Say what failed, and for each attempt how."""
+    """Print the error, and the error of each attempt."""
     sys.stdout.flush()
     print(f"nbconnect: {error}", file=sys.stderr)
     failures = getattr(error.__cause__, "exceptions", ())
@@ -227,13 +229,13 @@ def _report(error: ConnectError) -> None:
 
 
 def _replace_what_cannot_be_encoded() -> None:
-    """Let a terminal that cannot show the glyphs show question marks, not a traceback."""
+    """Print a question mark for what the terminal cannot show, instead of failing."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
 
 
 def _forget_output() -> None:
-    """Nobody reads on: let what is still to be flushed at exit go nowhere."""
+    """Nobody reads on: discard what is still to be flushed at exit."""
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
         os.dup2(nowhere.fileno(), sys.stderr.fileno())

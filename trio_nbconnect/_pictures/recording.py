@@ -1,26 +1,26 @@
-"""Recording: every race of a block, to be looked at afterwards.
+"""Recording: every race of a block, for looking at it afterwards.
 
-The problem: the connection that needs a look is opened deep inside somebody else's library. How we solve it: `record`
-adds a tracer to `listening`, a context variable, so that whatever the block connects is heard, through any
-library and in every task that the block starts.
-
-What lives here: the container, which keeps events and nothing else; timelines and pictures are made when asked for.
-What does not: rendering. Who records and does not look never loads it: methods import what they need. A race that
-began before the block is not in its recording: it never heard of it.
+The connection that one wants to see is opened deep inside another library. `record` adds a tracer to a context
+variable, so that every connection of the block is recorded, through any library and in every task that the block
+starts. Events are kept and nothing else; timelines and pictures are made when they are asked for. A race that began
+before the block is not in its recording: its events go to the tracers of its start.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, overload
+from typing import overload
 
 from .. import trace
 from .._race.journal import listening
-from .summaries import Summary, summarize
-
-if TYPE_CHECKING:
-    from .timeline import Timeline
+from .bundles import bundle, race_bundle, races_bundle
+from .export import qlog
+from .labels import target_text
+from .summary import Summary, summarize
+from .svg import render_svg
+from .text import render_text
+from .timeline import Timeline, timeline_of
 
 _A_FEW = 6
 """How many races a notebook shows in full; of more, the summary and the last one."""
@@ -31,7 +31,7 @@ class RecordedRace:
 
     Attributes:
         events: What has happened so far, in order; see `trio_nbconnect.trace`.
-        timeline: The same, in the shape of the picture.
+        timeline: The same, sorted by address and lookup.
     """
 
     __slots__ = ("_events",)
@@ -46,9 +46,7 @@ class RecordedRace:
 
     @property
     def timeline(self) -> Timeline:
-        """The events, sorted by address and look-up."""
-        from .timeline import timeline_of  # noqa: PLC0415 - see above
-
+        """The events, sorted by address and lookup."""
         return timeline_of(self.events)
 
     def text(self, *, width: int = 80, color: bool = False) -> str:
@@ -61,14 +59,10 @@ class RecordedRace:
         Raises:
             ValueError: `width` is too small.
         """
-        from .text import render_text  # noqa: PLC0415 - see above
-
         return render_text(self.timeline, width=width, color=color)
 
     def svg(self) -> str:
         """Draw the waterfall as an SVG document, light or dark as its reader prefers; equal races, equal bytes."""
-        from .svg import render_svg  # noqa: PLC0415 - see above
-
         return render_svg(self.timeline)
 
     def qlog(self) -> str:
@@ -77,22 +71,16 @@ class RecordedRace:
         See https://datatracker.ietf.org/doc/draft-kuehlewind-happy-qlog/. Every attempt has one outcome there, once
         the race is over.
         """
-        from .qlog import qlog  # noqa: PLC0415 - see above
-
         return qlog([self.events])
 
     def __str__(self) -> str:
         return self.text()
 
     def __repr__(self) -> str:
-        from .labels import target_text  # noqa: PLC0415 - see above
-
         timeline = self.timeline
         return f"<RecordedRace {target_text(timeline)}, {timeline.outcome.value}>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        from .bundles import race_bundle  # noqa: PLC0415 - see above
-
         return race_bundle(self.timeline)
 
 
@@ -105,8 +93,8 @@ class Recording(Sequence[RecordedRace]):
         self._races: list[RecordedRace] = []
         self._latest: dict[int, RecordedRace] = {}
 
-    def _hear(self, event: trace.Event) -> None:
-        """Take in one event. Races are numbered anew in each `trio.run`: the latest of a number is meant."""
+    def _record(self, event: trace.Event) -> None:
+        """Add one event. Races are numbered anew in each `trio.run`: the latest one of a number is meant."""
         if isinstance(event, trace.RaceStarted):
             self._latest[event.race] = RecordedRace(event)
             self._races.append(self._latest[event.race])
@@ -134,8 +122,6 @@ class Recording(Sequence[RecordedRace]):
         return summarize(self._races)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        from .bundles import bundle, races_bundle  # noqa: PLC0415 - see above
-
         timelines = [race.timeline for race in self._races]
         if len(timelines) <= _A_FEW:
             return races_bundle(timelines, nothing="no race yet")
@@ -147,8 +133,8 @@ class Recording(Sequence[RecordedRace]):
 def record() -> Iterator[Recording]:
     """Record every connection that is opened in a `with` block, through whatever library.
 
-    It hears what the block connects and what tasks started in the block connect. Blocks may be nested; each recording
-    then hears of the race. The recording can be read at any time, also while a race is under way.
+    Connections of tasks that were started in the block are recorded, too. Blocks may be nested; a race is then in each
+    recording. The recording can be read at any time, also while a race is under way.
 
     Example:
         >>> import socket, trio, trio_nbconnect as nb
@@ -160,7 +146,7 @@ def record() -> Iterator[Recording]:
         127.0.0.1
     """
     recording = Recording()
-    token = listening.set((*listening.get(), recording._hear))
+    token = listening.set((*listening.get(), recording._record))
     try:
         yield recording
     finally:

@@ -47,7 +47,7 @@ def recorded(connect: Connect, hosts: Iterable[SimulatedHost], serve: Serve | No
 
     def hear(event: trace.Event) -> None:
         if event.time < HORIZON:
-            recording._hear(event)
+            recording._record(event)
 
     run_virtually(partial(_race, connect, () if serve is None else tuple(hosts), serve, hear))
     race = recording[0]

@@ -1,27 +1,34 @@
-"""qlog: the events of a race in the vocabulary that other tools speak.
+"""Export: the events of a race for other programs, as a qlog file or as JSON lines.
 
-The form is the contained JSON of the qlog main schema (draft-ietf-quic-qlog-main-schema, section 3); the events are
-those of Happy Eyeballs (draft-kuehlewind-happy-qlog-00, namespace `hev3`). Times are milliseconds since the race began.
+qlog has the form of the contained JSON of its main schema (draft-ietf-quic-qlog-main-schema, section 3) and the events
+of Happy Eyeballs (draft-kuehlewind-happy-qlog-00, namespace `hev3`); times are milliseconds since the race began. Only
+what was seen is written: events do not say when a timer was set or how candidates were sorted, so neither does the
+file. Every `attempt_started` has exactly one `attempt_outcome`, once the race is over. Where the draft has no word, as
+little as possible is added: the family of a UNIX socket is "unix", and addresses that the caller gave were not
+discovered.
 
-Rule 1: we write what was seen and invent nothing. When a timer was set, or how candidates were sorted, our events do
-not say, and so there are no such events here. Rule 2: every `attempt_started` has exactly one `attempt_outcome`, once
-the race is over. Rule 3: where the draft has no word we add as little as possible: the family of a UNIX socket is
-"unix", and addresses that the caller gave were not discovered.
+JSON lines have one object on each line: the name of the event, the number of its race, the time in seconds since the
+race started, and then the fields of that event by their names in `trace`. Addresses are strings; families are `IPv6`
+and `IPv4`; an error is its type, number and message; a limit of infinity is null.
 """
 
 from __future__ import annotations
 
+import enum
 import errno
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 
 from .. import trace
 from .._address import IPV6, Address
 from .._errors import ConnectError, ConnectTimeout, ResolutionError
 from .._policy import Policy
 from .._resolve.query import Service, Source
-from .timeline import Fate, Timeline, timeline_of
+from .timeline import AttemptOutcome, Timeline, timeline_of
+
+# qlog
 
 _Data = dict[str, object]
 
@@ -32,15 +39,15 @@ _MILLISECONDS = {
     "max_connection_attempt_delay_ms": "maximum_delay",
     "last_resort_local_synthesis_delay_ms": "last_resort_delay",
 }
-"""The draft's names for what is in a `Policy`."""
+"""The draft's names for fields of a `Policy`."""
 
 _RESULTS = {
-    Fate.WON: "success",
-    Fate.RUNNER_UP: "success",
-    Fate.REFUSED: "failure",
-    Fate.FAILED: "failure",
-    Fate.TIMED_OUT: "timeout",
-    Fate.CANCELLED: "canceled",
+    AttemptOutcome.WON: "success",
+    AttemptOutcome.RUNNER_UP: "success",
+    AttemptOutcome.REFUSED: "failure",
+    AttemptOutcome.FAILED: "failure",
+    AttemptOutcome.TIMED_OUT: "timeout",
+    AttemptOutcome.CANCELLED: "canceled",
 }
 
 
@@ -75,22 +82,22 @@ def _trace(events: Sequence[trace.Event]) -> _Data:
 
 
 class _Writer:
-    """Writes the events of one race; it remembers which answers stand, to tell what is new in the next one."""
+    """Write the events of one race; the answers so far are kept, to see what the next one adds and removes."""
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self._asked: dict[tuple[Source, str], tuple[str, float]] = {}
+        self._pending: dict[tuple[Source, str], tuple[str, float]] = {}
         self._queries = 0
         self._known: dict[tuple[Source, str], dict[Address, str]] = {}
 
     def events(self, events: Sequence[trace.Event]) -> Iterator[_Data]:
         for event in events:
-            for name, data in self._written(event):
+            for name, data in self._draft_events(event):
                 time = round((event.time - self._timeline.began) * 1000, 6)
                 session = {"he_session_id": str(self._timeline.race)}
                 yield {"time": time, "name": f"hev3:{name}", "data": {**session, **data}}
 
-    def _written(self, event: trace.Event) -> Iterator[tuple[str, _Data]]:
+    def _draft_events(self, event: trace.Event) -> Iterator[tuple[str, _Data]]:
         if isinstance(event, trace.RaceStarted):
             yield "config_set", {"policy": _policy(event.policy), "reason": "app_config"}
         elif isinstance(event, trace.ResolutionStarted):
@@ -113,25 +120,25 @@ class _Writer:
 
     def _query(self, event: trace.ResolutionStarted) -> _Data:
         self._queries += 1
-        self._asked[event.source, event.name] = (str(self._queries), event.time)
+        self._pending[event.source, event.name] = (str(self._queries), event.time)
         types = ["AAAA", "A"] if event.source is Source.HOOK else [event.source.value]
         host = event.name or self._timeline.host
         return {"dns_id": str(self._queries), "hostname": host, "qtypes": types}
 
     def _answer(self, event: trace.AnswerReceived) -> _Data:
-        asked = self._asked.pop((event.source, event.name), None)
-        if asked is None:  # nobody asked for it: a push
+        query = self._pending.pop((event.source, event.name), None)
+        if query is None:  # an answer without a query
             self._queries += 1
-            asked = (str(self._queries), event.time)
+            query = (str(self._queries), event.time)
         results = [_record(address) for address in event.addresses] + [_service(row) for row in event.services]
-        data: _Data = {"dns_id": asked[0], "hostname": event.name or self._timeline.host, "results": results}
+        data: _Data = {"dns_id": query[0], "hostname": event.name or self._timeline.host, "results": results}
         data["answer_type"] = "positive" if results else "negative" if event.error is None else "error"
         if event.error is not None:
             data |= {"error_code": _code(event.error), "error_message": str(event.error)}
-        return {**data, "duration_ms": _milliseconds(event.time - asked[1])}
+        return {**data, "duration_ms": _milliseconds(event.time - query[1])}
 
     def _candidates(self, event: trace.AnswerReceived) -> Iterator[tuple[str, _Data]]:
-        """What an answer adds, and what it takes away: it replaces the earlier one of its source."""
+        """What an answer adds and what it removes: it replaces the earlier one of its source."""
         key = (event.source, event.name)
         before = dict.fromkeys(address for known in self._known.values() for address in known)
         hints = [address for service in event.services for address in service.hints]
@@ -147,7 +154,7 @@ class _Writer:
 
     def _outcome(self, event: trace.AttemptEstablished | trace.AttemptFailed | trace.AttemptCancelled) -> _Data:
         row = next(row for row in self._timeline.attempts if row.number == event.attempt)
-        data: _Data = {**_attempt(event), "result": _RESULTS[row.fate]}
+        data: _Data = {**_attempt(event), "result": _RESULTS[row.outcome]}
         if isinstance(event, trace.AttemptFailed):
             data["error_code"] = _code(event.error)
         taken = event.time - self._timeline.began - row.started
@@ -155,13 +162,13 @@ class _Writer:
 
     def _metrics(self) -> _Data:
         timeline, winner = self._timeline, self._timeline.winner
-        successes = sum(_RESULTS.get(row.fate) == "success" for row in timeline.attempts)
+        successes = sum(_RESULTS.get(row.outcome) == "success" for row in timeline.attempts)
         data: _Data = {
             "outcome": "success" if winner else "aborted",
             "total_duration_ms": _milliseconds(timeline.duration),
         }
         if winner is not None:
-            first = min(row.ended for row in timeline.attempts if _RESULTS.get(row.fate) == "success")
+            first = min(row.ended for row in timeline.attempts if _RESULTS.get(row.outcome) == "success")
             data |= {
                 "tt_first_success_ms": _milliseconds(first),
                 "first_success_family": _family(winner.address),
@@ -177,7 +184,7 @@ class _Writer:
 
 
 def _policy(policy: Policy) -> _Data:
-    """What the draft knows of a policy; what never comes to an end is left out."""
+    """The fields of a policy that the draft has; infinite ones are left out."""
     times = {name: getattr(policy, ours) for name, ours in _MILLISECONDS.items()}
     return {
         **{name: _milliseconds(seconds) for name, seconds in times.items() if seconds < math.inf},
@@ -242,3 +249,41 @@ def _why(error: ConnectError | None) -> str:
 def _milliseconds(seconds: float) -> int:
     """The draft's uint32."""
     return min(max(round(seconds * 1000), 0), 2**32 - 1)
+
+
+# JSON lines
+
+
+def json_lines(events: Sequence[trace.Event]) -> Iterator[str]:
+    """Write the events of one race, each as a line without its newline.
+
+    Example:
+        >>> start = trace.RaceStarted(race=1, time=7.0, host="example.org", port=443, policy=Policy())
+        >>> lost = trace.RaceLost(race=1, time=7.5, error=None)
+        >>> list(json_lines([start, lost]))[1]
+        '{"event": "RaceLost", "race": 1, "time": 0.5, "error": null}'
+    """
+    for event in events:
+        values = _fields(event)
+        values["time"] = round(event.time - events[0].time, 9)
+        yield json.dumps({"event": type(event).__name__, **values}, default=_plain, allow_nan=False)
+
+
+def _fields(value: trace.Event | Policy | Service) -> dict[str, object]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _plain(value: object) -> object:
+    """Convert what JSON has no type for."""
+    if isinstance(value, Address):
+        return str(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, OSError):
+        return {"type": type(value).__name__, "errno": value.errno, "message": str(value)}
+    if isinstance(value, Service):
+        return _fields(value)
+    if isinstance(value, Policy):
+        settings = {name: None if setting == math.inf else setting for name, setting in _fields(value).items()}
+        return {**settings, "families": ["IPv6" if family == IPV6 else "IPv4" for family in value.families]}
+    raise TypeError(f"no JSON for {value!r}")  # a new type in an event has to be added above
