@@ -75,6 +75,26 @@ def test_an_axis_is_not_broken_without_need(script: RaceScript, why: str) -> Non
     assert breaks(script) == [], why
 
 
+def test_a_planned_wait_is_never_left_out() -> None:
+    """Sixteen attempts at full pace, and then one each two seconds: that is what the policy says."""
+    starts = [number / 100 for number in range(16)]
+
+    assert breaks(race(*starts, 2.15, end=2.2, policy=Policy(attempt_delay=0.01))) == []
+    assert breaks(race(*starts, 5.15, end=5.2, policy=Policy(attempt_delay=0.01))) == [(0.16, 5.15)]
+
+
+def test_with_a_limit_the_axis_is_unbroken_and_as_long_as_that() -> None:
+    timeline = timeline_of(race(0.0, 0.1, end=60.0).events)
+
+    assert axis_of([timeline]).breaks != ()
+    assert axis_of([timeline], until=100.0) == Axis(span=100.0)
+    assert axis_of([timeline], until=1.0) == Axis(span=60.0)
+
+
+def test_below_ten_seconds_everything_is_in_milliseconds() -> None:
+    assert [tick.label for tick in Axis(span=5.0).ticks(0.4)] == ["0 ms", "2000", "4000"]
+
+
 def test_a_rest_below_a_millisecond_is_not_enlarged() -> None:
     assert broken_axis(60.0, [0.0003, 0.0006], needed=0.2, planned=0.0).breaks == ()
     assert broken_axis(60.0, [0.3, 0.6], needed=0.2, planned=0.0).breaks == ((0.6, 60.0),)

@@ -140,7 +140,9 @@ async def test_several_races_are_shown_together(output: FakeOutput, net: Simulat
 
 
 @pytest.mark.virtual_time
-async def test_a_cancelled_race_is_shown_and_the_cancellation_goes_on(output: FakeOutput, net: SimulatedNetwork) -> None:
+async def test_a_cancelled_race_is_shown_and_the_cancellation_goes_on(
+    output: FakeOutput, net: SimulatedNetwork
+) -> None:
     connector = nb.Connector(network=net)
 
     with trio.move_on_after(1) as scope:

@@ -5,6 +5,7 @@ A picture that should change is drawn anew with `python -m tests.pictures`, and 
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import socket
@@ -19,6 +20,7 @@ from trio_nbconnect._errors import all_failed, gave_up
 from trio_nbconnect._pictures.canvas import columns_of
 from trio_nbconnect._pictures.export import qlog
 from trio_nbconnect._pictures.svg import WIDTH, render_svg
+from trio_nbconnect._pictures.svg_markup import width_of
 from trio_nbconnect._pictures.text import encodable, render_text
 from trio_nbconnect._pictures.timeline import Timeline, timeline_of
 
@@ -69,7 +71,7 @@ def test_a_picture_works_where_nothing_may_be_loaded(name: str) -> None:
     assert tree.findtext(f"{SVG}desc")
     assert "@media (prefers-color-scheme:dark)" in svg
     assert not {node.tag for node in tree.iter()} & {f"{SVG}script", f"{SVG}image", f"{SVG}use", f"{SVG}foreignObject"}
-    assert set(re.findall(r"url\(([^)]*)\)", svg)) <= {"#nbc-cut", "#nbc-won"}
+    assert set(re.findall(r"url\(([^)]*)\)", svg)) <= {"#nbc-cut", "#nbc-won", "#nbc-late"}
     assert not re.search(r"@import|@font-face|\son\w+=|href=", svg)
     assert svg.replace("http://www.w3.org/2000/svg", "").count("://") == 0
     used = {name for node in tree.iter() for name in node.get("class", "").split()} - {"nbc"}
@@ -245,14 +247,33 @@ def complaints(events: Sequence[trace.Event], compared_with: Sequence[Timeline] 
                 yield f"a line of {columns_of(line)} columns in {width}: {line}"
             if not line.isprintable():
                 yield f"a line that a terminal would obey: {line!r}"
-    yield from svg_complaints(render_svg(timeline, compared_with=compared_with))
+    for width in (WIDTH, 720, 400, 320):
+        yield from svg_complaints(render_svg(timeline, width=width, compared_with=compared_with), width)
 
 
-def svg_complaints(svg: str) -> Iterator[str]:
+def extent(node: ET.Element) -> tuple[float, float, float]:
+    """From where to where a text goes, and its baseline."""
+    classes = (node.get("class") or "").split()
+    size = next((size for name, size in (("xl", 15), ("l", 14), ("s", 11), ("xs", 10)) if name in classes), 12)
+    width = width_of("".join(node.itertext()), size, bold="b" in classes, mono="mono" in classes)
+    x, y = float(node.get("x", "nan")), float(node.get("y", "nan"))
+    left = x - width if "e" in classes else x - width / 2 if "m" in classes else x
+    return left, left + width, y
+
+
+def overlapping(tree: ET.Element) -> Iterator[str]:
+    """Texts that are written over each other; widths are estimated, and rather too wide."""
+    extents = sorted((extent(node), "".join(node.itertext())) for node in tree.iter(f"{SVG}text"))
+    for ((_, right, y), one), ((left, _, other_y), other) in itertools.combinations(extents, 2):
+        if left < right - 3 and abs(y - other_y) < 7:
+            yield f"a text over another: {one!r}, {other!r}"
+
+
+def svg_complaints(svg: str, expected_width: float = WIDTH) -> Iterator[str]:
     """Every shape is inside of the picture, and repeated ids have equal content."""
     tree = ET.fromstring(svg)
     width, height = (float(tree.get(name, "nan")) for name in ("width", "height"))
-    if width != WIDTH or not 60 <= height <= 2000:
+    if width != expected_width or not 60 <= height <= 2000:
         yield f"a picture of {width} by {height}"
     for node in tree.iter(f"{SVG}rect"):
         x, y, wide, high = (float(node.get(name, "0")) for name in ("x", "y", "width", "height"))
@@ -262,6 +283,7 @@ def svg_complaints(svg: str) -> Iterator[str]:
         x, y = (float(node.get(name, "nan")) for name in ("x", "y"))
         if not (0 <= x <= width and 0 <= y <= height):
             yield f"a text out of the picture: {ET.tostring(node)!r}"
+    yield from overlapping(tree)
 
 
 @pytest.mark.parametrize(
@@ -291,6 +313,21 @@ def test_the_checks_find_faults() -> None:
         "a text out of the picture",
     ]
     assert next(svg_complaints(svg.replace('height="', 'height="9', 1))).startswith("a picture of 890.0 by 9")
+
+
+def test_labels_are_drawn_over_the_breaks_of_the_axis(drawn: dict[str, str]) -> None:
+    """And have the colour of the background around them, so that no line crosses them."""
+    svg = drawn["outlier.svg"]
+
+    breaks, end = svg.rindex("l3 5l-3 5"), svg.index('class="line end')
+    labels = [match.start() for match in re.finditer(r'<text [^>]*class="[^"]*halo', svg)]
+    assert breaks < end < min(labels)
+
+
+@pytest.mark.parametrize("width", [319, 0, float("nan")])
+def test_a_picture_has_a_least_width(width: float) -> None:
+    with pytest.raises(ValueError, match=f"width must be at least 320, not {width}"):
+        render_svg(timeline_of(script_of_a_won_race().events), width=width)
 
 
 def test_each_attempt_has_one_outcome_in_qlog() -> None:

@@ -71,10 +71,11 @@ def test_a_summary_as_text() -> None:
 3 of 4 connected, median 200 ms, worst 300 ms
 2 over IPv4, 1 over IPv6 · 1 lost · 1 to 5 attempts each
 
-                     0 ms           500            races  median   worst   tries
-                IPv4   █  █                            2  150 ms  200 ms       1
-                IPv6         █                         1  300 ms  300 ms       1
-not connected (lost)                           █       1       –       –       5
+                     0 ms      500         races  failed  median   worst   tries
+                IPv4   █ █                     2       0  150 ms  200 ms       1
+                IPv6       █                   1       0  300 ms  300 ms       1
+not connected (lost)                           1       1       –       –       5
+              failed                   ✗
 """
     )
 

@@ -104,7 +104,7 @@ example.org:443  connected in 704 ms over IPv4 to 203.0.113.24
                                                            │
 IPv6 2001:db8:1::10  ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░│ ⊘ cancelled  680 ms
                            +250 ms ↓                       │
-IPv4   198.51.100.7   •············▓▓▓▓                    │ ✗ refused     62 ms
+IPv4   198.51.100.7   •············▓▓▓✗                    │ ✗ refused     62 ms
                               failure ↓                    │
 IPv6 2001:db8:1::11  •················░░░░░░░░░░░░░░░░░░░░░│ ⊘ cancelled  368 ms
                                             +250 ms ↓      │
@@ -131,7 +131,7 @@ connected in 704 ms over IPv4 to 203.0.113.24
                                        │
 IPv6 2001:db8:1::10 ░░░░░░░░░░░░░░░░░░░│ ⊘ cancelled  680 ms
                    +250 ms ↓           │
-IPv4   198.51.100.7  •·····▓▓▓         │ ✗ refused     62 ms
+IPv4   198.51.100.7  •·····▓▓✗         │ ✗ refused     62 ms
                      failure ↓         │
 IPv6 2001:db8:1::11 •········░░░░░░░░░░│ ⊘ cancelled  368 ms
                            +250 ms ↓   │
@@ -157,7 +157,7 @@ example.org:443  connected in 704 ms over IPv4 to 203.0.113.24
                                                                                                    │
 IPv6 2001:db8:1::10   ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░│ ⊘ cancelled  680 ms
                                           +250 ms ↓                                                │
-IPv4   198.51.100.7     •·························▓▓▓▓▓▓▓▓                                         │ ✗ refused     62 ms
+IPv4   198.51.100.7     •·························▓▓▓▓▓▓▓✗                                         │ ✗ refused     62 ms
                                                  failure ↓                                         │
 IPv6 2001:db8:1::11   •··································░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░│ ⊘ cancelled  368 ms
                                                                              +250 ms ↓             │
@@ -185,7 +185,7 @@ attempt delay 250 ms
                              │
 2001:db8:1::10 ░░░░░░░░░░░░░░│ ⊘ cancelled  680 ms
             +250 ms ↓        │
-  198.51.100.7 •····▓▓       │ ✗ refused     62 ms
+  198.51.100.7 •····▓✗       │ ✗ refused     62 ms
              failure ↓       │
 2001:db8:1::11 •·····░░░░░░░░│ ⊘ cancelled  368 ms
                   +250 ms ↓  │
@@ -211,15 +211,15 @@ example.org:443  failed after 900 ms: timed out
            DNS AAAA ━━ 2 addresses · 24 ms                 │
               DNS A ━━ 3 addresses · 41 ms                 │
                                                            │
-IPv6 2001:db8:1::10  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒│ ◷ timed out  876 ms
+IPv6 2001:db8:1::10  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒◷│ ◷ timed out  876 ms
                        +250 ms ↓                           │
-IPv4   198.51.100.7  •·········▓▓▓▓                        │ ✗ refused     62 ms
+IPv4   198.51.100.7  •·········▓▓▓✗                        │ ✗ refused     62 ms
                           failure ↓                        │
-IPv6 2001:db8:1::11  •············▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒│ ◷ timed out  564 ms
+IPv6 2001:db8:1::11  •············▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒◷│ ◷ timed out  564 ms
                                      +250 ms ↓             │
-IPv4   203.0.113.24  •·······················▒▒▒▒▒▒▒▒▒▒▒▒▒▒│ ◷ timed out  314 ms
+IPv4   203.0.113.24  •·······················▒▒▒▒▒▒▒▒▒▒▒▒▒◷│ ◷ timed out  314 ms
                                                 +250 ms ↓  │
-IPv4     192.0.2.80  •··································▓▓ │ ✗ refused     20 ms
+IPv4     192.0.2.80  •··································▓✗ │ ✗ refused     20 ms
                                             gave up 900 ms ┘
 """
     )
@@ -242,7 +242,7 @@ example.org:443  under way for 336 ms
 
 IPv6 2001:db8:1::10   ╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍  … under way  312 ms
                                            +250 ms ↓
-IPv4   198.51.100.7     •··························▓▓▓▓▓▓▓▓  ✗ refused     62 ms
+IPv4   198.51.100.7     •··························▓▓▓▓▓▓▓✗  ✗ refused     62 ms
 
 IPv6 2001:db8:1::11   •····································  – not tried
 IPv4   203.0.113.24     •··································  – not tried
@@ -261,17 +261,18 @@ example.org:443  connected in 600 ms over IPv6 to fe80::1234:5678:9abc:def0%3
                                 0 ms     200      400
                                 ├────────┼────────┼────────┐
                        DNS AAAA ━━ 3 addresses · 30 ms     │
-                          DNS A ╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍│ no answer
+                          DNS A ╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍╍│ not needed any more
                                                            │
-IPv6                2001:db8::1  ▓                         │ ✗ failed     0.4 ms
+IPv6                2001:db8::1  ✗                         │ ✗ failed     0.4 ms
      ╰ No route to host                                    │
                          failure ↓                         │
-IPv6                2001:db8::2  ▓▓┃▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓    │ ✗ failed     460 ms
-     ╰ certificate verify failed: self-signed certificate  │
+IPv6                2001:db8::2  ▓▓┃▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓✗    │ ✗ failed     460 ms
+     ╰ TCP connected after 40 ms,                          │
+       then certificate verify failed: self-signed certificate
                                       +290 ms ↓            │
 IPv6    fe80:…:5678:9abc:def0%3  •············████┃████████│ ✓ won        270 ms
                                           connected 600 ms ┘
-┃ TCP connected
+     ┃ TCP connected
 """
     )
 
@@ -287,13 +288,14 @@ connected in 600 ms over IPv6 to fe80:…:def0%3
                 0 ms      500
                 ├─────────┼──┐
        DNS AAAA ━            │ 3 addresses · 30 ms
-          DNS A ╍╍╍╍╍╍╍╍╍╍╍╍╍│ no answer
+          DNS A ╍╍╍╍╍╍╍╍╍╍╍╍╍│ not needed any more
                              │
-    2001:db8::1 ▓            │ ✗ failed     0.4 ms
+    2001:db8::1 ✗            │ ✗ failed     0.4 ms
 ╰ No route to host           │
         failure ↓            │
-    2001:db8::2 ▓┃▓▓▓▓▓▓▓▓▓  │ ✗ failed     460 ms
-╰ certificate verify failed: self-signed certific…
+    2001:db8::2 ▓┃▓▓▓▓▓▓▓▓✗  │ ✗ failed     460 ms
+╰ TCP connected after 40 ms, │
+  then certificate verify failed: self-signed cer…
                +290 ms ↓     │
   fe80:…:def0%3 •······█┃████│ ✓ won        270 ms
             connected 600 ms ┘
@@ -312,41 +314,41 @@ example.org:443  connected in 12.5 s over IPv4 to 192.0.2.20
                 0 ms     200       400      600      12.5 s
                 ├────────┼─────────┼────────┼──────╱──────┼┐
                                                            │
-IPv4  192.0.2.1 ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                            │ ✗ refused    310 ms
+IPv4  192.0.2.1 ▓▓▓▓▓▓▓▓▓▓▓▓▓▓✗                            │ ✗ refused    310 ms
          +10 ms ↓                                          │
-IPv4  192.0.2.2 ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                           │ ✗ refused    310 ms
+IPv4  192.0.2.2 ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓✗                           │ ✗ refused    310 ms
          +10 ms ↓                                          │
-IPv4  192.0.2.3 ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                           │ ✗ refused    310 ms
+IPv4  192.0.2.3 ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓✗                           │ ✗ refused    310 ms
           +10 ms ↓                                         │
-IPv4  192.0.2.4 •▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                          │ ✗ refused    310 ms
+IPv4  192.0.2.4 •▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓✗                          │ ✗ refused    310 ms
           +10 ms ↓                                         │
-IPv4  192.0.2.5 •▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                          │ ✗ refused    310 ms
+IPv4  192.0.2.5 •▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓✗                          │ ✗ refused    310 ms
            +10 ms ↓                                        │
-IPv4  192.0.2.6 •·▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                         │ ✗ refused    310 ms
+IPv4  192.0.2.6 •·▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓✗                         │ ✗ refused    310 ms
            +10 ms ↓                                        │
-IPv4  192.0.2.7 •·▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                         │ ✗ refused    310 ms
+IPv4  192.0.2.7 •·▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓✗                         │ ✗ refused    310 ms
             +10 ms ↓                                       │
-IPv4  192.0.2.8 •··▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                        │ ✗ refused    310 ms
+IPv4  192.0.2.8 •··▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓✗                        │ ✗ refused    310 ms
      ⋮ 11 more attempts, 11 refused                        │
                   +10 ms ↓                                 │
 IPv4 192.0.2.20 •········██████████████████████████╱███████│ ✓ won        12.3 s
      ⋮ 2 more attempts, 2 refused                          │
                    +10 ms ↓                                │
-IPv4 192.0.2.23 •·········▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                 │ ✗ refused    310 ms
+IPv4 192.0.2.23 •·········▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓✗                 │ ✗ refused    310 ms
                    +10 ms ↓                                │
-IPv4 192.0.2.24 •·········▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                 │ ✗ refused    310 ms
+IPv4 192.0.2.24 •·········▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓✗                 │ ✗ refused    310 ms
                     +10 ms ↓                               │
-IPv4 192.0.2.25 •··········▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                │ ✗ refused    310 ms
+IPv4 192.0.2.25 •··········▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓✗                │ ✗ refused    310 ms
                     +10 ms ↓                               │
-IPv4 192.0.2.26 •··········▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓                │ ✗ refused    310 ms
+IPv4 192.0.2.26 •··········▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓✗                │ ✗ refused    310 ms
                      +10 ms ↓                              │
-IPv4 192.0.2.27 •···········▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓               │ ✗ refused    310 ms
+IPv4 192.0.2.27 •···········▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓✗               │ ✗ refused    310 ms
                      +10 ms ↓                              │
-IPv4 192.0.2.28 •···········▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓               │ ✗ refused    310 ms
+IPv4 192.0.2.28 •···········▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓✗               │ ✗ refused    310 ms
                       +10 ms ↓                             │
-IPv4 192.0.2.29 •············▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓              │ ✗ refused    310 ms
+IPv4 192.0.2.29 •············▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓✗              │ ✗ refused    310 ms
                       +10 ms ↓                             │
-IPv4 192.0.2.30 •············▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓              │ ✗ refused    310 ms
+IPv4 192.0.2.30 •············▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓✗              │ ✗ refused    310 ms
                                                            │
 IPv4 192.0.2.31 •··································╱·······│ – not tried
 IPv4 192.0.2.32 •··································╱·······│ – not tried
@@ -368,7 +370,7 @@ localhost:8080  connected in 0.3 ms over IPv4 to 127.0.0.1
                0 ms        0.1          0.2          0.3
                ├───────────┼────────────┼────────────┼─────┐
                                                            │
-IPv6       ::1  •▓▓▓▓▓▓▓▓▓▓▓                               │ ✗ refused    0.1 ms
+IPv6       ::1  •▓▓▓▓▓▓▓▓▓▓✗                               │ ✗ refused    0.1 ms
                       failure ↓                            │
 IPv4 127.0.0.1  •·············█████████████████████████████│ ✓ won        0.2 ms
                                           connected 0.3 ms ┘
@@ -409,12 +411,12 @@ def test_a_name_without_an_address() -> None:
     assert (
         picture(script_without_an_address())
         == """
-nosuch.example:443  failed after 30 ms: no address
+nosuch.example:443  failed after 30 ms: name resolution failed
 no attempts · attempt delay 250 ms
 
               0 ms    10      20
               ├───────┼───────┼───────
-     DNS AAAA ━━━━━━━━━━━━━━━━ no addresses · 20 ms
+     DNS AAAA ━━━━━━━━━━━━━━━━ no such name · 20 ms
         DNS A ━━━━━━━━━━━━━━━━━━━━━━━━
      ╰ Temporary failure in name resolution · 30 ms
 """
@@ -445,7 +447,7 @@ no attempts · attempt delay 250 ms
         (None, "cancelled after 500 ms"),
         (ConnectError("failed", host="example.org", port=443), "failed after 500 ms"),
         (ConnectTimeout("failed", host="example.org", port=443), "failed after 500 ms: timed out"),
-        (ResolutionError("failed", host="example.org", port=443), "failed after 500 ms: no address"),
+        (ResolutionError("failed", host="example.org", port=443), "failed after 500 ms: no addresses"),
         (ConnectRefused("failed", host="example.org", port=443), "failed after 500 ms: refused"),
     ],
 )
@@ -555,7 +557,7 @@ def test_colour_repeats_what_became_of_each() -> None:
     assert lines[0] == (f"{bold}localhost:8080{plain}  {winner}connected in 0.3 ms over IPv4 to 127.0.0.1{plain}")
     assert lines[1] == f"{faint}2 attempts, 1 refused · attempt delay 250 ms{plain}"
     assert lines[6] == (
-        f"{faint}IPv6{plain}       ::1  {faint}•{plain}{red}▓▓▓▓▓▓▓▓▓▓▓{plain}{' ' * 31}{green}│{plain}"
+        f"{faint}IPv6{plain}       ::1  {faint}•{plain}{red}▓▓▓▓▓▓▓▓▓▓✗{plain}{' ' * 31}{green}│{plain}"
         f" {red}✗ refused{plain}    {red}0.1 ms{plain}"
     )
     assert lines[8] == (
@@ -625,3 +627,105 @@ def test_a_handshake_error_shows_its_reason() -> None:
     error.reason = "WRONG_VERSION_NUMBER"
 
     assert error_text(error) == "wrong version number"
+
+
+def row_of(script: RaceScript, text: str) -> list[str]:
+    """The lines of the row of an address, or of a lookup."""
+    lines = picture(script).splitlines()
+    index = next(index for index, line in enumerate(lines) if text in line)
+    return [line.split("│")[0].rstrip() for line in [*lines[index:], ""]]
+
+
+def test_a_tcp_phase_of_no_width_is_seen() -> None:
+    script = RaceScript()
+    script.answers(Source.GIVEN, 0.0, "192.0.2.1")
+    script.starts("192.0.2.1", 0.0, Reason.FIRST)
+    script.connects("192.0.2.1", 0.0002)
+    script.establishes("192.0.2.1", 2.0)
+    script.wins("192.0.2.1", 2.0)
+
+    assert "192.0.2.1 ┃███" in picture(script)
+    assert picture(script).endswith("┃ TCP connected\n")
+
+
+def test_a_last_phase_of_no_width_is_seen() -> None:
+    script = RaceScript()
+    script.answers(Source.GIVEN, 0.0, "192.0.2.1")
+    script.starts("192.0.2.1", 1.9999, Reason.FIRST)
+    script.connects("192.0.2.1", 1.99995)
+    script.fails("192.0.2.1", 2.0, certificate_error())
+
+    assert "┃✗" in picture(script)
+
+
+@pytest.mark.parametrize(
+    ("connected", "words"),
+    [(None, ""), (0.2502, "╰ TCP connected after 0.2 ms, then no answer for 2000 ms")],
+)
+def test_a_time_out_says_in_which_phase(connected: float | None, words: str) -> None:
+    """A host that drops packets and one that accepts and then says nothing are different faults."""
+    script = RaceScript()
+    script.answers(Source.GIVEN, 0.0, "192.0.2.1")
+    script.starts("192.0.2.1", 0.25, Reason.FIRST)
+    if connected is not None:
+        script.connects("192.0.2.1", connected)
+    script.fails("192.0.2.1", 2.2502, TimeoutError(errno.ETIMEDOUT, "Connection timed out"))
+    script.loses(2.2502, ConnectTimeout("failed", host="example.org", port=443))
+
+    _, below, *_ = row_of(script, "192.0.2.1")
+    assert below.strip() == words
+
+
+def test_a_failure_after_tcp_says_so() -> None:
+    script = RaceScript()
+    script.answers(Source.GIVEN, 0.0, "192.0.2.1")
+    script.starts("192.0.2.1", 0.0, Reason.FIRST)
+    script.connects("192.0.2.1", 0.05)
+    script.fails("192.0.2.1", 0.05, ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
+
+    assert "╰ TCP connected after 50 ms, then Connection reset by peer" in picture(script)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "no such name · 20 ms"),
+        (socket.gaierror(socket.EAI_NODATA, "No address associated with hostname"), "no records · 20 ms"),
+        (None, "no records · 20 ms"),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), "Temporary failure · 20 ms"),
+    ],
+)
+def test_no_such_name_is_not_no_records(error: OSError | None, words: str) -> None:
+    script = RaceScript()
+    script.queries(Source.AAAA)
+    script.answers(Source.AAAA, 0.02, error=error)
+
+    assert words in picture(script)
+
+
+def test_a_lookup_that_was_not_needed_is_no_failure() -> None:
+    script = RaceScript()
+    script.queries(Source.A)
+    script.answers(Source.GIVEN, 0.0, "192.0.2.1")
+    script.starts("192.0.2.1", 0.0, Reason.FIRST)
+    assert "no answer yet" in picture(script)
+    script.establishes("192.0.2.1", 0.1)
+    script.wins("192.0.2.1", 0.1)
+
+    assert "not needed any more" in picture(script)
+    assert "no answer" not in picture(script)
+    assert RED not in render_text(timeline_of(script.events), color=True)
+
+
+RED = "\x1b[31m"
+
+
+def test_outcomes_differ_without_colour() -> None:
+    out_of_time = script_of_a_lost_race(ConnectTimeout("gave up", host="example.org", port=443))
+    scripts = (script_of_a_won_race(), out_of_time, script_of_a_dead_heat())
+    bars = {}
+    for outcome in ("won", "refused", "timed out", "cancelled", "runner-up"):
+        lines = [line for script in scripts for line in picture(script).splitlines() if line.startswith("IPv")]
+        row = next(line for line in lines if outcome in line)
+        bars[outcome] = row.split("│")[0].rstrip()[-1]
+    assert len(set(bars.values())) == 5

@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ..trace import Reason
 from .labels import seconds_text
 from .timeline import Timeline
 
@@ -30,6 +31,9 @@ _PLANNED_WAITS = 4
 
 _LEAST_REST = 0.001
 """Below a millisecond nothing of the rest could be seen."""
+
+_IN_SECONDS = 10.0
+"""From here on, durations are written in seconds."""
 
 _SHORTEST_SPAN = 1e-9
 """Clocks have no finer resolution than a nanosecond."""
@@ -75,7 +79,7 @@ class Axis:
         if not self.span:
             return [Tick(time=0.0, label="0 ms")]
         step = _round_step(distance / self._scale)
-        factor, unit = (1.0, "s") if step >= 1 else (1000.0, "ms")
+        factor, unit = (1.0, "s") if step >= 1 and self.span >= _IN_SECONDS else (1000.0, "ms")
         (_, until), *later = self._pieces()
         ticks = [Tick(time=0.0, label=f"0 {unit}")]
         times = [number * step for number in range(1, math.floor(until / step + 1e-9) + 1)]
@@ -105,18 +109,35 @@ class Axis:
         yield start, self.span
 
 
-def axis_of(timelines: Sequence[Timeline]) -> Axis:
-    """Return the axis for a picture of a race, or one for several that are compared."""
+def axis_of(timelines: Sequence[Timeline], until: float | None = None) -> Axis:
+    """Return the axis for a picture of a race, or one for several that are compared.
+
+    Args:
+        timelines: The races.
+        until: Seconds that the axis has at least. It is unbroken then, so that pictures of other races with the same
+            limit have the same scale.
+    """
+    span = max(timeline.duration for timeline in timelines)
+    if until is not None:
+        return Axis(span=max(span, until))
     attempts = max(len(timeline.attempts) for timeline in timelines)
     return broken_axis(
-        max(timeline.duration for timeline in timelines),
+        span,
         [moment for timeline in timelines for moment in _moments(timeline)],
         needed=min(_SHARE_OF_ONE + _SHARE_OF_EACH * max(attempts - 1, 0), _LARGEST_SHARE),
         planned=_PLANNED_WAITS * max(_planned_wait(timeline) for timeline in timelines),
+        waits=[wait for timeline in timelines for wait in _planned_waits(timeline)],
     )
 
 
-def broken_axis(span: float, moments: Iterable[float], *, needed: float, planned: float) -> Axis:
+def broken_axis(
+    span: float,
+    moments: Iterable[float],
+    *,
+    needed: float,
+    planned: float,
+    waits: Sequence[tuple[float, float]] = (),
+) -> Axis:
     """Return the axis for things that happen at these moments, without the gaps that make the rest too small.
 
     A gap that is left out is longer than all that stays.
@@ -126,17 +147,24 @@ def broken_axis(span: float, moments: Iterable[float], *, needed: float, planned
         moments: When something happens.
         needed: The part of the width that the rest needs.
         planned: The longest gap that is never left out.
+        waits: From when to when nothing happened because the policy says so; no gap in these is left out.
     """
     if span < _SHORTEST_SPAN:
         return Axis(span=0.0)
     places = sorted({min(max(moment, 0.0), span) for moment in moments} | {0.0, span})
-    gaps = sorted(itertools.pairwise(places), key=lambda gap: gap[0] - gap[1])
+    gaps = [gap for gap in itertools.pairwise(places) if not any(_overlap(gap, wait) for wait in waits)]
+    gaps.sort(key=lambda gap: gap[0] - gap[1])
     breaks: list[tuple[float, float]] = []
     for count in range(1, min(_MOST_BREAKS, len(gaps)) + 1):
         left, shortest = span - sum(end - start for start, end in gaps[:count]), gaps[count - 1][1] - gaps[count - 1][0]
         if shortest > max(planned, left) and _LEAST_REST <= left < needed * span:
             breaks = gaps[:count]
     return Axis(span=span, breaks=tuple(sorted(breaks)))
+
+
+def _overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Whether two intervals have more than a moment in common."""
+    return min(one[1], other[1]) - max(one[0], other[0]) > _SHORTEST_SPAN
 
 
 def _moments(timeline: Timeline) -> Iterator[float]:
@@ -154,6 +182,21 @@ def _moments(timeline: Timeline) -> Iterator[float]:
         yield attempt.ended
         if attempt.connected is not None:
             yield attempt.connected
+
+
+def _planned_waits(timeline: Timeline) -> Iterator[tuple[float, float]]:
+    """When an address was known and not yet tried because a delay was not over.
+
+    Behind a failure nothing was waited for: the attempt that failed took its time. What is longer than any delay of the
+    policy was not planned either.
+    """
+    policy = timeline.policy
+    longest = math.inf if policy is None else max(policy.attempt_delay, policy.maximum_delay) + policy.minimum_gap
+    for index, attempt in enumerate(timeline.attempts):
+        before = timeline.attempts[index - 1].started if index else 0.0
+        since = max(before, attempt.known_since)
+        if attempt.reason is not Reason.PREDECESSOR_FAILED and attempt.started - since <= longest:
+            yield since, attempt.started
 
 
 def _planned_wait(timeline: Timeline) -> float:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from .. import trace
 from .._address import IPV6, Address, format_host_port
-from .._errors import ConnectError, ConnectRefused, ConnectTimeout, ResolutionError, tls_reason
+from .._errors import ConnectRefused, ConnectTimeout, ResolutionError, tls_reason
 from .._resolve.query import Source
 from .timeline import AttemptOutcome, AttemptRow, LookupRow, RaceOutcome, Timeline
 
@@ -25,15 +25,17 @@ def seconds_text(seconds: float) -> str:
     """Write a duration: `0.3 ms`, `704 ms`, `12.5 s`.
 
     Example:
-        >>> [seconds_text(seconds) for seconds in (0.00031, 0.0099, 0.00996, 0.7041, 12.5, 7200)]
-        ['0.3 ms', '9.9 ms', '10 ms', '704 ms', '12.5 s', '7200 s']
+        >>> [seconds_text(seconds) for seconds in (0.00031, 0.0099, 0.00996, 0.7041, 12.5, 7200, 2e6)]
+        ['0.3 ms', '9.9 ms', '10 ms', '704 ms', '12.5 s', '7200 s', '2e+06 s']
     """
     milliseconds = seconds * 1000
     if round(milliseconds, 1) < 10:
         return f"{milliseconds:.1f} ms"
     if round(milliseconds) < 10_000:
         return f"{milliseconds:.0f} ms"
-    return f"{seconds:.1f} s" if seconds < 1000 else f"{seconds:.0f} s"
+    if seconds < 1000:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 100_000 else f"{seconds:.0e} s"
 
 
 def family_text(address: Address) -> str:
@@ -64,21 +66,23 @@ def answer_text(timeline: Timeline, address: str) -> str:
     """Say how the race ended, for the headline; `address` is the winner's, as it is shown."""
     after = seconds_text(timeline.duration)
     if timeline.policy is None:
-        return f"failed{_why_lost(timeline.error)}"
+        return f"failed{_why_lost(timeline)}"
     if timeline.outcome is RaceOutcome.WON and timeline.winner is not None:
         return f"connected in {after} over {family_text(timeline.winner.address)} to {address}"
     if timeline.outcome is RaceOutcome.LOST:
-        return f"failed after {after}{_why_lost(timeline.error)}"
+        return f"failed after {after}{_why_lost(timeline)}"
     return f"cancelled after {after}" if timeline.outcome is RaceOutcome.CANCELLED else f"under way for {after}"
 
 
-def _why_lost(error: ConnectError | None) -> str:
-    """One word for the reason, where one is enough."""
-    if isinstance(error, ConnectTimeout):
+def _why_lost(timeline: Timeline) -> str:
+    """A word or two for the reason, where they are enough."""
+    if isinstance(timeline.error, ConnectTimeout):
         return ": timed out"
-    if isinstance(error, ResolutionError):
-        return ": no address"
-    return ": refused" if isinstance(error, ConnectRefused) else ""
+    if isinstance(timeline.error, ResolutionError):
+        if any(lookup_failed(lookup) for lookup in timeline.lookups):
+            return ": name resolution failed"
+        return ": no such name" if any(map(has_no_name, timeline.lookups)) else ": no addresses"
+    return ": refused" if isinstance(timeline.error, ConnectRefused) else ""
 
 
 def outcome_text(timeline: Timeline) -> str:
@@ -136,6 +140,29 @@ def reason_text(attempt: AttemptRow, before: AttemptRow) -> str:
     return f"+{seconds_text(attempt.started - before.started)}"
 
 
+def failure_text(attempt: AttemptRow) -> str:
+    """Say what an attempt failed with and in which phase, where its outcome alone does not; else empty.
+
+    A silent host and one that accepts and then says nothing are different faults, so they have different words:
+    `TCP connected after 0.2 ms, then no answer for 2000 ms`.
+    """
+    if attempt.outcome not in _FAILURES:
+        return ""
+    if not attempt.has_second_phase:
+        failed = attempt.outcome is AttemptOutcome.FAILED
+        return error_text(attempt.error) if failed and attempt.error is not None else ""
+    connected = "TCP connected"
+    if attempt.connected is not None:
+        connected += f" after {seconds_text(attempt.connected - attempt.started)}"
+    if attempt.outcome is AttemptOutcome.TIMED_OUT:
+        since = attempt.started if attempt.connected is None else attempt.connected
+        return f"{connected}, then no answer for {seconds_text(attempt.ended - since)}"
+    return f"{connected}, then {error_text(attempt.error)}" if attempt.error is not None else connected
+
+
+_FAILURES = frozenset({AttemptOutcome.REFUSED, AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT})
+
+
 def source_text(lookup: LookupRow) -> str:
     """Name a source of addresses: `DNS AAAA`, with the name if that is not the host's; `hook` for a custom resolver.
 
@@ -147,30 +174,49 @@ def source_text(lookup: LookupRow) -> str:
     return printable(f"{text} {lookup.name}" if lookup.name else text)
 
 
-def lookup_text(lookup: LookupRow) -> str:
+def lookup_text(lookup: LookupRow, timeline: Timeline) -> str:
     """Say what a query brought: `2 addresses · 24 ms`."""
     if lookup.ended is None:
-        return "no answer"
+        return _PENDING[timeline.outcome]
     error = lookup.error
     result = error_text(error) if error is not None and lookup_failed(lookup) else _content(lookup)
     return f"{result} · {seconds_text(lookup.ended - lookup.started)}"
 
 
+_PENDING = {
+    RaceOutcome.WON: "not needed any more",
+    RaceOutcome.LOST: "no answer",
+    RaceOutcome.CANCELLED: "cancelled",
+    RaceOutcome.UNDER_WAY: "no answer yet",
+}
+"""What is said of a query without an answer: of a race that was won without it, that is no failure."""
+
+
 def lookup_failed(lookup: LookupRow) -> bool:
     """Whether there is an error other than that the name has no addresses."""
-    return lookup.error is not None and lookup.error.errno not in _NO_ADDRESSES
+    return lookup.error is not None and lookup.error.errno not in (*_NO_NAME, _NO_DATA)
 
 
 def _content(lookup: LookupRow) -> str:
     """Count what an answer contains; a service with Encrypted Client Hello, which Python cannot use yet, says so."""
-    if lookup.source is Source.HTTPS:
+    if lookup.services:
         ech = ", ECH" if any(service.ech for service in lookup.services) else ""
-        return _counted(len(lookup.services), "service") + ech if lookup.services else "no services"
-    return _counted(len(lookup.addresses), "address") if lookup.addresses else "no addresses"
+        return _counted(len(lookup.services), "service") + ech
+    if lookup.addresses:
+        return _counted(len(lookup.addresses), "address")
+    if has_no_name(lookup):
+        return "no such name"
+    return "no addresses" if lookup.source is Source.HOOK else "no records"
 
 
-_NO_ADDRESSES = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
-"""The errors of a name, or a family, that has no addresses (RFC 3493, section 6.1)."""
+def has_no_name(lookup: LookupRow) -> bool:
+    """Whether the name does not exist (NXDOMAIN); a name that exists may still have no records of a type."""
+    return lookup.error is not None and lookup.error.errno in _NO_NAME
+
+
+_NO_DATA = getattr(socket, "EAI_NODATA", None)
+_NO_NAME = frozenset({socket.EAI_NONAME}) - {_NO_DATA}
+"""RFC 3493, section 6.1; glibc still has the EAI_NODATA that the RFC has removed."""
 
 _MORE_THAN_ANY_ERRNO = 2**15
 """Numbers from here on are not for `os.strerror`."""

@@ -6,14 +6,15 @@ median and at worst. `compare` draws them on one scale. Both return an object th
 picture and with `print` as text.
 
 A summary has a row for each group of races, with a histogram of how long they took: in SVG a stroke as high as there
-are races in its place, failures in a colour of their own, and a small arrow below at the median.
+are races in its place, and a small arrow below at the median. Races that were not won have crosses: they differ in
+shape, not only in colour, and their number has a column.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -289,8 +290,8 @@ def summarize(races: Iterable[HasTimeline] | Mapping[str, Iterable[HasTimeline]]
 # The summary as text
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_NUMBERS = 32
-"""Columns for four numbers at the right."""
+_NUMBERS = 40
+"""Columns for five numbers at the right."""
 
 
 def render_summary_text(
@@ -317,7 +318,9 @@ def render_summary_text(
             axis=axis_of_statistics(groups),
             duration=0.0,
         )
-        lines += [Line(width), _text_axis(layout), *(_text_row(group, layout) for group in groups)]
+        lines += [Line(width), _text_axis(layout)]
+        for group in groups:
+            lines += _text_rows(group, layout)
     return "\n".join(line.text(color=color) for line in lines).rstrip("\n")
 
 
@@ -330,25 +333,31 @@ def _text_axis(layout: TextLayout) -> Line:
         if column >= free:
             line.put(column, tick.label, FAINT)
             free = column + len(tick.label) + 1
-    _numbers(line, layout, ("races", "median", "worst", "tries"), FAINT)
+    _numbers(line, layout, ("races", "failed", "median", "worst", "tries"), FAINT)
     return line
 
 
-def _text_row(group: RaceStatistics, layout: TextLayout) -> Line:
+def _text_rows(group: RaceStatistics, layout: TextLayout) -> Iterator[Line]:
+    """A line for a group, and one below it for its races that were not won."""
     line = Line(layout.width)
     label = printable(group.label)
     while columns_of(label) > layout.chart - 1:
         label = f"{label[:-2]}…"
     line.put_before(layout.chart - 1, label, BOLD)
-    for times, style in ((group.lost, RED), (group.times, GREEN)):
-        counts = histogram(times, layout.axis, layout.columns)
-        highest = max(counts.values(), default=1)
-        for place, count in counts.items():
-            line.put(layout.chart + place, _BLOCKS[(count * len(_BLOCKS) - 1) // highest], style)
+    counts = histogram(group.times, layout.axis, layout.columns)
+    highest = max(counts.values(), default=1)
+    for place, count in counts.items():
+        line.put(layout.chart + place, _BLOCKS[(count * len(_BLOCKS) - 1) // highest], GREEN)
     median, worst = ("–" if time is None else seconds_text(time) for time in (group.median, group.worst))
     attempts = attempts_text(group).partition(" attempt")[0].replace(" to ", "–")
-    _numbers(line, layout, (str(group.races), median, worst, attempts), "")
-    return line
+    _numbers(line, layout, (str(group.races), str(len(group.lost)), median, worst, attempts), "")
+    yield line
+    if group.lost:
+        line = Line(layout.width)
+        line.put_before(layout.chart - 1, "failed", FAINT)
+        for place in histogram(group.lost, layout.axis, layout.columns):
+            line.put(layout.chart + place, "✗", RED)
+        yield line
 
 
 def _numbers(line: Line, layout: TextLayout, words: Sequence[str], style: str) -> None:
@@ -358,9 +367,9 @@ def _numbers(line: Line, layout: TextLayout, words: Sequence[str], style: str) -
 
 # The summary as SVG
 
-_CHART, _END = 190.0, 574.0
+_CHART, _END = 190.0, 548.0
 _ROW, _HEIGHT, _STROKE = 34.0, 22.0, 4.0
-_COLUMNS = {"races": 650.0, "median": 722.0, "worst": 794.0, "attempts": WIDTH - MARGIN}
+_COLUMNS = {"races": 620.0, "failed": 672.0, "median": 734.0, "worst": 800.0, "attempts": WIDTH - MARGIN}
 """The right edges of the columns of numbers."""
 
 
@@ -378,6 +387,9 @@ def render_summary_svg(total: RaceStatistics, groups: Sequence[RaceStatistics]) 
     return markup.document(WIDTH, bottom + 18, parts, title=title, description="; ".join(map(_in_words, groups)))
 
 
+_CROSS = "M-3.5 -3.5L3.5 3.5M3.5 -3.5L-3.5 3.5"
+
+
 def _at(place: float) -> float:
     """The position of a place between 0 and 1 on the axis."""
     return _CHART + place * (_END - _CHART)
@@ -389,7 +401,8 @@ def _svg_axis(axis: Axis, top: float, bottom: float) -> list[str]:
         x = _at(axis.place(tick.time))
         parts.append(markup.line(x, top - 8, x, bottom, "grid"))
         if x >= free:
-            parts.append(markup.text(x, top - 13, tick.label, "soft s m"))
+            half = markup.width_of(tick.label, 11) / 2
+            parts.append(markup.text(min(x, _END + 16 - half), top - 13, tick.label, "soft s m"))
             free = x + 55
     parts += [markup.text(x, top - 13, name, "soft s e") for name, x in _COLUMNS.items()]
     return parts
@@ -405,12 +418,15 @@ def _svg_row(group: RaceStatistics, axis: Axis, y: float) -> list[str]:
         highest = max(counts.values(), default=1)
         for place, count in sorted(counts.items()):
             height = 4 + (_HEIGHT - 4) * count / highest
-            x = _CHART + place * _STROKE
-            parts.append(markup.rect(x, y + 4 + _HEIGHT - height, _STROKE - 1, height, classes))
+            x, top = _CHART + place * _STROKE, y + 4 + _HEIGHT - height
+            parts.append(markup.rect(x, top, _STROKE - 1, height, classes))
+            if classes == "bad":
+                parts.append(markup.path(_CROSS, "icon bad-line", x + 1.5, max(top - 2, y + 7)))
     if group.median is not None:
         parts.append(markup.path("M-4 5H4L0 0Z", "known", _at(axis.place(group.median)), y + 5 + _HEIGHT))
     numbers = {
         "races": f"{group.races}",
+        "failed": f"{len(group.lost)}",
         "median": "–" if group.median is None else seconds_text(group.median),
         "worst": "–" if group.worst is None else seconds_text(group.worst),
         "attempts": attempts_text(group).partition(" attempt")[0],

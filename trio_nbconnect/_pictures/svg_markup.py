@@ -45,6 +45,8 @@ _COLORS = {
     "cut-line": ("stroke", "#b3b7bc", "#5c6066"),
     "cut-rim": ("stroke", "#a9adb2", "#5c6066"),
     "soft-line": ("stroke", "#7d8085", "#8a8a8a"),
+    "tick": ("stroke", "#1f2328", "#f2f2f2"),
+    "halo": ("stroke", "#ffffff", "#111111"),
 }
 
 _SHAPES = (
@@ -65,6 +67,8 @@ _SHAPES = (
     ".dots{stroke-width:1.2;stroke-dasharray:2 3}",
     ".dash{stroke-dasharray:3 2}",
     ".half{opacity:.45}",
+    ".tick{stroke-width:2}",
+    ".halo{stroke-width:3px;stroke-linejoin:round;paint-order:stroke}",
     ".host{unicode-bidi:isolate}",
 )
 
@@ -90,6 +94,11 @@ def escaped(text: str) -> str:
 def text(x: float, y: float, words: str, classes: str = "soft") -> str:
     """A text with its baseline at y."""
     return f'<text x="{number(x)}" y="{number(y)}" class="{classes}">{escaped(words)}</text>'
+
+
+def label(x: float, y: float, words: str, classes: str = "soft") -> str:
+    """A text inside of the chart: in the colour of the background around its letters, so that lines do not cross it."""
+    return text(x, y, words, f"{classes} halo")
 
 
 def texts(x: float, y: float, parts: list[tuple[str, str]], classes: str = "") -> str:
@@ -141,7 +150,7 @@ def document(width: float, height: float, parts: list[str], *, title: str, descr
             f"<title>{escaped(title)}</title>",
             f"<desc>{escaped(description)}</desc>",
             f"<style>{_style_sheet()}</style>",
-            f"<defs>{_hatch('cut')}{_hatch('won')}</defs>",
+            f"<defs>{_hatch('cut', 45)}{_hatch('won', 45)}{_hatch('late', 0)}</defs>",
             rect(0, 0, width, height, "bg", radius=6),
             *parts,
             "</svg>\n",
@@ -149,16 +158,17 @@ def document(width: float, height: float, parts: list[str], *, title: str, descr
     )
 
 
-def _hatch(name: str) -> str:
-    """The pattern of cancelled attempts and of runners-up; it is equal in every picture, so its id may be, too."""
+def _hatch(name: str, angle: int) -> str:
+    """The pattern of a kind of bar; it is equal in every picture, so its id may be, too."""
+    turned = f' patternTransform="rotate({angle})"' if angle else ""
     return (
-        f'<pattern id="nbc-{name}" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+        f'<pattern id="nbc-{name}" width="6" height="6" patternUnits="userSpaceOnUse"{turned}>'
         f'<rect width="6" height="6" class="cut"/><path d="M3 0V6" class="line thick {name}-line"/></pattern>'
     )
 
 
 def _style_sheet() -> str:
-    sheet = [*_SHAPES, *(f".hatch-{name}{{fill:url(#nbc-{name})}}" for name in ("cut", "won"))]
+    sheet = [*_SHAPES, *(f".hatch-{name}{{fill:url(#nbc-{name})}}" for name in ("cut", "won", "late"))]
     sheet += [f".{name}{{{what}:{light}}}" for name, (what, light, _) in _COLORS.items()]
     dark = [f".{name}{{{what}:{dark}}}" for name, (what, light, dark) in _COLORS.items() if dark != light]
     scoped = "".join(f".nbc {rule}" for rule in sheet)

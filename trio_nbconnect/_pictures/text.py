@@ -20,7 +20,7 @@ from .labels import (
     counts_text,
     elided_text,
     end_text,
-    error_text,
+    failure_text,
     family_text,
     lookup_failed,
     lookup_text,
@@ -65,7 +65,12 @@ _HEADLINE_STYLES = {
 
 
 def render_text(
-    timeline: Timeline, *, width: int = 80, color: bool = False, compared_with: Sequence[Timeline] = ()
+    timeline: Timeline,
+    *,
+    width: int = 80,
+    color: bool = False,
+    until: float | None = None,
+    compared_with: Sequence[Timeline] = (),
 ) -> str:
     """Draw the waterfall of a race: several lines, no newline at the end.
 
@@ -73,6 +78,7 @@ def render_text(
         timeline: The race, see `timeline_of`.
         width: How many columns there are; no line is wider. At least 50.
         color: Whether to write escape sequences for colour.
+        until: Seconds that the axis has at least, see `axis_of`.
         compared_with: Other races, drawn by calls of their own: all get the same scale and the same columns.
 
     Raises:
@@ -82,7 +88,7 @@ def render_text(
         raise ValueError(f"width must be at least {NARROWEST}, not {width!r}")
     lines = [*_head(timeline, width)]
     if timeline.lookups or timeline.attempts or timeline.untried:
-        lines += _TextRows(timeline, _lay_out([timeline, *compared_with], width)).lines()
+        lines += _TextRows(timeline, _lay_out([timeline, *compared_with], width, until)).lines()
     for failure in lost_text(timeline):
         lines.append(line := Line(width))
         line.put(0, failure, RED)
@@ -109,7 +115,7 @@ def _head(timeline: Timeline, width: int) -> Iterator[Line]:
         yield line
 
 
-def _lay_out(timelines: Sequence[Timeline], width: int) -> TextLayout:
+def _lay_out(timelines: Sequence[Timeline], width: int, until: float | None) -> TextLayout:
     """Divide the columns: families, names, the chart, outcomes with durations."""
     names = 5 if width >= 60 else 0
     needed = [_needed(timeline, width) for timeline in timelines]
@@ -121,7 +127,7 @@ def _lay_out(timelines: Sequence[Timeline], width: int) -> TextLayout:
         names=names,
         chart=names + left + 1,
         columns=room - left,
-        axis=axis_of(timelines),
+        axis=axis_of(timelines, until),
         duration=timelines[0].duration,
     )
 
@@ -132,7 +138,7 @@ def _needed(timeline: Timeline, width: int) -> tuple[int, int]:
     untried, lookups = visible_untried(timeline)[0], visible_lookups(timeline)[0]
     outcomes = [_outcome_text(attempt) for attempt in attempts]
     outcomes += ["– not tried" for _ in untried]
-    notes = [lookup_text(row) for row in lookups if row.ended is None or 2 * row.ended > timeline.duration]
+    notes = [lookup_text(row, timeline) for row in lookups if row.ended is None or 2 * row.ended > timeline.duration]
     longest_note = width // 3 if outcomes else width // 2
     texts = [address_text(row.address, timeline) for row in attempts]
     texts += [address_text(row.address, timeline) for row in untried]
@@ -165,13 +171,15 @@ class _TextSign:
     sign: str
     bar: str
     color: str
+    ends_with_sign: bool = False
+    """Whether the bar ends with the sign, so that failures and successes differ in more than their shade."""
 
 
 _SIGNS = {
     AttemptOutcome.WON: _TextSign("✓", "█", GREEN),
-    AttemptOutcome.REFUSED: _TextSign("✗", "▓", RED),
-    AttemptOutcome.FAILED: _TextSign("✗", "▓", RED),
-    AttemptOutcome.TIMED_OUT: _TextSign("◷", "▒", YELLOW),
+    AttemptOutcome.REFUSED: _TextSign("✗", "▓", RED, ends_with_sign=True),
+    AttemptOutcome.FAILED: _TextSign("✗", "▓", RED, ends_with_sign=True),
+    AttemptOutcome.TIMED_OUT: _TextSign("◷", "▒", YELLOW, ends_with_sign=True),
     AttemptOutcome.CANCELLED: _TextSign("⊘", "░", FAINT),
     AttemptOutcome.RUNNER_UP: _TextSign("≈", "▞", GREEN),
     AttemptOutcome.UNDER_WAY: _TextSign("…", "╍", BOLD),
@@ -200,7 +208,7 @@ class _TextRows:
             yield self._foot()
         if any(self._connected(attempt) is not None for attempt in self.timeline.attempts):
             legend = Line(self.layout.width)
-            legend.put(0, f"{_CONNECTED} TCP connected", FAINT)
+            legend.put(self.layout.names, f"{_CONNECTED} TCP connected", FAINT)
             yield legend
 
     @property
@@ -254,7 +262,7 @@ class _TextRows:
         for row in rows:
             yield from self._lookup(row)
         if more:
-            yield self._line(f"⋮ {more} more look-ups")
+            yield self._line(f"⋮ {more} more lookups")
 
     def _lookup(self, row: LookupRow) -> Iterator[Line]:
         """A bar and a remark: before the line of the end if it fits, or behind it, or else below."""
@@ -262,7 +270,7 @@ class _TextRows:
         first, end = layout.bar(row.started, self.timeline.duration if row.ended is None else row.ended)
         line.put(first, ("╍" if row.ended is None else "━") * (end - first), _MAGENTA)
         self._mark_breaks(line)
-        note, style = lookup_text(row), RED if lookup_failed(row) else FAINT
+        note, style = lookup_text(row, self.timeline), RED if lookup_failed(row) else FAINT
         at = end + 1 if end < layout.finish else end + 2
         behind = layout.finish + 2
         if self._end and at < behind < at + columns_of(note) + 2 and behind + columns_of(note) <= layout.width:
@@ -283,8 +291,18 @@ class _TextRows:
             attempt, before = row
             yield self._reason(attempt, before) if before else self._line()
             yield self._attempt(attempt)
-            if attempt.outcome is AttemptOutcome.FAILED and attempt.error is not None:
-                yield self._line(f"╰ {error_text(attempt.error)}", RED)
+            if failure := failure_text(attempt):
+                yield from self._failure(failure, _SIGNS[attempt.outcome].color)
+
+    def _failure(self, words: str, color: str) -> Iterator[Line]:
+        """What an attempt failed with; its phases on two lines where one is too short."""
+        room = self.layout.width - self.layout.names - 2
+        if columns_of(words) <= room or not words.startswith("TCP connected"):
+            yield self._line(f"╰ {words}", color)
+            return
+        connected, _, failure = words.partition(", then ")
+        yield self._line(f"╰ {connected},", color)
+        yield self._line(f"  then {failure}", color)
 
     def _reason(self, attempt: AttemptRow, before: AttemptRow) -> Line:
         """Why an attempt began, above its start."""
@@ -301,23 +319,34 @@ class _TextRows:
         style = f"{BOLD};{sign.color}" if attempt.outcome is AttemptOutcome.WON else sign.color
         name = address_text(attempt.address, self.timeline)
         line = self._named(name, family_text(attempt.address), BOLD if attempt.outcome is AttemptOutcome.WON else "")
-        first, end = layout.bar(attempt.started, attempt.ended)
+        first, end = self._bar(attempt)
         self._dots(line, attempt.known_since, first)
         line.put(first, sign.bar * (end - first), sign.color)
+        self._mark_breaks(line)
+        if sign.ends_with_sign:
+            line.put(end - 1, sign.sign, sign.color)
         if (connected := self._connected(attempt)) is not None:
             line.put(connected, _CONNECTED, sign.color)
-        self._mark_breaks(line)
         line.put(layout.end + 2, f"{sign.sign} {attempt.outcome.value}", style)
         line.put_before(layout.width, seconds_text(attempt.duration), style)
         return line
 
     def _connected(self, attempt: AttemptRow) -> int | None:
-        """The column where TCP is connected, if the phases before and after it have columns of their own."""
+        """The column in the bar where TCP is connected, if something followed; a phase of no width is seen, too."""
         if attempt.connected is None or not attempt.has_second_phase:
             return None
+        first, end = self._bar(attempt)
+        return max(first, min(self.layout.column(attempt.connected), end - 2))
+
+    def _bar(self, attempt: AttemptRow) -> tuple[int, int]:
+        """The columns of a bar: at least two for two phases, where there is room."""
         first, end = self.layout.bar(attempt.started, attempt.ended)
-        column = self.layout.column(attempt.connected)
-        return column if first < column < end - 1 else None
+        if attempt.has_second_phase and attempt.connected is not None and end - first == 1:
+            if end < self.layout.finish:
+                end += 1
+            elif first > self.layout.chart:
+                first -= 1
+        return first, end
 
     def _untried(self) -> Iterator[Line]:
         """The first of the addresses that were not needed."""

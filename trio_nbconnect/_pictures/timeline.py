@@ -23,7 +23,7 @@ from typing import TypeAlias
 
 from .. import trace
 from .._address import Address
-from .._errors import Attempt, ConnectError, ConnectTimeout
+from .._errors import Attempt, ConnectError, ConnectTimeout, Phase
 from .._policy import Policy
 from .._resolve.query import Service, Source
 
@@ -92,6 +92,8 @@ class AttemptRow:
     reason: trace.Reason
     preceded_by: int | None
     """The number of the attempt that its reason refers to; None for the first."""
+    phase: Phase = Phase.HANDSHAKE
+    """How far it had come: `ESTABLISH` once TCP was connected."""
 
     @property
     def duration(self) -> float:
@@ -100,7 +102,14 @@ class AttemptRow:
 
     @property
     def has_second_phase(self) -> bool:
-        """Whether something was to be established on top of TCP; what takes no time is our own work."""
+        """Whether something was to be established on top of TCP; what takes no time is our own work.
+
+        An attempt that failed although TCP was connected had a second phase, however short.
+        """
+        if self.phase is not Phase.ESTABLISH:
+            return False
+        if self.outcome in (AttemptOutcome.REFUSED, AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT):
+            return True
         return self.connected is not None and self.ended - self.connected > _OUR_OWN_WORK
 
 
@@ -270,6 +279,7 @@ def _attempt_rows(
                     error=error,
                     reason=event.reason,
                     preceded_by=rows[-1].number if rows else None,
+                    phase=Phase.ESTABLISH if number in connected else Phase.HANDSHAKE,
                 )
             )
     return tuple(rows)
@@ -338,6 +348,7 @@ def _row_of_error(attempt: Attempt, before: Attempt | None, began: float) -> Att
         error=attempt.error,
         reason=_likely_reason(attempt, before),
         preceded_by=before.number if before else None,
+        phase=attempt.phase,
     )
 
 
