@@ -17,11 +17,23 @@ from rich.text import Text
 
 import trio_nbconnect as nb
 from trio_nbconnect.__main__ import main
-from trio_nbconnect._pictures.timeline import AttemptOutcome, RaceOutcome, Timeline
-from trio_nbconnect._pictures.watch import PlainOutput, TerminalOutput, as_of, find_output, picture, watch_on
+from trio_nbconnect._pictures.recording import Recording
+from trio_nbconnect._pictures.timeline import AttemptOutcome, RaceOutcome, Timeline, timeline_of
+from trio_nbconnect._pictures.watch import (
+    PlainOutput,
+    TerminalOutput,
+    _LivePicture,
+    as_of,
+    find_output,
+    headroom,
+    picture,
+    watch_on,
+)
 from trio_nbconnect._race.journal import listening
 from trio_nbconnect.notebook import watch
 from trio_nbconnect.testing import SimulatedNetwork
+
+from .race_script import START, RaceScript
 
 
 class FakeOutput:
@@ -30,6 +42,7 @@ class FakeOutput:
     def __init__(self) -> None:
         self.pictures: list[Sequence[Timeline]] = []
         self.last: list[bool] = []
+        self.prepared = False
         self.under_way = trio.Event()
 
     def __enter__(self) -> FakeOutput:
@@ -37,6 +50,9 @@ class FakeOutput:
 
     def __exit__(self, *_: object) -> None:
         return
+
+    def prepare(self) -> None:
+        self.prepared = True
 
     def show(self, timelines: Sequence[Timeline], *, is_last: bool) -> None:
         self.pictures.append(timelines)
@@ -124,6 +140,70 @@ async def test_on_a_real_clock_bars_grow_while_nothing_happens(output: FakeOutpu
     durations = [picture[0].duration for picture in output.pictures]
     assert durations == sorted(durations)
     assert output.outcomes[-1] == [RaceOutcome.CANCELLED]
+
+
+async def test_a_short_race_is_drawn_only_when_it_is_over(output: FakeOutput) -> None:
+    """A picture takes longer than a connect on loopback, and would be part of what it shows."""
+    async with (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0] as listener:
+        stream = await watch_on(output, lambda: nb.open_tcp_stream(*listener.socket.getsockname()))
+        await stream.aclose()
+
+    assert output.prepared
+    assert output.last == [True]
+
+
+def live_picture(output: FakeOutput) -> _LivePicture:
+    """A picture of nothing yet."""
+    return _LivePicture(Recording(), output)
+
+
+@pytest.mark.virtual_time
+async def test_pictures_wait_until_no_task_is_runnable(output: FakeOutput) -> None:
+    steps = 0
+
+    async def run() -> None:
+        nonlocal steps
+        for _ in range(5):
+            await trio.lowlevel.checkpoint()
+            steps += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await live_picture(output)._wait_until_idle()
+        assert steps == 5
+
+
+@pytest.mark.virtual_time
+async def test_pictures_do_not_wait_for_ever(output: FakeOutput) -> None:
+    async def run() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await live_picture(output)._wait_until_idle()
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.virtual_time
+async def test_pictures_wait_for_a_deadline_that_is_near(output: FakeOutput) -> None:
+    picture = live_picture(output)
+    picture._cost = 0.02
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.sleep, 0.01)
+        nursery.start_soon(trio.sleep, 0.1)
+        await trio.lowlevel.checkpoint()
+        await picture._wait_until_idle()
+        assert trio.current_time() == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    ("lasted", "axis"), [(0.0, 0.5), (0.4, 0.5), (0.42, 1.0), (0.9, 2.0), (4.2, 10.0), (50.0, 100.0), (1e9, 2e6)]
+)
+def test_the_axis_has_room_and_grows_in_steps(lasted: float, axis: float) -> None:
+    timeline = as_of(timeline_of(RaceScript().events), START + lasted)
+
+    assert headroom([timeline]) == axis
 
 
 @pytest.mark.virtual_time

@@ -247,8 +247,8 @@ def complaints(events: Sequence[trace.Event], compared_with: Sequence[Timeline] 
                 yield f"a line of {columns_of(line)} columns in {width}: {line}"
             if not line.isprintable():
                 yield f"a line that a terminal would obey: {line!r}"
-    for width in (WIDTH, 720, 400, 320):
-        yield from svg_complaints(render_svg(timeline, width=width, compared_with=compared_with), width)
+    for pixels in (WIDTH, 720, 400, 320):
+        yield from svg_complaints(render_svg(timeline, width=pixels, compared_with=compared_with), pixels)
 
 
 def extent(node: ET.Element) -> tuple[float, float, float]:

@@ -163,3 +163,22 @@ async def test_without_a_tracer_no_event_is_built(monkeypatch: pytest.MonkeyPatc
 
     with nb.record(), pytest.raises(TypeError):
         journal(None).race_lost(None)
+
+
+def test_a_race_can_have_a_scale() -> None:
+    """Two races with one scale, as from a slider: equal times have equal lengths."""
+    race = nb.RecordedRace(*script_of_a_won_race().events)
+
+    scaled = race.with_scale(until=3)
+
+    assert scaled.timeline == race.timeline
+    assert "2000" in scaled.text()
+    assert scaled.text() in scaled._repr_mimebundle_()["text/plain"]
+    assert ">2000</text>" in scaled.svg(width=400)
+    assert race.with_scale(until=0.1).text().count("704 ms") == race.text().count("704 ms")
+
+
+@pytest.mark.parametrize("until", [0, -1, float("nan"), float("inf")])
+def test_a_scale_is_a_positive_number(until: float) -> None:
+    with pytest.raises(ValueError, match=f"until must be a positive number, not {until}"):
+        nb.RecordedRace().with_scale(until)

@@ -178,3 +178,32 @@ def test_a_comparison_of_less_than_two_is_an_error() -> None:
 
     with pytest.raises(ValueError, match="compare needs two races or more, not 1"):
         nb.compare(race)
+
+
+def test_races_are_compared_with_captions() -> None:
+    slow, fast = recorded(script_of_a_won_race(), script_that_took(0.352))
+
+    comparison = nb.compare({"attempt delay 250 ms": slow, "<b>\x1b[0m": fast})
+
+    first, second = comparison.text().split("\n\nexample")[0], str(comparison).split("\n\n")[-2]
+    assert first.splitlines()[0] == "attempt delay 250 ms"
+    assert second.splitlines()[0] == "<b>?[0m"
+    markup = comparison._repr_mimebundle_()["text/html"]
+    assert "<b>attempt delay 250 ms</b>" in markup
+    assert "&lt;b&gt;?[0m" in markup
+
+
+def test_comparisons_can_have_one_scale() -> None:
+    slow, fast = recorded(script_of_a_won_race(), script_that_took(0.352))
+
+    assert "2000" in nb.compare(slow, fast, until=2.2).text()
+    assert "2000" not in nb.compare(slow, fast).text()
+
+
+def test_captions_are_for_all_races_or_none() -> None:
+    (race,) = recorded(script_of_a_won_race())
+
+    with pytest.raises(TypeError, match="compare takes races, or one mapping of captions to races, not both"):
+        nb.compare({"one": race}, race)
+    with pytest.raises(ValueError, match="compare needs two races or more, not 1"):
+        nb.compare({"one": race})

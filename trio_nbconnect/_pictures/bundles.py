@@ -37,29 +37,32 @@ def image(svg: str, alt: str, style: str = "max-width:100%;height:auto") -> str:
     return f'<img alt="{html.escape(alt)}" style="{style}" src="data:image/svg+xml;base64,{data}">'
 
 
-def race_image(timeline: Timeline) -> str:
+def race_image(timeline: Timeline, until: float | None = None) -> str:
     """Return the waterfall of a race as an `<img>`."""
-    return image(render_svg(timeline), outcome_text(timeline))
+    return image(render_svg(timeline, until=until), outcome_text(timeline))
 
 
-def side_by_side(timelines: Sequence[Timeline]) -> str:
+def side_by_side(timelines: Sequence[Timeline], captions: Sequence[str], until: float | None) -> str:
     """Return races that are compared: side by side where they can still be read, else one below the other."""
-    style = "flex:1 1 600px;min-width:0;max-width:890px"
-    images = (image(render_svg(each, compared_with=timelines), outcome_text(each), style) for each in timelines)
-    return f'<div style="display:flex;flex-wrap:wrap;gap:8px;align-items:flex-start">{"".join(images)}</div>'
+    parts = []
+    for timeline, caption in zip(timelines, captions, strict=True):
+        drawn = image(render_svg(timeline, until=until, compared_with=timelines), outcome_text(timeline))
+        above = f"<b>{html.escape(printable(caption))}</b><br>" if caption else ""
+        parts.append(f'<div style="flex:1 1 600px;min-width:0;max-width:890px">{above}{drawn}</div>')
+    return f'<div style="display:flex;flex-wrap:wrap;gap:8px;align-items:flex-start">{"".join(parts)}</div>'
 
 
-def race_bundle(timeline: Timeline) -> Bundle:
+def race_bundle(timeline: Timeline, until: float | None = None) -> Bundle:
     """Return the waterfall of a race."""
-    return bundle(race_image(timeline), render_text(timeline))
+    return bundle(race_image(timeline, until), render_text(timeline, until=until))
 
 
-def races_bundle(timelines: Sequence[Timeline], *, nothing: str) -> Bundle:
+def races_bundle(timelines: Sequence[Timeline], *, nothing: str, until: float | None = None) -> Bundle:
     """Return a few races, one below the other, or what to say if there are none."""
     if not timelines:
         return bundle(f"<em>{html.escape(nothing)}</em>", nothing)
-    images = "<br>\n".join(race_image(timeline) for timeline in timelines)
-    return bundle(images, "\n\n".join(render_text(timeline) for timeline in timelines))
+    images = "<br>\n".join(race_image(timeline, until) for timeline in timelines)
+    return bundle(images, "\n\n".join(render_text(timeline, until=until) for timeline in timelines))
 
 
 def error_bundle(error: ConnectError) -> Bundle:

@@ -8,6 +8,7 @@ before the block is not in its recording: its events go to the tracers of its st
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import overload
@@ -18,7 +19,7 @@ from .bundles import bundle, race_bundle, races_bundle
 from .export import qlog
 from .labels import target_text
 from .summary import Summary, summarize
-from .svg import render_svg
+from .svg import WIDTH, render_svg
 from .text import render_text
 from .timeline import Timeline, timeline_of
 
@@ -34,10 +35,11 @@ class RecordedRace:
         timeline: The same, sorted by address and lookup.
     """
 
-    __slots__ = ("_events",)
+    __slots__ = ("_events", "_until")
 
     def __init__(self, *events: trace.Event) -> None:
         self._events = list(events)
+        self._until: float | None = None
 
     @property
     def events(self) -> tuple[trace.Event, ...]:
@@ -49,6 +51,34 @@ class RecordedRace:
         """The events, sorted by address and lookup."""
         return timeline_of(self.events)
 
+    def with_scale(self, until: float) -> RecordedRace:
+        """Return the same race, with pictures whose time goes from 0 to `until`, or further if the race took longer.
+
+        A slider draws another race at each step; with one scale for all, bars of equal length took equal time.
+
+        Args:
+            until: Seconds.
+
+        Returns:
+            A race that shares its events with this one.
+
+        Raises:
+            ValueError: `until` is not a positive number.
+
+        Example:
+            >>> from trio_nbconnect.testing import SimulatedNetwork, simulate
+            >>> net = SimulatedNetwork()
+            >>> _ = net.host("192.0.2.1").accepts(after=0.1)
+            >>> race = simulate(net, "192.0.2.1", 443).with_scale(until=1)
+            >>> print(race.text(width=60).splitlines()[3].split())
+            ['0', 'ms', '500']
+        """
+        if not 0 < until < math.inf:
+            raise ValueError(f"until must be a positive number, not {until!r}")
+        race = RecordedRace()
+        race._events, race._until = self._events, float(until)
+        return race
+
     def text(self, *, width: int = 80, color: bool = False) -> str:
         """Draw the waterfall as text: several lines, no newline at the end.
 
@@ -59,11 +89,18 @@ class RecordedRace:
         Raises:
             ValueError: `width` is too small.
         """
-        return render_text(self.timeline, width=width, color=color)
+        return render_text(self.timeline, width=width, color=color, until=self._until)
 
-    def svg(self) -> str:
-        """Draw the waterfall as an SVG document, light or dark as its reader prefers; equal races, equal bytes."""
-        return render_svg(self.timeline)
+    def svg(self, *, width: float = WIDTH) -> str:
+        """Draw the waterfall as an SVG document, light or dark as its reader prefers; equal races, equal bytes.
+
+        Args:
+            width: CSS pixels, at least 320. Below 720, names are above the bars.
+
+        Raises:
+            ValueError: `width` is too small.
+        """
+        return render_svg(self.timeline, width=width, until=self._until)
 
     def qlog(self) -> str:
         """Write the events as a qlog file, in the vocabulary of the draft for Happy Eyeballs.
@@ -81,7 +118,7 @@ class RecordedRace:
         return f"<RecordedRace {target_text(timeline)}, {timeline.outcome.value}>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        return race_bundle(self.timeline)
+        return race_bundle(self.timeline, self._until)
 
 
 class Recording(Sequence[RecordedRace]):

@@ -208,12 +208,16 @@ class Summary:
 
 
 class Comparison:
-    """Races drawn on one scale and in the same columns."""
+    """Races drawn on one scale and in the same columns, each with its caption."""
 
-    __slots__ = ("_timelines",)
+    __slots__ = ("_captions", "_timelines", "_until")
 
-    def __init__(self, timelines: Iterable[Timeline]) -> None:
-        self._timelines = tuple(timelines)
+    def __init__(self, races: Mapping[str, Timeline] | Sequence[Timeline], until: float | None = None) -> None:
+        if isinstance(races, Mapping):
+            self._captions, self._timelines = tuple(races), tuple(races.values())
+        else:
+            self._captions, self._timelines = ("",) * len(races), tuple(races)
+        self._until = until
 
     def text(self, *, width: int = 80, color: bool = False) -> str:
         """Draw the races as text, one below the other.
@@ -225,7 +229,12 @@ class Comparison:
         Raises:
             ValueError: `width` is too small.
         """
-        texts = [render_text(each, width=width, color=color, compared_with=self._timelines) for each in self._timelines]
+        texts = []
+        for timeline, caption in zip(self._timelines, self._captions, strict=True):
+            drawn = render_text(timeline, width=width, color=color, until=self._until, compared_with=self._timelines)
+            above = Line(width)
+            above.put(0, printable(caption), BOLD)
+            texts.append(f"{above.text(color=color)}\n{drawn}" if caption else drawn)
         return "\n\n".join(texts)
 
     def __str__(self) -> str:
@@ -235,31 +244,42 @@ class Comparison:
         return f"<Comparison of {len(self._timelines)} races>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        return bundle(side_by_side(self._timelines), self.text())
+        return bundle(side_by_side(self._timelines, self._captions, self._until), self.text())
 
 
-def compare(*races: HasTimeline) -> Comparison:
+def compare(*races: HasTimeline | Mapping[str, HasTimeline], until: float | None = None) -> Comparison:
     """Draw races on one scale, so that bars of equal length took equal time.
 
     In a notebook they are side by side where there is room, else one below the other, as with `print`.
 
     Args:
-        races: Two or more, from `record` or `simulate`.
+        races: Two or more, from `record` or `simulate`; or one mapping of captions to races:
+            `compare({"100 ms": fast, "250 ms": slow})`.
+        until: Seconds that the scale has at least, for one scale over several comparisons.
 
     Returns:
         An object that displays itself.
 
     Raises:
         ValueError: There are fewer than two.
+        TypeError: There are races and a mapping.
 
     Example:
         >>> compare()
         Traceback (most recent call last):
         ValueError: compare needs two races or more, not 0
     """
-    if len(races) < 2:
-        raise ValueError(f"compare needs two races or more, not {len(races)}")
-    return Comparison(race.timeline for race in races)
+    if len(races) == 1 and isinstance(races[0], Mapping):
+        labelled = {str(caption): race.timeline for caption, race in races[0].items()}
+        count, comparison = len(labelled), Comparison(labelled, until)
+    else:
+        plain = [race for race in races if not isinstance(race, Mapping)]
+        if len(plain) < len(races):
+            raise TypeError("compare takes races, or one mapping of captions to races, not both")
+        count, comparison = len(plain), Comparison([race.timeline for race in plain], until)
+    if count < 2:
+        raise ValueError(f"compare needs two races or more, not {count}")
+    return comparison
 
 
 def summarize(races: Iterable[HasTimeline] | Mapping[str, Iterable[HasTimeline]]) -> Summary:

@@ -1,8 +1,13 @@
 """Watch: draw races while they run.
 
 A picture after the race shows what a slow network did; a picture during the race shows that it is slow. `watch` records
-as `record` does, and a task of its own redraws whenever something has happened, and while a race is under way twenty
-times a second, so that bars grow. Between races it waits.
+as `record` does, and a task of its own redraws whenever something has happened, and while a race is under way, so that
+bars grow: twenty times a second at first, and ever more slowly while nothing happens. Between races it waits. The time
+axis has room to grow and is lengthened in steps, so that the picture does not shrink with each redraw.
+
+Watching must not slow down what is watched. What a first picture needs is loaded before the race. Nothing is drawn in
+the first twentieth of a second of a race, which is longer than most take; after that only while no task is runnable and
+no deadline is near.
 
 On Trio's `MockClock` every redraw after a sleep would be an event of its own: autojump would go from one to the next,
 and for ever if nothing else comes. There the task redraws after events only, and at most twenty times a second of real
@@ -31,18 +36,25 @@ import outcome
 import trio
 
 from .. import trace
+from .._policy import Policy
 from .._race.journal import listening
 from .bundles import races_bundle
 from .ipython import EXTENSION, current_shell, display, kernel_is_here
 from .recording import Recording, record
 from .text import NARROWEST, encodable, render_text
-from .timeline import AttemptOutcome, RaceOutcome, Timeline
+from .timeline import AttemptOutcome, RaceOutcome, Timeline, timeline_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 INTERVAL = 0.05
-"""Seconds between two pictures."""
+"""Seconds between two pictures at least, and before the first."""
+
+_LONGEST_INTERVAL = 0.5
+"""Seconds between two pictures while nothing happens."""
+
+_PATIENCE = 10
+"""How many times a picture is put off because something else is to be done."""
 
 _SHOWN = 8
 """How many of the newest races are drawn while it goes on; at the end it is all of them."""
@@ -82,6 +94,7 @@ async def watch(async_fn: Callable[P, Awaitable[T]], /, *args: P.args, **keyword
 
 async def watch_on(output: LiveOutput, run: Callable[[], Awaitable[T]]) -> T:
     """Show every race in a call on this output, and return its result."""
+    output.prepare()
     with record() as recording:
         picture = _LivePicture(recording, output)
         token = listening.set((*listening.get(), picture.on_event))
@@ -106,6 +119,7 @@ class _LivePicture:
         self._under_way: set[int] = set()
         self._changed = trio.Event()
         self._not_before = 0.0
+        self._cost = 0.0
 
     def on_event(self, event: trace.Event) -> None:
         """Note an event, after the recording has."""
@@ -117,29 +131,67 @@ class _LivePicture:
 
     async def keep_drawing(self) -> None:
         """Draw when something has changed, until cancelled."""
-        is_virtual = _time_is_virtual()
+        await (self._keep_drawing_on_events() if _time_is_virtual() else self._keep_drawing_in_time())
+
+    async def _keep_drawing_on_events(self) -> None:
         while True:
-            if is_virtual or not self._under_way:
-                await self._changed.wait()
+            await self._changed.wait()
             self._changed = trio.Event()
-            if not is_virtual:
-                self.draw()
-                await trio.sleep(INTERVAL)
-            elif time.monotonic() >= self._not_before:
+            if time.monotonic() >= self._not_before:
                 self.draw()
                 self._not_before = time.monotonic() + INTERVAL
+
+    async def _keep_drawing_in_time(self) -> None:
+        pause = INTERVAL
+        while True:
+            if not self._under_way:
+                await self._changed.wait()
+                pause = INTERVAL
+            drawn = trio.current_time()
+            with trio.move_on_after(pause):
+                await self._changed.wait()
+            pause = INTERVAL if self._changed.is_set() else min(2 * pause, _LONGEST_INTERVAL)
+            await trio.sleep_until(drawn + INTERVAL)
+            self._changed = trio.Event()
+            await self._wait_until_idle()
+            self.draw()
+
+    async def _wait_until_idle(self) -> None:
+        """Wait until no other task is runnable and no deadline would pass while a picture is drawn; not for ever."""
+        runnable = _Runnable()
+        trio.lowlevel.add_instrument(runnable)
+        try:
+            for _ in range(_PATIENCE):
+                await trio.lowlevel.checkpoint()
+                until_deadline = trio.lowlevel.current_statistics().seconds_to_next_deadline
+                if 0 <= until_deadline <= self._cost:
+                    await trio.sleep(until_deadline)
+                elif runnable.others == 0:
+                    return
+        finally:
+            trio.lowlevel.remove_instrument(runnable)
 
     def draw(self, *, is_last: bool = False) -> None:
         """Draw the races as they are now. An output that fails is used no more."""
         races = self._recording if is_last else self._recording[-_SHOWN:]
         if self._output is None or not races:
             return
-        now = trio.current_time()
+        now, started = trio.current_time(), time.monotonic()
         try:
             self._output.show([as_of(race.timeline, now) for race in races], is_last=is_last)
+            self._cost = time.monotonic() - started
         except Exception:  # foreign code, and no reason to lose the connection
             self._output = None
             logging.getLogger("trio_nbconnect").exception("no more pictures of what is being watched")
+
+
+class _Runnable(trio.abc.Instrument):
+    """Counts the tasks that are to run in the next step of the scheduler, besides the one that asks."""
+
+    others = 0
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.others = trio.lowlevel.current_statistics().tasks_runnable - 1
 
 
 def _time_is_virtual() -> bool:
@@ -160,6 +212,15 @@ def as_of(timeline: Timeline, now: float) -> Timeline:
     return replace(timeline, duration=so_far, attempts=tuple(attempts))
 
 
+def headroom(timelines: Sequence[Timeline]) -> float:
+    """Seconds for the axis of races under way: more than they have lasted, and one of few numbers, so that it rests."""
+    longest = 1.2 * max(timeline.duration for timeline in timelines)
+    return next(step for step in _STEPS if step >= longest or step == _STEPS[-1])
+
+
+_STEPS = [step * 10.0**power for power in range(7) for step in (0.5, 1.0, 2.0)]
+
+
 # Outputs
 
 WIDEST = 200
@@ -168,6 +229,9 @@ WIDEST = 200
 
 class LiveOutput(AbstractContextManager["LiveOutput"], Protocol):
     """Something that shows races and can update what it shows."""
+
+    def prepare(self) -> None:
+        """Load what a first picture needs, before a race starts."""
 
     def show(self, timelines: Sequence[Timeline], *, is_last: bool) -> None:
         """Show these instead of what was shown before."""
@@ -194,10 +258,16 @@ def has_color() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def picture(timelines: Sequence[Timeline], *, width: int, color: bool, encoding: str = "utf-8") -> str:
+def picture(
+    timelines: Sequence[Timeline], *, width: int, color: bool, encoding: str = "utf-8", until: float | None = None
+) -> str:
     """All of them, one below the other, in characters that the encoding has."""
-    text = "\n\n".join(render_text(timeline, width=width, color=color) for timeline in timelines)
+    text = "\n\n".join(render_text(timeline, width=width, color=color, until=until) for timeline in timelines)
     return encodable(text, encoding)
+
+
+_SAMPLE = timeline_of([trace.RaceStarted(race=0, time=0.0, host="host", port=0, policy=Policy())])
+"""A race to draw before there is one."""
 
 
 class NotebookOutput:
@@ -212,9 +282,13 @@ class NotebookOutput:
     def __exit__(self, *_: object) -> None:
         return
 
+    def prepare(self) -> None:
+        """Draw a picture, and display nothing."""
+        races_bundle([_SAMPLE], nothing="")
+
     def show(self, timelines: Sequence[Timeline], *, is_last: bool) -> None:
         """Update the display."""
-        bundle = races_bundle(timelines, nothing="no race")
+        bundle = races_bundle(timelines, nothing="no race", until=None if is_last else headroom(timelines))
         if self._handle is None:
             self._handle = display(bundle, raw=True, display_id=True)
         else:
@@ -257,11 +331,15 @@ class TerminalOutput:
     ) -> None:
         self._live.stop()
 
+    def prepare(self) -> None:
+        """Draw a picture, and display nothing."""
+        self._text_of(picture([_SAMPLE], width=NARROWEST, color=True))
+
     def show(self, timelines: Sequence[Timeline], *, is_last: bool) -> None:
         """Overwrite what was shown; until the last picture, the newest races that there is room for."""
-        width = self._width or columns()
+        width, until = self._width or columns(), None if is_last else headroom(timelines)
         console = self._live.console  # it knows the terminal's encoding; sys.stdout is replaced while it runs
-        draw = partial(picture, width=width, color=self._color, encoding=console.encoding)
+        draw = partial(picture, width=width, color=self._color, encoding=console.encoding, until=until)
         text = draw(timelines)
         while not is_last and len(timelines) > 1 and text.count("\n") >= console.height - 1:
             timelines = timelines[1:]
@@ -277,6 +355,9 @@ class PlainOutput:
 
     def __exit__(self, *_: object) -> None:
         return
+
+    def prepare(self) -> None:
+        """Nothing is drawn while a race runs."""
 
     def show(self, timelines: Sequence[Timeline], *, is_last: bool) -> None:
         """Print the last picture."""
