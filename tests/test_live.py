@@ -17,6 +17,7 @@ from rich.text import Text
 
 import trio_nbconnect as nb
 from trio_nbconnect.__main__ import main
+from trio_nbconnect._listening import listening
 from trio_nbconnect._pictures.recording import Recording
 from trio_nbconnect._pictures.timeline import AttemptOutcome, RaceOutcome, Timeline, timeline_of
 from trio_nbconnect._pictures.watch import (
@@ -29,7 +30,6 @@ from trio_nbconnect._pictures.watch import (
     picture,
     watch_on,
 )
-from trio_nbconnect._race.journal import listening
 from trio_nbconnect.notebook import watch
 from trio_nbconnect.testing import SimulatedNetwork
 

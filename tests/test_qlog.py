@@ -1,7 +1,8 @@
-"""qlog: what the drafts ask for, of races written by hand."""
+"""Exports: what the drafts of qlog and the Trace Event Format ask for, of races written by hand."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
 from collections import Counter
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from trio_nbconnect import Address, ConnectError, ConnectTimeout, Policy, ResolutionError, Service, Source, trace
-from trio_nbconnect._pictures.export import qlog
+from trio_nbconnect._pictures.export import chrome_trace, qlog
 from trio_nbconnect.trace import Event, Reason
 
 from .race_script import START, RaceScript, script_of_a_lost_race, script_of_a_won_race
@@ -34,7 +35,8 @@ def named(events: Sequence[Event], name: str) -> list[dict[str, Any]]:
 def test_a_file_says_what_it_is() -> None:
     file = json.loads(qlog([script_of_a_won_race().events, RaceScript(race=2).events]))
 
-    assert list(file)[:2] == ["file_schema", "serialization_format"]
+    assert list(file)[:4] == ["qlog_version", "qlog_format", "file_schema", "serialization_format"]
+    assert (file["qlog_version"], file["qlog_format"]) == ("0.3", "JSON")  # or qvis does not load it
     assert file["file_schema"] == "urn:ietf:params:qlog:file:contained"
     assert file["serialization_format"] == "application/qlog+json"
     assert [race["event_schemas"] for race in file["traces"]] == [["urn:ietf:params:qlog:events:hev3-00"]] * 2
@@ -223,3 +225,69 @@ def test_a_path_has_a_family_of_its_own() -> None:
     (outcome,) = named(script.events, "attempt_outcome")
     assert outcome["error_code"] == "OSError"
     assert outcome["connect_duration_ms"] == 2**32 - 1
+
+
+# Chrome trace
+
+
+def spans(*races: Sequence[Event]) -> list[tuple[int, int, str, float, float]]:
+    """What took time: process, thread, name, start and duration in milliseconds."""
+    rows = json.loads(chrome_trace(races))["traceEvents"]
+    return [
+        (row["pid"], row["tid"], row["name"], round(row["ts"] / 1000, 3), round(row["dur"] / 1000, 3))
+        for row in rows
+        if row["ph"] == "X"
+    ]
+
+
+def test_a_chrome_trace_has_a_thread_for_each_row() -> None:
+    assert spans(script_of_a_won_race().events) == [
+        (1, 0, "won", 0.0, 704.0),
+        (1, 1, "2 addresses · 24 ms", 0.0, 24.0),
+        (1, 2, "3 addresses · 41 ms", 0.0, 41.0),
+        (1, 3, "cancelled 2001:db8:1::10", 24.0, 680.0),
+        (1, 4, "refused 198.51.100.7", 274.0, 62.0),
+        (1, 5, "cancelled 2001:db8:1::11", 336.0, 368.0),
+        (1, 6, "won 203.0.113.24", 586.0, 118.0),
+    ]
+
+
+def test_a_chrome_trace_names_processes_and_threads() -> None:
+    rows = json.loads(chrome_trace([script_of_a_won_race().events]))["traceEvents"]
+
+    names = [(row["name"], row["tid"], row["args"]["name"]) for row in rows if row["ph"] == "M"]
+    assert names[:3] == [
+        ("process_name", 0, "example.org:443"),
+        ("thread_name", 0, "race"),
+        ("thread_name", 1, "DNS AAAA"),
+    ]
+    assert {type(row["pid"]) for row in rows} == {int}
+
+
+def test_phases_are_inside_of_their_attempt() -> None:
+    script = RaceScript()
+    script.starts("192.0.2.1", 0.1, Reason.FIRST)
+    script.connects("192.0.2.1", 0.15)
+    script.establishes("192.0.2.1", 0.4)
+    script.wins("192.0.2.1", 0.4)
+
+    assert spans(script.events)[1:] == [
+        (1, 1, "won 192.0.2.1", 100.0, 300.0),
+        (1, 1, "TCP handshake", 100.0, 50.0),
+        (1, 1, "established on TCP", 150.0, 250.0),
+    ]
+
+
+def test_races_of_one_run_keep_their_distance() -> None:
+    """Those of the next run have another clock, and follow."""
+    first, second, third = (RaceScript(race=race) for race in (1, 2, 1))
+    for script, seconds in ((first, 0.5), (second, 0.2), (third, 0.1)):
+        script.loses(seconds)
+    later = [dataclasses.replace(event, time=event.time + 0.3) for event in second.events]
+    another_clock = [dataclasses.replace(event, time=event.time + 5000) for event in third.events]
+
+    assert spans(first.events, later, another_clock) == [
+        (1, 0, "cancelled", 0.0, 500.0),
+        (2, 0, "cancelled", 300.0, 200.0),
+        (3, 0, "cancelled", 500.0, 100.0),
+    ]

@@ -187,10 +187,10 @@ def test_races_are_compared_with_captions() -> None:
 
     first, second = comparison.text().split("\n\nexample")[0], str(comparison).split("\n\n")[-2]
     assert first.splitlines()[0] == "attempt delay 250 ms"
-    assert second.splitlines()[0] == "<b>?[0m"
+    assert second.splitlines()[0] == "<b>\\x1b[0m"
     markup = comparison._repr_mimebundle_()["text/html"]
     assert "<b>attempt delay 250 ms</b>" in markup
-    assert "&lt;b&gt;?[0m" in markup
+    assert "&lt;b&gt;\\x1b[0m" in markup
 
 
 def test_comparisons_can_have_one_scale() -> None:

@@ -14,7 +14,8 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from .._errors import ConnectError
-from .labels import outcome_text, printable
+from .._printable import printable
+from .labels import outcome_text
 from .svg import render_svg
 from .text import render_text
 from .timeline import Timeline, timeline_of_error
@@ -35,6 +36,12 @@ def image(svg: str, alt: str, style: str = "max-width:100%;height:auto") -> str:
     """Return an `<img>` that contains its picture."""
     data = base64.b64encode(svg.encode()).decode("ascii")
     return f'<img alt="{html.escape(alt)}" style="{style}" src="data:image/svg+xml;base64,{data}">'
+
+
+def page(title: str, body: str) -> str:
+    """Return a whole HTML page."""
+    head = f'<meta charset="utf-8">\n<title>{html.escape(printable(title))}</title>'
+    return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n'
 
 
 def race_image(timeline: Timeline, until: float | None = None) -> str:

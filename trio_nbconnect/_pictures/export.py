@@ -1,11 +1,14 @@
-"""Export: the events of a race for other programs, as a qlog file or as JSON lines.
+"""Export: the events of a race for other programs: a qlog file, a Chrome trace, JSON lines.
 
 qlog has the form of the contained JSON of its main schema (draft-ietf-quic-qlog-main-schema, section 3) and the events
 of Happy Eyeballs (draft-kuehlewind-happy-qlog-00, namespace `hev3`); times are milliseconds since the race began. Only
 what was seen is written: events do not say when a timer was set or how candidates were sorted, so neither does the
 file. Every `attempt_started` has exactly one `attempt_outcome`, once the race is over. Where the draft has no word, as
 little as possible is added: the family of a UNIX socket is "unix", and addresses that the caller gave were not
-discovered.
+discovered. First come two fields of older drafts, without which qvis loads no file.
+
+A Chrome trace is a JSON object in the Trace Event Format, which Perfetto, speedscope and chrome://tracing open: a
+process for each race, a thread for each lookup and attempt, and in an attempt its phases. Times are microseconds.
 
 JSON lines have one object on each line: the name of the event, the number of its race, the time in seconds since the
 race started, and then the fields of that event by their names in `trace`. Addresses are strings; families are `IPv6`
@@ -26,6 +29,7 @@ from .._address import IPV6, Address
 from .._errors import ConnectError, ConnectTimeout, ResolutionError
 from .._policy import Policy
 from .._resolve.query import Service, Source
+from .labels import address_text, failure_text, lookup_text, source_text, target_text
 from .timeline import AttemptOutcome, Timeline, timeline_of
 
 # qlog
@@ -60,6 +64,8 @@ def qlog(races: Iterable[Sequence[trace.Event]]) -> str:
         ['hev3:config_set']
     """
     file = {
+        "qlog_version": "0.3",
+        "qlog_format": "JSON",
         "file_schema": "urn:ietf:params:qlog:file:contained",
         "serialization_format": "application/qlog+json",
         "traces": [_trace(events) for events in races],
@@ -249,6 +255,79 @@ def _why(error: ConnectError | None) -> str:
 def _milliseconds(seconds: float) -> int:
     """The draft's uint32."""
     return min(max(round(seconds * 1000), 0), 2**32 - 1)
+
+
+# Chrome trace
+
+
+def chrome_trace(races: Iterable[Sequence[trace.Event]]) -> str:
+    """Write races as one file in Chrome's Trace Event Format.
+
+    Example:
+        >>> start = trace.RaceStarted(race=1, time=7.0, host="example.org", port=443, policy=Policy())
+        >>> [event["ph"] for event in json.loads(chrome_trace([[start]]))["traceEvents"]]
+        ['M', 'M', 'X']
+    """
+    rows: list[_Data] = []
+    timelines = [timeline_of(events) for events in races]
+    for process, (timeline, offset) in enumerate(zip(timelines, _offsets(timelines), strict=True), start=1):
+        rows += _process(timeline, process, offset)
+    return json.dumps({"traceEvents": rows, "displayTimeUnit": "ms"}, indent=1, allow_nan=False) + "\n"
+
+
+def _offsets(timelines: Sequence[Timeline]) -> Iterator[float]:
+    """When each race started, in seconds since the first one.
+
+    Each `trio.run` has a clock of its own that starts anywhere; its races begin where those of the run before ended.
+    """
+    zero, end, latest = 0.0, 0.0, 0
+    for index, timeline in enumerate(timelines):
+        if index == 0 or timeline.race <= latest:
+            zero = timeline.began - end
+        latest = timeline.race
+        offset = timeline.began - zero
+        end = max(end, offset + timeline.duration)
+        yield offset
+
+
+def _process(timeline: Timeline, process: int, offset: float) -> Iterator[_Data]:
+    """The rows of one race: first its names, then what took time."""
+
+    def span(thread: int, name: str, kind: str, start: float, end: float, **details: object) -> _Data:
+        times = {"ts": round((offset + start) * 1e6, 3), "dur": round((end - start) * 1e6, 3)}
+        return {"ph": "X", "pid": process, "tid": thread, "name": name, "cat": kind, **times, "args": details}
+
+    def named(what: str, name: str, thread: int = 0) -> _Data:
+        return {"ph": "M", "pid": process, "tid": thread, "name": what, "args": {"name": name}}
+
+    target = target_text(timeline)
+    yield named("process_name", target)
+    yield named("thread_name", "race")
+    yield span(0, timeline.outcome.value, "race", 0.0, timeline.duration, target=target)
+    thread = 0
+    for thread, lookup in enumerate(timeline.lookups, start=1):
+        name, end = source_text(lookup), timeline.duration if lookup.ended is None else lookup.ended
+        yield named("thread_name", name, thread)
+        addresses = [address.ip for address in lookup.addresses]
+        yield span(
+            thread, lookup_text(lookup, timeline), "lookup", lookup.started, end, source=name, addresses=addresses
+        )
+    for number, attempt in enumerate(timeline.attempts, start=thread + 1):
+        address = address_text(attempt.address, timeline)
+        yield named("thread_name", address, number)
+        details = {"reason": attempt.reason.value, "error": failure_text(attempt)}
+        yield span(
+            number,
+            f"{attempt.outcome.value} {address}",
+            "attempt",
+            attempt.started,
+            attempt.ended,
+            attempt=attempt.number,
+            **{name: detail for name, detail in details.items() if detail},
+        )
+        if attempt.connected is not None and attempt.has_second_phase:
+            yield span(number, "TCP handshake", "phase", attempt.started, attempt.connected)
+            yield span(number, "established on TCP", "phase", attempt.connected, attempt.ended)
 
 
 # JSON lines

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from .. import trace
 from .._address import IPV6, Address, format_host_port
 from .._errors import ConnectRefused, ConnectTimeout, ResolutionError, tls_reason
+from .._printable import printable
 from .._resolve.query import Source
 from .timeline import AttemptOutcome, AttemptRow, LookupRow, RaceOutcome, Timeline
 
@@ -234,11 +235,6 @@ def error_text(error: OSError) -> str:
     if isinstance(error.errno, int) and 0 < error.errno < _MORE_THAN_ANY_ERRNO:
         return printable(os.strerror(error.errno))
     return printable(str(error.strerror or error) or type(error).__name__)
-
-
-def printable(text: str) -> str:
-    """Replace control characters by question marks."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _counted(count: int, noun: str) -> str:

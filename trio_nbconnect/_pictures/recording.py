@@ -9,14 +9,15 @@ before the block is not in its recording: its events go to the tracers of its st
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import overload
 
 from .. import trace
-from .._race.journal import listening
-from .bundles import bundle, race_bundle, races_bundle
-from .export import qlog
+from .bundles import bundle, page, race_bundle, races_bundle
+from .export import chrome_trace, json_lines, qlog
 from .labels import target_text
 from .summary import Summary, summarize
 from .svg import WIDTH, render_svg
@@ -110,6 +111,42 @@ class RecordedRace:
         """
         return qlog([self.events])
 
+    def chrome_trace(self) -> str:
+        """Write the events in Chrome's Trace Event Format, which Perfetto and speedscope open."""
+        return chrome_trace([self.events])
+
+    def json_lines(self) -> str:
+        """Write the events as JSON, one object on each line."""
+        return "".join(f"{line}\n" for line in json_lines(self.events))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the race to a file, in the format that its extension names.
+
+        Args:
+            path: Ends with `.svg` or `.txt` for the waterfall, `.html` for a page with it, `.qlog` for qlog, `.json`
+                for a Chrome trace, `.jsonl` for JSON lines.
+
+        Raises:
+            ValueError: The extension is none of these.
+            OSError: The file cannot be written.
+
+        Example:
+            >>> RecordedRace().save("race.png")
+            Traceback (most recent call last):
+            ValueError: path must end with .svg, .txt, .html, .qlog, .json or .jsonl, not 'race.png'
+        """
+        _save(
+            path,
+            {
+                ".svg": self.svg,
+                ".txt": lambda: f"{self}\n",
+                ".html": lambda: page(self.timeline.host, self._repr_mimebundle_()["text/html"]),
+                ".qlog": self.qlog,
+                ".json": self.chrome_trace,
+                ".jsonl": self.json_lines,
+            },
+        )
+
     def __str__(self) -> str:
         return self.text()
 
@@ -124,19 +161,32 @@ class RecordedRace:
 class Recording(Sequence[RecordedRace]):
     """The races of a block in the order of their starts; `str()` of it is all their waterfalls."""
 
-    __slots__ = ("_latest", "_races")
+    __slots__ = ("_dropped", "_keep", "_races", "_under_way")
 
-    def __init__(self) -> None:
+    def __init__(self, keep: float = math.inf) -> None:
         self._races: list[RecordedRace] = []
-        self._latest: dict[int, RecordedRace] = {}
+        self._under_way: dict[tuple[int, int], RecordedRace] = {}
+        self._keep = keep
+        self._dropped = 0
+
+    @property
+    def dropped(self) -> int:
+        """How many races are not here any more because later ones took their place."""
+        return self._dropped
 
     def _record(self, event: trace.Event) -> None:
-        """Add one event. Races are numbered anew in each `trio.run`: the latest one of a number is meant."""
+        """Add one event. Each `trio.run` numbers its races anew, and several may run in as many threads."""
+        key = threading.get_ident(), event.race
         if isinstance(event, trace.RaceStarted):
-            self._latest[event.race] = RecordedRace(event)
-            self._races.append(self._latest[event.race])
+            race = self._under_way[key] = RecordedRace(event)
+            self._races.append(race)
+            if len(self._races) > self._keep:
+                del self._races[0]
+                self._dropped += 1
         else:
-            self._latest[event.race]._events.append(event)
+            self._under_way[key]._events.append(event)
+        if isinstance(event, trace.RaceWon | trace.RaceLost):
+            del self._under_way[key]
 
     @overload
     def __getitem__(self, index: int) -> RecordedRace: ...
@@ -152,11 +202,37 @@ class Recording(Sequence[RecordedRace]):
         return "\n\n".join(str(race) for race in self._races)
 
     def __repr__(self) -> str:
-        return f"<Recording {self._races}>"
+        dropped = f", {self._dropped} earlier ones dropped" if self._dropped else ""
+        return f"<Recording {self._races}{dropped}>"
 
     def summary(self) -> Summary:
         """Count the races, and draw how long they took; see `summarize`."""
         return summarize(self._races)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all races to one file, in the format that its extension names; see `RecordedRace.save`.
+
+        The picture of several races in a `.svg` is their summary.
+
+        Args:
+            path: Ends with `.svg`, `.txt`, `.html`, `.qlog`, `.json` or `.jsonl`.
+
+        Raises:
+            ValueError: The extension is none of these.
+            OSError: The file cannot be written.
+        """
+        events, timelines = [race.events for race in self._races], [race.timeline for race in self._races]
+        _save(
+            path,
+            {
+                ".svg": lambda: self[0].svg() if len(self) == 1 else self.summary().svg(),
+                ".txt": lambda: f"{self}\n",
+                ".html": lambda: page("races", races_bundle(timelines, nothing="no race")["text/html"]),
+                ".qlog": lambda: qlog(events),
+                ".json": lambda: chrome_trace(events),
+                ".jsonl": lambda: "".join(race.json_lines() for race in self._races),
+            },
+        )
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         timelines = [race.timeline for race in self._races]
@@ -166,12 +242,30 @@ class Recording(Sequence[RecordedRace]):
         return bundle(f"{many['text/html']}<br>\n{last['text/html']}", f"{self.summary()}\n\n{self[-1]}")
 
 
+def _save(path: str | os.PathLike[str], formats: Mapping[str, Callable[[], str]]) -> None:
+    """Write a file in the format of its extension."""
+    extension = os.path.splitext(os.fspath(path))[1].lower()
+    if extension not in formats:
+        *first, last = formats
+        raise ValueError(f"path must end with {', '.join(first)} or {last}, not {os.fspath(path)!r}")
+    text = formats[extension]()
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+
+
 @contextmanager
-def record() -> Iterator[Recording]:
+def record(*, keep: float = 100) -> Iterator[Recording]:
     """Record every connection that is opened in a `with` block, through whatever library.
 
     Connections of tasks that were started in the block are recorded, too. Blocks may be nested; a race is then in each
     recording. The recording can be read at any time, also while a race is under way.
+
+    Args:
+        keep: How many races are kept, the latest ones, so that a block may last as long as a program; `math.inf` for
+            all.
+
+    Raises:
+        ValueError: `keep` is not at least 1.
 
     Example:
         >>> import socket, trio, trio_nbconnect as nb
@@ -182,9 +276,8 @@ def record() -> Iterator[Recording]:
         >>> trio.run(main)
         127.0.0.1
     """
-    recording = Recording()
-    token = listening.set((*listening.get(), recording._record))
-    try:
+    if not isinstance(keep, int | float) or not keep >= 1:
+        raise ValueError(f"keep must be at least 1, not {keep!r}")
+    recording = Recording(keep)
+    with trace.listen(recording._record):
         yield recording
-    finally:
-        listening.reset(token)

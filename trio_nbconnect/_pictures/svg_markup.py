@@ -13,6 +13,8 @@ from __future__ import annotations
 import html
 import unicodedata
 
+from .._printable import printable
+
 SANS = "system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif"
 MONO = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
 
@@ -87,8 +89,8 @@ def number(value: float) -> str:
 
 
 def escaped(text: str) -> str:
-    """Escape text for elements and attributes; what XML 1.0 does not allow (section 2.2) becomes a question mark."""
-    return html.escape("".join(character if character.isprintable() else "?" for character in text))
+    """Escape text for elements and attributes; what XML 1.0 does not allow (section 2.2) is not printable."""
+    return html.escape(printable(text))
 
 
 def text(x: float, y: float, words: str, classes: str = "soft") -> str:

@@ -37,7 +37,6 @@ import trio
 
 from .. import trace
 from .._policy import Policy
-from .._race.journal import listening
 from .bundles import races_bundle
 from .ipython import EXTENSION, current_shell, display, kernel_is_here
 from .recording import Recording, record
@@ -97,15 +96,14 @@ async def watch_on(output: LiveOutput, run: Callable[[], Awaitable[T]]) -> T:
     output.prepare()
     with record() as recording:
         picture = _LivePicture(recording, output)
-        token = listening.set((*listening.get(), picture.on_event))
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(picture.keep_drawing)
-                result: outcome.Outcome[T] = await outcome.acapture(run)
+                with trace.listen(picture.on_event):
+                    result: outcome.Outcome[T] = await outcome.acapture(run)
                 nursery.cancel_scope.shield = True  # a cancellation from now on must not replace the result
                 nursery.cancel_scope.cancel()
         finally:
-            listening.reset(token)
             picture.draw(is_last=True)
     return result.unwrap()
 

@@ -25,8 +25,8 @@ import trio
 
 from .. import trace
 from .._errors import ConnectError, sole
+from .._listening import listening
 from .._pictures.recording import RecordedRace, Recording
-from .._race.journal import listening
 from .._resolve.query import Source
 from .host import SimulatedHost
 from .virtual_time import HORIZON, run_virtually
