@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import pty
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -352,8 +354,10 @@ def test_a_terminal_and_a_pipe_have_different_outputs(monkeypatch: pytest.Monkey
     assert isinstance(find_output(), PlainOutput)
 
 
-def on_terminal(*arguments: str, columns: int = 70, lines: int = 40) -> tuple[int, str]:
-    """Run the command on a terminal, and return its exit code and all it wrote."""
+def on_terminal(
+    *arguments: str, columns: int = 70, lines: int = 40, interrupt_at: str | None = None
+) -> tuple[int, str]:
+    """Run the command on a terminal, and return its exit code and all it wrote; type Ctrl-C at some output."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), "LINES": str(lines), "PYTHONUTF8": "1"}
     command = [sys.executable, "-W", "error", "-m", "trio_nbconnect", *arguments]
@@ -362,6 +366,9 @@ def on_terminal(*arguments: str, columns: int = 70, lines: int = 40) -> tuple[in
         os.close(theirs)
         while chunk := _read(ours):
             written += chunk
+            if interrupt_at is not None and interrupt_at in written.decode(errors="ignore"):
+                os.kill(process.pid, signal.SIGINT)
+                interrupt_at = None
     os.close(ours)
     return process.returncode, written.decode()
 
@@ -382,6 +389,23 @@ def test_the_command_draws_on_a_terminal_while_the_race_runs() -> None:
     assert last.count("✓ won") == 1
     assert "127.0.0.6  would accept as well" in last
     assert all(len(line) <= 70 for line in last.splitlines() if "│" in line)
+
+
+def test_control_c_leaves_a_clean_screen() -> None:
+    """The last picture is whole, the cursor is back, and there is no traceback."""
+    with socket.socket() as listener, socket.socket() as first:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        first.connect(listener.getsockname())  # the accept queue is full: others have no answer
+        address, port = listener.getsockname()
+
+        code, written = on_terminal(address, str(port), "--watch", "--color", "never", interrupt_at="under way")
+
+    last = written[written.rindex("  cancelled after ") :]
+    assert code == 130
+    assert "⊘ cancelled" in last
+    assert "Traceback" not in written
+    assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
 
 
 def test_the_command_draws_once_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

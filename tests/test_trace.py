@@ -236,7 +236,7 @@ async def test_events_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     with trace.log_to(logging.getLogger("connections")):
         ours = journal(None)
     ours.race_started("evil.example\n\x1b[31m", 443, Policy())
-    ours.attempt_started(1, ADDRESS, trace.Reason.FIRST)
+    ours.attempt_started(1, ADDRESS, "FIRST")
     ours.race_won(1, ADDRESS)
 
     assert [(record.levelname, record.getMessage().partition(" ms: ")[2]) for record in caplog.records] == [
@@ -251,7 +251,7 @@ async def test_a_lost_race_is_a_warning_and_the_rest_may_be_left_out(caplog: pyt
 
     with trace.log_to(logging.getLogger("connections")):
         ours = journal(None)
-    ours.attempt_started(1, ADDRESS, trace.Reason.FIRST)
+    ours.attempt_started(1, ADDRESS, "FIRST")
     ours.race_lost(ConnectError("all attempts failed", host="h", port=1))
 
     assert [record.levelname for record in caplog.records] == ["WARNING"]

@@ -19,7 +19,7 @@ from .._address import IPV6, Address, format_host_port
 from .._errors import ConnectRefused, ConnectTimeout, ResolutionError, tls_reason
 from .._printable import printable
 from .._resolve.query import Source
-from .timeline import AttemptOutcome, AttemptRow, LookupRow, RaceOutcome, Timeline
+from .timeline import AttemptOutcome, AttemptRow, Elided, LookupRow, RaceOutcome, Timeline, visible_attempts
 
 
 def seconds_text(seconds: float) -> str:
@@ -159,6 +159,29 @@ def failure_text(attempt: AttemptRow) -> str:
         since = attempt.started if attempt.connected is None else attempt.connected
         return f"{connected}, then no answer for {seconds_text(attempt.ended - since)}"
     return f"{connected}, then {error_text(attempt.error)}" if attempt.error is not None else connected
+
+
+def failure_lines(timeline: Timeline) -> list[str]:
+    """List what failed in a lost race, one line for each attempt and lookup: `192.0.2.1:443: refused after 62 ms`."""
+    lines = []
+    for row in visible_attempts(timeline):
+        if isinstance(row, Elided):
+            lines.append(elided_text(row.attempts))
+            continue
+        attempt, _ = row
+        if attempt.outcome in _FAILURES:
+            words = failure_text(attempt)
+            if not attempt.has_second_phase:
+                words = {AttemptOutcome.TIMED_OUT: "no answer"}.get(attempt.outcome, words or attempt.outcome.value)
+                joint = "for" if attempt.outcome is AttemptOutcome.TIMED_OUT else "after"
+                words = f"{words} {joint} {seconds_text(attempt.duration)}"
+            lines.append(f"{printable(str(attempt.address))}: {words}")
+    lines += [
+        f"{source_text(lookup)}: {lookup_text(lookup, timeline)}"
+        for lookup in timeline.lookups
+        if lookup.ended is None or lookup_failed(lookup)
+    ]
+    return lines
 
 
 _FAILURES = frozenset({AttemptOutcome.REFUSED, AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT})

@@ -252,8 +252,15 @@ def columns() -> int:
 
 
 def has_color() -> bool:
-    """Whether standard output is a terminal that shows colours, and its user has not declined them."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    """Whether to use colour: on a terminal that shows it, unless NO_COLOR is set; anywhere if FORCE_COLOR is.
+
+    As Python does (https://docs.python.org/3/using/cmdline.html#controlling-color): NO_COLOR is stronger.
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR", "0") not in ("", "0"):
+        return True
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def picture(
