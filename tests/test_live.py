@@ -23,6 +23,7 @@ from trio_nbconnect._listening import listening
 from trio_nbconnect._pictures.recording import Recording
 from trio_nbconnect._pictures.timeline import AttemptOutcome, RaceOutcome, Timeline, timeline_of
 from trio_nbconnect._pictures.watch import (
+    INTERVAL,
     PlainOutput,
     TerminalOutput,
     _LivePicture,
@@ -152,6 +153,21 @@ async def test_a_short_race_is_drawn_only_when_it_is_over(output: FakeOutput) ->
 
     assert output.prepared
     assert output.last == [True]
+
+
+async def test_there_is_a_pause_between_pictures(output: FakeOutput, net: SimulatedNetwork) -> None:
+    """Or each event of a fast race would be drawn."""
+    net.host("192.0.2.3").accepts(after=0.005)
+    connector = nb.Connector(network=net)
+
+    async def connect_thrice() -> None:
+        for _ in range(3):
+            await (await connector.open_tcp_stream("a.example", 80, addresses=["192.0.2.3"])).aclose()
+
+    began = trio.current_time()
+    await watch_on(output, connect_thrice)
+
+    assert len(output.pictures) <= 2 + (trio.current_time() - began) / INTERVAL
 
 
 def live_picture(output: FakeOutput) -> _LivePicture:

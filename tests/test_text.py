@@ -9,14 +9,23 @@ import ssl
 
 import pytest
 
-from trio_nbconnect import ConnectError, ConnectRefused, ConnectTimeout, Policy, ResolutionError, Source
+from trio_nbconnect import (
+    Attempt,
+    ConnectError,
+    ConnectRefused,
+    ConnectTimeout,
+    Phase,
+    Policy,
+    ResolutionError,
+    Source,
+)
 from trio_nbconnect._pictures.canvas import Line, columns_of, shortened
-from trio_nbconnect._pictures.labels import error_text
+from trio_nbconnect._pictures.labels import error_text, failure_lines
 from trio_nbconnect._pictures.text import render_text
-from trio_nbconnect._pictures.timeline import timeline_of
+from trio_nbconnect._pictures.timeline import timeline_of, timeline_of_error
 from trio_nbconnect.trace import Reason
 
-from .race_script import RaceScript, refused, script_of_a_lost_race, script_of_a_won_race
+from .race_script import RaceScript, address, refused, script_of_a_lost_race, script_of_a_won_race
 
 
 def picture(script: RaceScript, width: int = 80) -> str:
@@ -729,3 +738,42 @@ def test_outcomes_differ_without_colour() -> None:
         row = next(line for line in lines if outcome in line)
         bars[outcome] = row.split("│")[0].rstrip()[-1]
     assert len(set(bars.values())) == 5
+
+
+def test_what_failed_is_listed_line_by_line() -> None:
+    """For standard error: each attempt with its phase, then each lookup; what was only cancelled is no failure."""
+    script = RaceScript()
+    script.queries(Source.A)
+    script.answers(Source.A, 0.02, error=socket.gaierror(socket.EAI_AGAIN, "Temporary failure"))
+    addresses = [f"192.0.2.{number}" for number in range(1, 22)]
+    script.answers(Source.GIVEN, 0.0, *addresses)
+    for number, text in enumerate(addresses):
+        script.starts(text, 0.1, Reason.DELAY_OVER if number else Reason.FIRST)
+    script.connects(addresses[0], 0.102)
+    script.fails(addresses[0], 2.102, TimeoutError(errno.ETIMEDOUT, "Connection timed out"))
+    script.fails(addresses[1], 2.102, TimeoutError(errno.ETIMEDOUT, "Connection timed out"))
+    script.fails(addresses[2], 0.115, OSError(errno.EHOSTUNREACH, "No route to host"))
+    for text in addresses[3:-1]:
+        script.fails(text, 0.162, refused())
+    script.cancels(addresses[-1], 2.2)
+    script.loses(2.2, ConnectError("failed", host="example.org", port=443))
+
+    lines = failure_lines(timeline_of(script.events))
+
+    assert lines[:4] == [
+        "192.0.2.1:443: TCP connected after 2.0 ms, then no answer for 2000 ms",
+        "192.0.2.2:443: no answer for 2002 ms",
+        "192.0.2.3:443: No route to host after 15 ms",
+        "192.0.2.4:443: refused after 62 ms",
+    ]
+    assert "5 more attempts, 5 refused" in lines
+    assert "192.0.2.21" not in "".join(lines)
+    assert lines[-1] == "DNS A: Temporary failure · 20 ms"
+
+
+def test_an_error_alone_knows_the_phase_but_not_its_start() -> None:
+    attempt = Attempt(number=1, address=address("192.0.2.1"), phase=Phase.ESTABLISH, started=5.0, ended=7.0, error=None)
+    error = ConnectTimeout("gave up", host="example.org", port=443, attempts=[attempt])
+
+    assert "╰ TCP connected, then no answer" in render_text(timeline_of_error(error))
+    assert "for" not in render_text(timeline_of_error(error)).partition("TCP connected")[2].partition("\n")[0]

@@ -196,9 +196,7 @@ class Listener:
         """Listen no more in this context; races that have started are heard to their end."""
         tracers = list(listening.get())
         if self._tracer in tracers:
-            tracers.reverse()
             tracers.remove(self._tracer)
-            tracers.reverse()
             listening.set(tuple(tracers))
 
     def __enter__(self) -> Listener:

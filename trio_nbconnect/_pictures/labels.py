@@ -152,13 +152,13 @@ def failure_text(attempt: AttemptRow) -> str:
     if not attempt.has_second_phase:
         failed = attempt.outcome is AttemptOutcome.FAILED
         return error_text(attempt.error) if failed and attempt.error is not None else ""
-    connected = "TCP connected"
+    connected, silence = "TCP connected", "no answer"
     if attempt.connected is not None:
         connected += f" after {seconds_text(attempt.connected - attempt.started)}"
-    if attempt.outcome is AttemptOutcome.TIMED_OUT:
-        since = attempt.started if attempt.connected is None else attempt.connected
-        return f"{connected}, then no answer for {seconds_text(attempt.ended - since)}"
-    return f"{connected}, then {error_text(attempt.error)}" if attempt.error is not None else connected
+        silence += f" for {seconds_text(attempt.ended - attempt.connected)}"
+    if attempt.outcome is AttemptOutcome.TIMED_OUT or attempt.error is None:
+        return f"{connected}, then {silence}"
+    return f"{connected}, then {error_text(attempt.error)}"
 
 
 def failure_lines(timeline: Timeline) -> list[str]:
