@@ -86,6 +86,11 @@ class Address:
             return self.host.startswith("127.")
         return self.host == "::1" or self.is_path
 
+    @property
+    def is_link_local(self) -> bool:
+        """Whether it means something on one link only, so that it needs a scope (RFC 4291, section 2.5.6)."""
+        return self.family == IPV6 and self.host[:3].lower() in {"fe8", "fe9", "fea", "feb"}
+
     def __str__(self) -> str:
         if self.family == IPV4:
             return f"{self.host}:{self.port}"
@@ -155,9 +160,8 @@ LOOPBACK = {IPV6: "::1", IPV4: "127.0.0.1"}
 
 
 def is_localhost(name: str) -> bool:
-    """Whether a name means this machine; resolvers "SHOULD NOT" ask anybody for it (RFC 6761, section 6.3)."""
-    name = name.removesuffix(".").lower()
-    return name == "localhost" or name.endswith(".localhost")
+    """Whether a name is "localhost"; names below it are the system's to know."""
+    return name.removesuffix(".").lower() == "localhost"
 
 
 def check_port(port: object) -> int:

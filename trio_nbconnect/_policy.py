@@ -48,13 +48,14 @@ class Policy:
     """RFC 8305, section 8: the Maximum Connection Attempt Delay. The pace of a race whose attempts crowd, and the
     longest that an attempt's progress may put off the next one."""
 
-    attempts_at_full_pace: int = 6
-    """While this many attempts run, the next one waits for `maximum_delay`. Curl kills the oldest at six, which may
-    be the slow one that works; waiting for one to fail would stall behind six black holes for two minutes."""
+    attempts_at_full_pace: int = 16
+    """How many attempts run at once at full pace; beyond them one starts each `maximum_delay`. None is killed: it may
+    be the slow one that works. Large services publish eight addresses of each family."""
 
-    last_resort_delay: float = 2.0
-    """RFC 8305, section 8: the Last Resort Local Synthesis Delay, on networks with NAT64 and no IPv4: how long after
-    the last attempt has started the name's IPv4 addresses are asked for after all."""
+    last_resort_delay: float = 0.0
+    """On networks with NAT64: 0 asks for IPv4 addresses at once, as the successor of RFC 8305 does (section 8). RFC
+    8305, section 8, has 2 seconds, the Last Resort Local Synthesis Delay: how long after the last attempt has started
+    they are asked for after all; that is for a `resolver` of yours, on networks without any IPv4."""
 
     resolution_delay: float = 0.050
     """RFC 8305, section 3: how long addresses of the other family wait for those of the preferred one."""
