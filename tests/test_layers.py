@@ -12,8 +12,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "trio_nbconnect"
 
 LAYERS = [
-    {"_address"},
-    {"_policy", "_errors"},
+    {"_address", "_printable"},
+    {"_policy", "_errors", "_listening"},
     {"_connect"},
     {"_resolve"},
     {"trace"},

@@ -432,7 +432,7 @@ def test_unloading_restores_everything(kernel: Kernel) -> None:
     import asyncio
     await asyncio.sleep(0)
     trio.run(trio.sleep, 0)
-    from trio_nbconnect._race.journal import listening
+    from trio_nbconnect._listening import listening
     shell = get_ipython()
     ("nursery" in globals(), "run_code" in vars(shell), "showtraceback" in vars(shell), listening.get())
     """)

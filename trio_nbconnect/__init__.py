@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from ._pictures.recording import RecordedRace as RecordedRace
     from ._pictures.recording import Recording as Recording
     from ._pictures.recording import record as record
-    from ._pictures.summaries import Comparison as Comparison
-    from ._pictures.summaries import Summary as Summary
-    from ._pictures.summaries import compare as compare
-    from ._pictures.summaries import summarize as summarize
+    from ._pictures.summary import Comparison as Comparison
+    from ._pictures.summary import Summary as Summary
+    from ._pictures.summary import compare as compare
+    from ._pictures.summary import summarize as summarize
     from ._pictures.watch import watch as watch
     from ._policy import Policy as Policy
     from ._resolve.history import History as History
@@ -122,7 +122,7 @@ _HOMES = {
     "_pictures.recording": ("RecordedRace", "Recording", "record"),
     "_resolve.system": ("Resolver",),
     "_retry": ("is_retryable",),
-    "_pictures.summaries": ("Comparison", "Summary", "compare", "summarize"),
+    "_pictures.summary": ("Comparison", "Summary", "compare", "summarize"),
 }
 """Where each name lives; a test compares them with the imports above, which type checkers read."""
 

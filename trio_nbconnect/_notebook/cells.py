@@ -27,7 +27,7 @@ from typing import Any
 import trio
 
 from .. import trace
-from .._race.journal import listening
+from .._listening import listening
 from .guest import Guest
 from .interrupts import Interrupts, Piece
 from .shell import Result, Shell

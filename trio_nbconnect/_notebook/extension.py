@@ -28,9 +28,9 @@ from .imports import interrupts_wait
 with interrupts_wait():
     import trio
 
+    from .._listening import listening
     from .._pictures.ipython import EXTENSION
     from .._pictures.watch import watch
-    from .._race.journal import listening
     from .cells import Cells
     from .guest import Guest
     from .lost_races import LostRaces
