@@ -1,8 +1,10 @@
 """Proxies: a connector that reaches hosts through somebody else (extra `proxy`)."""
 
 from ._adapters.proxies import HTTPProxy, SOCKS5Proxy
+from ._adapters.proxy_dialogues import Secret
 
 __all__ = [
     "HTTPProxy",
     "SOCKS5Proxy",
+    "Secret",
 ]
