@@ -185,17 +185,27 @@ class Connector:
             port: See `connect`.
             https_compatible: Whether to leave out the closing handshake, see `trio.SSLStream`.
             ssl_context: The TLS context; None is what `ssl.create_default_context()` makes, shared: do not change it.
-            server_hostname: The name that the certificate must be valid for; None is `host`.
+            server_hostname: The name that the certificate must be valid for, and that the server is told (SNI); None
+                is `host`. Brackets, scopes and the dot at the end of a name are left out.
             addresses: See `connect`.
             give_up_after: See `connect`.
 
         Raises:
             ConnectError: See `connect`. Nothing of TLS fails here.
+            TypeError: An argument is of the wrong type.
+            ValueError: An argument makes no sense.
         """
+        handshake = _tls.ClientHandshake(
+            host,
+            server_hostname=server_hostname,
+            context=ssl_context,
+            alpn_protocols=None,
+            https_compatible=https_compatible,
+            give_up_after=math.inf,
+        )
         race: Race[trio.SocketStream] = self._race(host, port, addresses, give_up_after)
-        context = await _tls.shared_context() if ssl_context is None else ssl_context
-        name = host if server_hostname is None else server_hostname
-        return _tls.wrap(await race.run(), context, name, https_compatible)
+        await handshake.prepare()
+        return handshake.wrap(await race.run())
 
     async def open_tls_stream(
         self,
