@@ -23,7 +23,7 @@ from trio_nbconnect._dns.transports import TLSServer
 from trio_nbconnect._dns.wire import open_stream
 from trio_nbconnect.dns import DNSResolver
 
-from .company import import_with_broken, import_without
+from .adapters import import_with_broken, import_without
 from .dns_server import ScriptedServer, Zone, lost, serve, serve_tls, wrong_id, wrong_question
 from .test_dns import BOTH, FOUR, HOST, SIX, found, heard, resolver, zone
 

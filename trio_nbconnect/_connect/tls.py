@@ -106,6 +106,8 @@ async def shake_hands(
         trio.BrokenResourceError: The handshake failed; its cause is the `ssl.SSLError`.
     """
     name = None if server_hostname is None else certificate_name(server_hostname)
+    if name is None and context.check_hostname:  # `ssl` checks that for sockets only, and would verify no name
+        raise ValueError("server_hostname must be given where ssl_context checks it")
     secure = trio.SSLStream(stream, context, server_hostname=name, https_compatible=https_compatible)
     await secure.do_handshake()
     return secure
