@@ -14,6 +14,7 @@ import math
 import os
 import socket
 import ssl
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -298,6 +299,8 @@ class Connector:
         establish: Callable[[trio.SocketStream], Awaitable[Any]] | None = None,
     ) -> Race[Any]:
         """Check what the caller wrote, and prepare the race; nothing is sent yet."""
+        if not trio.lowlevel.in_trio_task():
+            raise _outside_of_trio()
         host, port = check_host(host), check_port(port)
         if give_up_after != math.inf:
             check_seconds("give_up_after", give_up_after)
@@ -334,6 +337,13 @@ class Connector:
 
             rules = Rules(source_of, network.policy_table, self.resolver is None)
             inquiry.ask_beside(self.resolver or SystemResolver(network), name, rules)
+
+
+def _outside_of_trio() -> RuntimeError:
+    """Say what to do where Trio does not run this code; most who meet that are in a notebook."""
+    if "ipykernel" in sys.modules:
+        return RuntimeError("Trio does not run this: say %load_ext trio_nbconnect.notebook before the first await")
+    return RuntimeError("Trio does not run this: begin with trio.run(main)")
 
 
 def _by_family(options: Options | None) -> Mapping[socket.AddressFamily, FamilyOptions] | None:
