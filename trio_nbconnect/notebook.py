@@ -2,9 +2,12 @@
 
 from ._notebook.extension import load_ipython_extension, unload_ipython_extension
 from ._pictures.watch import watch
+from ._public import publish
 
 __all__ = [
     "load_ipython_extension",
     "unload_ipython_extension",
     "watch",
 ]
+
+publish(__name__)

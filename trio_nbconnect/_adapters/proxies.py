@@ -16,7 +16,7 @@ import math
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import trio
@@ -36,12 +36,11 @@ class _Proxy(ABC):
 
     host: str
     port: int
-    _: KW_ONLY
-    connector: Connector | _Proxy | None = None
-    username: str | Secret | None = field(default=None, repr=False)
-    password: str | Secret | None = field(default=None, repr=False)
-    addresses: Iterable[GivenAddress] | None = None
-    tls: ssl.SSLContext | bool = False
+    connector: Connector | _Proxy | None = field(default=None, kw_only=True)
+    username: str | Secret | None = field(default=None, kw_only=True, repr=False)
+    password: str | Secret | None = field(default=None, kw_only=True, repr=False)
+    addresses: Iterable[GivenAddress] | None = field(default=None, kw_only=True)
+    tls: ssl.SSLContext | bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         host, port = check_host(self.host), check_port(self.port)
@@ -100,7 +99,7 @@ class _Proxy(ABC):
         Example:
             TLS with the target, as part of the race:
 
-            >>> import ssl
+            >>> import ssl, trio
             >>> async def secured(stream: trio.abc.Stream) -> trio.SSLStream[trio.abc.Stream]:
             ...     secure = trio.SSLStream(stream, ssl.create_default_context(), server_hostname="example.org")
             ...     await secure.do_handshake()
