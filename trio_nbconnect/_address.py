@@ -219,7 +219,7 @@ def check_numeric(address: Address) -> None:
     Raises:
         ValueError: The host is no address of its family.
     """
-    if not address.is_path and _packed(address.family, address.host) is None:
+    if not address.is_path and _packed(address.family, address.host.partition("%")[0]) is None:
         raise ValueError(f"address must be numeric and of its family, not {address.host!r}")
 
 
