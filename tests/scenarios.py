@@ -125,16 +125,25 @@ async def _observe(row: Row, given: bool) -> Observed:
     net = _network(row)
     observed = Observed()
     happened: list[trace.Event] = []
+    services_known = trio.Event()
+    if given:
+        services_known.set()
+
+    def tracer(event: trace.Event) -> None:
+        happened.append(event)
+        if isinstance(event, trace.AnswerReceived) and event.source is Source.HTTPS:
+            services_known.set()
+
     connector = Connector(
-        policy=_policy(row["config"]),
+        policy=_policy(row),
         history=_history(row["config"]),
         network=net,
-        tracer=happened.append,
+        tracer=tracer,
         resolver=_resolver(row, net),
         nat64=row["config"].get("nat64"),
     )
     with trio.fail_after(_LONG), trio.move_on_at(_seconds(row["config"].get("cancel_at"))) as scope:
-        observed.error, observed.winner = await _race(row, connector, given)
+        observed.error, observed.winner = await _race(row, connector, given, services_known)
     if scope.cancelled_caught:
         observed.error = "cancelled"
     assert net.open_sockets == 0, "the race left sockets open"
@@ -146,7 +155,9 @@ async def _observe(row: Row, given: bool) -> Observed:
     return observed
 
 
-async def _race(row: Row, connector: Connector, given: bool) -> tuple[str | None, str | None]:
+async def _race(
+    row: Row, connector: Connector, given: bool, services_known: trio.Event
+) -> tuple[str | None, str | None]:
     """Return the kind of error and the winner's address."""
     host = row["config"].get("literal") or HOST
     how: dict[str, Any] = {"give_up_after": _seconds(row["config"].get("deadline"))}
@@ -154,7 +165,7 @@ async def _race(row: Row, connector: Connector, given: bool) -> tuple[str | None
         how["addresses"] = list(row["hosts"])
     try:
         if row["config"].get("success") == "tls":
-            stream = await connector.connect(host, PORT, _tls(row), **how)
+            stream = await connector.connect(host, PORT, _tls(row, services_known), **how)
         else:
             stream = await connector.open_tcp_stream(host, PORT, **how)
     except ConnectTimeout as error:
@@ -265,13 +276,11 @@ def _name(name: str) -> str:
 
 
 def _resolver(row: Row, net: SimulatedNetwork) -> Resolver | None:
-    """Ask as the row's version does: 2 the operating system, 3 the name servers, HTTPS records included."""
+    """Ask name servers, whose answers come one by one; version 3 asks for HTTPS records, too."""
     if any(entry.get("push") for entry in row["dns"]):
         return _Scripted(row, net)
     config = row["config"]
     services = config.get("svcb", config.get("version", 2) == 3)
-    if config.get("version", 2) == 2 and not services:
-        return None
     protocols = tuple(config.get("protos") or ("h2", "http/1.1"))
     return net.resolver(services=services, protocols=protocols, encrypted=config.get("secure_dns", False))
 
@@ -287,12 +296,18 @@ def _do(host: SimulatedHost, deeds: Mapping[str, Any]) -> None:
         host.drops()
 
 
-def _tls(row: Row) -> Any:
-    """Return what decides that an attempt is established: a handshake as long as the row says."""
+def _tls(row: Row, services_known: trio.Event) -> Any:
+    """Return what decides that an attempt is established: a handshake as long as the row says.
+
+    A client that relies on Encrypted Client Hello waits for the services first (version 3, section 6.3).
+    """
+    waits = row["config"].get("ech", False) and row["config"].get("secure_dns", False)
 
     async def shake_hands(stream: trio.SocketStream) -> trio.SocketStream:
         address = Address(stream.socket.family, *stream.socket.getpeername())
         deeds = row["hosts"][address.ip].get("tls", {"ok": 0})
+        if waits:
+            await services_known.wait()
         await trio.sleep(deeds.get("ok", deeds.get("fail", math.inf)) / 1000)
         if "fail" in deeds:
             raise ssl.SSLError("handshake failure")
@@ -301,17 +316,21 @@ def _tls(row: Row) -> Any:
     return shake_hands
 
 
-def _policy(config: Mapping[str, Any]) -> Policy:
-    """Read the knobs; the family that a row prefers comes first."""
+def _policy(row: Row) -> Policy:
+    """Read the knobs; the family that a row prefers comes first. RFC 8305 asks for IPv4 as a last resort only."""
+    config = dict(row["config"])
+    if "V2-X3" in row["requirements"]:
+        config.setdefault("last_resort_delay", 2000)
     durations = {POLICY[knob]: value / 1000 for knob, value in config.items() if knob in POLICY and value is not None}
-    families = (socket.AF_INET6, socket.AF_INET)
+    families = [socket.AF_INET6, socket.AF_INET]
+    if not config.get("nat64"):  # a family without connectivity is not asked for (RFC 8305, section 3)
+        families = [family for family, knob in zip(families, ("v6", "v4"), strict=True) if config.get(knob, True)]
     return Policy(
         **durations,
         attempt_delay_multiplier=config.get("cad_mult", 1),
         delay_from_history=config.get("cad_mode") == "rtt",
         first_address_family_count=config.get("ffc", 1),
-        ech=config.get("ech", False),
-        families=families if config.get("prefer", 6) == 6 else families[::-1],
+        families=tuple(families if config.get("prefer", 6) == 6 else families[::-1]),
     )
 
 

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
-from trio_nbconnect._race.attempt import LiveAttempt
-from trio_nbconnect._race.race import Race
+from trio_nbconnect._race.race import Race, RunningAttempt
 
 from .scenarios import KNOBS, Row, differences, observe
 
@@ -52,9 +49,8 @@ def test_row(row: Row) -> None:
     assert not differences(row), row["description"]
 
 
-def in_a_nursery(race: Race[Any], attempt: LiveAttempt) -> Awaitable[object] | None:
-    """Stand in for `Race._wait_alone`: have a task wait for each attempt."""
-    return trio.lowlevel.checkpoint() if attempt.ended is not None else None  # noqa: ASYNC105 - as there
+def never_alone(race: Race[Any], attempt: RunningAttempt) -> None:
+    """Stand in for `Race._may_wait_alone_until`: have a task wait for each attempt."""
 
 
 def test_the_same_in_a_nursery(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +61,7 @@ def test_the_same_in_a_nursery(row: Row, monkeypatch: pytest.MonkeyPatch) -> Non
     if not row["hosts"]:
         pytest.skip("there is nothing to connect to")
     alone = observe(row, given=True)
-    monkeypatch.setattr(Race, "_wait_alone", in_a_nursery)
+    monkeypatch.setattr(Race, "_may_wait_alone_until", never_alone)
     together = observe(row, given=True)
     for observed in (alone, together):
         observed.cancelled.sort()  # Trio cancels tasks in no particular order

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from ._pictures.summaries import summarize as summarize
     from ._pictures.watch import watch as watch
     from ._policy import Policy as Policy
-    from ._resolve.discovery import discover_nat64 as discover_nat64
     from ._resolve.history import History as History
+    from ._resolve.nat64 import discover_nat64 as discover_nat64
     from ._resolve.query import Answer as Answer
     from ._resolve.query import Query as Query
     from ._resolve.query import QuerySent as QuerySent
@@ -101,7 +101,7 @@ _HOMES = {
     "_address": ("Address",),
     "_connect.sockets": ("connect_socket",),
     "_connector": ("Connector",),
-    "_resolve.discovery": ("discover_nat64",),
+    "_resolve.nat64": ("discover_nat64",),
     "_functions": ("open_ssl_over_tcp_stream", "open_tcp_stream", "open_tls_stream", "open_unix_socket"),
     "_errors": (
         "Attempt",

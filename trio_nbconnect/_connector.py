@@ -23,33 +23,37 @@ import trio
 
 from ._address import (
     IPV4,
-    LOOPBACK,
     Address,
     GivenAddress,
     LocalAddress,
-    check_host,
-    check_name,
-    check_port,
-    given_addresses,
+    Target,
     is_localhost,
     local_addresses,
+    parse_literal,
 )
 from ._connect import tls as _tls
-from ._connect.custom_sockets import HookedOpener, has_hostname_resolver, has_socket_factory, open_hooked_unix
+from ._connect.custom_sockets import (
+    CustomSocketOpener,
+    has_hostname_resolver,
+    has_socket_factory,
+    open_custom_unix,
+)
+from ._connect.handshake import Opener
 from ._connect.network import KernelNetwork, Network
-from ._connect.sockets import Opener, open_unix
+from ._connect.sockets import SocketOpener, open_unix
 from ._policy import Policy, check_seconds
-from ._race.attempt import AnyOpener
-from ._race.journal import journal
-from ._race.race import Race
-from ._race.resolution import Inquiry
+from ._race.candidates import Candidates
+from ._race.journal import Journal, journal
+from ._race.race import Race, wall_clock
+from ._race.resolution import Resolution
 from ._resolve.system import HookResolver, Resolver, SystemResolver
 from .trace import Tracer
 
 if TYPE_CHECKING:
     from ._connect.options import FamilyOptions, Options
-    from ._resolve.history import History
+    from ._resolve.history import History, View
     from ._resolve.nat64 import Translator
+    from ._resolve.rfc6724 import Rules
 
 T = TypeVar("T")
 
@@ -63,8 +67,8 @@ class Connector:
     Args:
         policy: The delays and limits of a race.
         resolver: Who finds addresses; None asks the operating system, or the resolver set with Trio's hook.
-        nat64: The prefix of this network's NAT64 (RFC 6052), "64:ff9b::/96" say, to reach IPv4 hosts where there is no
-            route for IPv4; `discover_nat64` finds it.
+        nat64: The prefix of this network's NAT64 (RFC 6052), "64:ff9b::/96" say, or several, to reach IPv4 hosts to
+            which there is no route; `discover_nat64` finds them.
         local_address: The numeric address to connect from, or one for each family. Addresses of a family without one
             are left out. No local port is reserved.
         options: How sockets are set up: `SocketOptions`, or some for each family.
@@ -86,7 +90,7 @@ class Connector:
     local_address: LocalAddress | None = None
     options: Options | None = None
     history: History | None = None
-    nat64: str | None = None
+    nat64: str | tuple[str, ...] | None = None
     tracer: Tracer | None = None
     network: Network | None = None
 
@@ -94,7 +98,7 @@ class Connector:
     _options: Mapping[socket.AddressFamily, FamilyOptions] | None = field(init=False, repr=False, compare=False)
     _families: tuple[socket.AddressFamily, ...] = field(init=False, repr=False, compare=False)
     _translator: Translator | None = field(init=False, repr=False, compare=False)
-    _opener: Opener = field(init=False, repr=False, compare=False)
+    _opener: SocketOpener = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         local = local_addresses(self.local_address)
@@ -104,8 +108,8 @@ class Connector:
         object.__setattr__(self, "_local", local)
         object.__setattr__(self, "_options", _by_family(self.options))
         object.__setattr__(self, "_families", families)
-        object.__setattr__(self, "_translator", _translator_of(self.nat64))
-        object.__setattr__(self, "_opener", Opener(self.network or _KERNEL, local, self._options))
+        object.__setattr__(self, "_opener", SocketOpener(self.network or _KERNEL, local, self._options))
+        object.__setattr__(self, "_translator", self._translator_of(self.nat64))
 
     async def connect(
         self,
@@ -245,7 +249,9 @@ class Connector:
             https_compatible=https_compatible,
             give_up_after=self.policy.give_up_tls_after,
         )
-        race: Race[trio.SSLStream[trio.SocketStream]] = self._race(host, port, addresses, give_up_after, handshake)
+        race: Race[trio.SSLStream[trio.SocketStream]] = self._race(
+            host, port, addresses, give_up_after, handshake, speaks_https=True
+        )
         await handshake.prepare()
         return await race.run()
 
@@ -276,7 +282,7 @@ class Connector:
         options = (self._options or {}).get(socket.AF_UNIX)
         settings = () if options is None else options.settings
         if self.network is None and has_socket_factory():
-            return await open_hooked_unix(path, settings, give_up_after)
+            return await open_custom_unix(path, settings, give_up_after)
         return await open_unix(self.network or _KERNEL, path, settings, give_up_after)
 
     def _race(
@@ -286,44 +292,87 @@ class Connector:
         addresses: Iterable[GivenAddress] | None,
         give_up_after: float,
         establish: Callable[[trio.SocketStream], Awaitable[Any]] | None = None,
+        *,
+        speaks_https: bool = False,
     ) -> Race[Any]:
         """Check what the caller wrote, and prepare the race; nothing is sent yet."""
-        host, port = check_host(host), check_port(port)
+        target = Target.parse(host, port, addresses)
         if give_up_after != math.inf:
             check_seconds("give_up_after", give_up_after)
-        opener: AnyOpener = self._opener
+        heard = journal(self.tracer)
+        opener: Opener = self._opener
         if self.network is None and has_socket_factory():
-            opener = HookedOpener(self._local, self._options)
-        return Race(self._inquiry(host, port, given_addresses(host, port, addresses)), opener, establish, give_up_after)
+            opener = CustomSocketOpener(self._local, self._options)
+        resolution = self._resolution(target, heard, speaks_https or target.port == 443)
+        return Race(
+            target,
+            self.policy,
+            resolution,
+            opener,
+            establish=establish,
+            give_up_after=give_up_after,
+            journal=heard,
+            history=self.history,
+        )
 
-    def _inquiry(self, host: str, port: int, given: tuple[Address, ...]) -> Inquiry:
-        """Choose who knows the addresses, and in which families they are of use."""
-        inquiry = Inquiry(host, port, self.policy, self._families, self.history, journal(self.tracer), given)
-        network = self.network or _KERNEL
-        if self._translator is not None and not network.has_route(IPV4):
-            inquiry.nat64 = self._translator
-        if not given:
-            self._ask(inquiry, network, check_name(host))
-        if inquiry.nat64 is not None and IPV4 not in inquiry.families:
-            inquiry.families = (*inquiry.families, IPV4)
-        return inquiry
-
-    def _ask(self, inquiry: Inquiry, network: Network, name: str) -> None:
-        """Find somebody who knows the addresses of a name; everybody knows those of "localhost"."""
-        if self.resolver is None and self.network is None and has_hostname_resolver():
-            inquiry.ask(HookResolver(), name)
-        elif self.resolver is None and is_localhost(name):
-            inquiry.given = tuple(Address(family, LOOPBACK[family], inquiry.port) for family in inquiry.families)
+    def _resolution(self, target: Target, heard: Journal, services: bool) -> Resolution:
+        """Choose who knows the addresses; a resolver other than the system's is asked beside the attempts."""
+        network, resolver, alone_until = self.network or _KERNEL, None, -math.inf
+        families, translator = self._families, self._translator
+        if translator is not None and IPV4 not in families:
+            families = (*families, IPV4)
+        if not target.name:
+            pass
+        elif self.resolver is not None:
+            resolver = self.resolver
+        elif self.network is None and has_hostname_resolver():
+            resolver, alone_until = HookResolver(), math.inf
+        elif is_localhost(target.name) and (known := network.localhost()) is not None:
+            literals = (parse_literal(host, target.port) for host in known)
+            target.addresses = tuple(address for address in literals if address and address.family in families)
         else:
-            inquiry.families = _connected(network, name, inquiry.families)
-            if self.resolver is None and len(inquiry.families) == 1 and inquiry.nat64 is None:
-                inquiry.ask(SystemResolver(network), name)  # one answer, and nothing to do until it is there
-                return
-            source_of = network.source_address if inquiry.nat64 is None else partial(_source, network)
-            from ._resolve.rules import Rules  # noqa: PLC0415 - a literal, or a name of one family, needs none
+            alone_until = trio.current_time() + self.policy.resolution_delay
+            resolver = SystemResolver(network, alone_until)
+        view = None if self.history is None else self.history.view(wall_clock())
+        return Resolution(
+            target,
+            self.policy,
+            families,
+            Candidates(self.policy, view, partial(self._rules, view)),
+            heard,
+            resolver=resolver,
+            alone_until=alone_until,
+            services=services,
+            nat64=translator,
+            last_resort=self._has_last_resort and resolver is self.resolver is not None,
+        )
 
-            rules = Rules(source_of, network.policy_table, self.resolver is None)
-            inquiry.ask_beside(self.resolver or SystemResolver(network), name, rules)
+    def _translator_of(self, nat64: str | Iterable[str] | None) -> Translator | None:
+        """Read the prefixes of a NAT64."""
+        if nat64 is None:
+            return None
+        from ._resolve.nat64 import Prefix, Translator  # noqa: PLC0415 - few networks have one
+
+        prefixes = (nat64,) if isinstance(nat64, str) else tuple(nat64)
+        if not prefixes:
+            raise ValueError("nat64 must be None where there is no prefix, not empty")
+        return Translator(tuple(map(Prefix.read, prefixes)), self._opener.source_address)
+
+    def _rules(self, view: View | None, *, through_nat64: bool = True) -> Rules:
+        """RFC 6724 as it is on this host, for this connector's sockets."""
+        from ._resolve.rfc6724 import Rules  # noqa: PLC0415 - most races never sort
+
+        source_of = self._opener.source_address
+        if through_nat64 and self._translator is not None:
+            source_of = self._translator.source_of
+        return Rules(source_of, (self.network or _KERNEL).policy_table(), view)
+
+    @property
+    def _has_last_resort(self) -> bool:
+        """RFC 8305, section 7.2: whether IPv4 addresses are asked for only when all else has failed."""
+        if self._translator is None or not self.policy.last_resort_delay:
+            return False
+        return not self._rules(None, through_nat64=False).has_default_route(IPV4)
 
 
 def _by_family(options: Options | None) -> Mapping[socket.AddressFamily, FamilyOptions] | None:
@@ -333,24 +382,3 @@ def _by_family(options: Options | None) -> Mapping[socket.AddressFamily, FamilyO
     from ._connect.options import options_by_family  # noqa: PLC0415 - few set options, and their checks are long
 
     return options_by_family(options)
-
-
-def _translator_of(nat64: str | None) -> Translator | None:
-    """Read the prefix of a NAT64."""
-    if nat64 is None:
-        return None
-    from ._resolve.nat64 import Prefix, Translator  # noqa: PLC0415 - few networks have one
-
-    return Translator(Prefix.read(nat64))
-
-
-def _source(network: Network, address: Address) -> Address | None:
-    """Where an address is connected to from; what the NAT64 translates has a source beyond it."""
-    return address if address.family == IPV4 else network.source_address(address)
-
-
-def _connected(
-    network: Network, name: str, families: tuple[socket.AddressFamily, ...]
-) -> tuple[socket.AddressFamily, ...]:
-    """RFC 8305, section 3: ask only for the families that can be used; both where neither can, and at home."""
-    return families if is_localhost(name) else tuple(filter(network.has_route, families)) or families

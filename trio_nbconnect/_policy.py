@@ -35,18 +35,17 @@ class Policy:
             from history; `attempt_delay` may be shorter.
         maximum_delay: RFC 8305, section 8: the Maximum Connection Attempt Delay. The pace of a race whose attempts
             crowd, and the longest that an attempt's progress may put off the next one.
-        attempts_at_full_pace: While this many attempts run, the next one waits for `maximum_delay`. Curl kills the
-            oldest at six, which may be the slow one that works; waiting for one to fail would stall behind six black
-            holes for two minutes.
-        last_resort_delay: RFC 8305, section 8: the Last Resort Local Synthesis Delay, on networks with NAT64 and no
-            IPv4: how long after the last attempt has started the name's IPv4 addresses are asked for after all.
+        attempts_at_full_pace: How many attempts run at once at full pace; beyond them one starts each `maximum_delay`.
+            None is killed: it may be the slow one that works. Large services publish eight addresses of each family.
+        last_resort_delay: On networks with NAT64: 0 asks for IPv4 addresses at once, as the successor of RFC 8305 does
+            (section 8). RFC 8305, section 8, has 2 seconds, the Last Resort Local Synthesis Delay: how long after the
+            last attempt has started they are asked for after all; that is for a `resolver` of yours, on networks
+            without any IPv4.
         resolution_delay: RFC 8305, section 3: how long addresses of the other family wait for those of the preferred
             one.
         first_address_family_count: RFC 8305, section 4: how many addresses of the first family come before the other
             one's first.
         families: The families to use, the preferred one first (RFC 8305, section 2: "can be easily adapted").
-        ech: Whether `establish` relies on Encrypted Client Hello. Then, over encrypted DNS, it is held back until the
-            services are known (Happy Eyeballs version 3, section 6.3). Python's `ssl` cannot use ECH yet.
         give_up_resolution_after: How long the look-up of a name may take. Addresses that came in time are tried all
             the same.
         give_up_attempt_after: How long one attempt may take, from its first packet until it is established.
@@ -68,12 +67,11 @@ class Policy:
     delay_from_history: bool = True
     minimum_delay: float = 0.100
     maximum_delay: float = 2.0
-    attempts_at_full_pace: int = 6
-    last_resort_delay: float = 2.0
+    attempts_at_full_pace: int = 16
+    last_resort_delay: float = 0.0
     resolution_delay: float = 0.050
     first_address_family_count: int = 1
     families: tuple[socket.AddressFamily, ...] = (IPV6, IPV4)
-    ech: bool = False
     give_up_resolution_after: float = math.inf
     give_up_attempt_after: float = math.inf
     give_up_tls_after: float = math.inf

@@ -31,13 +31,16 @@ if TYPE_CHECKING:
     from .settings import Setting
 
 
-class Opener:
+_ROUTING = frozenset(("mark", "interface"))
+"""The options that choose a route (socket(7), `SO_MARK` and `SO_BINDTODEVICE`)."""
+
+
+class SocketOpener:
     """How one connector begins its handshakes: on which network, from which local addresses, with which options."""
 
     __slots__ = ("_local", "_network", "_options")
 
-    native = True
-    """Whether its handshakes are our own, which can be awaited again after a cancelled wait."""
+    is_resumable = True
 
     def __init__(
         self,
@@ -66,9 +69,17 @@ class Opener:
             raise
         if handshake.errno:
             raise os_error(handshake.errno, address)
-        if address.is_loopback and not address.flow_info:
-            handshake.look_ahead()
         return handshake
+
+    def round_trip_time(self, sock: Socket) -> float | None:
+        """What the network has measured, seconds; None if it does not say."""
+        return self._network.round_trip_time(sock)
+
+    def source_address(self, address: Address) -> Address | None:
+        """Where a socket of this connector would connect to an address from, None if it has no way there."""
+        options = self._of(address)
+        routing = () if options is None else [setting for setting in options.settings if setting.name in _ROUTING]
+        return self._network.source_address(address, self._local.get(address.family), routing)
 
     def open(self, address: Address) -> Socket:
         """Open a socket that is ready to be connected to an address."""
@@ -111,7 +122,7 @@ async def open_unix(
         with trio.move_on_after(give_up_after):
             await handshake.wait()
             return handshake.stream()
-        raise gave_up_unix(path, give_up_after, backlog_full=handshake.backlog_full)
+        raise gave_up_unix(path, give_up_after, backlog_full=handshake._backlog_is_full)
     except BaseException:
         network.close(sock)
         raise

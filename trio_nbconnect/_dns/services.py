@@ -111,7 +111,7 @@ class SVCBResolver:
 
     async def _ask_addresses(self, query: Query, name: str, send_answer: SendAnswer) -> None:
         """Ask for AAAA and, right behind it, for A."""
-        first, *others = _in_order(query)
+        first, *others = query.in_query_order
         async with trio.open_nursery() as nursery:
             for family in others:
                 nursery.start_soon(self._ask_family, query, family, name, send_answer)
@@ -190,20 +190,12 @@ class SVCBResolver:
 
     @staticmethod
     def _announce(query: Query, name: str, send_answer: SendAnswer) -> None:
-        for family in _in_order(query):
+        for family in query.in_query_order:
             send_answer(QuerySent(Source.of(family), name))
 
 
 _LAST = 65535
 """The lowest priority that a record can have (RFC 9460, section 2.2)."""
-
-
-def _in_order(query: Query) -> list[socket.AddressFamily]:
-    """RFC 8305, section 3: AAAA first, whichever family is preferred.
-
-    Where NAT64 can make up for missing IPv4, clients "MUST" ask for A as well (version 3, section 4.1).
-    """
-    return query.in_query_order if query.last_resort is None else [IPV6, IPV4]
 
 
 def _addresses(records: Records, source: Source, name: str, port: int) -> Answer:

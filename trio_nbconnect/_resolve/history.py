@@ -240,7 +240,7 @@ class View:
         Args:
             addresses: A run of addresses between which rules 1 to 8 see no difference.
         """
-        return sorted(addresses, key=self._rank)
+        return sorted(addresses, key=self.rank)
 
     def attempt_delay(self, address: Address, *, default: float, minimum: float = 0.100, maximum: float = 2.0) -> float:
         """Return how long the next attempt waits for one to this address.
@@ -259,7 +259,8 @@ class View:
             return default
         return min(max(_TIMEOUT * rtt, minimum), maximum)
 
-    def _rank(self, address: Address) -> tuple[float, bool]:
+    def rank(self, address: Address) -> tuple[float, bool]:
+        """The two rules as a key; the smaller is preferred."""
         rtt = self.rtt(address)
         return (math.inf if rtt is None else rtt, not self.used(address))
 
