@@ -1,8 +1,11 @@
 """Proxies: a connector that reaches hosts through somebody else (extra `proxy`)."""
 
 from ._adapters.proxies import HTTPProxy, SOCKS5Proxy
+from ._public import publish
 
 __all__ = [
     "HTTPProxy",
     "SOCKS5Proxy",
 ]
+
+publish(__name__)
