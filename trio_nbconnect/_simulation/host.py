@@ -107,6 +107,7 @@ class SimulatedHost:
     def fails(self, number: int, *, after: float = 0.0) -> SimulatedHost:
         """Fail with any error of the `errno` module.
 
+        >>> import errno
         >>> from trio_nbconnect.testing import SimulatedNetwork
         >>> SimulatedNetwork().host("192.0.2.1").fails(errno.EACCES, after=0.01)
         <SimulatedHost 192.0.2.1: EACCES after 0.01 s>
@@ -121,6 +122,7 @@ class SimulatedHost:
         A connection waits here until it is accepted, also one that the client has closed by then.
 
         Example:
+            >>> from trio_nbconnect.testing import SimulatedHost
             >>> async def echo(host: SimulatedHost) -> None:
             ...     async with await host.accept() as stream:
             ...         async for chunk in stream:

@@ -109,6 +109,7 @@ class SimulatedNetwork:
             ValueError: An address is not numeric, or not of its family; or the name or the time makes no sense.
 
         Example:
+            >>> import socket
             >>> net = SimulatedNetwork()
             >>> net.answers("example.org", a=["192.0.2.1", "192.0.2.2"], after=0.02)
             >>> net.answers("example.org", aaaa=[], after=0.5, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL"))
@@ -195,6 +196,7 @@ class SimulatedNetwork:
         are put back.
 
         Example:
+            >>> import trio
             >>> async def main():
             ...     net = SimulatedNetwork()
             ...     net.answers("example.org", a=["192.0.2.1"])
@@ -352,6 +354,7 @@ def simulate(
         ValueError: An argument makes no sense, or the network has open sockets: somebody else uses it.
 
     Example:
+        >>> from trio_nbconnect import Policy
         >>> net = SimulatedNetwork()
         >>> net.answers("example.org", aaaa=["2001:db8::1"], a=["192.0.2.1"], after=0.02)
         >>> net.host("2001:db8::1").drops(), net.host("192.0.2.1").accepts(after=0.03)
