@@ -44,7 +44,8 @@ class Address:
         scope_id: The index of the interface of a link-local address, 0 for none (RFC 4007, section 6).
 
     Example:
-        >>> str(parse_literal("fe80::1%1", 443))
+        >>> import socket
+        >>> str(Address(socket.AF_INET6, "fe80::1", 443, scope_id=1))
         '[fe80::1%1]:443'
     """
 

@@ -143,6 +143,7 @@ class Connector:
             ValueError: `host`, `port` or `addresses` make no sense.
 
         Example:
+            >>> import trio
             >>> async def greeted(stream: trio.SocketStream) -> bytes:
             ...     return await stream.receive_some()
         """
@@ -162,6 +163,7 @@ class Connector:
         Args and errors are those of `connect`.
 
         Example:
+            >>> import socket, trio
             >>> async def main():
             ...     with socket.create_server(("127.0.0.1", 0)) as listener:
             ...         async with await Connector().open_tcp_stream(*listener.getsockname()) as stream:
