@@ -186,9 +186,9 @@ def _live(world: World, programs: tuple[Program, ...], results: Any) -> None:
     try:
         with ExitStack() as stack:
             _enter(world)
-            servers = [stack.enter_context(_name_server(where, zone)) for where, zone in world.servers.items()]
+            servers = [stack.enter_context(name_server(where, zone)) for where, zone in world.servers.items()]
             if world.mdns:
-                stack.enter_context(_forked(_be_avahi, _avahi_socket(), world.mdns))
+                stack.enter_context(forked(_be_avahi, _avahi_socket(), world.mdns))
             for address in world.listeners:
                 stack.enter_context(_listener(address))
             done = {program.name: _run(program, servers) for program in programs}
@@ -198,19 +198,20 @@ def _live(world: World, programs: tuple[Program, ...], results: Any) -> None:
         raise
 
 
-def _run(program: Program, servers: Sequence[_NameServer]) -> Result:
+def _run(program: Program, servers: Sequence[NameServer]) -> Result:
     for server in servers:
         server.read_log()
-    value = _in_a_process(program)
+    value = in_a_process(program)
     queries = [entry for server in servers for entry in server.read_log()]
     return Result(value=value, queries=[(name, kind) for _, name, kind in sorted(queries)])
 
 
-def _in_a_process(program: Program) -> Any:
+def in_a_process(program: Program) -> Any:
     """Fork, call the function, and return what it returns."""
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
+        _die_with_the_parent()
         try:
             os.environ.update(program.environment)
             text = json.dumps({"value": program.function(*program.arguments)})
@@ -225,6 +226,10 @@ def _in_a_process(program: Program) -> Any:
         os.close(reader)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+def _die_with_the_parent() -> None:
+    call_libc("prctl", 1, int(signal.SIGKILL))  # PR_SET_PDEATHSIG
 
 
 def _result_of(program: Program, reader: int) -> Any:
@@ -251,21 +256,21 @@ _BIND, _RECURSIVE, _PRIVATE = 0x1000, 0x4000, 0x40000
 
 def new_namespaces(*, mounts: bool = True, network: bool = True) -> None:
     """Give this process network, mount and UTS namespaces of its own."""
-    _call("unshare", mounts * (_NEW_MOUNTS | _NEW_NAMES) | network * _NEW_NETWORK)
+    call_libc("unshare", mounts * (_NEW_MOUNTS | _NEW_NAMES) | network * _NEW_NETWORK)
     if mounts:
-        _call("mount", b"none", b"/", None, _RECURSIVE | _PRIVATE, None)
+        call_libc("mount", b"none", b"/", None, _RECURSIVE | _PRIVATE, None)
 
 
 def mount_tmpfs(where: str) -> None:
     """Put an empty folder in the place of another one."""
-    _call("mount", b"tmpfs", where.encode(), b"tmpfs", 0, None)
+    call_libc("mount", b"tmpfs", where.encode(), b"tmpfs", 0, None)
 
 
 def replace_file(path: str, text: str) -> None:
     """Put a text in the place of a file that exists; `/mnt` is the private tmpfs that holds it."""
     stand_in = Path("/mnt", path.replace("/", "_"))
     stand_in.write_text(text, encoding="utf-8")
-    _call("mount", str(stand_in).encode(), path.encode(), None, _BIND, None)
+    call_libc("mount", str(stand_in).encode(), path.encode(), None, _BIND, None)
 
 
 def ip(lines: str) -> None:
@@ -278,7 +283,7 @@ def ip(lines: str) -> None:
             raise RuntimeError(f"ip: {done.stderr}")
 
 
-def _call(function: str, *arguments: Any) -> None:
+def call_libc(function: str, *arguments: Any) -> None:
     if getattr(_LIBC, function)(*arguments) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{function}: {os.strerror(number)}")
@@ -300,7 +305,7 @@ def _enter(world: World) -> None:
 @contextmanager
 def _listener(address: str) -> Iterator[None]:
     """Accept connections, which the kernel does by itself until somebody calls `accept`."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    family = family_of(address)
     with socket.socket(family) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -311,11 +316,11 @@ def _listener(address: str) -> Iterator[None]:
 
 
 @contextmanager
-def _forked(function: Callable[..., NoReturn], *arguments: Any) -> Iterator[None]:
+def forked(function: Callable[..., NoReturn], *arguments: Any) -> Iterator[None]:
     """Run a function that does not end in a process of its own, for the time of a block."""
     child = os.fork()
     if not child:
-        _call("prctl", 1, int(signal.SIGKILL))  # PR_SET_PDEATHSIG
+        _die_with_the_parent()
         try:
             function(*arguments)
         finally:
@@ -331,7 +336,7 @@ def _forked(function: Callable[..., NoReturn], *arguments: Any) -> Iterator[None
 
 
 @dataclass(frozen=True)
-class _NameServer:
+class NameServer:
     """One that runs."""
 
     where: str
@@ -347,7 +352,7 @@ class _NameServer:
 
     def _wait_until_all_is_read(self) -> None:
         """Queries are answered in the order of their arrival, so an answer to ours tells that all others are in."""
-        with socket.socket(_family(self.where), socket.SOCK_DGRAM) as sock:
+        with socket.socket(family_of(self.where), socket.SOCK_DGRAM) as sock:
             sock.settimeout(10)
             sock.connect((self.where, 53))
             header = struct.pack("!6H", 1, 0, 1, 0, 0, 0)
@@ -358,21 +363,21 @@ class _NameServer:
 _FLUSH = "flush"
 
 
-def _family(address: str) -> socket.AddressFamily:
+def family_of(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 @contextmanager
-def _name_server(where: str, zone: Zone) -> Iterator[_NameServer]:
+def name_server(where: str, zone: Zone) -> Iterator[NameServer]:
     log = Path("/mnt", f"queries-{where}")
     log.touch()
-    with socket.socket(_family(where), socket.SOCK_DGRAM) as sock:
+    with socket.socket(family_of(where), socket.SOCK_DGRAM) as sock:
         sock.bind((where, 53))
-        with _forked(_serve_names, sock, zone, log):
-            yield _NameServer(where, log)
+        with forked(serve_names, sock, zone, log):
+            yield NameServer(where, log)
 
 
-def _serve_names(sock: socket.socket, zone: Zone, log: Path) -> NoReturn:
+def serve_names(sock: socket.socket, zone: Zone, log: Path) -> NoReturn:
     """Answer queries over UDP, each as late as the zone says."""
     later: list[tuple[float, int, bytes, Any]] = []
     with log.open("a", encoding="utf-8", buffering=1) as file:
@@ -431,7 +436,7 @@ _ASKED_FOR = b"\xc0\x0c"
 
 
 def _record(owner: bytes, address: str) -> bytes:
-    family = _family(address)
+    family = family_of(address)
     return _resource(owner, "AAAA" if family == socket.AF_INET6 else "A", socket.inet_pton(family, address))
 
 
