@@ -125,16 +125,25 @@ async def _observe(row: Row, given: bool) -> Observed:
     net = _network(row)
     observed = Observed()
     happened: list[trace.Event] = []
+    services_known = trio.Event()
+    if given:
+        services_known.set()
+
+    def tracer(event: trace.Event) -> None:
+        happened.append(event)
+        if isinstance(event, trace.AnswerReceived) and event.source is Source.HTTPS:
+            services_known.set()
+
     connector = Connector(
         policy=_policy(row["config"]),
         history=_history(row["config"]),
         network=net,
-        tracer=happened.append,
+        tracer=tracer,
         resolver=_resolver(row, net),
         nat64=row["config"].get("nat64"),
     )
     with trio.fail_after(_LONG), trio.move_on_at(_seconds(row["config"].get("cancel_at"))) as scope:
-        observed.error, observed.winner = await _race(row, connector, given)
+        observed.error, observed.winner = await _race(row, connector, given, services_known)
     if scope.cancelled_caught:
         observed.error = "cancelled"
     assert net.open_sockets == 0, "the race left sockets open"
@@ -146,7 +155,9 @@ async def _observe(row: Row, given: bool) -> Observed:
     return observed
 
 
-async def _race(row: Row, connector: Connector, given: bool) -> tuple[str | None, str | None]:
+async def _race(
+    row: Row, connector: Connector, given: bool, services_known: trio.Event
+) -> tuple[str | None, str | None]:
     """Return the kind of error and the winner's address."""
     host = row["config"].get("literal") or HOST
     how: dict[str, Any] = {"give_up_after": _seconds(row["config"].get("deadline"))}
@@ -154,7 +165,7 @@ async def _race(row: Row, connector: Connector, given: bool) -> tuple[str | None
         how["addresses"] = list(row["hosts"])
     try:
         if row["config"].get("success") == "tls":
-            stream = await connector.connect(host, PORT, _tls(row), **how)
+            stream = await connector.connect(host, PORT, _tls(row, services_known), **how)
         else:
             stream = await connector.open_tcp_stream(host, PORT, **how)
     except ConnectTimeout as error:
@@ -287,12 +298,18 @@ def _do(host: SimulatedHost, deeds: Mapping[str, Any]) -> None:
         host.drops()
 
 
-def _tls(row: Row) -> Any:
-    """Return what decides that an attempt is established: a handshake as long as the row says."""
+def _tls(row: Row, services_known: trio.Event) -> Any:
+    """Return what decides that an attempt is established: a handshake as long as the row says.
+
+    A client that relies on Encrypted Client Hello waits for the services first (version 3, section 6.3).
+    """
+    waits = row["config"].get("ech", False) and row["config"].get("secure_dns", False)
 
     async def shake_hands(stream: trio.SocketStream) -> trio.SocketStream:
         address = Address(stream.socket.family, *stream.socket.getpeername())
         deeds = row["hosts"][address.ip].get("tls", {"ok": 0})
+        if waits:
+            await services_known.wait()
         await trio.sleep(deeds.get("ok", deeds.get("fail", math.inf)) / 1000)
         if "fail" in deeds:
             raise ssl.SSLError("handshake failure")
@@ -310,7 +327,6 @@ def _policy(config: Mapping[str, Any]) -> Policy:
         attempt_delay_multiplier=config.get("cad_mult", 1),
         delay_from_history=config.get("cad_mode") == "rtt",
         first_address_family_count=config.get("ffc", 1),
-        ech=config.get("ech", False),
         families=families if config.get("prefer", 6) == 6 else families[::-1],
     )
 

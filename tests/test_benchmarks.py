@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import dns.message
 import pytest
 
 from . import test_readme
-from .benchmarks import command, counting, measuring
+from .benchmarks import command, counting, measuring, name_server, namespaces
 from .benchmarks.cases import CASES, GOOD, Case, case_called, chosen
 from .benchmarks.contenders import CONTENDER_OF, CONTENDERS, Compiled, contender_called
 from .benchmarks.figures import Line, Summary, exponent, ratios
@@ -27,6 +29,7 @@ from .benchmarks.memory import growth_table
 from .benchmarks.place import Place
 from .benchmarks.plot import COLOURS, render, svg
 from .benchmarks.report import Report, Table, fits, growth_tables, summary_of, tables_of
+from .benchmarks.worker import hosts_of
 
 MADE = {"date": "2026-01-02", "machine": "2 cores, Linux 6.18, Python 3.13.0", "load": "0.1"}
 
@@ -110,6 +113,18 @@ def test_a_table_shows_medians_spreads_ratios_counts_and_who_is_left_out() -> No
         "left out, not installed: uvloop; anyio on trio\n"
         "left out, no compiler for Go: Go, net.Dialer\n"
     )
+
+
+def test_a_socket_by_hand_is_a_second_baseline() -> None:
+    samples = {"nb": {"cpu": [4.0]}, "trio": {"cpu": [8.0]}, "trio-socket": {"cpu": [2.0]}}
+    (table,) = tables_of(Outcome(case=case_called("literal"), samples=samples))
+
+    assert table.header[7] == "x by hand"
+    assert [(row[0], row[4], row[7]) for row in table.rows] == [
+        ("trio_nbconnect", "0.50", "2.00"),
+        ("trio", "1.00", "4.00"),
+        ("trio socket by hand", "0.25", "1.00"),
+    ]
 
 
 def test_no_ratio_is_shown_to_what_is_not_there_or_was_nothing() -> None:
@@ -201,6 +216,44 @@ def test_a_family_has_cases_of_any_size() -> None:
         case_called("refused-0")
 
 
+def test_a_case_can_be_run_over_a_veth_pair() -> None:
+    case = case_called("refused-2-veth")
+
+    assert case.addresses == ("10.4.0.1", "10.4.0.2", "10.1.0.1")
+    assert hosts_of(case_called("concurrent-10-veth"))[:2] == ("10.1.0.1", "10.1.0.2")
+    assert case_called("first-dropped-veth").needs_stagger
+    assert {case.name for case in chosen(["veth"])} == {
+        *("literal-veth", "looked-up-veth", "first-refused-veth", "concurrent-10000-veth", "served")
+    }
+
+
+@pytest.mark.parametrize("name", ["unix-veth", "localhost-veth", "literal-veth-veth", "served-veth"])
+def test_what_cannot_leave_the_machine_is_no_case(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot be run over a veth pair"):
+        case_called(name)
+
+
+def test_where_no_namespaces_can_be_had_the_reason_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(namespaces.NoNamespacesError) as failure, namespaces.open_pair():
+        pytest.fail("there is no ip")
+
+    place = Place(1, tmp_path, no_veth=str(failure.value))
+
+    assert CONTENDER_OF["nb"].cannot(case_called("literal-veth"), place) == "the program ip is not installed"
+    assert CONTENDER_OF["nb"].cannot(case_called("literal"), place) == ""
+
+
+@pytest.mark.parametrize(("kind", "answers"), [("A", ["192.0.2.1"]), ("AAAA", []), ("HTTPS", ['1 . alpn="h2"'])])
+def test_the_name_server_answers(kind: str, answers: list[str]) -> None:
+    query = dns.message.make_query("served.example.", kind, use_edns=True)
+
+    response = dns.message.from_wire(name_server.answer(query.to_wire(), socket.inet_aton("192.0.2.1")))
+
+    assert query.is_response(response)
+    assert [str(record) for rrset in response.answer for record in rrset] == answers
+
+
 def test_any_connector_for_trio_may_take_part(tmp_path: Path) -> None:
     literal, place = case_called("literal"), Place(1, tmp_path)
 
@@ -222,7 +275,8 @@ def test_whoever_cannot_take_part_is_left_out_with_a_word(tmp_path: Path) -> Non
 
     assert said["nb"] == said["trio"] == ""
     assert said["asyncio"] == "would wait for the first address"
-    assert said["trio-socket"] == "cannot be given this name and its addresses"
+    assert said["trio-socket"] == "would wait for the first address"
+    assert said["uvloop"] == "cannot be given this name and its addresses"
     assert said["go"] == "no compiler for Go"
     assert CONTENDER_OF["stdlib"].cannot(case_called("pending"), place) == "can only block"
     assert CONTENDER_OF["nb"].cannot(case_called("tls"), place) == "no certificates, for trustme is not installed"
@@ -335,6 +389,22 @@ def test_a_smoke_run_writes_json_and_a_plot(smoke: tuple[str, Any, str]) -> None
     assert set(measured["pending"]) == {*SMOKE} - {"stdlib"}
     assert all(len(samples["cpu"]) == 1 and samples["cpu"][0] > 0 for samples in measured["literal"].values())
     assert picture == svg(Report.read(parts).outcomes)
+
+
+def test_a_smoke_run_crosses_a_veth_pair(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        with namespaces.open_pair():
+            pass
+    except namespaces.NoNamespacesError as reason:
+        pytest.skip(str(reason))
+
+    command.main(["literal-veth", "served", "--quick", "--contenders", "nb", "nb-dns", "nb-dns-https", "trio"])
+
+    rows = re.findall(r"^(trio\S*(?:, .+?)?)  +\d[\d,.]*", capsys.readouterr().out, re.MULTILINE)
+    assert rows == [
+        *("trio_nbconnect", "trio"),
+        *("trio_nbconnect", "trio_nbconnect, DNSResolver", "trio_nbconnect, DNSResolver, with HTTPS", "trio"),
+    ]
 
 
 def test_a_case_that_there_is_not_is_an_error_of_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,9 +26,9 @@ from trio.testing import MockClock
 
 import trio_nbconnect as nb
 from trio_nbconnect._address import Address
-from trio_nbconnect._connect.custom_sockets import HookedHandshake, has_hostname_resolver, has_socket_factory
+from trio_nbconnect._connect.custom_sockets import CustomConnect, has_hostname_resolver, has_socket_factory
 from trio_nbconnect._connect.network import KernelNetwork, bind_address_only
-from trio_nbconnect._connect.sockets import Opener
+from trio_nbconnect._connect.sockets import SocketOpener
 
 AnySocket = socket.socket | trio.socket.SocketType
 NewSocket = Callable[..., AnySocket]
@@ -272,36 +272,6 @@ async def test_interrupted_and_never_begun(listener: socket.socket) -> None:
 async def test_connect_lies() -> None:
     """With TCP_FASTOPEN_CONNECT connect says 0 before a packet was sent; there is no peer, so it is no success."""
     assert (await fail(Scripted(0, 0), ("127.0.0.1", 9))).errno == errno.ENOTCONN
-
-
-def test_what_has_lied_is_not_asked_again(silent: tuple[str, int]) -> None:
-    """Looking ahead believes a second 0, so it is only for a connect that has said EINPROGRESS."""
-    handshake = nb.Handshake.begin(sock := Scripted(0, errno.EALREADY, 0), silent)
-    handshake.look_ahead()
-    assert handshake.state is nb.HandshakeState.HANDSHAKING
-    assert sock.log == ["0", "EALREADY"]
-    handshake.abort()
-
-
-@pytest.mark.parametrize(
-    ("answer", "state"),
-    [
-        (0, nb.HandshakeState.CONNECTED),
-        (errno.EISCONN, nb.HandshakeState.CONNECTED),
-        (errno.EALREADY, nb.HandshakeState.HANDSHAKING),
-        (errno.ECONNREFUSED, nb.HandshakeState.CLOSED),
-    ],
-)
-def test_looking_ahead_asks_once_more(answer: int, state: nb.HandshakeState, silent: tuple[str, int]) -> None:
-    """What a second connect says is what has become of the first; once it is over, nothing is asked."""
-    handshake = nb.Handshake.begin(sock := Scripted(errno.EINPROGRESS, answer), silent)
-    handshake.look_ahead()
-    assert handshake.state is state
-    assert handshake.errno == (answer if state is nb.HandshakeState.CLOSED else 0)
-    assert sock.log == ["EINPROGRESS", errno.errorcode.get(answer, "0")]
-    handshake.abort()
-    handshake.look_ahead()
-    assert len(sock.log) == 2
 
 
 async def test_second_look_finds_the_peer(tmp_path: os.PathLike[str]) -> None:
@@ -678,7 +648,7 @@ def test_local_address_of_another_host() -> None:
     """A failed bind keeps its errno and says which local address for which remote one; the socket is closed."""
     local = {socket.AF_INET: Address(socket.AF_INET, "198.51.100.1", 0)}
     with pytest.raises(OSError, match=r"local address 198\.51\.100\.1 for 127\.0\.0\.1:9") as failure:
-        Opener(KernelNetwork(), local).begin(Address(socket.AF_INET, "127.0.0.1", 9))
+        SocketOpener(KernelNetwork(), local).begin(Address(socket.AF_INET, "127.0.0.1", 9))
     assert failure.value.errno == errno.EADDRNOTAVAIL
 
 
@@ -692,7 +662,7 @@ def test_sockets_are_not_inherited() -> None:
 async def test_begin_raises_when_no_packet_was_sent() -> None:
     """An attempt that fails synchronously has no handshake to wait for."""
     with pytest.raises(OSError, match=r"224\.0\.0\.1:9") as failure:
-        Opener(KernelNetwork()).begin(Address(socket.AF_INET, *MULTICAST))
+        SocketOpener(KernelNetwork()).begin(Address(socket.AF_INET, *MULTICAST))
     assert failure.value.errno == errno.ENETUNREACH
 
 
@@ -773,17 +743,15 @@ async def test_factory_socket_fails() -> None:
     assert factory.made[0].log[-1] == "closed"
 
 
-async def test_factory_socket_has_the_same_states() -> None:
-    """Its handshake goes through the states of one of our own, but the connect comes with the wait."""
+async def test_factory_socket_connects_when_it_is_waited_for() -> None:
+    """It is made when the attempt begins, and closed when that is given up."""
     trio.socket.set_custom_socket_factory(factory := FakeFactory())
-    handshake = HookedHandshake(Address(socket.AF_INET, "192.0.2.1", 80))
-    states = [handshake.state]
+    connect = CustomConnect(Address(socket.AF_INET, "192.0.2.1", 80))
     assert factory.made[0].log == []
-    await handshake.settle()
-    states.append(handshake.state)
-    handshake.abort()
-    states.append(handshake.state)
-    assert states == list(nb.HandshakeState)
+    await connect.wait()
+    assert "closed" not in factory.made[0].log
+    connect.abort()
+    assert factory.made[0].log[-1] == "closed"
 
 
 async def test_factory_socket_over_unix() -> None:
@@ -860,25 +828,6 @@ TRACE = [
     *("RaceStarted", "AnswerReceived", "AttemptStarted", "AttemptFailed", "AttemptStarted", "AttemptConnected"),
     *("AttemptEstablished", "RaceWon"),
 ]
-
-
-@pytest.mark.parametrize("looks_ahead", [True, False])
-async def test_looking_ahead_changes_nothing(
-    listener: socket.socket, looks_ahead: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On loopback a handshake is over when `connect` returns, refused or not; to wait for that tells the same."""
-    monkeypatch.setattr("trio_nbconnect._connect.handshake._TELLS_TWICE", looks_ahead)
-    events: list[nb.trace.Event] = []
-    connector = nb.Connector(tracer=events.append)
-    host, port = listener.getsockname()
-    async with await connector.open_tcp_stream("h", port, addresses=["127.0.0.9", host]) as stream:
-        assert stream.socket.getpeername() == (host, port)
-    assert [type(event).__name__ for event in events] == TRACE
-    (failed,) = [event for event in events if isinstance(event, nb.trace.AttemptFailed)]
-    assert isinstance(failed.error, ConnectionRefusedError)
-    assert str(failed.error) == f"[Errno {errno.ECONNREFUSED}] Connection refused: 127.0.0.9:{port}"
-    reasons = [event.reason.name for event in events if isinstance(event, nb.trace.AttemptStarted)]
-    assert reasons == ["FIRST", "PREDECESSOR_FAILED"]
 
 
 # In a network of its own
@@ -979,11 +928,3 @@ def test_link_local(met: dict[str, str]) -> None:
 def test_only_the_port_itself_is_left(met: dict[str, str]) -> None:
     """A dead port that is the whole range of local ports: refused, and free for its server at once."""
     assert (met["itself"], met["port"]) == ("ECONNREFUSED", "free")
-
-
-def test_on_this_machine_the_handshake_is_over_at_once() -> None:
-    """Measured on Linux 6.18, 3000 times of 3000: `connect` says EINPROGRESS, and there is a peer already."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        handshake = Opener(KernelNetwork()).begin(Address(socket.AF_INET, *listener.getsockname()))
-        assert handshake.state is nb.HandshakeState.CONNECTED
-        handshake.abort()

@@ -51,7 +51,7 @@ def peer(stream: trio.SocketStream) -> Any:
         ("127.0.0.1", -1, {}, ValueError, "port must be between 0 and 65535, not -1"),
         ("127.0.0.1", "80", {}, TypeError, "port must be int, not '80'"),
         ("127.0.0.1", True, {}, TypeError, "port must be int, not True"),
-        ("example.org", 80, {"addresses": "192.0.2.1"}, TypeError, "addresses must be several"),
+        ("example.org", 80, {"addresses": "192.0.2.1"}, TypeError, "addresses must be an iterable of strings"),
         ("example.org", 80, {"addresses": []}, ValueError, "addresses must not be empty"),
         ("example.org", 80, {"addresses": ["localhost"]}, ValueError, "addresses must be numeric, not 'localhost'"),
         ("example.org", 80, {"give_up_after": -1}, ValueError, "give_up_after must not be negative"),

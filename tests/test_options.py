@@ -510,11 +510,12 @@ async def test_a_hook_with_a_bug_ends_the_race(on: int, autojump_clock: trio.abc
     assert net.open_sockets == 0
 
 
-async def test_a_hook_that_closes_the_socket_ends_the_race() -> None:
-    """That is no failure of the address, and the closed socket is not looked at again."""
+async def test_a_hook_that_closes_the_socket_fails_the_attempt() -> None:
+    """The system says EBADF, and the closed socket is not looked at again."""
     connector = nb.Connector(options=nb.SocketOptions(configure=lambda sock, _: sock.close()))
-    with listening() as address, pytest.raises(trio.ClosedResourceError):
+    with listening() as address, pytest.raises(nb.ConnectError) as caught:
         await connector.open_tcp_stream(*address)
+    assert caught.value.errno == errno.EBADF
 
 
 async def test_who_waits_for_a_socket_that_a_hook_has_shown_is_woken(autojump_clock: trio.abc.Clock) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from trio_nbconnect import Address
 from trio_nbconnect._address import IPV4, IPV6
-from trio_nbconnect._race.order import interleave, prefer
+from trio_nbconnect._race.candidates import interleave, prefer
 
 
 def read(words: str) -> list[Address]:

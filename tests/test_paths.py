@@ -42,25 +42,25 @@ def listening(path: Path | str, backlog: int = 8) -> socket.socket:
     ],
 )
 def test_a_path_begins_with_a_slash_or_a_nul_or_is_an_object(given: str | bytes | Path, host: str) -> None:
-    assert given_addresses("example.org", 80, [given]) == (Address(socket.AF_UNIX, host, 0),)
+    assert given_addresses([given], 80) == (Address(socket.AF_UNIX, host, 0),)
 
 
 @pytest.mark.parametrize("given", ["relative.sock", b"relative.sock", "./x", ""])
 def test_other_text_is_a_numeric_address_or_an_error(given: str) -> None:
     with pytest.raises(ValueError):
-        given_addresses("example.org", 80, [given])
+        given_addresses([given], 80)
 
 
 def test_a_nul_inside_a_path_is_an_error_at_once() -> None:
     with pytest.raises(ValueError) as raised:
-        given_addresses("example.org", 80, ["/run/x\0y"])
+        given_addresses(["/run/x\0y"], 80)
 
     assert str(raised.value) == "path must not contain NUL: '/run/x\\x00y'"
 
 
 def test_what_is_no_path_either_is_a_type_error() -> None:
     with pytest.raises(TypeError):
-        given_addresses("example.org", 80, [5])  # type: ignore[list-item]
+        given_addresses([5], 80)  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,6 @@ def test_the_defaults_are_those_of_rfc_8305() -> None:
         "resolution_delay": 0.050,
         "first_address_family_count": 1,
         "families": (IPV6, IPV4),
-        "ech": False,
         "give_up_resolution_after": math.inf,
         "give_up_attempt_after": math.inf,
         "give_up_tls_after": math.inf,

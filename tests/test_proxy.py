@@ -452,7 +452,7 @@ async def test_cancellation_in_the_dialogue_leaves_no_socket(kind: Proxy) -> Non
         (("a..b", 1), {}, ValueError, "host must not have an empty label: 'a..b'"),
         ((HOME, "1"), {}, TypeError, "port must be int, not '1'"),
         ((HOME, 1), {"connector": 5}, TypeError, "connector must be Connector or a proxy, not 5"),
-        ((HOME, 1), {"addresses": HOME}, TypeError, "addresses must be several, not one str: '127.0.0.1'"),
+        ((HOME, 1), {"addresses": HOME}, TypeError, "addresses must be an iterable of strings, not str: '127.0.0.1'"),
         ((HOME, 1), {"addresses": ["name"]}, ValueError, "addresses must be numeric, not 'name'"),
         ((HOME, 1), {"username": USER}, ValueError, "username and password must be given together"),
         ((HOME, 1), {"password": USER}, ValueError, "username and password must be given together"),

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from trio_nbconnect._race.attempt import LiveAttempt
-from trio_nbconnect._race.race import Race
+from trio_nbconnect._race.race import Race, RunningAttempt
 
 from .scenarios import KNOBS, Row, differences, observe
 
@@ -54,9 +52,10 @@ def test_row(row: Row) -> None:
     assert not differences(row), row["description"]
 
 
-def in_a_nursery(race: Race[Any], attempt: LiveAttempt) -> Awaitable[object] | None:
+async def in_a_nursery(race: Race[Any], attempt: RunningAttempt) -> bool:
     """Stand in for `Race._wait_alone`: have a task wait for each attempt."""
-    return trio.lowlevel.checkpoint() if attempt.ended is not None else None  # noqa: ASYNC105 - as there
+    await trio.lowlevel.checkpoint()
+    return attempt.ended is not None
 
 
 def test_the_same_in_a_nursery(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ async def test_a_tracer_is_told_what_happened_and_when(autojump_clock: MockClock
 
     ours.race_started("example.org", 443, Policy())
     await trio.sleep(0.25)
-    ours.attempt_started(1, ADDRESS, trace.Reason.FIRST)
+    ours.attempt_started(1, ADDRESS, "FIRST")
 
     assert events == [
         trace.RaceStarted(race=1, time=began, host="example.org", port=443, policy=Policy()),
@@ -99,7 +99,7 @@ async def test_a_tracer_that_raises_is_logged_and_off(caplog: pytest.LogCaptureF
         ours = journal(broken)
 
     with caplog.at_level(logging.ERROR, "trio_nbconnect"):
-        ours.race_lost(None)
+        ours.attempt_cancelled(1, ADDRESS)
         ours.race_lost(None)
 
     assert broken.calls == 1

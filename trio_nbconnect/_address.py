@@ -225,13 +225,48 @@ def from_sockaddr(family: int, sockaddr: object) -> Address:
     return Address(literal.family, literal.host, literal.port, flow_info, scope_id or literal.scope_id)
 
 
-def given_addresses(host: str, port: int, addresses: Iterable[GivenAddress] | None) -> tuple[Address, ...]:
-    """Return the addresses that nobody needs to be asked for: those of the caller, or a literal."""
-    if addresses is None:
+class Target:
+    """What a caller wants to be connected to, checked and read once.
+
+    Attributes:
+        host: As the caller wrote it, without brackets, for errors and events.
+        port: The port.
+        name: What a resolver is asked for, a name of another script in its A-label form; "" if nobody is.
+        addresses: The addresses that are known without asking anybody: the caller's, or a literal.
+    """
+
+    __slots__ = ("addresses", "host", "name", "port")
+
+    def __init__(self, host: str, port: int, name: str, addresses: tuple[Address, ...]) -> None:
+        self.host = host
+        self.port = port
+        self.name = name
+        self.addresses = addresses
+
+    @classmethod
+    def parse(cls, host: object, port: object, addresses: Iterable[GivenAddress] | None = None) -> Target:
+        """Read a host and a port, and the addresses that shall be tried in place of a look-up.
+
+        Raises:
+            TypeError: An argument is of the wrong type.
+            ValueError: An argument makes no sense; the text shows it.
+        """
+        host, port = check_host(host), check_port(port)
+        if addresses is not None:
+            return cls(host, port, "", given_addresses(addresses, port))
         literal = parse_literal(host, port)
-        return () if literal is None else (literal,)
+        return cls(host, port, check_name(host), ()) if literal is None else cls(host, port, "", (literal,))
+
+
+def given_addresses(addresses: Iterable[GivenAddress], port: int) -> tuple[Address, ...]:
+    """Read the addresses that a caller gives in place of a look-up.
+
+    Raises:
+        TypeError: It is one `str`.
+        ValueError: There are none, or one is neither numeric nor a path.
+    """
     if isinstance(addresses, (str, bytes)):
-        raise TypeError(f"addresses must be several, not one str: {addresses!r}")
+        raise TypeError(f"addresses must be an iterable of strings, not {type(addresses).__name__}: {addresses!r}")
     given = tuple(_given(address, port) for address in addresses)
     if not given:
         raise ValueError("addresses must not be empty")

@@ -27,22 +27,25 @@ from ._address import (
     Address,
     GivenAddress,
     LocalAddress,
-    check_host,
-    check_name,
-    check_port,
-    given_addresses,
+    Target,
     is_localhost,
     local_addresses,
 )
 from ._connect import tls as _tls
-from ._connect.custom_sockets import HookedOpener, has_hostname_resolver, has_socket_factory, open_hooked_unix
+from ._connect.custom_sockets import (
+    CustomSocketOpener,
+    has_hostname_resolver,
+    has_socket_factory,
+    open_custom_unix,
+)
+from ._connect.handshake import Opener
 from ._connect.network import KernelNetwork, Network
-from ._connect.sockets import Opener, open_unix
+from ._connect.sockets import SocketOpener, open_unix
 from ._policy import Policy, check_seconds
-from ._race.attempt import AnyOpener
-from ._race.journal import journal
-from ._race.race import Race
-from ._race.resolution import Inquiry
+from ._race.candidates import Candidates
+from ._race.journal import Journal, journal
+from ._race.race import Race, wall_clock
+from ._race.resolution import Resolution
 from ._resolve.system import HookResolver, Resolver, SystemResolver
 from .trace import Tracer
 
@@ -94,7 +97,7 @@ class Connector:
     _options: Mapping[socket.AddressFamily, FamilyOptions] | None = field(init=False, repr=False, compare=False)
     _families: tuple[socket.AddressFamily, ...] = field(init=False, repr=False, compare=False)
     _translator: Translator | None = field(init=False, repr=False, compare=False)
-    _opener: Opener = field(init=False, repr=False, compare=False)
+    _opener: SocketOpener = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         local = local_addresses(self.local_address)
@@ -105,7 +108,7 @@ class Connector:
         object.__setattr__(self, "_options", _by_family(self.options))
         object.__setattr__(self, "_families", families)
         object.__setattr__(self, "_translator", _translator_of(self.nat64))
-        object.__setattr__(self, "_opener", Opener(self.network or _KERNEL, local, self._options))
+        object.__setattr__(self, "_opener", SocketOpener(self.network or _KERNEL, local, self._options))
 
     async def connect(
         self,
@@ -276,7 +279,7 @@ class Connector:
         options = (self._options or {}).get(socket.AF_UNIX)
         settings = () if options is None else options.settings
         if self.network is None and has_socket_factory():
-            return await open_hooked_unix(path, settings, give_up_after)
+            return await open_custom_unix(path, settings, give_up_after)
         return await open_unix(self.network or _KERNEL, path, settings, give_up_after)
 
     def _race(
@@ -288,42 +291,59 @@ class Connector:
         establish: Callable[[trio.SocketStream], Awaitable[Any]] | None = None,
     ) -> Race[Any]:
         """Check what the caller wrote, and prepare the race; nothing is sent yet."""
-        host, port = check_host(host), check_port(port)
+        target = Target.parse(host, port, addresses)
         if give_up_after != math.inf:
             check_seconds("give_up_after", give_up_after)
-        opener: AnyOpener = self._opener
+        heard = journal(self.tracer)
+        opener: Opener = self._opener
         if self.network is None and has_socket_factory():
-            opener = HookedOpener(self._local, self._options)
-        return Race(self._inquiry(host, port, given_addresses(host, port, addresses)), opener, establish, give_up_after)
+            opener = CustomSocketOpener(self._local, self._options)
+        resolution = self._resolution(target, heard)
+        return Race(
+            target,
+            self.policy,
+            resolution,
+            opener,
+            establish=establish,
+            give_up_after=give_up_after,
+            journal=heard,
+            history=self.history,
+        )
 
-    def _inquiry(self, host: str, port: int, given: tuple[Address, ...]) -> Inquiry:
+    def _resolution(self, target: Target, heard: Journal) -> Resolution:
         """Choose who knows the addresses, and in which families they are of use."""
-        inquiry = Inquiry(host, port, self.policy, self._families, self.history, journal(self.tracer), given)
-        network = self.network or _KERNEL
-        if self._translator is not None and not network.has_route(IPV4):
-            inquiry.nat64 = self._translator
-        if not given:
-            self._ask(inquiry, network, check_name(host))
-        if inquiry.nat64 is not None and IPV4 not in inquiry.families:
-            inquiry.families = (*inquiry.families, IPV4)
-        return inquiry
+        network, resolver, waits_alone = self.network or _KERNEL, self.resolver, False
+        families, rules = self._families, None
+        nat64 = self._translator
+        if nat64 is not None and network.has_route(IPV4):
+            nat64 = None
+        if target.name and resolver is None and self.network is None and has_hostname_resolver():
+            resolver, waits_alone = HookResolver(), True
+        elif target.name and resolver is None and is_localhost(target.name):
+            target.addresses = tuple(Address(family, LOOPBACK[family], target.port) for family in families)
+        elif target.name:
+            families = _connected(network, target.name, families)
+            waits_alone = resolver is None and len(families) == 1 and nat64 is None
+            resolver = resolver or SystemResolver(network)
+            if not waits_alone:
+                source_of = network.source_address if nat64 is None else partial(_source, network)
+                from ._resolve.rules import Rules  # noqa: PLC0415 - a literal, or a name of one family, needs none
 
-    def _ask(self, inquiry: Inquiry, network: Network, name: str) -> None:
-        """Find somebody who knows the addresses of a name; everybody knows those of "localhost"."""
-        if self.resolver is None and self.network is None and has_hostname_resolver():
-            inquiry.ask(HookResolver(), name)
-        elif self.resolver is None and is_localhost(name):
-            inquiry.given = tuple(Address(family, LOOPBACK[family], inquiry.port) for family in inquiry.families)
+                rules = Rules(source_of, network.policy_table, self.resolver is None)
         else:
-            inquiry.families = _connected(network, name, inquiry.families)
-            if self.resolver is None and len(inquiry.families) == 1 and inquiry.nat64 is None:
-                inquiry.ask(SystemResolver(network), name)  # one answer, and nothing to do until it is there
-                return
-            source_of = network.source_address if inquiry.nat64 is None else partial(_source, network)
-            from ._resolve.rules import Rules  # noqa: PLC0415 - a literal, or a name of one family, needs none
-
-            rules = Rules(source_of, network.policy_table, self.resolver is None)
-            inquiry.ask_beside(self.resolver or SystemResolver(network), name, rules)
+            resolver = None
+        view = None if self.history is None else self.history.view(wall_clock())
+        candidates = Candidates(self.policy, view, rules)
+        return Resolution(
+            target,
+            self.policy,
+            families,
+            candidates,
+            heard,
+            resolver=resolver,
+            waits_alone=waits_alone,
+            nat64=nat64,
+        )
 
 
 def _by_family(options: Options | None) -> Mapping[socket.AddressFamily, FamilyOptions] | None:

@@ -278,18 +278,64 @@ def os_error(number: int, address: object) -> OSError:
 
 
 def _caused_by(error: ConnectError, failures: Sequence[OSError]) -> ConnectError:
+    failures = failures or [OSError(f"no attempt came to an end: {error}")]  # a tracer has cancelled them
     bare = [failure.with_traceback(None) for failure in failures]
     error.__cause__ = ExceptionGroup(str(error), bare)
     return error
 
 
-def sole(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the one exception of a group that is not a cancellation, or the group if there is no such one."""
-    rest = [error for error in group.exceptions if not _is_cancellation(error)]
-    return rest[0] if len(rest) == 1 else group
+_FAILURES = (OSError, trio.BrokenResourceError, trio.TooSlowError, EOFError)
+"""What fails an attempt; anything else is a bug, and ends the race."""
+
+
+def as_failure(error: Exception, address: Address) -> OSError | None:
+    """Return what fails an attempt as an `OSError`; None for a bug.
+
+    A group of nothing but failures, however deep, is a failure: a handshake may have had a nursery of its own.
+    """
+    failures = [_as_os_error(leaf, address) for leaf in _leaves(error)]
+    known = [failure for failure in failures if failure is not None]
+    return min(known, key=_rank) if len(known) == len(failures) else None
+
+
+def _as_os_error(error: BaseException, address: Address) -> OSError | None:
+    """What broke a stream, ended it, or took a handshake on top of it too long."""
+    if isinstance(error, OSError):
+        return error
+    if not isinstance(error, _FAILURES):
+        return None
+    if isinstance(error.__cause__, OSError):
+        return error.__cause__
+    failure = os_error(errno.ETIMEDOUT if isinstance(error, trio.TooSlowError) else errno.ECONNRESET, address)
+    failure.__cause__ = error.with_traceback(None)
+    return failure
+
+
+def crash_of(error: Exception, address: Address) -> OSError:
+    """How an attempt ended in which foreign code has crashed, for those who listen; the bug itself is raised."""
+    return OSError(None, f"{type(error).__name__} in establish: {address}")
+
+
+def ruled_out(address: Address) -> OSError:
+    """Why an address of a family that is not used was not even attempted."""
+    return os_error(errno.EAFNOSUPPORT, f"{address} (its family is ruled out by local_address or Policy.families)")
+
+
+def sole(error: BaseException) -> BaseException:
+    """Take one exception out of the groups around it, beside which there are cancellations only."""
+    while isinstance(error, BaseExceptionGroup):
+        members = [member for member in error.exceptions if not _is_cancellation(member)]
+        if len(members) != 1:
+            break
+        error = members[0]
+    return error
 
 
 def _is_cancellation(error: BaseException) -> bool:
-    if isinstance(error, BaseExceptionGroup):
-        return error.split(trio.Cancelled)[1] is None
-    return isinstance(error, trio.Cancelled)
+    return all(isinstance(leaf, trio.Cancelled) for leaf in _leaves(error))
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for member in error.exceptions for leaf in _leaves(member)]

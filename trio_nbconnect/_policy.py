@@ -65,10 +65,6 @@ class Policy:
     families: tuple[socket.AddressFamily, ...] = (IPV6, IPV4)
     """The families to use, the preferred one first (RFC 8305, section 2: "can be easily adapted")."""
 
-    ech: bool = False
-    """Whether `establish` relies on Encrypted Client Hello. Then, over encrypted DNS, it is held back until the
-    services are known (Happy Eyeballs version 3, section 6.3). Python's `ssl` cannot use ECH yet."""
-
     give_up_resolution_after: float = math.inf
     """How long the look-up of a name may take. Addresses that came in time are tried all the same."""
 

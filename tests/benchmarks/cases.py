@@ -6,7 +6,11 @@ What costs the same for all is left out, so that what remains is the connector's
   `socket.getaddrinfo` for what blocks. No thread, no DNS. What is given addresses instead of a name gets the same list.
 - A *looked-up* name goes the way of the operating system, in the threads of each; only `socket.getaddrinfo` itself is
   replaced by one that answers at once, so that threads are in the figure and the name server is not.
+- A *served* name is looked up by everybody's own means, at a name server that answers at once. It is on the far side of
+  a veth pair, with a `resolv.conf` that only the worker sees.
 - `localhost` is whatever each makes of it, with the machine's own resolver.
+
+A case whose name ends with `-veth` is another one over a veth pair: see `namespaces`.
 
 A stream is closed in the cheapest way that its library has; that is part of the figure.
 """
@@ -27,6 +31,11 @@ DROPS = "127.2.0.1"
 """A queue for one connection that is full: packets are dropped, as by a black hole."""
 
 SPEAKS_TLS = "127.5.0.1"
+
+NAME_SERVER = "127.6.0.1"
+
+VETH = "-veth"
+"""How the names of cases end whose packets cross a veth pair."""
 
 KNOWN = "known.example"
 
@@ -55,12 +64,25 @@ class Pattern(Enum):
     """All at once, to where nobody answers; then all are cancelled."""
 
 
+class Network(Enum):
+    """Which way packets go."""
+
+    LOOPBACK = "loopback"
+    VETH = "a veth pair"
+
+
+def over_veth(address: str) -> str:
+    """Return the address on the far side of the veth pair that stands for one of loopback."""
+    return address.replace("127.", "10.", 1)
+
+
 class Names(Enum):
     """Who answers for a name; see above. A literal needs nobody."""
 
     LITERAL = "literal"
     SYSTEM = "system"
     LOOKED_UP = "looked up"
+    SERVED = "served"
     KNOWN = "known"
 
 
@@ -91,6 +113,7 @@ class Case:
     """What a known or looked-up name stands for."""
     names: Names = Names.LITERAL
     kind: Kind = Kind.TCP
+    network: Network = Network.LOOPBACK
     pattern: Pattern = Pattern.IN_TURN
     count: int = 100
     repetitions: int = 31
@@ -109,7 +132,7 @@ class Case:
     @property
     def needs_stagger(self) -> bool:
         """Whether only those get through that start a second attempt beside the first."""
-        return DROPS in self.addresses
+        return bool({DROPS, over_veth(DROPS)} & {*self.addresses})
 
     def sampled(self, *, count: int, repetitions: int) -> Case:
         """Make another one of it, with samples of its own."""
@@ -118,6 +141,24 @@ class Case:
     def quickly(self) -> Case:
         """Make a smoke run of it: hardly anything, once."""
         return self.sampled(count=min(self.count, 20 if self.size == 1 else self.size), repetitions=1)
+
+
+def _over_veth(case: Case) -> Case:
+    """Make the same case over a veth pair.
+
+    Raises:
+        ValueError: It cannot leave the machine, or has left it already.
+    """
+    if case.kind is Kind.UNIX or case.names is Names.SYSTEM or case.network is Network.VETH:
+        raise ValueError(f"case {case.name!r} cannot be run over a veth pair")
+    return replace(
+        case,
+        name=f"{case.name}{VETH}",
+        title=f"{case.title}, over veth",
+        host=over_veth(case.host),
+        addresses=tuple(map(over_veth, case.addresses)),
+        network=Network.VETH,
+    )
 
 
 def _after_refusals(count: int) -> tuple[str, ...]:
@@ -151,7 +192,7 @@ def _concurrent(count: int) -> Case:
     )
 
 
-CASES = (
+ON_LOOPBACK = (
     Case(name="literal", title="an IP literal", host=GOOD[0], count=200, counted=True),
     Case(
         name="known",
@@ -222,27 +263,43 @@ CASES = (
     ),
 )
 
+SERVED = Case(
+    name="served",
+    title="a name asked of a name server, over veth",
+    host="served.example",
+    addresses=(over_veth(GOOD[0]),),
+    names=Names.SERVED,
+    network=Network.VETH,
+    counted=True,
+)
+
+OVER_VETH = ("literal", "looked-up", "first-refused", "concurrent-10000")
+
+CASES = (*ON_LOOPBACK, *(_over_veth(case) for case in ON_LOOPBACK if case.name in OVER_VETH), SERVED)
+
 FAMILIES = {"refused": _refused, "concurrent": _concurrent}
-"""Cases of any size: `refused-700` need not stand in the table."""
+"""Cases of any size: `refused-700` need not stand in the table, and neither need those of any case over veth."""
 
 
 def case_called(name: str) -> Case:
-    """Return a case, from the table or of another size.
+    """Return a case, from the table, of another size or over a veth pair.
 
     Raises:
         ValueError: There is none.
     """
-    family, _, size = name.rpartition("-")
     for case in CASES:
         if case.name == name:
             return case
+    if name.endswith(VETH):
+        return _over_veth(case_called(name.removesuffix(VETH)))
+    family, _, size = name.rpartition("-")
     if family in FAMILIES and size.isdecimal() and int(size):
         return FAMILIES[family](int(size))
     raise ValueError(f"no case is called {name!r}")
 
 
 def chosen(names: Iterable[str]) -> list[Case]:
-    """Return the cases so called; a family is all of the table that belong to it, and no names are the whole table.
+    """Return the cases so called; a family, or `veth`, is all of the table that belong to it; no names are all.
 
     Raises:
         ValueError: There is no such case.
@@ -250,6 +307,8 @@ def chosen(names: Iterable[str]) -> list[Case]:
     asked = list(names) or [case.name for case in CASES]
     found = []
     for name in asked:
-        family = [case for case in CASES if name in FAMILIES and case.name.startswith(f"{name}-")]
+        family = [case for case in ON_LOOPBACK if name in FAMILIES and case.name.startswith(f"{name}-")]
+        if name == Network.VETH.name.lower():
+            family = [case for case in CASES if case.network is Network.VETH]
         found += family or [case_called(name)]
     return found

@@ -9,12 +9,11 @@ from functools import partial
 from typing import Any
 
 from . import blocking, on_asyncio, on_trio
-from .cases import Case, Kind, Names, Pattern
+from .cases import Case, Kind, Names, Network, Pattern
 from .clock import Figures
-from .place import Place
+from .place import HTTPS, Place
 
 EVERY_NAME = frozenset(Names)
-NO_NAME = frozenset({Names.LITERAL})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,17 +43,15 @@ class Contender:
 
     def cannot(self, case: Case, place: Place) -> str:
         """Say in a few words why it is left out of a case, or nothing."""
-        if importlib.util.find_spec(self.package) is None:
-            return "not installed"
-        if case.kind is Kind.TLS and not place.has_tls:
-            return "no certificates, for trustme is not installed"
-        if case.names not in self.names:
-            return "cannot be given this name and its addresses"
-        if case.needs_stagger and not self.staggers:
-            return "would wait for the first address"
-        if case.pattern is not Pattern.IN_TURN and self.blocks:
-            return "can only block"
-        return ""
+        reasons = {
+            "not installed": importlib.util.find_spec(self.package) is None,
+            place.no_veth: case.network is Network.VETH,
+            "no certificates, for trustme is not installed": case.kind is Kind.TLS and not place.has_tls,
+            "cannot be given this name and its addresses": case.names not in self.names,
+            "would wait for the first address": case.needs_stagger and not self.staggers,
+            "can only block": case.pattern is not Pattern.IN_TURN and self.blocks,
+        }
+        return next((reason for reason, holds in reasons.items() if reason and holds), "")
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -106,6 +103,22 @@ CONTENDERS = (
         names=frozenset({Names.KNOWN}),
         staggers=True,
     ),
+    *(
+        Contender(
+            name=f"nb-dns{name}",
+            title=f"trio_nbconnect, DNSResolver{title}",
+            sample=on_trio.sample,
+            ways={Kind.TCP: way},
+            names=frozenset({Names.SERVED}),
+            staggers=True,
+            package="dns",
+        )
+        for name, title, way in (
+            ("", "", on_trio.nb_dns(cache_size=0, services=False)),
+            ("-https", ", with HTTPS", on_trio.nb_dns(HTTPS, cache_size=0)),
+            ("-cached", ", cached", on_trio.nb_dns(services=False)),
+        )
+    ),
     Contender(
         name="nb-tracer",
         title="trio_nbconnect, with a tracer",
@@ -145,7 +158,6 @@ CONTENDERS = (
         title="trio socket by hand",
         sample=on_trio.sample,
         ways={Kind.TCP: on_trio.by_hand, Kind.SOCKET: on_trio.socket_by_hand},
-        names=NO_NAME,
     ),
     Contender(
         name="anyio-trio",
@@ -191,7 +203,7 @@ CONTENDERS = (
             Kind.TLS: on_asyncio.asyncio_tls,
             Kind.SOCKET: on_asyncio.asyncio_socket,
         },
-        names=frozenset({Names.LITERAL, Names.SYSTEM}),
+        names=frozenset({Names.LITERAL, Names.SYSTEM, Names.SERVED}),
         package="uvloop",
     ),
     Contender(

@@ -38,6 +38,19 @@ async def nb_recorded(to: Target) -> None:
         (await nb.open_tcp_stream(to.host, to.port)).socket.close()
 
 
+def nb_dns(port: int = 0, **options: Any) -> Way:
+    """Let the resolver that asks name servers ask that of `/etc/resolv.conf`."""
+
+    @cache
+    def connector() -> nb.Connector:
+        return nb.Connector(resolver=importlib.import_module("trio_nbconnect.dns").DNSResolver(**options))
+
+    async def connect(to: Target) -> None:
+        (await connector().open_tcp_stream(to.host, port or to.port)).socket.close()
+
+    return connect
+
+
 async def nb_kept(to: Target) -> None:
     """Keep the record of the race."""
     with nb.record() as recording:
@@ -80,10 +93,23 @@ async def trio_tls(to: Target) -> None:
 
 
 async def by_hand(to: Target) -> None:
-    """A Trio socket and its `connect`, as a stream: no race, no checks."""
-    sock = trio.socket.socket()
-    await sock.connect(to.sockaddr)
+    """Trio's sockets and their `connect`, one address after the other, as a stream: no race, no checks."""
+    sockaddrs = [to.sockaddr] if to.is_literal else await _addresses(to)
+    for number, sockaddr in enumerate(sockaddrs, start=1):
+        sock = trio.socket.socket()
+        try:
+            await sock.connect(sockaddr)
+            break
+        except OSError:
+            sock.close()
+            if number == len(sockaddrs):
+                raise
     trio.SocketStream(sock).socket.close()
+
+
+async def _addresses(to: Target) -> list[Any]:
+    found = await trio.socket.getaddrinfo(to.host, to.port, type=trio.socket.SOCK_STREAM)
+    return [sockaddr for family, *_, sockaddr in found if family == trio.socket.AF_INET]
 
 
 async def socket_by_hand(to: Target) -> None:

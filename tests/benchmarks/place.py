@@ -1,7 +1,8 @@
 """Place: where everybody connects to: servers in processes of their own, a full queue, and what has been compiled.
 
 The addresses are those of `cases`, all on one port that is free; a folder has the rest: the certificates of the TLS
-server, and the programs in C and Go. A worker is told both as `PORT:FOLDER`, or opens a place of its own.
+server, and the programs in C and Go. Where network namespaces can be had, the same is there once more on the far side
+of a veth pair, and a name server with it. A worker is told all as `PORT:FOLDER:NAMESPACE`, or opens a place of its own.
 
 The server accepts on one core and the clients run on the other, where there are two: a server that shared the client's
 core would tread on its caches.
@@ -20,18 +21,29 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .cases import DROPS, GOOD, SPEAKS_TLS
+from .cases import DROPS, GOOD, NAME_SERVER, SPEAKS_TLS, over_veth
+from .namespaces import NoNamespacesError, enter, entered, open_pair, replace_files
 
 PROJECT = Path(__file__).parents[2]
 SOURCES = Path(__file__).parent
 BACKLOG = 4096
 ALL_CORES = os.sched_getaffinity(0)
 """Those that this process was given, before anybody was pinned."""
+
+DOMAIN, HTTPS = 53, 443
+"""The ports of name servers, and of those for whose hosts HTTPS records are asked for."""
+
+FILES = {
+    "resolv.conf": f"nameserver {over_veth(NAME_SERVER)}\n",
+    "nsswitch.conf": "hosts: files dns\n",
+    "hosts": "127.0.0.1 localhost\n",
+}
+"""What stands in `/etc` for those who ask the name server."""
 
 AUTHORITY = "authority.pem"
 RESET = struct.pack("ii", 1, 0)
@@ -44,15 +56,27 @@ class Place:
 
     port: int
     folder: Path
+    near: str = ""
+    """The network namespace of the clients of a veth pair; empty where there is none."""
+    no_veth: str = ""
+    """Why there is none."""
 
     def __str__(self) -> str:
-        return f"{self.port}:{self.folder}"
+        return f"{self.port}:{self.folder}:{self.near}"
 
     @classmethod
     def read(cls, text: str) -> Place:
         """Be told by another process."""
-        port, _, folder = text.partition(":")
-        return cls(int(port), Path(folder))
+        port, folder, near = text.split(":")
+        return cls(int(port), Path(folder), near)
+
+    def cross(self) -> None:
+        """Go to the near side of the veth pair, with this whole process."""
+        enter(self.near)
+
+    def use_name_server(self) -> None:
+        """Let this process find its name server in `/etc/resolv.conf`, and no other names in `/etc/hosts`."""
+        replace_files({Path("/etc", name): self.folder / name for name in FILES})
 
     @property
     def path(self) -> str:
@@ -81,18 +105,28 @@ def open_place(languages: Iterable[str] = ("c", "go")) -> Iterator[Place]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
         first = _listen(stack, socket.AF_INET, ("127.0.0.1", 0))
         place = Place(first.getsockname()[1], folder)
-        listeners = [first, *(_listen(stack, socket.AF_INET, (address, place.port)) for address in GOOD)]
+        plain, secure = _listen_to_all(stack, place.port, lambda address: address)
         with contextlib.suppress(OSError):  # no IPv6 here
-            listeners.append(_listen(stack, socket.AF_INET6, ("::1", place.port)))
-        listeners.append(_listen(stack, socket.AF_UNIX, place.path))
-        _fill(stack, place)
+            plain.append(_listen(stack, socket.AF_INET6, ("::1", place.port)))
+        plain += [first, _listen(stack, socket.AF_UNIX, place.path)]
+        try:
+            pair = stack.enter_context(open_pair())
+        except NoNamespacesError as error:
+            place = replace(place, no_veth=str(error))
+        else:
+            place = replace(place, near=pair.near)
+            with entered(pair.far):
+                listeners = _listen_to_all(stack, place.port, over_veth)
+                plain += [*listeners[0], _listen(stack, socket.AF_INET, (over_veth(GOOD[0]), HTTPS))]
+                secure += listeners[1]
+                _serve_names(stack, folder)
         _issue(folder)
         _compile(folder, languages)
         server = folder / "server"
         python = [sys.executable, "-m", f"{__package__}.server"]
-        _serve(stack, [str(server)] if server.exists() else [*python, "plain"], listeners)
+        _serve(stack, [str(server)] if server.exists() else [*python, "plain"], plain)
         if place.has_tls:
-            _serve(stack, [*python, str(folder)], [_listen(stack, socket.AF_INET, (SPEAKS_TLS, place.port))])
+            _serve(stack, [*python, str(folder)], secure)
         yield place
 
 
@@ -118,12 +152,30 @@ def _listen(stack: ExitStack, family: int, address: object) -> socket.socket:
     return sock
 
 
-def _fill(stack: ExitStack, place: Place) -> None:
+def _listen_to_all(
+    stack: ExitStack, port: int, on: Callable[[str], str]
+) -> tuple[list[socket.socket], list[socket.socket]]:
+    """Listen where connections are accepted, on one of the networks; return who speaks nothing, and who speaks TLS."""
+    _fill(stack, (on(DROPS), port))
+    plain = [_listen(stack, socket.AF_INET, (on(address), port)) for address in GOOD]
+    return plain, [_listen(stack, socket.AF_INET, (on(SPEAKS_TLS), port))]
+
+
+def _fill(stack: ExitStack, address: tuple[str, int]) -> None:
     """Listen with room for one, and take it."""
     listener = stack.enter_context(socket.socket())
-    listener.bind((DROPS, place.port))
+    listener.bind(address)
     listener.listen(0)
-    stack.enter_context(socket.create_connection(listener.getsockname()))
+    stack.enter_context(socket.create_connection(address))
+
+
+def _serve_names(stack: ExitStack, folder: Path) -> None:
+    """Start the name server, and write the files that lead to it."""
+    for name, text in FILES.items():
+        (folder / name).write_text(text, "ascii")
+    sock = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+    sock.bind((over_veth(NAME_SERVER), DOMAIN))
+    _serve(stack, [sys.executable, "-m", f"{__package__}.name_server", over_veth(GOOD[0])], [sock])
 
 
 def _issue(folder: Path) -> None:
@@ -132,7 +184,9 @@ def _issue(folder: Path) -> None:
         trustme = importlib.import_module("trustme")
         authority = trustme.CA()
         authority.cert_pem.write_to_path(folder / AUTHORITY)
-        authority.issue_cert(SPEAKS_TLS).private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+        authority.issue_cert(SPEAKS_TLS, over_veth(SPEAKS_TLS)).private_key_and_cert_chain_pem.write_to_path(
+            folder / "server.pem"
+        )
 
 
 def _compile(folder: Path, languages: Iterable[str]) -> None:

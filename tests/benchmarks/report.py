@@ -15,6 +15,9 @@ from .contenders import title_of
 from .figures import Line, Summary, exponent, ratios
 from .measuring import Outcome
 
+BY_HAND = "trio-socket"
+"""The second baseline: what connecting costs on Trio where nothing can go wrong."""
+
 FITTED_FROM = 100
 """Fits begin here: below it, what a connect costs once hides what each address costs."""
 
@@ -89,9 +92,9 @@ def machine() -> dict[str, str]:
     }
 
 
-def ratio_of(outcome: Outcome, name: str, metric: Metric) -> Summary | None:
-    """Compare a contender with the baseline; None where that is not there, or where it is zero once."""
-    theirs = outcome.samples.get(outcome.case.baseline, {}).get(metric.key)
+def ratio_of(outcome: Outcome, name: str, metric: Metric, *, to: str = "") -> Summary | None:
+    """Compare a contender with the baseline or another one; None where that is not there, or is zero once."""
+    theirs = outcome.samples.get(to or outcome.case.baseline, {}).get(metric.key)
     if not theirs or not all(theirs):
         return None
     return ratios(outcome.samples[name][metric.key], theirs)
@@ -119,6 +122,7 @@ def tables_of(outcome: Outcome) -> list[Table]:
 
 def _table(outcome: Outcome, metric: Metric) -> Table:
     case = outcome.case
+    by_hand = BY_HAND in outcome.samples and case.baseline != BY_HAND
     counted = sorted({key for counts in outcome.counts.values() for key in counts}, reverse=True)
     rows = []
     for name, samples in outcome.samples.items():
@@ -129,13 +133,14 @@ def _table(outcome: Outcome, metric: Metric) -> Table:
                 title_of(name),
                 *_figures(summary, 1),
                 *(["", "", ""] if ratio is None else _figures(ratio, 2)),
+                *([_median(ratio_of(outcome, name, metric, to=BY_HAND))] if by_hand else []),
                 *("" if figure is None else f"{figure:,.1f}".removesuffix(".0") for figure in counts),
             ]
         )
     baseline = title_of(case.baseline)
     return Table(
         f"{case.title}: {metric.title}, {metric.unit} ({_sampled(case)})",
-        ["", "median", "from", "to", f"x {baseline}", "from", "to", *counted],
+        ["", "median", "from", "to", f"x {baseline}", "from", "to", *(["x by hand"] if by_hand else []), *counted],
         rows,
         _left_out(outcome),
     )
@@ -147,6 +152,10 @@ def _left_out(outcome: Outcome) -> list[str]:
     for name, reason in outcome.left_out.items():
         by_reason.setdefault(reason, []).append(title_of(name))
     return [f"left out, {reason}: {'; '.join(titles)}" for reason, titles in by_reason.items()]
+
+
+def _median(summary: Summary | None) -> str:
+    return "" if summary is None else f"{summary.median:.2f}"
 
 
 def _figures(summary: Summary, digits: int) -> list[str]:

@@ -24,6 +24,7 @@ class Target:
     port: int
     addresses: tuple[str, ...]
     path: str
+    is_literal: bool = True
     context: ssl.SSLContext | None = None
 
     @property
@@ -45,7 +46,14 @@ def target_of(case: Case, place: Place, host: str) -> Target:
         context = place.client_context()
         if case.resumed:
             resume(context, (host, place.port))
-    return Target(host=host, port=place.port, addresses=case.addresses, path=place.path, context=context)
+    return Target(
+        host=host,
+        port=place.port,
+        addresses=case.addresses,
+        path=place.path,
+        is_literal=case.names is Names.LITERAL,
+        context=context,
+    )
 
 
 def resume(context: ssl.SSLContext, sockaddr: tuple[str, int]) -> None:

@@ -15,7 +15,7 @@ import json
 import os
 import sys
 
-from .cases import GOOD, Case, Pattern, case_called
+from .cases import GOOD, Case, Names, Network, Pattern, case_called, over_veth
 from .contenders import Compiled, Contender, contender_called
 from .place import PROJECT, Place, allow_many_descriptors, open_place
 from .target import answer_for, check_resumed, target_of
@@ -23,12 +23,14 @@ from .target import answer_for, check_resumed, target_of
 
 def hosts_of(case: Case) -> tuple[str, ...]:
     """Return where the connects go, in rotation: many at once would fill one queue."""
-    return GOOD if case.pattern is Pattern.AT_ONCE else (case.host,)
+    if case.pattern is not Pattern.AT_ONCE:
+        return (case.host,)
+    return GOOD if case.network is Network.LOOPBACK else tuple(map(over_veth, GOOD))
 
 
 def command(contender: Contender, case: Case, place: Place, count: str) -> list[str]:
     """Return the command that starts this process, or the program that it would become."""
-    if isinstance(contender, Compiled):
+    if isinstance(contender, Compiled) and case.network is Network.LOOPBACK:
         return contender.command(case, place, count, hosts_of(case))
     return [sys.executable, "-m", __spec__.name, contender.name, case.name, count, str(place)]
 
@@ -36,8 +38,12 @@ def command(contender: Contender, case: Case, place: Place, count: str) -> list[
 def work(contender: Contender, case: Case, count: str, place: Place) -> None:
     """Connect, and report."""
     allow_many_descriptors()
+    if case.network is Network.VETH:
+        place.cross()
+    if case.names is Names.SERVED:
+        place.use_name_server()
     if isinstance(contender, Compiled):
-        program = command(contender, case, place, count)
+        program = contender.command(case, place, count, hosts_of(case))
         os.execv(program[0], program)
     targets = [target_of(case, place, host) for host in hosts_of(case)]
     answer_for(case, targets[0])

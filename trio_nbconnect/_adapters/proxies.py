@@ -23,7 +23,8 @@ from typing import TypeVar
 
 import trio
 
-from .._address import GivenAddress, check_host, check_name, check_port, given_addresses
+from .._address import GivenAddress
+from .._address import Target as EndPoint
 from .._connect.tls import ClientHandshake
 from .._connector import Connector
 from .._policy import Policy
@@ -48,12 +49,10 @@ class _Proxy(ABC):
     tls: ssl.SSLContext | bool = False
 
     def __post_init__(self) -> None:
-        host, port = check_host(self.host), check_port(self.port)
-        if not given_addresses(host, port, None):
-            check_name(host)
         if self.addresses is not None and not isinstance(self.addresses, (str, bytes)):
             object.__setattr__(self, "addresses", tuple(self.addresses))
-        given_addresses(host, port, self.addresses)
+        EndPoint.parse(self.host, self.port)
+        EndPoint.parse(self.host, self.port, self.addresses)
         if self.connector is not None and not isinstance(self.connector, (Connector, _Proxy)):
             raise TypeError(f"connector must be Connector or a proxy, not {self.connector!r}")
         if self.addresses is not None and isinstance(self.connector, _Proxy):

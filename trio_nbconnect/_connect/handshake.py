@@ -3,9 +3,7 @@
 The problem: `connect` on a non-blocking socket returns at once. Whether it has connected, is on its way or has failed
 is spread over its errno, the socket's readiness, `SO_ERROR` and `getpeername`, and none of them alone tells the truth.
 
-How we solve it:
-
-1. Open a fresh non-blocking socket (`_network`).
+1. Open a fresh non-blocking socket.
 2. `connect_ex`, and branch on the errno: Python's `BlockingIOError` lumps three of them together.
    0 or EISCONN: verify. EINPROGRESS, EALREADY, EINTR: under way. EAGAIN on a UNIX socket: the server's backlog is
    full and *nothing* is under way. Anything else failed.
@@ -18,38 +16,31 @@ How we solve it:
 *A handshake lives in the kernel, not in a task.* Awaiting it may be cancelled and taken up again, by the same task or
 another one, and nothing is lost. Whoever gives up aborts it.
 
-On the loopback a handshake is over when `connect` returns, so a race looks at once (`look_ahead`) and waits only if it
-is not: 33,000 instructions less for each connect, and three system calls. What it saw is told where it would have been,
-after a checkpoint; a test holds both ways to the same events.
-
-What lives here: `Handshake`, which is that object. What does not: opening sockets, choosing addresses, delays and
-limits. We never use TCP Fast Open: its `connect` says 0 before a packet was sent.
+Refused: TCP Fast Open, whose `connect` says 0 before a packet was sent; a second `connect` to see whether a handshake
+on loopback is over already, which spares the wait there and nothing on a network.
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import errno
 import random
 import socket
 import struct
 import sys
-from collections.abc import Awaitable
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 
-from .._address import IPV4, IPV6, UNIX
+from .._address import IPV4, IPV6, UNIX, Address
 from .._errors import os_error
-from .network import CanOpen, KernelNetwork, Network, Socket, checked
+from .network import KernelNetwork, Network, Socket, checked
 
 _CONNECTED = {0, errno.EISCONN}
 _UNDER_WAY = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR}
 if sys.platform == "win32":  # pragma: no cover - Windows says EWOULDBLOCK where POSIX says EINPROGRESS
     _UNDER_WAY.add(errno.EWOULDBLOCK)
-
-_TELLS_TWICE = sys.platform == "linux"
-"""Whether a second `connect` may be asked for the result of the first. On macOS it may say EISCONN after a refusal."""
 
 _RETRIES = 2
 """How often a self-connect or a spurious EADDRNOTAVAIL is tried again; Go's dialer has found two to be enough."""
@@ -67,6 +58,46 @@ class HandshakeState(enum.Enum):
     CLOSED = "closed"
 
 
+class Connecting(Protocol):
+    """What a race needs of a connect under way, ours or that of a custom socket."""
+
+    @property
+    def socket(self) -> Any: ...
+
+    async def wait(self) -> None:
+        """Return when it is connected, or raise what it failed with."""
+
+    def abort(self) -> None:
+        """Close the socket at once, whatever the state."""
+
+    def stream(self) -> trio.SocketStream:
+        """Give the connected socket away as a stream, which owns it from then on."""
+
+
+class Opener(Protocol):
+    """How one connector begins its connects: on which network, from which local addresses, with which options."""
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether a wait for one that was cancelled may be taken up again."""
+
+    def begin(self, address: Address, /) -> Connecting:
+        """Open a socket and begin to connect it.
+
+        Raises:
+            OSError: Not even a packet could be sent.
+        """
+
+    def round_trip_time(self, sock: Any, /) -> float | None:
+        """What is known of the route from a socket that has just connected, seconds."""
+
+
+class Reopen(Protocol):
+    """Whoever has opened a socket, and can open another one for the same address."""
+
+    def open(self, address: Any, /) -> Socket: ...
+
+
 class Handshake:
     """One non-blocking connect, in two steps: `begin` it, then `wait` for it.
 
@@ -76,7 +107,6 @@ class Handshake:
         socket: The socket. After a self-connect it is another one than at the beginning.
         state: `HandshakeState.HANDSHAKING`, `CONNECTED` or `CLOSED`.
         errno: The number of the error it failed with, 0 for none.
-        backlog_full: Whether the server of a UNIX socket had no room when last asked, so that nothing is under way.
 
     Example:
         >>> import socket, trio
@@ -95,15 +125,15 @@ class Handshake:
     """
 
     __slots__ = (
-        *("socket", "state", "errno", "backlog_full"),
-        *("_name", "_network", "_opener", "_pause", "_retries", "_sockaddr"),
+        *("socket", "state", "errno"),
+        *("_backlog_is_full", "_name", "_network", "_opener", "_pause", "_retries", "_sockaddr"),
     )
 
-    def __init__(self, sock: Socket, sockaddr: Any, name: Any, network: Network, opener: CanOpen | None) -> None:
+    def __init__(self, sock: Socket, sockaddr: Any, name: Any, network: Network, opener: Reopen | None) -> None:
         self.socket = sock
         self.state = HandshakeState.HANDSHAKING
         self.errno = 0
-        self.backlog_full = False
+        self._backlog_is_full = False
         self._pause = 0.0
         self._retries = 0
         self._sockaddr = sockaddr
@@ -133,79 +163,40 @@ class Handshake:
             OSError: The handshake failed; the socket is closed.
             trio.ClosedResourceError: It was aborted, or somebody closed the socket.
         """
-        await self.settle()
-        if (failure := self.failure()) is not None:
-            raise failure
-
-    async def settle(self) -> None:
-        """Wait until the handshake is over, for better or worse; `failure` says which. May be called again, as `wait`.
-
-        Raises:
-            trio.ClosedResourceError: Somebody closed the socket meanwhile.
-        """
-        while True:
-            await self.news()
-            self.look()
-            if self.state is not HandshakeState.HANDSHAKING:
-                return
-
-    def news(self) -> Awaitable[object]:
-        """Return what to await before the next `look`. It is no coroutine: that would be a frame in each pending one.
-
-        Raises:
-            trio.ClosedResourceError: Somebody closed the socket.
-        """
         if self.state is not HandshakeState.HANDSHAKING:
-            return trio.lowlevel.checkpoint()  # noqa: ASYNC105 - who calls this awaits it
-        return self._news_after_pause() if self._pause else self._network.wait_writable(self.socket)
+            await trio.lowlevel.checkpoint()
+        while self.state is HandshakeState.HANDSHAKING:
+            if self._pause:
+                await trio.sleep(self._pause * random.uniform(0.5, 1.0))
+            if not self._backlog_is_full and self.state is HandshakeState.HANDSHAKING:  # nobody aborted it meanwhile
+                await self._network.wait_writable(self.socket)
+            self._check()
+        if self.errno:
+            raise os_error(self.errno, self._name)
+        if self.state is HandshakeState.CLOSED:
+            raise trio.ClosedResourceError("this handshake was aborted, or its socket closed")
 
-    async def _news_after_pause(self) -> None:
-        await trio.sleep(self._pause * random.uniform(0.5, 1.0))
-        if not self.backlog_full and self.state is HandshakeState.HANDSHAKING:  # nobody aborted it meanwhile
-            await self._network.wait_writable(self.socket)
-
-    def look(self) -> None:
-        """See what the news are; only who was woken by them may, since to look takes an ICMP error for the end."""
-        if self.state is HandshakeState.HANDSHAKING and self._was_closed():
+    def _check(self) -> None:
+        """Step 3: something has happened, see what. Only who was woken may: an ICMP error that is read is the end."""
+        if self.state is not HandshakeState.HANDSHAKING:
+            return
+        if self._was_closed():
             self.abort()
-        if self.state is HandshakeState.HANDSHAKING:
-            self._look()
+        elif self._backlog_is_full:
+            self._connect()
+        elif number := self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._fail(number)
+        else:
+            self._verify()
 
     def _was_closed(self) -> bool:
         """Whether somebody else closed the socket, perhaps after the kernel had woken us; only its owner can."""
         return self._opener is None and isinstance(self.socket, socket.socket) and self.socket.fileno() == -1
 
-    def failure(self) -> Exception | None:
-        """Return what `wait` raises; None for a handshake that has succeeded or is under way."""
-        if self.errno:
-            return os_error(self.errno, self._name)
-        if self.state is HandshakeState.CLOSED:
-            return trio.ClosedResourceError("this handshake was aborted, or its socket closed")
-        return None
-
-    def look_ahead(self) -> None:
-        """For an address of the loopback: see whether it is over already, as it is when `connect` returns.
-
-        Linux answers a second `connect` (measured): 0 or EISCONN is as good a proof as a peer, EALREADY says that it is
-        under way, anything else is why it failed. The result waits for `wait`, which is a checkpoint as always. A
-        `connect` that did not say EINPROGRESS is not asked again: TCP Fast Open says 0 before a packet was sent.
-        """
-        if self.state is not HandshakeState.HANDSHAKING or self._pause or not _TELLS_TWICE:
-            return
-        number = self.socket.connect_ex(self._sockaddr)
-        if number in _CONNECTED:
-            self._take(self._sockaddr)
-        elif number not in _UNDER_WAY:
-            self._fail(number)
-
     def abort(self) -> None:
         """Close the socket at once, whatever the state."""
         self.state = HandshakeState.CLOSED
         self._close()
-
-    def round_trip_time(self) -> float | None:
-        """Return what the kernel has measured, in seconds; None if it does not say."""
-        return self._network.round_trip_time(self.socket)
 
     def stream(self) -> trio.SocketStream:
         """Give the connected socket away as a stream, which owns it from then on."""
@@ -215,28 +206,19 @@ class Handshake:
         """Step 2: connect, and see what that says."""
         number = self.socket.connect_ex(self._sockaddr)
         if number in _UNDER_WAY:
-            self.backlog_full = False
+            self._backlog_is_full = False
             return
         while number == errno.EADDRNOTAVAIL and not self._has_port() and self._may_retry():
             number = self.socket.connect_ex(self._sockaddr)
-        self.backlog_full = number == errno.EAGAIN and self.socket.family == UNIX
+        self._backlog_is_full = number == errno.EAGAIN and self.socket.family == UNIX
         if number in _CONNECTED:
             self._verify()
-        elif self.backlog_full:
+        elif self._backlog_is_full:
             self._pause_longer()
-        elif number == errno.EBADF:  # somebody has closed it
+        elif number == errno.EBADF and self._opener is None:  # somebody has closed it
             self.abort()
         elif number not in _UNDER_WAY:
             self._fail(number)
-
-    def _look(self) -> None:
-        """Step 3: something has happened, see what."""
-        if self.backlog_full:
-            self._connect()
-        elif number := self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            self._fail(number)
-        else:
-            self._verify()
 
     def _verify(self) -> None:
         """Step 4: no error is no proof of a connection; a peer is."""
@@ -254,7 +236,12 @@ class Handshake:
 
     def _take(self, peer: object) -> None:
         """There is a peer; see that it is somebody else."""
-        if peer == self.socket.getsockname() and self._is_tcp():
+        try:
+            is_self = peer == self.socket.getsockname() and self._is_tcp()
+        except OSError as error:
+            self._fail(error.errno or errno.ENOTCONN)
+            return
+        if is_self:
             self._meet_itself()
         else:
             self.state = HandshakeState.CONNECTED
@@ -268,7 +255,8 @@ class Handshake:
 
     def _meet_itself(self) -> None:
         """Step 5: reset the connection to ourselves and try another local port."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with contextlib.suppress(OSError):
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._close()
         if self._opener is None or not self._may_retry():
             self._fail(errno.ECONNREFUSED)

@@ -15,7 +15,7 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
@@ -45,19 +45,13 @@ class Socket(Protocol):
     def close(self) -> None: ...
 
 
-class CanOpen(Protocol):
-    """Whoever has opened a socket, and can open another one for the same name."""
-
-    def open(self, name: Any, /) -> Socket: ...
-
-
 class Network(Protocol):
     """What a connect asks of the world below it."""
 
     def open(self, family: socket.AddressFamily, protocol: int = 0) -> Socket:
         """Open a non-blocking stream socket that child processes do not inherit; 0 is the family's own protocol."""
 
-    def wait_writable(self, sock: Any) -> Awaitable[None]:
+    async def wait_writable(self, sock: Any) -> None:
         """Wait until the socket is writable, or has failed; may be cancelled and called again."""
 
     def close(self, sock: Any) -> None:
@@ -94,11 +88,10 @@ class KernelNetwork:
             sock.setblocking(False)
         return sock
 
-    def wait_writable(self, sock: socket.socket) -> Awaitable[None]:
-        """Have Trio wait, without a coroutine of our own around it: one frame less in each pending connect."""
+    async def wait_writable(self, sock: socket.socket) -> None:
         if sock.fileno() == -1:
             raise trio.ClosedResourceError("this socket is closed")
-        return trio.lowlevel.wait_writable(sock)  # noqa: ASYNC105 - who calls this awaits it
+        await trio.lowlevel.wait_writable(sock)
 
     def close(self, sock: socket.socket) -> None:
         if sock.fileno() != -1:

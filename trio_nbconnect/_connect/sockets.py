@@ -31,13 +31,12 @@ if TYPE_CHECKING:
     from .settings import Setting
 
 
-class Opener:
+class SocketOpener:
     """How one connector begins its handshakes: on which network, from which local addresses, with which options."""
 
     __slots__ = ("_local", "_network", "_options")
 
-    native = True
-    """Whether its handshakes are our own, which can be awaited again after a cancelled wait."""
+    is_resumable = True
 
     def __init__(
         self,
@@ -66,9 +65,11 @@ class Opener:
             raise
         if handshake.errno:
             raise os_error(handshake.errno, address)
-        if address.is_loopback and not address.flow_info:
-            handshake.look_ahead()
         return handshake
+
+    def round_trip_time(self, sock: Socket) -> float | None:
+        """What the network has measured, seconds; None if it does not say."""
+        return self._network.round_trip_time(sock)
 
     def open(self, address: Address) -> Socket:
         """Open a socket that is ready to be connected to an address."""
@@ -111,7 +112,7 @@ async def open_unix(
         with trio.move_on_after(give_up_after):
             await handshake.wait()
             return handshake.stream()
-        raise gave_up_unix(path, give_up_after, backlog_full=handshake.backlog_full)
+        raise gave_up_unix(path, give_up_after, backlog_full=handshake._backlog_is_full)
     except BaseException:
         network.close(sock)
         raise

@@ -22,7 +22,7 @@ import trio
 
 from .._address import Address
 from .._connect.network import KernelNetwork
-from .._connect.sockets import Opener
+from .._connect.sockets import SocketOpener
 from .._errors import os_error
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ async def open_stream(server: Address) -> trio.SocketStream:
     Raises:
         OSError: The connect failed.
     """
-    handshake = Opener(KernelNetwork()).begin(server)
+    handshake = SocketOpener(KernelNetwork()).begin(server)
     try:
         await handshake.wait()
     except BaseException:

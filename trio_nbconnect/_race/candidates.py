@@ -1,27 +1,27 @@
-"""Agenda: which address is next, and whether attempts may begin (RFC 8305, sections 3 and 6).
+"""Candidates: which address is tried next (RFC 8305, sections 3, 4 and 6).
 
-The problem: answers arrive while attempts run. Each may bring new addresses, or take back some that were not tried.
+Answers arrive while attempts run; each may bring new addresses, or take back some that were not tried. The latest
+answer of each source is kept. Whenever one changes, the *complete* list is sorted anew, addresses already tried
+included, and the first one not yet tried is next. RFC 8305 speaks of the addresses not yet tried; sorting those alone
+would start with the same family twice, so we follow its successor. And as there, services come by priority, each with
+its target's addresses or its hints, and the host itself comes last.
 
-How we solve it: the agenda keeps the latest answer of each source. Whenever one changes, the *complete* list is
-sorted anew, addresses already tried included, and the first one not yet tried is next. RFC 8305 speaks of the
-addresses not yet tried; sorting those alone would start with the same family twice, so we follow its successor. And
-as there, services come by priority, each with its target's addresses or its hints, and the host itself comes last.
-
-What lives here: that list, and the rule of section 3 on when the first attempt may begin. Times are data that the
-caller brings; nothing here waits, or knows a clock. Taking an address costs the same however many there are.
+Times are data that the caller brings: nothing here waits or knows a clock. To take an address costs the same however
+many there are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+import socket
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, TypeAlias
 
 from .._address import IPV6, Address
 from .._policy import Policy
 from .._resolve.query import Answer, QuerySent, Service, Source
-from .order import interleave, prefer
 
 if TYPE_CHECKING:
     from .._resolve.history import View
@@ -31,48 +31,50 @@ _Key: TypeAlias = tuple[Source, str]
 """A record type and whose it is, empty for the host itself."""
 
 
-_FROM_THE_START = -math.inf
+class Candidates:
+    """The addresses of one race: what was asked, what was answered, what was tried.
 
-
-@dataclass(slots=True, eq=False)
-class Agenda:
-    """The addresses of one race: what has been asked, what was answered, what was tried.
-
-    It holds no container until there is something to hold: most races know one address from the start.
+    Args:
+        policy: The numbers that the order obeys.
+        view: What earlier connections taught, None if nothing.
+        rules: What decides between the families; None if only the policy's preference does.
     """
 
-    policy: Policy
-    view: View | None = None
-    """What earlier connections taught, for the order; None if nothing."""
-    rules: Rules | None = None
-    """What decides between the families; None if only the policy's preference does."""
-    failures: tuple[OSError, ...] = field(init=False, default=())
-    """What the sources that brought no address said."""
+    __slots__ = (
+        *("_answers", "_first_positive", "_given", "_next", "_order", "_pending", "_policy", "_rules", "_services"),
+        *("_tried", "_view", "failures", "is_encrypted"),
+    )
 
-    _pending: frozenset[_Key] = field(init=False, default=frozenset())
-    _given: tuple[Address, ...] = field(init=False, default=())
-    _answers: tuple[tuple[_Key, tuple[Address, ...]], ...] = field(init=False, default=())
-    """The latest answer of each source."""
-    _services: tuple[Service, ...] = field(init=False, default=())
-    _first_positive: float = field(init=False, default=math.inf)
-    _tried: frozenset[Address] = field(init=False, default=frozenset())
-    """What was tried before the list was sorted last."""
-    _order: Sequence[Address] = field(init=False, default=())
-    """What had not been tried then, the best first."""
-    _next: int = field(init=False, default=0)
-    """How many of those have been tried since."""
+    def __init__(self, policy: Policy, view: View | None = None, rules: Rules | None = None) -> None:
+        self._policy = policy
+        self._view = view
+        self._rules = rules
+        self._pending: frozenset[_Key] = frozenset()
+        self._given: tuple[Address, ...] = ()
+        self._answers: tuple[tuple[_Key, tuple[Address, ...]], ...] = ()  # the latest of each source
+        self._services: tuple[Service, ...] = ()
+        self._first_positive = math.inf
+        self._tried: frozenset[Address] = frozenset()  # before the list was sorted last
+        self._order: Sequence[Address] = ()  # what had not been tried then, the best first
+        self._next = 0  # how many of those have been tried since
+        self.failures: tuple[OSError, ...] = ()
+        """What the sources that brought no address said."""
+        self.is_encrypted = False
+        """Whether the services are asked for over encrypted DNS."""
 
-    def ask(self, asked: QuerySent) -> None:
+    def expect(self, query: QuerySent) -> None:
         """Expect an answer from this source."""
-        self._pending |= {(asked.source, asked.name)}
+        self._pending |= {(query.source, query.name)}
+        if query.source is Source.HTTPS and query.encrypted:
+            self.is_encrypted = True
 
-    def give(self, addresses: tuple[Address, ...]) -> None:
+    def start_with(self, addresses: tuple[Address, ...]) -> None:
         """Start with addresses that the caller knows; they wait for nothing."""
         self._given = addresses
-        self._first_positive = _FROM_THE_START
+        self._first_positive = -math.inf
         self._order = addresses if len(addresses) == 1 else self._sorted()
 
-    def note(self, answer: Answer, now: float) -> None:
+    def update(self, answer: Answer, now: float) -> None:
         """Take in an answer; it replaces the former one of its source."""
         key = answer.source, answer.name
         self._pending -= {key}
@@ -105,12 +107,12 @@ class Agenda:
         were asked for; else when the first addresses have waited for that over the Resolution Delay.
         """
         if self._pending and self._waits():
-            return self._first_positive + self.policy.resolution_delay
+            return self._first_positive + self._policy.resolution_delay
         return self._first_positive
 
     def _waits(self) -> bool:
         """Version 3, section 4.2; a hint of an address is a positive answer there."""
-        preferred = self.policy.families[0]
+        preferred = self._policy.families[0]
         if (Source.HTTPS, "") in self._pending:
             return True
         return (Source.of(preferred), "") in self._pending and all(
@@ -121,7 +123,7 @@ class Agenda:
         """Return the address that is next, None if all that are known were tried."""
         return self._order[self._next] if self._next < len(self._order) else None
 
-    def take(self) -> Address:
+    def pop(self) -> Address:
         """Return the address that is next and count it as tried."""
         self._next += 1
         return self._order[self._next - 1]
@@ -131,10 +133,10 @@ class Agenda:
 
         History has it, or the policy. It grows with each of the others, up to the Maximum Connection Attempt Delay.
         """
-        policy, delay = self.policy, self.policy.attempt_delay
-        if self.view is not None and policy.delay_from_history:
+        policy, delay = self._policy, self._policy.attempt_delay
+        if self._view is not None and policy.delay_from_history:
             bounds = {"minimum": policy.minimum_delay, "maximum": policy.maximum_delay}
-            delay = self.view.attempt_delay(address, default=delay, **bounds)
+            delay = self._view.attempt_delay(address, default=delay, **bounds)
         if policy.attempt_delay_multiplier != 1:
             limit = max(delay, policy.maximum_delay)
             for _ in range(under_way):
@@ -159,21 +161,46 @@ class Agenda:
         """
         sources = [source for (source, name), _ in self._answers if not name]
         if not (self._given or Source.HOOK in sources or Source.GIVEN in sources):
-            known = self.view.sort(known) if self.view else known
-            if self.rules is not None and self.policy.families[0] == IPV6:
-                known = self.rules.sort(known)
+            known = self._view.sort(known) if self._view else known
+            if self._rules is not None and self._policy.families[0] == IPV6:
+                known = self._rules.sort(known)
             else:
-                known = prefer(self.policy.families, known)
-        return interleave(known, self.policy.first_address_family_count)
+                known = prefer(self._policy.families, known)
+        return interleave(known, self._policy.first_address_family_count)
 
     def _offered(self, service: Service) -> list[Address]:
         """Version 3, section 4.2: the target's addresses, or in their place its hints while there are none."""
         offered: list[Address] = []
         answers = dict(self._answers)
-        for family in self.policy.families:
+        for family in self._policy.families:
             answer = answers.get((Source.of(family), service.target), ())
             hints = [hint for hint in service.hints if hint.family == family]
             offered += answer or hints
         if service.port is None:
             return offered
         return [replace(address, port=service.port) for address in offered]
+
+
+def prefer(families: Sequence[socket.AddressFamily], addresses: Iterable[Address]) -> list[Address]:
+    """Bring the addresses into the order of their families, keeping the order inside each.
+
+    Example:
+        >>> from trio_nbconnect._address import IPV4, IPV6
+        >>> a, b = Address(IPV4, "192.0.2.1", 80), Address(IPV6, "2001:db8::1", 80)
+        >>> [address.host for address in prefer((IPV6, IPV4), [a, b])]
+        ['2001:db8::1', '192.0.2.1']
+    """
+    return sorted(addresses, key=lambda address: families.index(address.family))
+
+
+def interleave(addresses: Sequence[Address], first_address_family_count: int) -> list[Address]:
+    """Section 4: let the families alternate, after `first_address_family_count` addresses of the first one.
+
+    The first address stays the first. Duplicates are dropped: an endpoint is tried once.
+    """
+    distinct = list(dict.fromkeys(addresses))
+    first = [address for address in distinct if address.family == addresses[0].family]
+    other = [address for address in distinct if address.family != addresses[0].family]
+    lead = first_address_family_count - 1
+    pairs = zip_longest(first[lead:], other)
+    return first[:lead] + [address for pair in pairs for address in pair if address is not None]

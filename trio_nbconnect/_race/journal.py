@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import trio
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from .._errors import ConnectError
     from .._policy import Policy
     from .._resolve.query import Answer, QuerySent
-    from ..trace import Event, Reason, Tracer
+    from ..trace import Event, Tracer
+
+ReasonName: TypeAlias = Literal["FIRST", "DELAY_OVER", "PREDECESSOR_FAILED"]
+"""A member of `trace.Reason`, by its name: a race that nobody listens to does not import that."""
 
 listening: ContextVar[tuple[Tracer, ...]] = ContextVar("trio_nbconnect.trace.listening", default=())
 """The tracers of everything that this context, and the tasks it starts, will connect."""
@@ -39,10 +42,11 @@ def journal(tracer: Tracer | None) -> Journal:
 class Journal:
     """Tell the tracers of one race what happens in it; with no tracer, do nothing."""
 
-    __slots__ = ("_clock", "_race", "_trace", "tracers")
+    __slots__ = ("_clock", "_is_over", "_race", "_trace", "tracers")
 
     def __init__(self, tracers: Iterable[Tracer]) -> None:
         self.tracers = list(tracers)
+        self._is_over = False
         if self.tracers:
             from .. import trace  # noqa: PLC0415 - a race that nobody listens to needs no events
 
@@ -69,9 +73,10 @@ class Journal:
                 services=answer.services,
             )
 
-    def attempt_started(self, attempt: int, address: Address, reason: Reason) -> None:
+    def attempt_started(self, attempt: int, address: Address, reason: ReasonName) -> None:
         if self.tracers:
-            self._tell(self._trace.AttemptStarted, attempt=attempt, address=address, reason=reason)
+            reasons = self._trace.Reason
+            self._tell(self._trace.AttemptStarted, attempt=attempt, address=address, reason=reasons[reason])
 
     def attempt_connected(self, attempt: int, address: Address) -> None:
         if self.tracers:
@@ -95,10 +100,12 @@ class Journal:
 
     def race_won(self, attempt: int, address: Address) -> None:
         if self.tracers:
+            self._is_over = True
             self._tell(self._trace.RaceWon, attempt=attempt, address=address)
 
     def race_lost(self, error: ConnectError | None) -> None:
-        if self.tracers:
+        if self.tracers and not self._is_over:
+            self._is_over = True
             self._tell(self._trace.RaceLost, error=error)
 
     def _tell(self, kind: type[Event], **facts: Any) -> None:

@@ -1,30 +1,19 @@
-"""Race: attempts, staggered, until one is established (RFC 8305, sections 3, 5 and 6).
+"""Race: Happy Eyeballs itself (RFC 8305, sections 3, 5 and 6).
 
-The problem: any address of a host may drop our packets for minutes. Trying them in turn is slow, trying them all
-at once is rude, and whatever is cancelled when, nothing may be left behind.
+Any address of a host may drop our packets for minutes. Trying them in turn is slow, trying them all at once is rude,
+and whatever is cancelled when, nothing may be left behind.
 
-How we solve it:
+1. Addresses arrive while attempts run (section 3). The complete list is sorted whenever one does; the best address
+   not yet tried is next (sections 4 and 6).
+2. The next attempt starts when the newest has failed, or the Connection Attempt Delay is over; never within 10 ms of
+   the last one that sent a packet (section 5). Starting one does not touch the others.
+3. The first attempt to be established wins and the others are cancelled. A dead heat has a runner-up, which is closed.
 
-1. The inquiry takes in answers while attempts run (section 3); its agenda knows which address is next (section 6).
-2. Start an attempt. The next one is due when the newest has failed, or the Connection Attempt Delay is over; never
-   within 10 ms of the last one that sent a packet (section 5). Starting one does not touch the others.
-3. The first to be established wins, the others are cancelled. A dead heat has a runner-up, which is closed.
+Inside the nursery failures are recorded; outside, one error is raised. An attempt owns its socket until it is
+established, the race owns the winner until it returns it, and whoever owns closes on every other way out.
 
-An attempt is a task in a nursery, but most races have one attempt. Since a handshake lives in the kernel, the calling
-task waits for an attempt by itself while no other is due (`_wait_alone`), and a nursery opens only for the second; it
-takes the first one over, half open. That spares a nursery, a task, a scope and an event where nobody needs them: a
-connect to a literal takes 210,000 instructions in place of 570,000, where `trio.open_tcp_stream` takes 700,000. Nothing
-else changes: both ways start the same attempts by the same rules, in `_start`, and record what becomes of them in
-`_conclude`; the table of scenarios is run through both, and must not tell them apart.
-
-For the same reason `run` awaits what `_wait_alone` returns, and there are few coroutines between a caller and the
-kernel: each costs 250 bytes in every connect that is pending.
-
-Inside the nursery failures are recorded; outside, one error is raised. What becomes of an attempt, and who closes it,
-is in `_contest`.
-
-What lives here: that, and no system call; those are behind `begin`. We kill nothing at the cap of attempts: the pace
-slows down (`Policy.attempts_at_full_pace`). We never divide time among addresses: a delay is no limit.
+Refused: a chain of tasks each of which waits for its predecessor (a list that changes needs one task that reads it);
+killing attempts beyond a number of them (the pace slows down); dividing time among addresses (a delay is no limit).
 """
 
 from __future__ import annotations
@@ -32,209 +21,401 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Awaitable
-from contextlib import AbstractContextManager
-from typing import NoReturn
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import trio
 
-from .._address import Address
-from .._connect.handshake import HandshakeState
-from .._errors import sole
-from .attempt import LiveAttempt
-from .contest import Contest, T
-from .resolution import within
+from .._address import Address, Target
+from .._connect.handshake import Connecting, Opener
+from .._errors import (
+    Attempt,
+    ConnectError,
+    Phase,
+    all_failed,
+    as_failure,
+    crash_of,
+    gave_up,
+    no_address,
+    services_unknown,
+    sole,
+    timed_out,
+)
+from .._policy import Policy
+from .candidates import Candidates
+from .journal import Journal, ReasonName
+from .resolution import Resolution, until
+
+if TYPE_CHECKING:
+    from .._resolve.history import History
 
 if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
-    from exceptiongroup import BaseExceptionGroup
+    pass
+
+T = TypeVar("T")
 
 
-class _Always:
-    """The scope of a race without a limit: to enter a real one takes twenty times as long.
+class RunningAttempt:
+    """One attempt of a race. Times are seconds on Trio's clock."""
 
-    `contextlib.nullcontext` would do, but holds a bound method for as long as a race is pending.
-    """
+    __slots__ = ("address", "connected", "delay", "ended", "error", "handshake", "is_noted", "number", "started")
 
-    @staticmethod
-    def __enter__() -> None: ...
+    def __init__(self, number: int, address: Address, started: float, delay: float) -> None:
+        self.number = number
+        self.address = address
+        self.started = started
+        self.delay = delay  # how long the next attempt waits for this one
+        self.handshake: Connecting | None = None  # None if no packet could be sent
+        self.connected: float | None = None  # when TCP was, if something is to be established on top of it
+        self.ended: float | None = None
+        self.error: OSError | None = None
+        self.is_noted = False
 
-    @staticmethod
-    def __exit__(*_: object) -> None: ...
+    def close(self) -> None:
+        """Close its socket at once."""
+        if self.handshake is not None:
+            self.handshake.abort()
+
+    def report(self, now: float) -> Attempt:
+        """Say how it ended, or what it is doing now."""
+        return Attempt(
+            number=self.number,
+            address=self.address,
+            phase=Phase.HANDSHAKE if self.connected is None else Phase.ESTABLISH,
+            started=self.started,
+            ended=now if self.ended is None else self.ended,
+            error=self.error,
+        )
 
 
-_ALWAYS = _Always()
+class Race(Generic[T]):
+    """Attempts at the addresses of one host, staggered, until one is established. It is run once."""
 
+    __slots__ = (
+        *("_attempts", "_began", "_candidates", "_change", "_clock", "_establish", "_give_up_after", "_history"),
+        *("_journal", "_last_sent", "_opener", "_planned", "_policy", "_resolution", "_result", "_target"),
+        *("_under_way", "_winner"),
+    )
 
-class Race(Contest[T]):
-    """One race: when each attempt starts, and who waits for it. It is run once."""
-
-    __slots__ = ()
+    def __init__(
+        self,
+        target: Target,
+        policy: Policy,
+        resolution: Resolution,
+        opener: Opener,
+        *,
+        establish: Callable[[trio.SocketStream], Awaitable[T]] | None,
+        give_up_after: float,
+        journal: Journal,
+        history: History | None,
+    ) -> None:
+        self._target = target
+        self._policy = policy
+        self._resolution = resolution
+        self._candidates: Candidates = resolution.candidates
+        self._opener = opener
+        self._establish = establish  # None: a connection is all that is wanted, and `T` is its stream
+        self._give_up_after = give_up_after
+        self._journal = journal
+        self._history = history
+        self._clock = trio.lowlevel.current_clock()
+        self._began = self._planned = self._clock.current_time()
+        self._attempts: list[RunningAttempt] = []
+        self._under_way = 0
+        self._last_sent: RunningAttempt | None = None
+        self._winner: RunningAttempt | None = None
+        self._result: T
+        self._change = resolution.change
 
     async def run(self) -> T:
-        """Return the first connection to be established, and leave nothing else behind.
+        """Return what the first attempt to be established has brought, and leave nothing else behind.
 
         Raises:
             ConnectError: There is none; its class says why.
         """
-        self._announce()
+        self._journal.race_started(self._target.host, self._target.port, self._policy)
         try:
-            with self._limited():
-                self.inquiry.begin()
-                if self.inquiry.resolver is not None and not self.inquiry.beside:
-                    await self.inquiry.resolve(self.inquiry.resolver)
-                while not self.inquiry.beside and (address := await self._next_address()) is not None:
-                    attempt = self._start(address)
-                    if (wait := self._wait_alone(attempt)) is not None:
-                        if not await wait:
-                            attempt.look()
-                        self._conclude(attempt)
-                    if attempt.ended is None or self._winner is not None:
-                        break
-                if self._winner is None and (self.inquiry.beside or self._under_way):
-                    await self._in_nursery()
+            with until(self._began + self._give_up_after) as whole_call:
+                await trio.lowlevel.checkpoint_if_cancelled()
+                await self._first_alone()
+                if self._may_go_on and (self._under_way or not self._resolution.is_over):
+                    async with trio.open_nursery() as nursery:
+                        await self._staggered(nursery)
                 if not self._attempts:
                     await trio.lowlevel.checkpoint()
-                self._finished = True
-        except BaseException:
-            self._abandon()
-            self.inquiry.journal.race_lost(None)
-            raise
-        if self._winner is None:
-            self._lose()
-        return self._win(self._winner)
-
-    def _wait_alone(self, attempt: LiveAttempt) -> Awaitable[object] | None:
-        """Section 5: how the calling task waits until this attempt is over or the next is due; None if it cannot.
-
-        It returns what `run` awaits, and awaits nothing itself: that spares a frame in each attempt that is pending. To
-        await it returns True if the time is over: then there is no news of the handshake, and nobody may look.
-        """
-        handshake, has_rival = attempt.handshake, self.inquiry.agenda.peek() is not None
-        if handshake is None or attempt.ended is not None:
-            return trio.lowlevel.checkpoint()  # noqa: ASYNC105 - `run` awaits it
-        if self.establish is not None:
-            return None if has_rival else self._drive(attempt)
-        if has_rival and not self.opener.native:
-            return None  # its wait cannot be taken up again
-        limit = self._limit(attempt)
-        if has_rival and (handshake.state is HandshakeState.HANDSHAKING or not attempt.delay):
-            limit = min(limit, self._due(attempt))
-        return within(limit, handshake.news)
-
-    def _limited(self) -> AbstractContextManager[object]:
-        if self.give_up_after == math.inf:
-            return _ALWAYS
-        return trio.CancelScope(deadline=self._began + self.give_up_after)
-
-    def _announce(self) -> None:
-        inquiry = self.inquiry
-        if inquiry.journal.tracers:
-            inquiry.journal.race_started(inquiry.host, inquiry.port, inquiry.policy)
-
-    def _win(self, winner: LiveAttempt) -> T:
-        """Hand the winner's connection over."""
-        if self.inquiry.history is not None:
-            self.inquiry.history.mark_used(winner.address, time.time())
-        if self.inquiry.journal.tracers:
-            self.inquiry.journal.race_won(winner.number, winner.address)
-        return self._result
-
-    def _lose(self) -> NoReturn:
-        """Say why there is no connection."""
-        self._abandon()
-        for attempt in self._attempts:
-            self._note(attempt)
-        reports = [attempt.report() for attempt in self._attempts]
-        failure = self.inquiry.failure(reports, None if self._finished else self.give_up_after)
-        self.inquiry.journal.race_lost(failure)
-        try:
-            raise failure
-        finally:
-            del failure  # this frame is in its traceback
-
-    async def _in_nursery(self) -> None:
-        """Race together; let Ctrl-C, or one bug in foreign code, come out as what it is and not as a group of one."""
-        try:
-            async with trio.open_nursery() as nursery:
-                self._scope = nursery.cancel_scope
-                await self._together(nursery)
-            return
-        except BaseExceptionGroup as group:
-            crash = sole(group)
+            if self._winner is not None:
+                return self._hand_over(self._winner)
+            self._close_everything()
+            failure = self._failure(gave_up_at_limit=whole_call.cancelled_caught)
+            self._journal.race_lost(failure)
+            crash: BaseException = failure
+            del failure
+        except BaseException as error:
+            self._close_everything()
+            self._journal.race_lost(None)
+            crash = sole(error)  # Ctrl-C, or one bug in foreign code, comes out as it is and not as a group of one
+            if crash is error:
+                raise
         try:
             raise crash
         finally:
             del crash  # this frame is in its traceback
 
-    async def _together(self, nursery: trio.Nursery) -> None:
-        """Section 5: start an attempt, wait until the next is due, until there is none."""
-        if self.inquiry.resolver is not None and self.inquiry.beside:
-            nursery.start_soon(self.inquiry.resolve, self.inquiry.resolver)
-        if self._under_way:
+    async def _first_alone(self) -> None:
+        """Run the race in the calling task while no other attempt is due: no nursery, no task, no event.
+
+        Most races need one attempt (95 of 100 in field data). A nursery with one task in it costs as much as the
+        connect itself: with this step a connect to a literal takes 0.6 of the CPU that it takes without. Its price is a
+        second way through the race. Nothing else can tell them apart: a handshake lives in the kernel and not in a
+        task, so that an attempt is taken over half open when the next one is due.
+        """
+        await self._resolution.run_alone()
+        while self._resolution.is_over and (address := await self._next_candidate()) is not None:
+            attempt = self._start(address)
+            if not await self._wait_alone(attempt):
+                break
+
+    async def _wait_alone(self, attempt: RunningAttempt) -> bool:
+        """Wait until the attempt has failed; return False if the race must go on in a nursery, or is won."""
+        if attempt.ended is not None:
+            await trio.lowlevel.checkpoint()
+            self._planned = self._clock.current_time()
+            return True
+        due = math.inf
+        if self._candidates.peek() is not None:
+            if self._establish is not None or not self._opener.is_resumable:
+                return False
+            due = self._due(attempt)
+        with until(due):
+            await self._run_attempt(attempt)
+        if attempt.error is None:
+            return False
+        self._planned = self._clock.current_time()
+        return True
+
+    async def _staggered(self, nursery: trio.Nursery) -> None:
+        """Sections 3, 5 and 6: answers arrive beside the attempts, each of which starts when it is due."""
+        if not self._resolution.is_over:
+            nursery.start_soon(self._resolution.run)
+        if self._under_way:  # begun by `_first_alone`, half open
             nursery.start_soon(self._attempt, self._attempts[-1])
-            await self._stagger()
-        while (address := await self._next_address()) is not None:
+            await self._stagger(self._attempts[-1])
+        while (address := await self._next_candidate()) is not None:
             attempt = self._start(address)
             if attempt.ended is None:
                 nursery.start_soon(self._attempt, attempt)
-            await self._stagger()
-        if self._is_over:
-            nursery.cancel_scope.cancel()
+            await self._stagger(attempt)
+        while self._may_go_on and self._under_way:
+            await self._change.wait(math.inf)
+        nursery.cancel_scope.cancel()
 
-    async def _next_address(self) -> Address | None:
-        """Section 6: the best address not yet tried, as soon as it may be; None if there will be no more."""
-        while True:
-            address = self.inquiry.agenda.peek()
-            if self._is_over or (address is None and self.inquiry.resolved):
+    async def _next_candidate(self) -> Address | None:
+        """Sections 3 and 6: the best address not yet tried, as soon as it may be tried; None if there will be none."""
+        while self._may_go_on:
+            address = self._candidates.peek()
+            if address is None and self._resolution.is_over:
                 return None
-            if address is None:
-                newest = self._attempts[-1].started if self._attempts else None
-                at = self.inquiry.last_resort_at(newest, self._under_way)
+            at = self._last_resort_at() if address is None else self._may_start_at(address)
+            if at > self._clock.current_time():
+                await self._change.wait(at)
+                self._planned = min(at, self._clock.current_time())
+            elif address is None:
+                self._resolution.ask_last_resort()
             else:
-                at = self._may_start_at(address)
-            if at > self._began and at > self._clock.current_time():
-                await self.inquiry.wait_for_news(at)
-            elif address is not None:
-                return self.inquiry.agenda.take()
-            else:
-                self.inquiry.ask_last_resort()
-
-    @property
-    def _is_over(self) -> bool:
-        return self._winner is not None or self.inquiry.forbidden is not None
+                await trio.lowlevel.checkpoint_if_cancelled()  # nothing starts once the race was given up
+                return self._candidates.pop()
+        return None
 
     def _may_start_at(self, address: Address) -> float:
         """Sections 3 and 5: the first attempt waits for the preferred family, each other one for the minimum gap."""
         if not self._attempts:
-            return self.inquiry.agenda.may_begin_at()
+            return self._candidates.may_begin_at()
         last = self._last_sent
         if last is None or (last.address.is_loopback and address.is_loopback):
             return -math.inf
-        return last.started + self.inquiry.policy.minimum_gap
+        return last.started + self._policy.minimum_gap
 
-    async def _stagger(self) -> None:
+    def _last_resort_at(self) -> float:
+        """Section 7.2: when to ask for IPv4 addresses after all; at once if every attempt has failed."""
+        if not self._resolution.has_last_resort:
+            return math.inf
+        if self._under_way:
+            return self._attempts[-1].started + self._policy.last_resort_delay
+        return -math.inf if self._attempts or self._candidates.is_answered else math.inf
+
+    def _start(self, address: Address) -> RunningAttempt:
+        """Begin an attempt. One that fails before a packet is sent has ended when this returns."""
+        delay = self._candidates.delay(address, self._under_way)
+        address = self._resolution.reached_by(address)
+        now = self._clock.current_time()
+        attempt = RunningAttempt(len(self._attempts) + 1, address, now, delay)
+        if not self._attempts or self._planned < now - delay:  # what stood still for so long catches up with nothing
+            self._planned = now
+        self._journal.attempt_started(attempt.number, address, self._reason())
+        self._attempts.append(attempt)
+        self._under_way += 1
+        try:
+            attempt.handshake = self._opener.begin(address)
+        except OSError as error:
+            self._fail(attempt, error)
+        else:
+            self._last_sent = attempt
+        return attempt
+
+    def _reason(self) -> ReasonName:
+        if not self._attempts:
+            return "FIRST"
+        return "DELAY_OVER" if self._attempts[-1].error is None else "PREDECESSOR_FAILED"
+
+    async def _stagger(self, newest: RunningAttempt) -> None:
         """Section 5: wait until the newest attempt has failed, or the Connection Attempt Delay is over."""
-        newest = self._attempts[-1]
         if newest.ended is not None:
             await trio.lowlevel.checkpoint()
-        while self._may_follow and newest.ended is None and (due := self._due(newest)) > self._clock.current_time():
-            await self.inquiry.wait_for_news(due)
+        due = math.inf
+        while newest.ended is None and self._may_follow and (due := self._due(newest)) > self._clock.current_time():
+            await self._change.wait(due)
+        self._planned = min(due, self._clock.current_time())
+
+    def _due(self, newest: RunningAttempt) -> float:
+        """Section 5: when the next attempt is due, if the newest does not fail.
+
+        It counts from the time for which the newest was planned, so that the lateness of a busy program does not add
+        up. Progress extends it: an attempt that has completed TCP is likely to be established soon.
+        """
+        policy = self._policy
+        is_crowded = self._under_way >= policy.attempts_at_full_pace
+        delay = max(newest.delay, policy.maximum_delay) if is_crowded else newest.delay
+        due = self._planned + delay
+        if newest.connected is not None:
+            due = max(due, min(newest.started + policy.maximum_delay, newest.connected + delay))
+        return due
+
+    async def _attempt(self, attempt: RunningAttempt) -> None:
+        """Run one attempt as a task; cancelled, it leaves nothing behind."""
+        try:
+            await self._run_attempt(attempt)
+        finally:
+            if attempt.ended is None:
+                self._cancel(attempt)
+
+    async def _run_attempt(self, attempt: RunningAttempt) -> None:
+        """Bring one attempt from its first packet to its outcome. What it meets is recorded; only a bug is raised."""
+        assert attempt.handshake is not None
+        with until(attempt.started + self._policy.give_up_attempt_after) as limit:
+            try:
+                await attempt.handshake.wait()
+                self._win(attempt, await self._establish_on(attempt, attempt.handshake))
+            except Exception as error:
+                failure = as_failure(error, attempt.address)
+                self._fail(attempt, failure or crash_of(error, attempt.address))
+                if failure is None:
+                    raise
+        if limit.cancelled_caught and attempt.ended is None:
+            self._fail(attempt, timed_out(str(attempt.address)))
+
+    async def _establish_on(self, attempt: RunningAttempt, handshake: Connecting) -> T:
+        """Do on top of the connection what the caller wants; nothing, if the connection is all."""
+        self._journal.attempt_connected(attempt.number, attempt.address)
+        if self._history is not None and (rtt := self._round_trip_time(attempt, handshake)) is not None:
+            self._history.record(attempt.address, rtt, wall_clock())
+        stream = handshake.stream()
+        if self._establish is None:
+            return stream  # type: ignore[return-value]  # then T is SocketStream, says Connector
+        attempt.connected = self._clock.current_time()
+        self._change.notify()
+        return await self._establish(stream)
+
+    def _round_trip_time(self, attempt: RunningAttempt, handshake: Connecting) -> float | None:
+        """What the handshake, just over, tells about the route; None if nothing is sure.
+
+        Where the kernel does not say, the handshake's own time will do if it is under a second; after that the SYN has
+        been sent again (RFC 6298, section 2.1), and the answer may be to either (section 3).
+        """
+        elapsed = self._clock.current_time() - attempt.started
+        rtt = self._opener.round_trip_time(handshake.socket)
+        return elapsed if rtt is None and elapsed < 1 else rtt
+
+    def _win(self, attempt: RunningAttempt, result: T) -> None:
+        """Note the winner before anybody is told: whatever a tracer raises, its socket has an owner."""
+        is_first = self._winner is None
+        if is_first:
+            self._winner, self._result = attempt, result
+        else:
+            attempt.close()
+        self._end(attempt)
+        self._journal.attempt_established(attempt.number, attempt.address)
+        if not is_first:
+            self._journal.runner_up_discarded(attempt.number, attempt.address)
+
+    def _fail(self, attempt: RunningAttempt, error: OSError) -> None:
+        attempt.close()
+        attempt.error = error.with_traceback(None)
+        self._end(attempt)
+        if self._journal.tracers:
+            self._note(attempt)
+            self._journal.attempt_failed(attempt.number, attempt.address, error)
+
+    def _cancel(self, attempt: RunningAttempt) -> None:
+        attempt.close()
+        self._end(attempt)
+        self._journal.attempt_cancelled(attempt.number, attempt.address)
+
+    def _end(self, attempt: RunningAttempt) -> None:
+        attempt.ended = self._clock.current_time()
+        self._under_way -= 1
+        self._change.notify()
+
+    def _close_everything(self) -> None:
+        """Close the attempts under way, and a winner that nobody will get; only then tell of it."""
+        winner, self._winner = self._winner, None
+        left = [attempt for attempt in self._attempts if attempt.ended is None]
+        for attempt in left if winner is None else [*left, winner]:
+            attempt.close()
+        for attempt in left:
+            self._cancel(attempt)
+        if winner is not None:
+            self._journal.runner_up_discarded(winner.number, winner.address)
+
+    def _hand_over(self, winner: RunningAttempt) -> T:
+        if self._history is not None:
+            self._history.mark_used(winner.address, wall_clock())
+        self._journal.race_won(winner.number, winner.address)
+        return self._result
+
+    def _failure(self, *, gave_up_at_limit: bool) -> ConnectError:
+        """Return the one error of a race that was lost; it says what was tried."""
+        for attempt in self._attempts:
+            self._note(attempt)
+        now = self._clock.current_time()
+        reports = [attempt.report(now) for attempt in self._attempts]
+        resolution, host, port = self._resolution, self._target.host, self._target.port
+        if resolution.fatal_error is not None:
+            return services_unknown(host, port, reports, resolution.fatal_error)
+        if gave_up_at_limit:
+            return gave_up(host, port, self._give_up_after, reports, self._candidates.failures)
+        if reports or resolution.unusable:
+            return all_failed(host, port, reports, resolution.unusable)
+        return no_address(host, port, self._candidates.failures)
+
+    def _note(self, attempt: RunningAttempt) -> None:
+        """Say on a failure which attempt that was; once, and the errors of custom sockets pass as they are."""
+        if attempt.error is not None and not attempt.is_noted and self._opener.is_resumable:
+            attempt.is_noted = True
+            after, report = attempt.started - self._began, attempt.report(self._began)
+            note = f"attempt {attempt.number}, after {after:.3f} s: {report}"
+            attempt.error.__dict__.setdefault("__notes__", []).append(note)  # `add_note`, which Python 3.10 lacks
+
+    @property
+    def _may_go_on(self) -> bool:
+        return self._winner is None and self._resolution.fatal_error is None
 
     @property
     def _may_follow(self) -> bool:
         """Whether there may be another attempt, so that it makes sense to wait for its time."""
-        is_last = self.inquiry.resolved and self.inquiry.agenda.peek() is None
-        return not self._is_over and not is_last
+        is_last = self._resolution.is_over and self._candidates.peek() is None
+        return self._may_go_on and not is_last
 
-    def _due(self, newest: LiveAttempt) -> float:
-        return newest.next_is_due(
-            self.inquiry.policy, crowded=self._under_way >= self.inquiry.policy.attempts_at_full_pace
-        )
 
-    async def _attempt(self, attempt: LiveAttempt) -> None:
-        """Run one attempt as a task; cancelled, it leaves nothing behind."""
-        try:
-            await self._drive(attempt)
-        finally:
-            if attempt.ended is None:
-                self._cancel(attempt)
+def wall_clock() -> float:
+    """Seconds since 1970, for a history; 0 where the clock is set before that."""
+    return max(time.time(), 0.0)

@@ -1,193 +1,170 @@
-"""Inquiry: what a race learns of its host's addresses, as it comes (RFC 8305, sections 3, 6 and 7).
+"""Resolution: the addresses of a host, as they come (RFC 8305, sections 3 and 7).
 
-The problem: answers arrive while attempts run, from several sources, and some of them decide more than the order.
+Answers arrive from several sources while attempts run. Each goes to the candidates, and the race is woken. Addresses
+that were given are an answer like any other, and the only one.
 
-How we solve it: one object takes in all of them. Each goes to the agenda, which knows what is next; and a bell is
-rung, which the race waits for. What the caller knew is an answer like any other.
-
-What lives here: the resolver's side of a race, NAT64's two turns (an address it made is read as the IPv4 address that
-it stands for; a name's IPv4 addresses are asked for when all else has failed), and the rule of version 3 on services
-that encrypted DNS does not tell. What does not: attempts, and the decision when one starts.
+On a network without IPv4 a translator (NAT64) stands in: an IPv6 address that it made is read as the IPv4 address that
+it stands for, and an IPv4 address is written as an IPv6 one when an attempt starts.
 """
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from socket import AddressFamily
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 
-from .._address import IPV6, Address
-from .._errors import Attempt, ConnectError, all_failed, gave_up, no_address, services_unknown, timed_out
+from .._address import IPV4, IPV6, Address, Target
+from .._errors import ruled_out, timed_out
 from .._policy import Policy
 from .._resolve.query import Answer, Query, QuerySent, Source
-from .attempt import ruled_out
-from .candidates import Agenda
+from .candidates import Candidates
 from .journal import Journal
 
 if TYPE_CHECKING:
-    from .._resolve.history import History
     from .._resolve.nat64 import Translator
-    from .._resolve.rules import Rules
     from .._resolve.system import Resolver
 
 
-@dataclass(slots=True, eq=False)
-class Inquiry:
-    """The addresses of one race: who is asked for them, and what has been learnt."""
+class Change:
+    """What the body of a race waits for: that anything has changed."""
 
-    host: str
-    """As the caller wrote it, for errors and events."""
-    port: int
-    policy: Policy
-    families: tuple[AddressFamily, ...]
-    """The families that can be used, the preferred one first."""
-    history: History | None
-    journal: Journal
-    given: tuple[Address, ...]
-    """The addresses that are known without asking anybody."""
+    __slots__ = ("_event",)
 
-    nat64: Translator | None = field(init=False, default=None)
-    """The network's translator, if it is needed to reach IPv4."""
-    resolver: Resolver | None = field(init=False, default=None)
-    name: str = field(init=False, default="")
-    """As the resolver is asked for it: a name of another script in its A-label form."""
-    beside: bool = field(init=False, default=False)
-    """Whether answers come over time, beside the attempts; else there is one, which is waited for."""
+    def __init__(self) -> None:
+        self._event: trio.Event | None = None
 
-    resolved: bool = field(init=False, default=True)
-    """Whether no more answers will come."""
-    services_known: trio.Event | None = field(init=False, default=None)
-    """Set when the services are known that were asked for over encrypted DNS."""
-    forbidden: OSError | None = field(init=False, default=None)
-    """Why no address may be used: encrypted DNS did not tell the services."""
-    unusable: tuple[OSError, ...] = field(init=False, default=())
-    """Why addresses were left out."""
-    agenda: Agenda = field(init=False)
-    _bell: trio.Event | None = field(init=False, default=None)
-    _last_resort: trio.Event | None = field(init=False, default=None)
+    def notify(self) -> None:
+        """Wake who waits."""
+        if self._event is not None:
+            self._event.set()
 
-    def __post_init__(self) -> None:
-        self.agenda = Agenda(self.policy, None if self.history is None else self.history.view(time.time()))
+    async def wait(self, deadline: float) -> None:
+        """Wait until something has changed, or until a time on Trio's clock."""
+        self._event = trio.Event()
+        with until(deadline):
+            await self._event.wait()
 
-    def ring(self) -> None:
-        """Say that something has happened."""
-        if self._bell is not None:
-            self._bell.set()
 
-    async def wait_for_news(self, until: float) -> None:
-        """Wait until something has happened, or until a time on Trio's clock."""
-        self._bell = trio.Event()
-        await within(until, self._bell.wait)
+class _NoLimit:
+    """What stands for a cancel scope that will never be cancelled."""
 
-    def ask(self, resolver: Resolver, name: str) -> None:
-        """Have a resolver asked whose one answer is waited for."""
-        self.resolver, self.name, self.resolved = resolver, name, False
-        self._last_resort = None if self.nat64 is None else trio.Event()
+    cancelled_caught = False
 
-    def ask_beside(self, resolver: Resolver, name: str, rules: Rules) -> None:
-        """Have a resolver asked whose answers come over time, to be sorted by the rules of RFC 6724 on this host."""
-        self.ask(resolver, name)
-        self.beside = True
-        self.agenda.rules = rules
 
-    def begin(self) -> None:
-        """Take in what is known without asking; that may be tried at once, in the order that was meant."""
-        if self.given:
-            addresses = self._usable(self.given)
-            self.agenda.give(addresses)
-            if self.journal.tracers:
-                self.journal.answer_received(Answer(Source.GIVEN, addresses))
+_NO_LIMIT = nullcontext(_NoLimit())
 
-    async def resolve(self, resolver: Resolver) -> None:
+
+def until(deadline: float) -> AbstractContextManager[trio.CancelScope | _NoLimit]:
+    """Limit a block by a time on Trio's clock; "never" costs nothing."""
+    return _NO_LIMIT if deadline == math.inf else trio.CancelScope(deadline=deadline)
+
+
+class Resolution:
+    """The addresses of one race: brings what is answered to its candidates."""
+
+    __slots__ = (
+        *("_families", "_journal", "_last_resort", "_nat64", "_policy", "_resolver", "_target", "_waits_alone"),
+        *("candidates", "change", "fatal_error", "is_over", "unusable"),
+    )
+
+    def __init__(
+        self,
+        target: Target,
+        policy: Policy,
+        families: tuple[AddressFamily, ...],
+        candidates: Candidates,
+        journal: Journal,
+        *,
+        resolver: Resolver | None = None,
+        waits_alone: bool = False,
+        nat64: Translator | None = None,
+    ) -> None:
+        self._target = target
+        self._policy = policy
+        self._families = families
+        self._journal = journal
+        self._resolver = resolver
+        self._waits_alone = waits_alone  # there is one answer, and nothing to do until it is there
+        self._nat64 = nat64
+        self._last_resort = None if nat64 is None or resolver is None else trio.Event()
+        self.candidates = candidates
+        self.is_over = resolver is None
+        """Whether no more answers will come."""
+        self.fatal_error: OSError | None = None
+        """Why no address may be used: encrypted DNS did not tell the services."""
+        self.unusable: tuple[OSError, ...] = ()
+        """Why addresses were left out."""
+        self.change = Change()
+
+    async def run_alone(self) -> None:
+        """Take in what is known without waiting, or for what one may wait in the calling task."""
+        if self._resolver is None:
+            given = Answer(Source.GIVEN, self._usable(self._target.addresses))
+            self.candidates.start_with(given.addresses)
+            self._journal.answer_received(given)
+        elif self._waits_alone:
+            await self.run()
+
+    async def run(self) -> None:
         """Section 3: take in the answers as they come, for as long as the policy lets it take."""
-        limit = self.policy.give_up_resolution_after
-        if limit != math.inf:
-            limit += trio.current_time()
-        asked = self.families if self.nat64 is None else tuple(family for family in self.families if family == IPV6)
-        query = Query(host=self.name, port=self.port, families=asked, last_resort=self._last_resort)
+        assert self._resolver is not None
+        families = self._families
+        if self._nat64 is not None:
+            families = tuple(family for family in families if family == IPV6)
+        query = Query(host=self._target.name, port=self._target.port, families=families, last_resort=self._last_resort)
+        limit = self._policy.give_up_resolution_after
         try:
-            await within(limit, resolver.resolve, query, self.send_answer)
+            with until(math.inf if limit == math.inf else trio.current_time() + limit):
+                await self._resolver.resolve(query, self._take)
         except OSError as error:
-            self.agenda.failures += (error,)
-        for source, name in self.agenda.unanswered:
-            silence = timed_out(f"no answer for {source.value} of {name or self.host}")
-            self.send_answer(Answer(source, error=silence, name=name))
-        self.resolved = True
-        self.ring()
+            self.candidates.failures += (error,)
+        for source, name in self.candidates.unanswered:
+            silence = timed_out(f"no answer for {source.value} of {name or self._target.host}")
+            self._take(Answer(source, error=silence, name=name))
+        self.is_over = True
+        self.change.notify()
 
-    def send_answer(self, item: QuerySent | Answer) -> None:
+    def _take(self, item: QuerySent | Answer) -> None:
         """Take in what a resolver does and learns."""
         if isinstance(item, QuerySent):
-            self.agenda.ask(item)
-            if item.encrypted and item.source is Source.HTTPS:
-                self.services_known = trio.Event()
-            if self.journal.tracers:
-                self.journal.query_sent(item)
+            self.candidates.expect(item)
+            self._journal.query_sent(item)
             return
-        if item.source is Source.HTTPS and self.services_known is not None:
-            self.services_known.set()
-            self.forbidden = item.error
+        if item.source is Source.HTTPS and item.error is not None and self.candidates.is_encrypted:
+            self.fatal_error = item.error  # version 3, section 6.3: an attacker may have taken services away
         usable = self._usable(item.addresses)
         if usable is not item.addresses:
             item = replace(item, addresses=usable)
-        self.agenda.note(item, trio.current_time())
-        if self.journal.tracers:
-            self.journal.answer_received(item)
-        self.ring()
+        self.candidates.update(item, trio.current_time())
+        self._journal.answer_received(item)
+        self.change.notify()
 
-    def last_resort_at(self, newest_started: float | None, under_way: int) -> float:
-        """Section 7.2: when to ask for IPv4 addresses after all; at once if every attempt has failed."""
-        if self._last_resort is None or self._last_resort.is_set():
-            return math.inf
-        if newest_started is not None and under_way:
-            return newest_started + self.policy.last_resort_delay
-        return -math.inf if newest_started is not None or self.agenda.is_answered else math.inf
+    @property
+    def has_last_resort(self) -> bool:
+        """Whether IPv4 addresses may still be asked for, to be reached through the translator."""
+        return self._last_resort is not None and not self._last_resort.is_set()
 
     def ask_last_resort(self) -> None:
-        """Let the resolver ask for IPv4 addresses."""
+        """Section 7.2: let the resolver ask for IPv4 addresses after all."""
         assert self._last_resort is not None
         self._last_resort.set()
 
-    def failure(self, attempts: Sequence[Attempt], gave_up_after: float | None) -> ConnectError:
-        """Return the one error of a race that was lost; it says what was tried.
-
-        Args:
-            attempts: What became of each.
-            gave_up_after: The limit of the whole call, seconds, if that has ended it.
-        """
-        if self.forbidden is not None:
-            return services_unknown(self.host, self.port, attempts, self.forbidden)
-        if gave_up_after is not None:
-            return gave_up(self.host, self.port, gave_up_after, attempts, self.agenda.failures)
-        if attempts or self.unusable:
-            return all_failed(self.host, self.port, attempts, self.unusable)
-        return no_address(self.host, self.port, self.agenda.failures)
+    def reached_by(self, address: Address) -> Address:
+        """The address by which this one is reached: another one, where the translator stands in."""
+        return address if self._nat64 is None else self._nat64.write(address)
 
     def _usable(self, addresses: tuple[Address, ...]) -> tuple[Address, ...]:
         """Read translated addresses as what they stand for, and leave out those of a family that is not used."""
-        if self.nat64 is not None:
-            addresses = tuple(map(self.nat64.read, addresses))
-        left_out = [address for address in addresses if address.family not in self.families and not address.is_path]
+        families = self._families
+        if self._nat64 is not None:
+            addresses = tuple(map(self._nat64.read, addresses))
+            families = (*families, IPV4)
+        left_out = [address for address in addresses if address.family not in families and not address.is_path]
         if not left_out:
             return addresses
         self.unusable += tuple(map(ruled_out, left_out))
-        return tuple(address for address in addresses if address.family in self.families or address.is_path)
-
-
-def within(time: float, do: Callable[..., Awaitable[object]], *args: Any) -> Awaitable[object]:
-    """Do something, until a time on Trio's clock; "never" costs nothing, not even a coroutine.
-
-    To await it returns True if the time was over first. What is done shall return None.
-    """
-    return do(*args) if time == math.inf else _until(time, do, *args)
-
-
-async def _until(time: float, do: Callable[..., Awaitable[object]], *args: Any) -> bool:
-    with trio.CancelScope(deadline=time) as scope:
-        await do(*args)
-    return scope.cancelled_caught
+        return tuple(address for address in addresses if address.family in families or address.is_path)

@@ -19,7 +19,6 @@ from typing import Protocol
 import trio
 
 from .._address import IPV4, IPV6
-from .._connect.custom_sockets import ask_hostname_resolver
 from .._connect.network import Network, from_getaddrinfo
 from .query import Answer, Query, QuerySent, SendAnswer, Source
 
@@ -102,7 +101,7 @@ class HookResolver:
         """SendAnswer its one answer, which holds both families."""
         send_answer(QuerySent(Source.HOOK))
         try:
-            entries = await ask_hostname_resolver(query.host, query.port)
+            entries = await trio.socket.getaddrinfo(query.host, query.port, type=socket.SOCK_STREAM)
         except OSError as error:
             send_answer(Answer(Source.HOOK, error=error))
         else:
