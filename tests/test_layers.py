@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "trio_nbconnect"
 
 LAYERS = [
     {"_public"},
-    {"_address"},
-    {"_policy", "_errors"},
+    {"_address", "_printable"},
+    {"_policy", "_errors", "_listening"},
     {"_connect"},
     {"_resolve"},
     {"trace"},

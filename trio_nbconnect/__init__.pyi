@@ -34,12 +34,14 @@ from ._functions import open_unix_socket as open_unix_socket
 from ._pictures.recording import RecordedRace as RecordedRace
 from ._pictures.recording import Recording as Recording
 from ._pictures.recording import record as record
-from ._pictures.summaries import Comparison as Comparison
-from ._pictures.summaries import HasTimeline as HasTimeline
-from ._pictures.summaries import Summary as Summary
-from ._pictures.summaries import compare as compare
-from ._pictures.summaries import summarize as summarize
+from ._pictures.summary import Comparison as Comparison
+from ._pictures.summary import HasTimeline as HasTimeline
+from ._pictures.summary import Summary as Summary
+from ._pictures.summary import compare as compare
+from ._pictures.summary import summarize as summarize
+from ._pictures.timeline import AttemptOutcome as AttemptOutcome
 from ._pictures.timeline import AttemptRow as AttemptRow
+from ._pictures.timeline import RaceOutcome as RaceOutcome
 from ._pictures.timeline import Timeline as Timeline
 from ._pictures.watch import watch as watch
 from ._policy import Policy as Policy
@@ -60,6 +62,7 @@ __all__ = [
     "Address",
     "Answer",
     "Attempt",
+    "AttemptOutcome",
     "AttemptRow",
     "Comparison",
     "Configure",
@@ -80,6 +83,7 @@ __all__ = [
     "Policy",
     "Query",
     "QuerySent",
+    "RaceOutcome",
     "RecordedRace",
     "Recording",
     "ResolutionError",
