@@ -58,7 +58,13 @@ def __dir__() -> list[str]:
 
 
 class Reason(enum.Enum):
-    """Why an attempt began when it did (RFC 8305, section 5)."""
+    """Why an attempt began when it did (RFC 8305, section 5).
+
+    Attributes:
+        FIRST: It is the first of its race, or nothing else was under way.
+        DELAY_OVER: The one before had its delay, and goes on.
+        PREDECESSOR_FAILED: The one before has failed.
+    """
 
     FIRST = "first"
     DELAY_OVER = "attempt delay over"

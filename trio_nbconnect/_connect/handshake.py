@@ -51,7 +51,13 @@ _LONGEST_PAUSE = 0.050
 
 
 class HandshakeState(enum.Enum):
-    """Where a handshake stands."""
+    """Where a handshake stands.
+
+    Attributes:
+        HANDSHAKING: It is under way, or waits for room in a backlog.
+        CONNECTED: There is a peer.
+        CLOSED: It has failed or was aborted, and the socket is closed.
+    """
 
     HANDSHAKING = "handshaking"
     CONNECTED = "connected"
