@@ -97,10 +97,10 @@ class ConnectError(OSError):
         super().__init__(message)
         self.host = host
         self.port = port
-        self.attempts = tuple(attempts)
+        self.attempts: tuple[Attempt, ...] = tuple(attempts)
         self.errno = errno
         if errno is not None:
-            self.strerror = os.strerror(errno) if errno > 0 else message
+            self.strerror: str | None = os.strerror(errno) if errno > 0 else message
 
     @property
     def primary_error(self) -> OSError | None:

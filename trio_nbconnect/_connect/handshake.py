@@ -136,9 +136,9 @@ class Handshake:
     )
 
     def __init__(self, sock: Socket, sockaddr: Any, name: Any, network: Network, opener: Reopen | None) -> None:
-        self.socket = sock
-        self.state = HandshakeState.HANDSHAKING
-        self.errno = 0
+        self.socket: Socket = sock
+        self.state: HandshakeState = HandshakeState.HANDSHAKING
+        self.errno: int = 0
         self._backlog_is_full = False
         self._pause = 0.0
         self._retries = 0

@@ -36,7 +36,8 @@ class Source(enum.Enum):
     HOOK = "hook", None
     GIVEN = "given", None
 
-    __hash__ = object.__hash__  # each is one object; Enum would hash its name, in Python
+    # Each is one object; Enum would hash its name, in Python.
+    __hash__: Callable[[object], int] = object.__hash__  # type: ignore[assignment]  # mypy binds one of the two only
 
     family: socket.AddressFamily | None
 
