@@ -39,6 +39,7 @@ __all__ = [
     "AttemptFailed",
     "AttemptStarted",
     "Event",
+    "Listener",
     "RaceLost",
     "RaceStarted",
     "RaceWon",
@@ -46,6 +47,9 @@ __all__ = [
     "ResolutionStarted",
     "RunnerUpDiscarded",
     "Tracer",
+    "check_tracer",
+    "listen",
+    "log_to",
 ]
 
 
@@ -54,7 +58,13 @@ def __dir__() -> list[str]:
 
 
 class Reason(enum.Enum):
-    """Why an attempt began when it did (RFC 8305, section 5)."""
+    """Why an attempt began when it did (RFC 8305, section 5).
+
+    Attributes:
+        FIRST: It is the first of its race, or nothing else was under way.
+        DELAY_OVER: The one before had its delay, and goes on.
+        PREDECESSOR_FAILED: The one before has failed.
+    """
 
     FIRST = "first"
     DELAY_OVER = "attempt delay over"

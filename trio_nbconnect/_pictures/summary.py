@@ -36,17 +36,22 @@ _SHARE_OF_MOST = 1 / 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaceStatistics:
-    """The numbers of a group of races."""
+    """The numbers of a group of races.
+
+    Attributes:
+        label: What the group is called.
+        times: The durations of the races that were won, the shortest first.
+        lost: The durations of all others: failed, cancelled or under way.
+        attempts: How many attempts each race made, the fewest first.
+        families: How many were won over which family, the most frequent first.
+        outcomes: How many attempts ended how, the most frequent outcome first.
+    """
 
     label: str
     times: tuple[float, ...]
-    """The durations of the races that were won, the shortest first."""
     lost: tuple[float, ...]
-    """The durations of all others: failed, cancelled or under way."""
     attempts: tuple[int, ...]
-    """How many attempts each race made, the fewest first."""
     families: tuple[tuple[str, int], ...]
-    """How many were won over which family, the most frequent first."""
     outcomes: tuple[tuple[str, int], ...]
 
     @property
