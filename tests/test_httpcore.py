@@ -18,7 +18,7 @@ import trio
 import trustme
 
 import trio_nbconnect as nb
-from trio_nbconnect._pictures.timeline import Outcome
+from trio_nbconnect._pictures.timeline import RaceOutcome
 from trio_nbconnect.httpcore import NetworkBackend, transport
 from trio_nbconnect.testing import SimulatedNetwork
 
@@ -101,7 +101,7 @@ async def test_https_over_a_broken_host(trusting: ssl.SSLContext, port: int, htt
                 assert response.content.startswith(ANSWERS)
                 assert response.http_version == version
 
-    assert [race.timeline.outcome for race in recording] == [Outcome.WON]  # the second request needed no connection
+    assert [race.timeline.outcome for race in recording] == [RaceOutcome.WON]  # the second request needed no connection
     assert [address for address in addresses_tried(recording[0]) if ":" not in address] == [
         REFUSES,
         DROPS,
@@ -151,7 +151,7 @@ async def test_a_refusal_keeps_our_error(nobody: int) -> None:
     error = reason(caught.value)
     assert isinstance(error, nb.ConnectError)
     assert "127.0.0.1" in {attempt.address.ip for attempt in error.attempts}
-    assert recording[-1].timeline.outcome is Outcome.LOST
+    assert recording[-1].timeline.outcome is RaceOutcome.LOST
 
 
 def reason(error: BaseException) -> BaseException | None:
@@ -176,7 +176,7 @@ async def test_a_connect_timeout_is_give_up_after(nobody: int) -> None:
     error = reason(caught.value)
     assert isinstance(error, nb.ConnectTimeout)
     assert error.phase is nb.Phase.HANDSHAKE
-    assert recording[-1].timeline.outcome is Outcome.LOST
+    assert recording[-1].timeline.outcome is RaceOutcome.LOST
 
 
 async def test_a_tls_handshake_that_hangs_is_a_connect_timeout() -> None:
@@ -214,11 +214,11 @@ async def test_an_address_whose_tls_is_broken_costs_no_request(
 
     assert response.content.startswith(ANSWERS)
     (race,) = recording
-    assert fates(race)[-2:] == ["cancelled" if silent else "failed", "won"]
+    assert outcomes(race)[-2:] == ["cancelled" if silent else "failed", "won"]
 
 
-def fates(race: nb.RecordedRace) -> list[str]:
-    return [attempt.fate.value for attempt in race.timeline.attempts]
+def outcomes(race: nb.RecordedRace) -> list[str]:
+    return [attempt.outcome.value for attempt in race.timeline.attempts]
 
 
 @pytest.mark.parametrize(("scheme", "promised"), [("https", True), ("wss", True), ("http", False), ("ws", False)])

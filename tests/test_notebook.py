@@ -33,6 +33,7 @@ from traitlets.config import Config
 
 import trio_nbconnect as nb
 from trio_nbconnect._errors import all_failed
+from trio_nbconnect._listening import listening
 from trio_nbconnect._notebook import tracebacks as _tracebacks
 from trio_nbconnect._notebook.cells import Cells
 from trio_nbconnect._notebook.guest import Guest
@@ -41,7 +42,6 @@ from trio_nbconnect._notebook.nursery import BackgroundNursery
 from trio_nbconnect._notebook.shell import Shell
 from trio_nbconnect._notebook.tracebacks import KEPT, LostRaces, shown_part
 from trio_nbconnect._pictures.ipython import EXTENSION
-from trio_nbconnect._race.journal import listening
 from trio_nbconnect.notebook import load_ipython_extension, unload_ipython_extension
 from trio_nbconnect.testing import SimulatedNetwork
 

@@ -23,7 +23,7 @@ from trio_websocket import HandshakeError, WebSocketRequest, open_websocket, ser
 
 import trio_nbconnect as nb
 from trio_nbconnect._adapters.for_trio import _HOMES
-from trio_nbconnect._pictures.timeline import Outcome
+from trio_nbconnect._pictures.timeline import RaceOutcome
 from trio_nbconnect.testing import SimulatedNetwork
 
 from .adapters import DROPS, HOST, REFUSES, addresses_tried, connector, dropping
@@ -61,7 +61,7 @@ async def test_trio_websocket_over_a_broken_host(secure: bool) -> None:
                     await websocket.send_message("hello")
                     assert await websocket.get_message() == "hello"
 
-    assert recording[-1].timeline.outcome is Outcome.WON
+    assert recording[-1].timeline.outcome is RaceOutcome.WON
     tried = [address for address in addresses_tried(recording[-1]) if ":" not in address]
     assert tried == [REFUSES, DROPS, "127.0.0.1"]
 

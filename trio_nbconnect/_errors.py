@@ -72,6 +72,7 @@ class ConnectError(OSError):
         primary_error: The one of them that a caller would want to know first.
 
     Example:
+        >>> import errno
         >>> error = ConnectError("all attempts failed", host="::1", port=80, errno=errno.ECONNREFUSED)
         >>> error.host, error.port, error.strerror
         ('::1', 80, 'Connection refused')
@@ -313,7 +314,7 @@ def _as_os_error(error: BaseException, address: Address) -> OSError | None:
 
 def crash_of(error: Exception, address: Address) -> OSError:
     """How an attempt ended in which foreign code has crashed, for those who listen; the bug itself is raised."""
-    return OSError(None, f"{type(error).__name__} in establish: {address}")
+    return OSError(f"{type(error).__name__} in establish: {address}")
 
 
 def ruled_out(address: Address) -> OSError:

@@ -34,7 +34,7 @@ from typing import Any, TypeVar
 import trio
 
 from .. import trace
-from .._race.journal import listening
+from .._listening import listening
 from .guest import Guest
 from .interrupts import InterruptCount, Interrupts
 from .shell import Result, Shell

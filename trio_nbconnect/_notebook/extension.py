@@ -26,8 +26,8 @@ from .interrupts import defer_sigint
 with defer_sigint():
     import trio
 
+    from .._listening import listening
     from .._pictures.ipython import EXTENSION
-    from .._race.journal import listening
     from .cells import Cells
     from .guest import Guest
     from .nursery import BackgroundNursery

@@ -392,7 +392,7 @@ class Race(Generic[T]):
         if gave_up_at_limit:
             return gave_up(host, port, self._give_up_after, reports, self._candidates.failures)
         if reports or resolution.unusable:
-            return all_failed(host, port, reports, resolution.unusable)
+            return all_failed(host, port, reports, () if reports else resolution.unusable)
         return no_address(host, port, self._candidates.failures)
 
     def _note(self, attempt: RunningAttempt) -> None:

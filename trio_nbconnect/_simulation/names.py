@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import trio
@@ -17,6 +17,7 @@ import trio
 from .._address import Address, check_host, check_name, parse_literal
 from .._dns.services import Records
 from .._resolve.query import Source
+from .._resolve.rfc6724 import Rules
 
 _NONE = Records()
 
@@ -71,6 +72,10 @@ class NameServer:
     def ask(self, name: str, source: Source) -> ZoneEntry:
         """Log a query and return the entry, without waiting for its time."""
         self.queries.append((trio.current_time(), source, name))
+        return self.entry(name, source)
+
+    def entry(self, name: str, source: Source) -> ZoneEntry:
+        """Return what the zone has on a name in one record type."""
         unknown = ZoneEntry(error=None) if source is Source.HTTPS else ZoneEntry()
         return self._zone.get((_key(name), source), unknown)
 
@@ -79,6 +84,30 @@ class NameServer:
         entry = self.ask(name, source)
         await trio.sleep(entry.after)
         return entry.read()
+
+
+class SimulatedLookUp:
+    """A look-up as the operating system makes it: of one family, or of both, whose addresses it sorts."""
+
+    def __init__(self, entries: Sequence[ZoneEntry], port: int, make_rules: Callable[[], Rules] | None = None) -> None:
+        self._entries = entries
+        self._port = port
+        self._make_rules = make_rules
+        self._at = trio.current_time() + max(entry.after for entry in entries)
+
+    async def wait(self) -> list[Address]:
+        """Return the addresses when they are there; the last error counts if there are none at all."""
+        await trio.sleep_until(self._at)
+        addresses: list[Address] = []
+        failure: OSError | None = None
+        for entry in self._entries:
+            try:
+                addresses += [literal(text, port=self._port) for text in entry.read().addresses]
+            except OSError as error:
+                failure = error
+        if not addresses and failure is not None:
+            raise failure
+        return addresses if self._make_rules is None else self._make_rules().sort(addresses)
 
 
 def literal(text: str, family: socket.AddressFamily | None = None, port: int = 0) -> Address:

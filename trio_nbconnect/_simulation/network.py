@@ -33,8 +33,9 @@ from .._dns.services import Records, SVCBResolver
 from .._pictures.recording import RecordedRace
 from .._policy import Policy, check_seconds
 from .._resolve.query import Service, Source
+from .._resolve.rfc6724 import Rules
 from .host import SimulatedHost
-from .names import NameServer, ZoneEntry, literal
+from .names import NameServer, SimulatedLookUp, ZoneEntry, literal
 from .run import Serve, recorded
 from .sockets import ConnectOutcome, SimulatedSocket, source_address
 from .trio_hooks import Hooks, SimulatedTrioSocket
@@ -241,20 +242,27 @@ class SimulatedNetwork:
     def stream(self, sock: SimulatedSocket) -> trio.SocketStream:
         return trio.SocketStream(SimulatedTrioSocket(sock))
 
-    async def getaddrinfo(
-        self, host: str, port: int, family: socket.AddressFamily, limiter: trio.CapacityLimiter | None = None
-    ) -> list[Address]:
-        records = await self._names.look_up(host, Source.of(family))
-        return [literal(text, port=port) for text in records.addresses]
+    def look_up(self, host: str, port: int, family: int) -> SimulatedLookUp:
+        """Ask for one family, or for both; the answer for both is there when the slower one is."""
+        if family:
+            return SimulatedLookUp([self._names.ask(host, Source.of(socket.AddressFamily(family)))], port)
+        self.queries.append((trio.current_time(), Source.SYSTEM, host))
+        entries = [self._names.entry(host, source) for source in (Source.AAAA, Source.A)]
+        return SimulatedLookUp(entries, port, partial(Rules, self.source_address, self.policy_table()))
+
+    def is_absolute(self, name: str) -> bool:
+        return "." in name
+
+    def localhost(self) -> tuple[str, ...]:
+        return "::1", "127.0.0.1"
 
     def round_trip_time(self, sock: SimulatedSocket) -> float | None:
         """Measure nothing; the time that a handshake takes is what was asked for."""
         return None
 
-    def has_route(self, family: socket.AddressFamily) -> bool:
-        return self._routes[family]
-
-    def source_address(self, address: Address) -> Address | None:
+    def source_address(
+        self, address: Address, local: Address | None = None, settings: Iterable[object] = ()
+    ) -> Address | None:
         return source_address(address) if self._routes[address.family] or address.is_loopback else None
 
     def policy_table(self) -> PolicyTable:

@@ -31,8 +31,8 @@ import trio
 
 from .. import trace
 from .._errors import ConnectError, sole
+from .._listening import listening
 from .._pictures.recording import RecordedRace, Recording
-from .._race.journal import listening
 from .._resolve.query import Source
 from .host import SimulatedHost
 
@@ -57,7 +57,7 @@ def recorded(connect: Connect, hosts: Iterable[SimulatedHost], serve: Serve | No
 
     def hear(event: trace.Event) -> None:
         if event.time < HORIZON:
-            recording._hear(event)
+            recording._record(event)
 
     run_virtually(partial(_race, connect, () if serve is None else tuple(hosts), serve, hear))
     race = recording[0]
