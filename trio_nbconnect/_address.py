@@ -213,6 +213,16 @@ def _scope_id(scope: str, host: str) -> int:
     return scope_id
 
 
+def check_numeric(address: Address) -> None:
+    """Make sure that `connect` will not look the host up, and every task wait for it.
+
+    Raises:
+        ValueError: The host is no address of its family.
+    """
+    if not address.is_path and _packed(address.family, address.host) is None:
+        raise ValueError(f"address must be numeric and of its family, not {address.host!r}")
+
+
 def from_sockaddr(family: int, sockaddr: object) -> Address:
     """Read a socket address as `getaddrinfo` gives it, its scope kept.
 

@@ -338,7 +338,7 @@ class Connector:
             target,
             self.policy,
             families,
-            Candidates(self.policy, view, partial(self._rules, view)),
+            Candidates(self.policy, families, view, partial(self._rules, view)),
             heard,
             resolver=resolver,
             alone_until=alone_until,

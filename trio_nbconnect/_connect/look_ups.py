@@ -45,29 +45,29 @@ class LookUp(Protocol):
 class SystemLookUp:
     """One call of `getaddrinfo`."""
 
-    __slots__ = ("_done", "_key", "_look_ups", "_outcome", "_port", "is_running", "waiting")
+    __slots__ = ("_done", "_entries", "_error", "_key", "_look_ups", "_port", "waiting")
 
     def __init__(self, look_ups: LookUps, key: _Key, port: int) -> None:
         self._look_ups = look_ups
         self._key = key
         self._port = port
         self._done = trio.Event()
-        self._outcome: Any = None  # the `outcome.Outcome` that Trio's thread hands over
-        self.is_running = False
-        self.waiting = 0
+        self._entries: list[Any] = []
+        self._error: BaseException | None = None
+        self.waiting = 0  # how many wait for it now
 
     async def wait(self) -> list[Address]:
         """Return the addresses, when they are known."""
-        self._look_ups.wait_begins(self, self._key)
+        self.waiting += 1
+        self._look_ups.wait_began(self, self._key)
         try:
             await self._done.wait()
         finally:
-            self._look_ups.wait_ends(self, self._key)
-        try:
-            entries = self._outcome.unwrap()
-        except OSError as error:
-            raise copy.copy(error) from None  # it may be raised in several tasks
-        return [from_getaddrinfo(entry[0], entry[4]) for entry in entries]
+            self.waiting -= 1
+            self._look_ups.wait_ended(self, self._key)
+        if self._error is not None:
+            raise copy.copy(self._error)  # several tasks may have to raise it
+        return [from_getaddrinfo(entry[0], entry[4]) for entry in self._entries]
 
     def start(self) -> None:
         """Have a thread call `getaddrinfo`."""
@@ -78,33 +78,28 @@ class SystemLookUp:
         def finish_soon(outcome: Any) -> None:
             """Bring the result to Trio's thread, if that still runs."""
             with suppress(trio.RunFinishedError):
-                token.run_sync_soon(self.finish, outcome)
+                token.run_sync_soon(self._finish, outcome)
 
-        self.is_running = True
         try:
             trio.lowlevel.start_thread_soon(call, finish_soon, "trio_nbconnect look-up")
         except RuntimeError as error:  # the system has no more threads
             self.fail(OSError(errno.EAGAIN, f"no thread to look {host} up: {error}"))
 
-    def fail(self, error: OSError) -> None:
-        """End without having asked anybody."""
-        self.finish(_Failed(error))
-
-    def finish(self, outcome: Any) -> None:
-        """Hand the result to all who wait."""
-        self._outcome = outcome
+    def fail(self, error: BaseException) -> None:
+        """End with an error."""
+        self._error = error.with_traceback(None)
         self._look_ups.ended(self, self._key)
         self._done.set()
 
-
-class _Failed:
-    """An outcome that came from no thread."""
-
-    def __init__(self, error: OSError) -> None:
-        self._error = error
-
-    def unwrap(self) -> Any:
-        raise self._error
+    def _finish(self, outcome: Any) -> None:
+        """Hand what the thread has brought (an `outcome.Outcome`) to all who wait."""
+        try:
+            self._entries = outcome.unwrap()
+        except BaseException as error:  # noqa: BLE001 - it comes from a thread: whoever waits raises it
+            self.fail(error)
+        else:
+            self._look_ups.ended(self, self._key)
+            self._done.set()
 
 
 class LookUps:
@@ -118,22 +113,21 @@ class LookUps:
         self._waited_for = 0  # how many of the running ones somebody waits for
 
     def join(self, host: str, port: int, family: int) -> SystemLookUp:
-        """Return the look-up of this name and family that is under way, or begin one; it starts when waited for."""
+        """Return the look-up of this name and family that is under way, or begin one."""
         key = (host.lower(), family)
-        return self._running.get(key) or self._queued.get(key) or SystemLookUp(self, key, port)
-
-    def wait_begins(self, look_up: SystemLookUp, key: _Key) -> None:
-        """Count one more who waits, and start the look-up if there is room."""
-        look_up.waiting += 1
-        if look_up.is_running:
-            self._waited_for += look_up.waiting == 1 and key in self._running
-        elif key not in self._queued:
-            self._queued[key] = look_up
+        look_up = self._running.get(key) or self._queued.get(key)
+        if look_up is None:
+            look_up = self._queued[key] = SystemLookUp(self, key, port)
             self._start_queued()
+        return look_up
 
-    def wait_ends(self, look_up: SystemLookUp, key: _Key) -> None:
-        """Count one fewer; a look-up that nobody waits for gives its place to the next."""
-        look_up.waiting -= 1
+    def wait_began(self, look_up: SystemLookUp, key: _Key) -> None:
+        """Count a look-up for which the first one waits."""
+        if look_up.waiting == 1 and self._running.get(key) is look_up:
+            self._waited_for += 1
+
+    def wait_ended(self, look_up: SystemLookUp, key: _Key) -> None:
+        """Let a look-up that nobody waits for any more give its place to the next."""
         if look_up.waiting:
             return
         if self._running.get(key) is look_up:
@@ -144,9 +138,8 @@ class LookUps:
 
     def ended(self, look_up: SystemLookUp, key: _Key) -> None:
         """Forget a look-up whose result is there."""
-        if self._running.get(key) is look_up:
-            del self._running[key]
-            self._waited_for -= look_up.waiting > 0
+        if self._running.pop(key, None) is not None and look_up.waiting:
+            self._waited_for -= 1
         self._start_queued()
 
     def _start_queued(self) -> None:
@@ -154,12 +147,12 @@ class LookUps:
             key = next(iter(self._queued))
             look_up = self._queued.pop(key)
             if len(self._running) >= AT_MOST:
-                text = f"{AT_MOST} look-ups have not ended, for most of which nobody waits any more: {key[0]}"
+                text = f"{AT_MOST} look-ups have not ended, and most are waited for by nobody any more: {key[0]}"
                 look_up.fail(OSError(errno.EAGAIN, text))
-                continue
-            self._running[key] = look_up
-            self._waited_for += 1
-            look_up.start()
+            else:
+                self._running[key] = look_up
+                self._waited_for += look_up.waiting > 0
+                look_up.start()
 
 
 _look_ups: trio.lowlevel.RunVar[LookUps] = trio.lowlevel.RunVar("trio_nbconnect.look_ups")

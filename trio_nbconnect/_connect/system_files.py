@@ -69,9 +69,10 @@ def _parse_localhost(text: str) -> tuple[str, ...] | None:
             address = parse_literal(number, 0)
         except ValueError:
             continue
-        if address is None or not address.is_loopback:
+        if address is not None and not address.is_loopback:
             return None
-        found.append(address.host)
+        if address is not None:
+            found.append(address.host)
     return tuple(sorted(dict.fromkeys(found), key=lambda host: ":" not in host))
 
 

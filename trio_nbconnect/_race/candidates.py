@@ -39,17 +39,25 @@ class Candidates:
 
     Args:
         policy: The numbers that the order obeys.
+        families: Those that can be used, the preferred one first; None is all of the policy's.
         view: What earlier connections taught, None if nothing.
         make_rules: Makes what sorts addresses on this host, when it is first needed; None if nothing does.
     """
 
     __slots__ = (
-        *("_answers", "_first_positive", "_given", "_next", "_order", "_pending", "_policy", "_services"),
+        *("_answers", "_families", "_first_positive", "_given", "_next", "_order", "_pending", "_policy", "_services"),
         *("_make_rules", "_rules", "_tried", "_view", "failures", "is_encrypted"),
     )
 
-    def __init__(self, policy: Policy, view: View | None = None, make_rules: Callable[[], Rules] | None = None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        families: tuple[socket.AddressFamily, ...] | None = None,
+        view: View | None = None,
+        make_rules: Callable[[], Rules] | None = None,
+    ) -> None:
         self._policy = policy
+        self._families = policy.families if families is None else families
         self._view = view
         self._make_rules = make_rules
         self._rules: Rules | None = None
@@ -131,10 +139,12 @@ class Candidates:
         if (Source.HTTPS, "") in self._pending:
             return True
         for service in self._services:
-            if not self._offered(service) and self._is_pending(service.target):
+            offered = self._offered(service)
+            if offered:
+                return self._waits_for_family(service.target, offered)
+            is_elsewhere = service.hints and all(hint.family not in self._families for hint in service.hints)
+            if self._is_pending(service.target) and not is_elsewhere:
                 return True  # the best service's addresses are being asked for: nothing else goes first
-            if self._offered(service):
-                return self._waits_for_family(service.target, self._offered(service))
         return self._waits_for_family("", self._order)
 
     def _waits_for_family(self, name: str, known: Sequence[Address]) -> bool:
@@ -143,7 +153,7 @@ class Candidates:
         IPv6 addresses that any ordinary IPv4 address would come before are none of those that end the wait. A family
         without a default route is not preferred (version 3, section 4.2).
         """
-        preferred = self._policy.families[0]
+        preferred = self._families[0]
         if preferred == IPV6 and self._make_rules is not None and (Source.A, name) in self._pending:
             ours = [address for address in known if address.family == IPV6]
             if ours and self._sorter.is_inferior(ours[0]):
@@ -202,8 +212,8 @@ class Candidates:
                 known = self._sorter.reorder(known) if self._view is not None else known
             elif self._make_rules is not None:
                 known = self._sorter.merge(known) if (Source.SYSTEM, "") in self._pending else self._sorter.sort(known)
-            if self._make_rules is None or self._policy.families[0] != IPV6:
-                known = prefer(self._policy.families, known)
+            if self._make_rules is None or self._families[0] != IPV6:
+                known = prefer(self._families, known)
         return interleave(known, self._policy.first_address_family_count)
 
     @property
@@ -218,7 +228,7 @@ class Candidates:
         """Version 3, section 4.2: the target's addresses, or in their place its hints while there are none."""
         offered: list[Address] = []
         answers = dict(self._answers)
-        for family in self._policy.families:
+        for family in self._families:
             answer = answers.get((Source.of(family), service.target), ())
             hints = [hint for hint in service.hints if hint.family == family]
             offered += answer or hints

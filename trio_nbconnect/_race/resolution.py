@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from .._address import IPV4, IPV6, Address, Target
+from .._address import IPV4, IPV6, Address, Target, check_numeric
 from .._errors import ruled_out, timed_out
 from .._policy import Policy
 from .._resolve.query import Answer, Query, QuerySent, Source
@@ -146,6 +146,8 @@ class Resolution:
             return
         if item.source is Source.HTTPS and item.error is not None and self.candidates.is_encrypted and self._services:
             self.fatal_error = item.error  # version 3, section 6.3: an attacker may have taken services away
+        for address in item.addresses:
+            check_numeric(address)
         usable = self._usable(item.addresses)
         if usable is not item.addresses:
             item = replace(item, addresses=usable)

@@ -68,6 +68,7 @@ class SystemResolver:
             return
         for family in query.in_query_order:
             send_answer(QuerySent(Source.of(family)))
+            self._look_up(query, Source.of(family))
         async with trio.open_nursery() as nursery:
             for family in query.in_query_order:
                 nursery.start_soon(self._hurry, query, Source.of(family), send_answer)
@@ -80,17 +81,20 @@ class SystemResolver:
         send_answer(await self._ask(query, source))
 
     async def _ask(self, query: Query, source: Source) -> Answer:
-        """Look up both families, or one of the absolute name."""
-        if source not in self._look_ups:
-            host = query.host if source.family is None else f"{query.host.removesuffix('.')}."
-            self._look_ups[source] = self._network.look_up(host, query.port, source.family or socket.AF_UNSPEC)
         try:
-            addresses = await self._look_ups[source].wait()
+            addresses = await self._look_up(query, source).wait()
         except OSError as error:
             return Answer(source, error=error)
         if source.family is not None:
             addresses = [address for address in addresses if address.scope_id or not address.is_link_local]
         return Answer(source, tuple(_with_port(address, query.port) for address in addresses))
+
+    def _look_up(self, query: Query, source: Source) -> LookUp:
+        """Look up both families, or one of the absolute name; or join the look-up that was begun."""
+        if source not in self._look_ups:
+            host = query.host if source.family is None else f"{query.host.removesuffix('.')}."
+            self._look_ups[source] = self._network.look_up(host, query.port, source.family or socket.AF_UNSPEC)
+        return self._look_ups[source]
 
 
 def _with_port(address: Address, port: int) -> Address:
@@ -107,11 +111,7 @@ class HookResolver:
     """Ask the resolver set with `trio.socket.set_custom_hostname_resolver`, in the one call that Trio makes."""
 
     async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
-        """Send its one answer, which holds both families.
-
-        Raises:
-            ValueError: It holds a name in place of an address, which `connect` would look up, and every task wait.
-        """
+        """Send its one answer, which holds both families."""
         send_answer(QuerySent(Source.HOOK))
         try:
             entries = await trio.socket.getaddrinfo(query.host, query.port, type=socket.SOCK_STREAM)
