@@ -70,7 +70,7 @@ def test_a_module_imports_what_stands_below(pair: Import) -> None:
 
 
 def test_nobody_imports_in_circles() -> None:
-    graph = TopologicalSorter[str]()
+    graph: TopologicalSorter[str] = TopologicalSorter()
     for importer, imported in IMPORTS:
         if imported in MODULES and (importer, imported.split(".")[0]) not in EXCEPTIONS:
             graph.add(importer, imported)

@@ -160,7 +160,7 @@ def test_an_event_pickles() -> None:
 # Listening to a block, or to a program
 
 
-async def test_a_block_and_its_tasks_are_heard() -> None:
+async def test_a_listener_gets_the_events_of_a_block_and_its_tasks() -> None:
     events: list[trace.Event] = []
 
     async def race() -> None:
@@ -175,7 +175,7 @@ async def test_a_block_and_its_tasks_are_heard() -> None:
     assert [event.race for event in events] == [1, 2]
 
 
-def test_a_program_is_heard_from_start_to_stop() -> None:
+def test_a_listener_of_a_program_has_start_and_stop() -> None:
     """In each of its runs, and in what they start."""
     events: list[trace.Event] = []
 
