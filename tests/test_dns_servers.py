@@ -27,7 +27,7 @@ from trio_nbconnect._dns.message import Question, parse_answer
 from trio_nbconnect._dns.servers import Settings, TLSServer, _connect, parse_resolv_conf, parse_servers
 from trio_nbconnect.dns import DNSResolver
 
-from .company import import_with_broken, import_without
+from .adapters import import_with_broken, import_without
 from .dns_server import ScriptedServer, Zone, lost, serve, serve_tls, slower, wrong_id, wrong_question
 from .test_dns import BOTH, FOUR, HOST, SIX, found, heard, resolver, zone
 

@@ -12,6 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "trio_nbconnect"
 
 LAYERS = [
+    {"_public"},
     {"_address", "_printable"},
     {"_policy", "_errors", "_listening"},
     {"_connect"},

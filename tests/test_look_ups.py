@@ -91,7 +91,7 @@ async def test_so_many_run_at_once(library: DeadLibrary, monkeypatch: pytest.Mon
         nursery.cancel_scope.cancel()
     with trio.fail_after(5):
         assert await shared.join("e.example", 80, 0).wait() == [Address(socket.AF_INET, "127.0.0.1", 80)]
-    assert library.calls[-1] == "e.example"
+    assert "e.example" in library.calls
 
 
 async def test_who_comes_back_finds_the_look_up_under_way(library: DeadLibrary) -> None:

@@ -18,6 +18,8 @@ from .scenarios import KNOBS, Row, differences, observe
 
 TABLE = Path(__file__).with_name("scenarios.json")
 MORE = Path(__file__).with_name("scenarios_more.json")
+FOREIGN = Path(__file__).with_name("scenarios_foreign.json")
+"""Rows translated from other implementations' tests; `peer` is what those do where `judged` says why we differ."""
 
 
 def rows(table: Path) -> list[Row]:
@@ -40,7 +42,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make each row of the table a test with the row's name."""
     if "row" in metafunc.fixturenames:
         other = metafunc.config.getoption("--scenarios")
-        table = rows(other) if other else rows(TABLE) + rows(MORE)
+        table = rows(other) if other else rows(TABLE) + rows(MORE) + rows(FOREIGN)
         metafunc.parametrize("row", [pytest.param(row, id=row["id"], marks=marks(row)) for row in table])
 
 

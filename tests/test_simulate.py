@@ -23,7 +23,7 @@ from trio.testing import MockClock
 import trio_nbconnect as nb
 from trio_nbconnect import trace
 from trio_nbconnect._pictures.timeline import AttemptOutcome, RaceOutcome
-from trio_nbconnect._simulation import virtual_time as _virtual
+from trio_nbconnect._simulation import run as simulation_run
 from trio_nbconnect.testing import SimulatedNetwork, simulate
 
 HOST = "example.org"
@@ -382,12 +382,12 @@ def test_an_interrupt_stops_the_simulation(
             assert began.wait(10)
         raise KeyboardInterrupt
 
-    def stop(run: Any, stop: Callable[[Any], None] = _virtual._Run.stop) -> None:
+    def stop(run: Any, stop: Callable[[Any], None] = simulation_run._Run.stop) -> None:
         stop(run)
         go_on.set()
 
-    monkeypatch.setattr(_virtual, "ThreadPoolExecutor", Interrupted)
-    monkeypatch.setattr(_virtual._Run, "stop", stop)
+    monkeypatch.setattr(simulation_run, "ThreadPoolExecutor", Interrupted)
+    monkeypatch.setattr(simulation_run._Run, "stop", stop)
 
     with pytest.raises(KeyboardInterrupt):
         simulate(net, HOST, PORT, establish=endless)
@@ -399,7 +399,7 @@ def test_an_interrupt_that_comes_too_late_is_harmless() -> None:
     async def main() -> Awaitable[None] | None:
         return None
 
-    run = _virtual._Run(main)
+    run = simulation_run._Run(main)
     run()
     run.stop()
 
@@ -410,6 +410,6 @@ def test_a_run_that_is_over_is_not_stopped(monkeypatch: pytest.MonkeyPatch) -> N
     async def crash() -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(_virtual._Run, "stop", lambda _run: pytest.fail("it was stopped"))
+    monkeypatch.setattr(simulation_run._Run, "stop", lambda _run: pytest.fail("it was stopped"))
     with pytest.raises(ZeroDivisionError):
-        _virtual.run_virtually(crash)
+        simulation_run.run_virtually(crash)

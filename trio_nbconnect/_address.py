@@ -44,7 +44,8 @@ class Address:
         scope_id: The index of the interface of a link-local address, 0 for none (RFC 4007, section 6).
 
     Example:
-        >>> str(parse_literal("fe80::1%1", 443))
+        >>> import socket
+        >>> str(Address(socket.AF_INET6, "fe80::1", 443, scope_id=1))
         '[fe80::1%1]:443'
     """
 
@@ -219,7 +220,7 @@ def check_numeric(address: Address) -> None:
     Raises:
         ValueError: The host is no address of its family.
     """
-    if not address.is_path and _packed(address.family, address.host) is None:
+    if not address.is_path and _packed(address.family, address.host.partition("%")[0]) is None:
         raise ValueError(f"address must be numeric and of its family, not {address.host!r}")
 
 

@@ -14,6 +14,7 @@ import math
 import os
 import socket
 import ssl
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -142,6 +143,7 @@ class Connector:
             ValueError: `host`, `port` or `addresses` make no sense.
 
         Example:
+            >>> import trio
             >>> async def greeted(stream: trio.SocketStream) -> bytes:
             ...     return await stream.receive_some()
         """
@@ -161,6 +163,7 @@ class Connector:
         Args and errors are those of `connect`.
 
         Example:
+            >>> import socket, trio
             >>> async def main():
             ...     with socket.create_server(("127.0.0.1", 0)) as listener:
             ...         async with await Connector().open_tcp_stream(*listener.getsockname()) as stream:
@@ -189,17 +192,27 @@ class Connector:
             port: See `connect`.
             https_compatible: Whether to leave out the closing handshake, see `trio.SSLStream`.
             ssl_context: The TLS context; None is what `ssl.create_default_context()` makes, shared: do not change it.
-            server_hostname: The name that the certificate must be valid for; None is `host`.
+            server_hostname: The name that the certificate must be valid for, and that the server is told (SNI); None
+                is `host`. Brackets, scopes and the dot at the end of a name are left out.
             addresses: See `connect`.
             give_up_after: See `connect`.
 
         Raises:
             ConnectError: See `connect`. Nothing of TLS fails here.
+            TypeError: An argument is of the wrong type.
+            ValueError: An argument makes no sense.
         """
+        handshake = _tls.ClientHandshake(
+            host,
+            server_hostname=server_hostname,
+            context=ssl_context,
+            alpn_protocols=None,
+            https_compatible=https_compatible,
+            give_up_after=math.inf,
+        )
         race: Race[trio.SocketStream] = self._race(host, port, addresses, give_up_after)
-        context = await _tls.shared_context() if ssl_context is None else ssl_context
-        name = host if server_hostname is None else server_hostname
-        return _tls.wrap(await race.run(), context, name, https_compatible)
+        await handshake.prepare()
+        return handshake.wrap(await race.run())
 
     async def open_tls_stream(
         self,
@@ -296,6 +309,8 @@ class Connector:
         speaks_https: bool = False,
     ) -> Race[Any]:
         """Check what the caller wrote, and prepare the race; nothing is sent yet."""
+        if not trio.lowlevel.in_trio_task():
+            raise _outside_of_trio()
         target = Target.parse(host, port, addresses)
         if give_up_after != math.inf:
             check_seconds("give_up_after", give_up_after)
@@ -373,6 +388,13 @@ class Connector:
         if self._translator is None or not self.policy.last_resort_delay:
             return False
         return not self._rules(None, through_nat64=False).has_default_route(IPV4)
+
+
+def _outside_of_trio() -> RuntimeError:
+    """Say what to do where Trio does not run this code; most who meet that are in a notebook."""
+    if "ipykernel" in sys.modules:
+        return RuntimeError("Trio does not run this: say %load_ext trio_nbconnect.notebook before the first await")
+    return RuntimeError("Trio does not run this: begin with trio.run(main)")
 
 
 def _by_family(options: Options | None) -> Mapping[socket.AddressFamily, FamilyOptions] | None:

@@ -31,6 +31,27 @@ from ._policy import Policy
 from ._printable import printable
 from ._resolve.query import Service, Source
 
+__all__ = [
+    "AnswerReceived",
+    "AttemptCancelled",
+    "AttemptConnected",
+    "AttemptEstablished",
+    "AttemptFailed",
+    "AttemptStarted",
+    "Event",
+    "RaceLost",
+    "RaceStarted",
+    "RaceWon",
+    "Reason",
+    "ResolutionStarted",
+    "RunnerUpDiscarded",
+    "Tracer",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 class Reason(enum.Enum):
     """Why an attempt began when it did (RFC 8305, section 5)."""
@@ -50,7 +71,15 @@ class _Happened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaceStarted(_Happened):
-    """Somebody asked for a connection."""
+    """Somebody asked for a connection.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        host: The host, as it was asked for.
+        port: The port.
+        policy: The delays and limits of the race.
+    """
 
     host: str
     port: int
@@ -59,29 +88,51 @@ class RaceStarted(_Happened):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolutionStarted(_Happened):
-    """A query went out for addresses from this source."""
+    """A query went out for addresses from this source.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        source: Who is asked for addresses.
+        name: Whose records were asked for; empty for the host itself.
+    """
 
     source: Source
     name: str = ""
-    """Whose records were asked for; empty for the host itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerReceived(_Happened):
-    """Addresses came from a source, or none and perhaps an error; they replace its earlier answer."""
+    """Addresses came from a source, or none and perhaps an error; they replace its earlier answer.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        source: Who has answered.
+        addresses: The addresses, as they came.
+        error: Why there are none; None if the name merely has no such records.
+        name: Whose records they are; empty for the host itself.
+        services: What an HTTPS answer holds.
+    """
 
     source: Source
     addresses: tuple[Address, ...]
     error: OSError | None
     name: str = ""
-    """Whose records they are; empty for the host itself."""
     services: tuple[Service, ...] = ()
-    """What an HTTPS answer holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptStarted(_Happened):
-    """An attempt began; attempts of a race are numbered from 1."""
+    """An attempt began; attempts of a race are numbered from 1.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        attempt: The number of the attempt in its race, from 1.
+        address: Where to.
+        reason: Why it began when it did.
+    """
 
     attempt: int
     address: Address
@@ -90,7 +141,14 @@ class AttemptStarted(_Happened):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptConnected(_Happened):
-    """The TCP handshake is complete."""
+    """The TCP handshake is complete.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        attempt: The number of the attempt in its race, from 1.
+        address: Where to.
+    """
 
     attempt: int
     address: Address
@@ -98,7 +156,14 @@ class AttemptConnected(_Happened):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptEstablished(_Happened):
-    """An outcome: the connection is all that the caller asked for."""
+    """An outcome: the connection is all that the caller asked for.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        attempt: The number of the attempt in its race, from 1.
+        address: Where to.
+    """
 
     attempt: int
     address: Address
@@ -106,7 +171,15 @@ class AttemptEstablished(_Happened):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptFailed(_Happened):
-    """An outcome: the attempt ended with an error."""
+    """An outcome: the attempt ended with an error.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        attempt: The number of the attempt in its race, from 1.
+        address: Where to.
+        error: What it failed with.
+    """
 
     attempt: int
     address: Address
@@ -115,7 +188,14 @@ class AttemptFailed(_Happened):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptCancelled(_Happened):
-    """An outcome: the race was over, or its caller gave up, while the attempt was under way."""
+    """An outcome: the race was over, or its caller gave up, while the attempt was under way.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        attempt: The number of the attempt in its race, from 1.
+        address: Where to.
+    """
 
     attempt: int
     address: Address
@@ -123,7 +203,14 @@ class AttemptCancelled(_Happened):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerUpDiscarded(_Happened):
-    """An established connection was closed unused: another attempt had won, or the caller was cancelled."""
+    """An established connection was closed unused: another attempt had won, or the caller was cancelled.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        attempt: The number of the attempt in its race, from 1.
+        address: Where to.
+    """
 
     attempt: int
     address: Address
@@ -131,7 +218,14 @@ class RunnerUpDiscarded(_Happened):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaceWon(_Happened):
-    """This attempt's connection was returned."""
+    """This attempt's connection was returned.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        attempt: The number of the attempt in its race, from 1.
+        address: Where to.
+    """
 
     attempt: int
     address: Address
@@ -139,7 +233,13 @@ class RaceWon(_Happened):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaceLost(_Happened):
-    """The race ended without a connection; no error means that its caller cancelled it."""
+    """The race ended without a connection; no error means that its caller cancelled it.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        error: What the caller is told; None if it was cancelled.
+    """
 
     error: ConnectError | None
 

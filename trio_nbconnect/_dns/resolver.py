@@ -135,11 +135,12 @@ class DNSResolver:
         ValueError: A server, domain or number makes no sense; or only some of the servers are encrypted.
 
     Example:
-        >>> from trio_nbconnect import Connector
+        >>> from trio_nbconnect import Connector, Query
         >>> connector = Connector(resolver=DNSResolver(servers=["192.0.2.53", "[2001:db8::53]:5353"]))
 
         Names that this machine knows itself are not asked for:
 
+        >>> import socket, trio
         >>> async def main():
         ...     query = Query(host="localhost", port=80, families=(socket.AF_INET,))
         ...     await DNSResolver(servers=["192.0.2.53"], hosts=None).resolve(query, print)

@@ -78,8 +78,9 @@ class History:
         ValueError: An argument is out of its range; the text shows it.
 
     Example:
-        >>> from trio_nbconnect._address import IPV4, Address
-        >>> far, near = Address(IPV4, "192.0.2.1", 443), Address(IPV4, "192.0.2.2", 443)
+        >>> import math, socket
+        >>> from trio_nbconnect import Address
+        >>> far, near = (Address(socket.AF_INET, host, 443) for host in ("192.0.2.1", "192.0.2.2"))
         >>> history = History(explore_every=math.inf)
         >>> history.record(far, 0.090, now=1000.0)
         >>> history.record(near, 0.040, now=1001.0)
