@@ -39,8 +39,12 @@ from ._pictures.summary import HasTimeline as HasTimeline
 from ._pictures.summary import Summary as Summary
 from ._pictures.summary import compare as compare
 from ._pictures.summary import summarize as summarize
+from ._pictures.timeline import AttemptOutcome as AttemptOutcome
 from ._pictures.timeline import AttemptRow as AttemptRow
+from ._pictures.timeline import LookupRow as LookupRow
+from ._pictures.timeline import RaceOutcome as RaceOutcome
 from ._pictures.timeline import Timeline as Timeline
+from ._pictures.timeline import UntriedRow as UntriedRow
 from ._pictures.watch import watch as watch
 from ._policy import Policy as Policy
 from ._resolve.history import History as History
@@ -60,6 +64,7 @@ __all__ = [
     "Address",
     "Answer",
     "Attempt",
+    "AttemptOutcome",
     "AttemptRow",
     "Comparison",
     "Configure",
@@ -74,12 +79,14 @@ __all__ = [
     "History",
     "KeepAlive",
     "LocalAddress",
+    "LookupRow",
     "Network",
     "Options",
     "Phase",
     "Policy",
     "Query",
     "QuerySent",
+    "RaceOutcome",
     "RecordedRace",
     "Recording",
     "ResolutionError",
@@ -91,6 +98,7 @@ __all__ = [
     "Summary",
     "TLSError",
     "Timeline",
+    "UntriedRow",
     "compare",
     "connect_socket",
     "discover_nat64",

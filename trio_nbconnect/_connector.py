@@ -48,7 +48,7 @@ from ._race.journal import Journal, journal
 from ._race.race import Race, wall_clock
 from ._race.resolution import Resolution
 from ._resolve.system import HookResolver, Resolver, SystemResolver
-from .trace import Tracer
+from .trace import Tracer, check_tracer
 
 if TYPE_CHECKING:
     from ._connect.options import FamilyOptions, Options
@@ -102,6 +102,8 @@ class Connector:
     _opener: SocketOpener = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if self.tracer is not None:
+            check_tracer(self.tracer)
         local = local_addresses(self.local_address)
         families = tuple(family for family in self.policy.families if not local or family in local)
         if not families:

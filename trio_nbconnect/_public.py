@@ -39,7 +39,7 @@ NAMES = {
     "_functions": ("open_ssl_over_tcp_stream", "open_tcp_stream", "open_tls_stream", "open_unix_socket"),
     "_pictures.recording": ("RecordedRace", "Recording", "record"),
     "_pictures.summary": ("Comparison", "HasTimeline", "Summary", "compare", "summarize"),
-    "_pictures.timeline": ("AttemptRow", "Timeline"),
+    "_pictures.timeline": ("AttemptOutcome", "AttemptRow", "LookupRow", "RaceOutcome", "Timeline", "UntriedRow"),
     "_pictures.watch": ("watch",),
     "_policy": ("Policy",),
     "_resolve.history": ("History",),

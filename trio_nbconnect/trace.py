@@ -39,6 +39,7 @@ __all__ = [
     "AttemptFailed",
     "AttemptStarted",
     "Event",
+    "Listener",
     "RaceLost",
     "RaceStarted",
     "RaceWon",
@@ -46,6 +47,9 @@ __all__ = [
     "ResolutionStarted",
     "RunnerUpDiscarded",
     "Tracer",
+    "check_tracer",
+    "listen",
+    "log_to",
 ]
 
 

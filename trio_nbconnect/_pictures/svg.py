@@ -247,8 +247,7 @@ def _axis(layout: SVGLayout, top: float, bottom: float) -> list[str]:
 
 def _end(timeline: Timeline, layout: SVGLayout, top: float, bottom: float) -> list[str]:
     """The line at which the race ended, with its label."""
-    words = labels.end_text(timeline)
-    if not words:
+    if not (words := labels.end_text(timeline)):
         return []
     kind = "won" if timeline.outcome is RaceOutcome.WON else "late" if timeline.gave_up else "soft"
     x = layout.finish
