@@ -45,7 +45,7 @@ async def refusal(connect: Any) -> OSError:
 
 async def look_up(net: SimulatedNetwork, name: str, family: socket.AddressFamily) -> list[str]:
     """Ask the network's resolver."""
-    return [address.ip for address in await net.getaddrinfo(name, PORT, family)]
+    return [address.ip for address in await net.look_up(name, PORT, family).wait()]
 
 
 # Hosts and their deeds
@@ -185,6 +185,7 @@ async def test_each_family_answers_in_its_time(
     net.answers(HOST, aaaa=["2001:db8::1"], after=0.02)
     net.answers(HOST, a=["192.0.2.1", "192.0.2.2"], after=0.01)
     net.host("192.0.2.1").accepts(after=0.1)
+    connector = Connector(network=net, resolver=net.resolver(services=False))
 
     await (await connector.open_tcp_stream(HOST, PORT)).aclose()
 
