@@ -115,7 +115,7 @@ for event in race.events:
 
 # %%
 for attempt in race.timeline.attempts:
-    print(attempt.number, attempt.address.ip, attempt.reason.value, f"{attempt.started:.3f}", attempt.fate.value)
+    print(attempt.number, attempt.address.ip, attempt.reason.value, f"{attempt.started:.3f}", attempt.outcome.value)
 
 # %% [markdown]
 # ## Try

@@ -12,6 +12,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+import trio_nbconnect
+
 pytest_plugins = ["pytester"]
 
 
@@ -22,8 +24,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let a module say `pytestmark = pytest.mark.virtual_time`."""
+    """Let a module say `pytestmark = pytest.mark.virtual_time`; load what is public, for doctest to find it."""
     config.addinivalue_line("markers", "virtual_time: run the test on a clock that jumps to what happens next")
+    for name in trio_nbconnect.__all__:
+        getattr(trio_nbconnect, name)
 
 
 @pytest.hookimpl(trylast=True)
@@ -46,8 +50,10 @@ def _run_virtually(main: Callable[[], Awaitable[Any]], clock: object, instrument
 
 
 def open_sockets() -> set[str]:
-    """Return the kernel's names of this process's sockets."""
-    sockets = set()
+    """Return the kernel's names of this process's sockets; none where there is no /proc, and nothing is watched."""
+    sockets: set[str] = set()
+    if not os.path.isdir("/proc/self/fd"):
+        return sockets
     for descriptor in os.listdir("/proc/self/fd"):
         try:
             target = os.readlink(f"/proc/self/fd/{descriptor}")

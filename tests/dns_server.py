@@ -1,4 +1,4 @@
-"""Name servers for tests: a script of who is told what, when, and how badly.
+"""Name servers for tests: a script of which answers come, when, and how broken.
 
 A `Zone` is the script. `ScriptedServer` follows it without any socket, in virtual time; `serve` follows it on loopback,
 over UDP and TCP, in the test's nursery.
@@ -12,18 +12,19 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import cast
 
 import dns.flags
 import dns.message
-import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import trio
 
-from trio_nbconnect import Source
-from trio_nbconnect._dns.message import check, make_query, read
+from trio_nbconnect._dns.hedging import Exchange
+from trio_nbconnect._dns.message import Question, Reply
+
+Answering = Callable[[dns.message.Message, bytes], Sequence[bytes]]
+"""What becomes of an answer, by the query."""
 
 Mangle = Callable[[bytes], Sequence[bytes]]
 """What becomes of an answer on its way: other bytes, several of them, or none."""
@@ -64,7 +65,10 @@ class Zone:
 
     queries: list[tuple[str, str, str]] = field(default_factory=list)
     """Who was asked for what, and how: `udp`, `tcp` or `virtual`."""
+    with_edns: list[tuple[float, bool]] = field(default_factory=list)
+    """When each of them came, and whether it had EDNS."""
     _sayings: dict[tuple[str, str], Saying] = field(default_factory=dict)
+    _answering: Answering | None = None
     _curious: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
 
     def says(
@@ -96,8 +100,17 @@ class Zone:
         name = question.name.to_text(omit_final_dot=True).lower()
         kind = dns.rdatatype.to_text(question.rdtype)
         self.queries.append((name, kind, way))
+        self.with_edns.append((trio.current_time(), query.edns >= 0))
         self._curious.unpark_all()
-        return self._sayings.get((name, kind), Saying(rcode="NXDOMAIN"))
+        saying = self._sayings.get((name, kind), Saying(rcode="NXDOMAIN"))
+        if self._answering is None:
+            return saying
+        answering = self._answering
+        return replace(saying, mangle=lambda wire: answering(query, wire))
+
+    def answers_by(self, answering: Answering) -> None:
+        """Change every answer, by its query."""
+        self._answering = answering
 
     async def wait_for(self, count: int, way: str) -> None:
         """Wait until so many queries have come this way."""
@@ -145,18 +158,39 @@ class ScriptedServer:
     slower: float = 0.0
     """Seconds more than the zone says; infinite, and it is silent."""
 
-    async def ask(self, name: dns.name.Name, source: Source) -> dns.message.QueryMessage:
+    def send(self, question: Question, edns: bool) -> Exchange[Reply]:
         """Be a `Server`."""
-        query = make_query(name, source, encrypted=self.encrypted)
-        saying = self.zone.asked(query, self.label)
-        await trio.sleep(saying.after + self.slower)
-        for wire in saying.wires(query, udp=False):
-            answer = read(query, wire)
-            if answer is not None:
-                check(answer)
-                return cast(dns.message.QueryMessage, answer)
+        query = dns.message.from_wire(question.to_wire(1, edns=edns, padded=self.encrypted))
+        return ScriptedExchange(self, question, query, self.zone.asked(query, self.label), edns)
+
+
+@dataclass
+class ScriptedExchange:
+    """One query to a scripted server."""
+
+    server: ScriptedServer
+    question: Question
+    query: dns.message.Message
+    saying: Saying
+    edns: bool
+    resumable = True
+    _until: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._until = trio.current_time() + self.saying.after + self.server.slower
+
+    async def answer(self) -> Reply:
+        """Wait until it is time, however often it is asked."""
+        await trio.sleep_until(self._until)
+        for wire in self.saying.wires(self.query, udp=False):
+            reply = self.question.read(1, wire)
+            if reply is not None:
+                return reply
         await trio.sleep(math.inf)
         raise AssertionError
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 @asynccontextmanager

@@ -3,7 +3,8 @@
 `python -m tests.pictures` draws them anew, and the picture on the README's first screen, too. `test_pictures.py`
 compares what is drawn with what is kept, byte for byte; so a change of a picture is seen in review, as a picture.
 
-The races are run on the simulated network, in virtual time. One is told by hand: who wins a dead heat is up to Trio.
+The races run on the simulated network, in virtual time. One is written by hand: which attempt wins a dead heat is up
+to Trio.
 """
 
 from __future__ import annotations
@@ -17,15 +18,14 @@ import trio
 from trio.testing import MockClock
 
 import trio_nbconnect as nb
-from trio_nbconnect._pictures.aftermath import timeline_of_error
-from trio_nbconnect._pictures.qlog import qlog
+from trio_nbconnect._pictures.export import qlog
 from trio_nbconnect._pictures.svg import render_svg
 from trio_nbconnect._pictures.text import render_text
-from trio_nbconnect._pictures.timeline import timeline_of
+from trio_nbconnect._pictures.timeline import timeline_of, timeline_of_error
 from trio_nbconnect.testing import SimulatedNetwork
 from trio_nbconnect.trace import Event, Reason
 
-from .story import Story
+from .race_script import RaceScript
 
 GOLDEN = Path(__file__).parent / "golden"
 FIRST_SCREEN = Path(__file__).parent.parent / "notebooks" / "waterfall.svg"
@@ -72,7 +72,7 @@ async def gave_up() -> None:
 
 
 async def all_refused() -> None:
-    """Everybody answers, and nobody is there."""
+    """Every host answers, and none has a listener."""
     net = SimulatedNetwork()
     net.answers("db.example", aaaa=["2001:db8::5"], after=0.012)
     net.answers("db.example", a=["192.0.2.5", "192.0.2.6"], after=0.015)
@@ -231,15 +231,15 @@ def run(scene: Scene) -> nb.Recording:
 
 def dead_heat() -> list[Event]:
     """Two are established in the same step of the loop."""
-    story = Story()
-    story.answers(nb.Source.GIVEN, 0.0, "192.0.2.1", "192.0.2.2")
-    story.starts("192.0.2.1", 0.0, Reason.FIRST)
-    story.starts("192.0.2.2", 0.25)
-    story.establishes("192.0.2.2", 0.4)
-    story.establishes("192.0.2.1", 0.4)
-    story.discards("192.0.2.1", 0.4)
-    story.wins("192.0.2.2", 0.4)
-    return story.events
+    script = RaceScript()
+    script.answers(nb.Source.GIVEN, 0.0, "192.0.2.1", "192.0.2.2")
+    script.starts("192.0.2.1", 0.0, Reason.FIRST)
+    script.starts("192.0.2.2", 0.25)
+    script.establishes("192.0.2.2", 0.4)
+    script.establishes("192.0.2.1", 0.4)
+    script.discards("192.0.2.1", 0.4)
+    script.wins("192.0.2.2", 0.4)
+    return script.events
 
 
 def races() -> Iterator[tuple[str, list[Event]]]:
@@ -277,15 +277,15 @@ def comparison() -> dict[str, str]:
     slow, fast, lost = (run(scene)[0].timeline for scene in (won, hurried, gave_up))
     text = nb.compare(run(won)[0], run(hurried)[0]).text()
     return {
-        "compared_1.svg": render_svg(slow, beside=[fast]),
-        "compared_2.svg": render_svg(fast, beside=[slow]),
-        "compared_with_lost.svg": render_svg(slow, beside=[lost]),
+        "compared_1.svg": render_svg(slow, compared_with=[fast]),
+        "compared_2.svg": render_svg(fast, compared_with=[slow]),
+        "compared_with_lost.svg": render_svg(slow, compared_with=[lost]),
         "compared.txt": f"{text}\n",
     }
 
 
 def summaries() -> dict[str, str]:
-    """A sweep of the attempt delay over hosts that take their time: told apart by delay, and by family."""
+    """A sweep of the attempt delay over slow hosts, grouped by delay and by family."""
 
     async def sweep(delay: float) -> None:
         for number in range(40):

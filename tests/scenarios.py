@@ -135,7 +135,7 @@ async def _observe(row: Row, given: bool) -> Observed:
             services_known.set()
 
     connector = Connector(
-        policy=_policy(row["config"]),
+        policy=_policy(row),
         history=_history(row["config"]),
         network=net,
         tracer=tracer,
@@ -276,13 +276,11 @@ def _name(name: str) -> str:
 
 
 def _resolver(row: Row, net: SimulatedNetwork) -> Resolver | None:
-    """Ask as the row's version does: 2 the operating system, 3 the name servers, HTTPS records included."""
+    """Ask name servers, whose answers come one by one; version 3 asks for HTTPS records, too."""
     if any(entry.get("push") for entry in row["dns"]):
         return _Scripted(row, net)
     config = row["config"]
     services = config.get("svcb", config.get("version", 2) == 3)
-    if config.get("version", 2) == 2 and not services:
-        return None
     protocols = tuple(config.get("protos") or ("h2", "http/1.1"))
     return net.resolver(services=services, protocols=protocols, encrypted=config.get("secure_dns", False))
 
@@ -318,16 +316,21 @@ def _tls(row: Row, services_known: trio.Event) -> Any:
     return shake_hands
 
 
-def _policy(config: Mapping[str, Any]) -> Policy:
-    """Read the knobs; the family that a row prefers comes first."""
+def _policy(row: Row) -> Policy:
+    """Read the knobs; the family that a row prefers comes first. RFC 8305 asks for IPv4 as a last resort only."""
+    config = dict(row["config"])
+    if "V2-X3" in row["requirements"]:
+        config.setdefault("last_resort_delay", 2000)
     durations = {POLICY[knob]: value / 1000 for knob, value in config.items() if knob in POLICY and value is not None}
-    families = (socket.AF_INET6, socket.AF_INET)
+    families = [socket.AF_INET6, socket.AF_INET]
+    if not config.get("nat64"):  # a family without connectivity is not asked for (RFC 8305, section 3)
+        families = [family for family, knob in zip(families, ("v6", "v4"), strict=True) if config.get(knob, True)]
     return Policy(
         **durations,
         attempt_delay_multiplier=config.get("cad_mult", 1),
         delay_from_history=config.get("cad_mode") == "rtt",
         first_address_family_count=config.get("ffc", 1),
-        families=families if config.get("prefer", 6) == 6 else families[::-1],
+        families=tuple(families if config.get("prefer", 6) == 6 else families[::-1]),
     )
 
 

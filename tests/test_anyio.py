@@ -9,7 +9,8 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import anyio
 import anyio._core._sockets
@@ -19,6 +20,7 @@ import pytest
 import trio
 import trio.testing
 import trustme
+from anyio import connect_tcp
 
 import trio_nbconnect as nb
 from trio_nbconnect._adapters.for_anyio import (
@@ -27,12 +29,12 @@ from trio_nbconnect._adapters.for_anyio import (
     TLSConnectable,
     UNIXConnectable,
     _connectable,
-    _StandIn,
+    _StandIns,
     patched_anyio,
 )
 from trio_nbconnect.testing import SimulatedNetwork
 
-from .company import DROPS, HOST, REFUSES, addresses_tried, connector, dropping, import_with_broken, import_without
+from .adapters import DROPS, HOST, REFUSES, addresses_tried, connector, dropping, import_with_broken, import_without
 
 Call = Callable[[SocketStream], Awaitable[object]]
 
@@ -345,17 +347,87 @@ def test_under_asyncio_anyio_s_own_function_runs() -> None:
         asyncio.run(main(listener.getsockname()[1]))
 
 
+async def test_unix_sockets_too(tmp_path: Path) -> None:
+    """Ours waits while the backlog is full, anyio's would fail."""
+    path = str(tmp_path / "socket")
+    with trio.fail_after(5), socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(path)
+        listener.listen(0)
+        first.connect(path)
+
+        async def make_room() -> None:
+            await trio.testing.wait_all_tasks_blocked()
+            listener.accept()[0].close()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(make_room)
+            with patched_anyio():
+                async with await anyio.connect_unix(path) as stream:
+                    assert isinstance(stream, anyio.abc.UNIXSocketStream)
+        listener.accept()[0].close()
+
+
+ELSEWHERE = [
+    ("connect_tcp", ("127.0.0.1", 1), {"local_port": 5}),
+    ("connect_tcp", ("127.0.0.1", 1), {"local_host": "::1", "local_port": 5, "tls": True, "of_tomorrow": 7}),
+    ("connect_unix", ("/nowhere",), {"kind": socket.SOCK_SEQPACKET}),
+    ("connect_unix", ("/nowhere", socket.SOCK_SEQPACKET), {}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "keywords"), ELSEWHERE)
+async def test_what_is_left_to_anyio_gets_what_was_given(
+    name: str, arguments: tuple[Any, ...], keywords: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no default of ours: another version of anyio may know other arguments."""
+    mock = AsyncMock()
+    monkeypatch.setattr(anyio, name, mock)
+    with patched_anyio():
+        await getattr(anyio, name)(*arguments, **keywords)
+    mock.assert_awaited_once_with(*arguments, **keywords)
+
+
+async def test_an_argument_that_nobody_knows_is_a_type_error() -> None:
+    with patched_anyio(), pytest.raises(TypeError, match="of_tomorrow"):
+        await anyio.connect_tcp("127.0.0.1", 1, of_tomorrow=7)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda: TCPConnectable("127.0.0.1", 80, connector=cast(Any, 5)), "connector must be Connector, not 5"),
+        (lambda: TLSConnectable("127.0.0.1", 80, connector=cast(Any, 5)), "connector must be Connector, not 5"),
+        (lambda: UNIXConnectable("/nowhere", connector=cast(Any, 5)), "connector must be Connector, not 5"),
+        (lambda: UNIXConnectable(cast(Any, 5)), "expected str, bytes or os.PathLike object, not int"),
+        (lambda: TLSConnectable("a", 80, ssl_context=cast(Any, True)), "ssl_context must be ssl.SSLContext, not True"),
+        (lambda: patched_anyio(cast(Any, 5)).__enter__(), "connector must be Connector, not 5"),
+    ],
+)
+def test_arguments_of_the_wrong_kind(make: Callable[[], object], complaint: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        make()
+    assert str(caught.value) == complaint
+
+
+def test_a_host_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="host must be str or bytes, not None"):
+        TCPConnectable(cast(Any, None), 80)
+
+
 def test_what_was_there_is_put_back() -> None:
-    before = anyio.connect_tcp
+    """Also where it was imported by name."""
+    before = connect_tcp
     with patched_anyio(), patched_anyio():
-        assert anyio.connect_tcp is not before
-        assert anyio._core._sockets.connect_tcp is not before
-    assert anyio.connect_tcp is anyio._core._sockets.connect_tcp is before
+        assert before not in (anyio.connect_tcp, anyio._core._sockets.connect_tcp, connect_tcp)
+    assert anyio.connect_tcp is anyio._core._sockets.connect_tcp is connect_tcp is before
 
 
 def test_the_stand_in_takes_what_anyio_takes() -> None:
-    """All its parameters, with the defaults of those that we name; the rest is read by name, or is a TypeError."""
+    """All its parameters but the port that is left to anyio, with its defaults; anything else is a TypeError."""
     theirs = inspect.signature(anyio.connect_tcp).parameters
-    ours = {**inspect.signature(_StandIn.connect_tcp).parameters, **inspect.signature(_connectable).parameters}
-    for name, parameter in theirs.items():
-        assert ours[name].default == parameter.default, name
+    ours = inspect.signature(_connectable).parameters
+    assert set(theirs) - set(ours) == {"local_port"}
+    assert {name: ours[name].default for name in theirs if name in ours} == {
+        name: parameter.default for name, parameter in theirs.items() if name in ours
+    }
+    assert list(inspect.signature(_StandIns.connect_unix).parameters)[1] == "path"

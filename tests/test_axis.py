@@ -12,35 +12,35 @@ from trio_nbconnect._pictures.axis import Axis, axis_of, broken_axis
 from trio_nbconnect._pictures.timeline import timeline_of
 from trio_nbconnect.trace import Reason
 
-from .story import Story, refused, story_of_a_won_race
+from .race_script import RaceScript, refused, script_of_a_won_race
 
 
-def race(*starts: float, end: float, policy: Policy | None = None) -> Story:
+def race(*starts: float, end: float, policy: Policy | None = None) -> RaceScript:
     """Attempts that begin at these times and are refused after 10 ms, but the last, which wins at the end."""
-    story = Story(policy=policy or Policy(attempt_delay=0.1))
-    story.answers(Source.GIVEN, 0.0, *(f"192.0.2.{number}" for number in range(1, len(starts) + 1)))
+    script = RaceScript(policy=policy or Policy(attempt_delay=0.1))
+    script.answers(Source.GIVEN, 0.0, *(f"192.0.2.{number}" for number in range(1, len(starts) + 1)))
     for number, start in enumerate(starts, start=1):
-        story.starts(f"192.0.2.{number}", start, Reason.DELAY_OVER if number > 1 else Reason.FIRST)
+        script.starts(f"192.0.2.{number}", start, Reason.DELAY_OVER if number > 1 else Reason.FIRST)
         if number < len(starts):
-            story.fails(f"192.0.2.{number}", start + 0.01, refused())
-    story.establishes(f"192.0.2.{len(starts)}", end)
-    story.wins(f"192.0.2.{len(starts)}", end)
-    return story
+            script.fails(f"192.0.2.{number}", start + 0.01, refused())
+    script.establishes(f"192.0.2.{len(starts)}", end)
+    script.wins(f"192.0.2.{len(starts)}", end)
+    return script
 
 
-def axis(story: Story) -> Axis:
-    """The axis of the picture of a story."""
-    return axis_of([timeline_of(story.events)])
+def axis(script: RaceScript) -> Axis:
+    """The axis of the picture of a script."""
+    return axis_of([timeline_of(script.events)])
 
 
-def breaks(story: Story) -> list[tuple[float, float]]:
+def breaks(script: RaceScript) -> list[tuple[float, float]]:
     """What is left out, in seconds."""
-    return [(round(start, 6), round(end, 6)) for start, end in axis(story).breaks]
+    return [(round(start, 6), round(end, 6)) for start, end in axis(script).breaks]
 
 
 def test_an_axis_without_breaks_is_linear() -> None:
     assert [Axis(span=2.0).place(time) for time in (-1.0, 0.0, 0.5, 2.0, 3.0)] == [0.0, 0.0, 0.25, 1.0, 1.0]
-    assert axis(story_of_a_won_race()).breaks == ()
+    assert axis(script_of_a_won_race()).breaks == ()
 
 
 def test_an_outlier_is_left_out_and_the_rest_keeps_one_scale() -> None:
@@ -63,7 +63,7 @@ def test_several_outliers_share_the_room() -> None:
 
 
 @pytest.mark.parametrize(
-    ("story", "why"),
+    ("script", "why"),
     [
         (race(0.0, end=60.0), "there is no rest"),
         (race(0.0, 0.25, end=0.9, policy=Policy()), "the rest has room"),
@@ -71,11 +71,31 @@ def test_several_outliers_share_the_room() -> None:
         (race(0.0, 8.0, end=8.001, policy=Policy(attempt_delay=math.inf)), "a wait for one attempt at a time"),
     ],
 )
-def test_an_axis_is_not_broken_without_need(story: Story, why: str) -> None:
-    assert breaks(story) == [], why
+def test_an_axis_is_not_broken_without_need(script: RaceScript, why: str) -> None:
+    assert breaks(script) == [], why
 
 
-def test_a_rest_that_nobody_would_see_is_not_blown_up() -> None:
+def test_a_planned_wait_is_never_left_out() -> None:
+    """Sixteen attempts at full pace, and then one each two seconds: that is what the policy says."""
+    starts = [number / 100 for number in range(16)]
+
+    assert breaks(race(*starts, 2.15, end=2.2, policy=Policy(attempt_delay=0.01))) == []
+    assert breaks(race(*starts, 5.15, end=5.2, policy=Policy(attempt_delay=0.01))) == [(0.16, 5.15)]
+
+
+def test_with_a_limit_the_axis_is_unbroken_and_as_long_as_that() -> None:
+    timeline = timeline_of(race(0.0, 0.1, end=60.0).events)
+
+    assert axis_of([timeline]).breaks != ()
+    assert axis_of([timeline], until=100.0) == Axis(span=100.0)
+    assert axis_of([timeline], until=1.0) == Axis(span=60.0)
+
+
+def test_below_ten_seconds_everything_is_in_milliseconds() -> None:
+    assert [tick.label for tick in Axis(span=5.0).ticks(0.4)] == ["0 ms", "2000", "4000"]
+
+
+def test_a_rest_below_a_millisecond_is_not_enlarged() -> None:
     assert broken_axis(60.0, [0.0003, 0.0006], needed=0.2, planned=0.0).breaks == ()
     assert broken_axis(60.0, [0.3, 0.6], needed=0.2, planned=0.0).breaks == ((0.6, 60.0),)
 

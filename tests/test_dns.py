@@ -43,12 +43,18 @@ def resolver(*servers: ScriptedServer, **options: Any) -> DNSResolver:
 
 
 async def heard(
-    asks: DNSResolver, host: str = HOST, *, port: int = 443, families: Sequence[socket.AddressFamily] = BOTH
+    asks: DNSResolver,
+    host: str = HOST,
+    *,
+    port: int = 443,
+    families: Sequence[socket.AddressFamily] = BOTH,
+    services: bool = True,
 ) -> list[QuerySent | Answer]:
     """Everything that is delivered."""
     items: list[QuerySent | Answer] = []
     with trio.fail_after(1000):
-        await asks.resolve(Query(host=host, port=port, families=tuple(families)), items.append)
+        query = Query(host=host, port=port, families=tuple(families), services=services)
+        await asks.resolve(query, items.append)
     return items
 
 
@@ -108,6 +114,24 @@ async def test_no_address_ends_in_an_error_that_says_why() -> None:
             )
         assert caught.value.errno == number
     assert "no name server knows AAAA of www.example.org: " in repr(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("port", "services", "asked"),
+    [(443, False, True), (443, True, True), (8443, True, True), (25, False, False), (22, False, False)],
+)
+async def test_services_are_asked_for_where_https_is_spoken(
+    zone: Zone, port: int, *, services: bool, asked: bool
+) -> None:
+    """Mail to port 25 goes where A and AAAA say, whatever an HTTPS record says."""
+    items = await heard(resolver(ScriptedServer(zone)), port=port, services=services)
+    assert bool(zone.count("HTTPS")) is asked
+    assert (QuerySent(Source.HTTPS) in items) is asked
+
+
+async def test_services_are_not_asked_for_where_the_resolver_may_not(zone: Zone) -> None:
+    await heard(resolver(ScriptedServer(zone), services=False))
+    assert zone.count("HTTPS") == 0
 
 
 # Memory
@@ -246,9 +270,32 @@ async def test_what_the_hosts_file_knows_is_not_asked_for(zone: Zone, tmp_path: 
 async def test_special_names_are_not_asked_for(zone: Zone) -> None:
     """RFC 6761, sections 6.3 and 6.4; RFC 7686, section 2."""
     asks = resolver(ScriptedServer(zone))
-    for name, addresses in (("localhost", ["127.0.0.1"]), ("db.LOCALHOST.", ["127.0.0.1"]), ("a.invalid", [])):
-        assert found(await heard(asks, name), Source.A) == [addresses]
+    for name, expected in (
+        ("localhost", ["127.0.0.1"]),
+        ("db.LOCALHOST.", ["127.0.0.1"]),
+        ("a.invalid", socket.EAI_NONAME),
+        ("a.Onion", socket.EAI_NONAME),
+    ):
+        assert found(await heard(asks, name), Source.A) == [expected]
     assert zone.queries == []
+
+
+async def test_special_names_are_not_asked_for_on_a_detour(zone: Zone) -> None:
+    """A search list, an alias or a service does not make them ask; and nobody is sent to this machine."""
+    zone.says("alias.example", "A", "alias.example. 300 IN CNAME a.onion.")
+    zone.says(HOST, "HTTPS", f"{HOST}. 300 IN HTTPS 1 db.localhost. alpn=h2", f"{HOST}. 300 IN HTTPS 2 b.onion.")
+    asks = resolver(ScriptedServer(zone), search=["corp.onion"])
+    assert found(await heard(asks, "db", families=[socket.AF_INET]), Source.A) == [socket.EAI_NONAME]
+    assert found(await heard(asks, "alias.example.", families=[socket.AF_INET]), Source.A) == [socket.EAI_NONAME]
+    items = await heard(asks, f"{HOST}.", families=[socket.AF_INET])
+    assert sorted(found(items, Source.A), key=str) == [socket.EAI_NONAME, socket.EAI_NONAME, [FOUR]]
+    assert {name for name, _, _ in zone.queries} == {"alias.example", "db", HOST}
+
+
+async def test_other_special_names_are_names_like_any(zone: Zone) -> None:
+    """RFC 6761, sections 6.2 and 6.5: resolvers "SHOULD NOT recognize" test and example "as special"."""
+    zone.says("a.test", "A", "a.test. 300 IN A 192.0.2.3")
+    assert found(await heard(resolver(ScriptedServer(zone)), "a.test"), Source.A) == [["192.0.2.3"]]
 
 
 async def test_a_short_name_is_completed(zone: Zone) -> None:
@@ -284,11 +331,107 @@ async def test_the_order_of_names(host: str, ndots: int, names: list[str]) -> No
     assert list(dict.fromkeys(name for name, _, _ in zone.queries)) == names
 
 
-async def test_a_name_that_may_exist_after_all_is_what_the_error_tells_of() -> None:
+async def test_a_name_that_may_exist_is_what_the_error_says() -> None:
     zone = Zone()
     zone.says("db.b.example", "A", rcode="SERVFAIL")
     asks = resolver(ScriptedServer(zone), search=["a.example", "b.example"], services=False)
     assert found(await heard(asks, "db"), Source.A) == [socket.EAI_AGAIN]
+
+
+async def test_a_name_that_exists_is_what_counts() -> None:
+    """It has no addresses, and the names behind it do not even exist."""
+    zone = Zone()
+    zone.says("db.a.example", "A", soa=SOA)
+    asks = resolver(ScriptedServer(zone), search=["a.example", "b.example"], services=False)
+    assert found(await heard(asks, "db", families=[socket.AF_INET]), Source.A) == [[]]
+
+
+async def search_time(asks: DNSResolver, address: str) -> float:
+    """How long it takes to find "db", which is at this address."""
+    first: list[float] = []
+
+    def deliver(item: QuerySent | Answer) -> None:
+        if isinstance(item, Answer) and item.addresses:
+            assert [found.host for found in item.addresses] == [address]
+            first.append(trio.current_time())
+
+    began = trio.current_time()
+    with trio.move_on_after(20):
+        await asks.resolve(Query(host="db", port=443, families=BOTH), deliver)
+    return first[0] - began
+
+
+@pytest.mark.parametrize(("silent", "took"), [(["HTTPS"], 0), (["AAAA"], 0.05), (["AAAA", "HTTPS"], 0.05)])
+async def test_a_type_that_nobody_answers_holds_no_name_back(silent: list[str], took: float) -> None:
+    """RFC 8020: a name that does not exist for one type does not exist."""
+    zone = Zone()
+    zone.says("db.b.example", "A", "db.b.example. 300 IN A 192.0.2.5")
+    for name in ("db.a.example", "db.b.example"):
+        for kind in silent:
+            zone.says(name, kind, after=1000)
+    asks = resolver(ScriptedServer(zone), search=["a.example", "b.example"])
+    assert await search_time(asks, "192.0.2.5") == pytest.approx(took)
+
+
+@pytest.mark.parametrize(("rcode", "number", "took"), [("NXDOMAIN", -2, 0.01), ("NOERROR", None, 0.41)])
+async def test_services_do_not_hold_up_that_there_is_no_such_name(rcode: str, number: int | None, took: float) -> None:
+    """A middlebox drops the type; nothing else is left to wait for. Records that lead somewhere are waited for."""
+    zone = Zone()
+    for kind in ("A", "AAAA"):
+        zone.says(HOST, kind, rcode=rcode, soa=SOA, after=0.01)
+    zone.says(HOST, "HTTPS", after=1000)
+    items = await heard(resolver(ScriptedServer(zone)))
+    assert trio.current_time() == pytest.approx(took)
+    assert found(items, Source.A) == [[] if number is None else number]
+    assert found(items, Source.HTTPS) == [110 if number is None else []]
+
+    zone.says(HOST, "HTTPS", f"{HOST}. 300 IN HTTPS 0 alias.example.", after=0.3)
+    zone.says("alias.example", "HTTPS", soa=SOA, after=0.3)
+    zone.says("alias.example", "A", f"alias.example. 300 IN A {FOUR}", after=0.3)
+    items = await heard(resolver(ScriptedServer(zone)))
+    assert ([FOUR] in found(items, Source.A)) is (rcode == "NOERROR")
+
+
+async def test_a_name_that_exists_is_given_time_for_its_other_type() -> None:
+    """It has no A records; its AAAA is slow, and the next name is a stranger's. For ever it is not waited for."""
+    for after, address, took in ((0.3, "2001:db8::5", 0.3), (1000, "192.0.2.6", 0.4)):
+        zone = Zone()
+        zone.says("db.a.example", "A", soa=SOA)
+        zone.says("db.a.example", "AAAA", "db.a.example. 300 IN AAAA 2001:db8::5", after=after)
+        zone.says("db.a.example", "HTTPS", soa=SOA)
+        zone.says("db.b.example", "A", "db.b.example. 300 IN A 192.0.2.6")
+        asks = resolver(ScriptedServer(zone), search=["a.example", "b.example"])
+        assert await search_time(asks, address) == pytest.approx(took)
+
+
+async def test_a_server_that_denies_one_type_only() -> None:
+    """RFC 4074, section 4.2: it says that there is no such name where there is no such type."""
+    zone = Zone()
+    zone.says("db.a.example", "A", "db.a.example. 300 IN A 192.0.2.5", after=0.02)
+    zone.says("db.b.example", "A", "db.b.example. 300 IN A 192.0.2.6")
+    asks = resolver(ScriptedServer(zone), search=["a.example", "b.example"])
+    assert await search_time(asks, "192.0.2.5") == pytest.approx(0.02)
+
+
+async def test_services_alone_make_a_name_the_right_one() -> None:
+    zone = Zone()
+    for kind in ("A", "AAAA"):
+        zone.says("db.a.example", kind, soa=SOA)
+    zone.says("db.a.example", "HTTPS", "db.a.example. 300 IN HTTPS 1 . alpn=h2 ipv4hint=192.0.2.5", after=0.03)
+    zone.says("db.b.example", "A", "db.b.example. 300 IN A 192.0.2.6")
+    items = await heard(resolver(ScriptedServer(zone), search=["a.example", "b.example"]), "db")
+    assert found(items, Source.A) == [[]]
+    assert [item.services[0].hints for item in items if isinstance(item, Answer) and item.services]
+
+
+async def test_where_no_server_answers_no_other_name_is_tried() -> None:
+    """As glibc does: six domains would take six times as long."""
+    zone = Zone()
+    asks = resolver(ScriptedServer(zone, slower=float("inf")), search=["a.example", "b.example"], services=False)
+    items = await heard(asks, "db")
+    assert found(items, Source.A) == [socket.EAI_AGAIN]
+    assert trio.current_time() == pytest.approx(5)
+    assert {name for name, _, _ in zone.queries} == {"db.a.example"}
 
 
 async def test_a_name_that_dns_cannot_have() -> None:
@@ -339,7 +482,9 @@ async def test_a_chain_that_ends_with_nothing(zone: Zone) -> None:
     zone.says("ghost.example", "A", "ghost.example. 300 IN CNAME no.example.", rcode="NXDOMAIN")
     asks = resolver(ScriptedServer(zone), services=False)
     for name, expected in (("alias.example", []), ("ghost.example", socket.EAI_NONAME)):
-        assert found(await heard(asks, name, families=[socket.AF_INET]), Source.A) == [expected]
+        items = await heard(asks, name, families=[socket.AF_INET])
+        assert found(items, Source.A) == [expected]
+    assert "there is no such name: ghost.example" in repr(items)
 
 
 # Servers
@@ -359,6 +504,32 @@ async def test_a_silent_server_is_not_waited_for_and_then_comes_last(zone: Zone)
             asks._remembered().cache.clear()
 
 
+async def test_a_silent_server_is_asked_again_and_again() -> None:
+    """A datagram may be lost; the pauses double, and five seconds after the first query it has failed."""
+    zone = Zone()
+    asks = resolver(ScriptedServer(zone, slower=float("inf")), services=False)
+    assert found(await heard(asks, families=[socket.AF_INET]), Source.A) == [socket.EAI_AGAIN]
+    assert [time for time, _ in zone.with_edns] == pytest.approx([0, 0.4, 1.2, 2.8])
+    assert [edns for _, edns in zone.with_edns] == [True, False, False, False]
+    assert trio.current_time() == pytest.approx(5)
+
+
+async def test_every_server_has_its_time(zone: Zone) -> None:
+    """The second of two is asked in between, until five seconds after its own first query."""
+    silent = [ScriptedServer(zone, label, slower=float("inf")) for label in ("one", "two")]
+    asks = resolver(*silent, services=False)
+    assert found(await heard(asks, families=[socket.AF_INET]), Source.A) == [socket.EAI_AGAIN]
+    assert [label for _, _, label in zone.queries] == ["one", "two", "one", "two", "one", "two"]
+    assert trio.current_time() == pytest.approx(5.4)
+
+
+async def test_a_slow_answer_is_still_welcome(zone: Zone) -> None:
+    """The first query goes on while others are sent."""
+    asks = resolver(ScriptedServer(zone, slower=0.9), ScriptedServer(zone, "other", slower=7), services=False)
+    assert found(await heard(asks, families=[socket.AF_INET]), Source.A) == [[FOUR]]
+    assert trio.current_time() == pytest.approx(0.9)
+
+
 async def test_servers_over_ipv6_come_first_and_the_others_take_turns(zone: Zone) -> None:
     """RFC 8305, section 3.1: queries "SHOULD" go over IPv6 first; resolv.conf(5): rotate."""
     servers = [ScriptedServer(zone, label, over_ipv6=label == "six") for label in ("a", "b", "six")]
@@ -373,7 +544,7 @@ async def test_servers_over_ipv6_come_first_and_the_others_take_turns(zone: Zone
     assert [label for _, _, label in zone.queries] == ["a", "b", "a"]
 
 
-async def test_protected_servers_are_announced_as_such(zone: Zone) -> None:
+async def test_encrypted_servers_are_announced_as_such(zone: Zone) -> None:
     items = await heard(resolver(ScriptedServer(zone, encrypted=True)))
     assert items[0] == QuerySent(Source.HTTPS, encrypted=True)
 

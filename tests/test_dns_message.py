@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
+from collections.abc import Callable
 
 import dns.flags
 import dns.message
@@ -15,8 +16,8 @@ import dns.rdatatype
 import pytest
 
 from trio_nbconnect import Address, Service, Source
-from trio_nbconnect._dns.message import PADDING, Found, check, find, make_query, parse_name, read
-from trio_nbconnect._dns.services import Records
+from trio_nbconnect._dns.message import ADDRESSES, CNAMES, PADDING, RECORDS, ParsedAnswer, Question, parse_answer
+from trio_nbconnect._dns.services import HINTS, Records
 
 from .dns_server import parse
 
@@ -26,19 +27,18 @@ SOA = "example.org. 600 IN SOA ns. admin. 1 3600 600 86400 60"
 
 def answered(
     source: Source, *records: str, authority: tuple[str, ...] = (), rcode: str = "NOERROR", spoil: bytes = b""
-) -> Found:
+) -> ParsedAnswer:
     """What is found in an answer with these records; `spoil` is changed to something shorter by one."""
-    query = make_query(parse_name(HOST), source, encrypted=False)
-    response = dns.message.make_response(query)
+    question = Question(HOST, source)
+    response = dns.message.make_response(dns.message.from_wire(question.to_wire(7)))
     response.set_rcode(dns.rcode.from_text(rcode))
     response.answer.extend(parse(*records))
     response.authority.extend(parse(*authority))
-    wire = response.to_wire()
+    wire = response.to_wire(max_size=65535)
     assert spoil in wire
-    message = read(query, wire.replace(spoil, bytes(reversed(spoil))) if spoil else wire)
-    assert isinstance(message, dns.message.QueryMessage)
-    check(message)
-    return find(message, source, random.Random(1))
+    reply = question.read(7, wire.replace(spoil, bytes(reversed(spoil))) if spoil else wire)
+    assert reply is not None
+    return parse_answer(question, reply, random.Random(1))
 
 
 def services(*records: str) -> tuple[Service, ...]:
@@ -46,15 +46,17 @@ def services(*records: str) -> tuple[Service, ...]:
 
 
 def test_a_query() -> None:
-    query = make_query(parse_name(HOST), Source.AAAA, encrypted=False)
-    assert (query.edns, query.payload, query.flags & dns.flags.RD) == (0, 1232, dns.flags.RD)
-    assert make_query(parse_name(HOST), Source.AAAA, encrypted=False, edns=False).edns == -1
+    query = dns.message.from_wire(Question(HOST, Source.AAAA).to_wire(7))
+    assert (query.id, query.edns, query.payload, query.flags) == (7, 0, 1232, dns.flags.RD)
+    assert query.question == dns.message.make_query(HOST, "AAAA").question
+    assert dns.message.from_wire(Question(HOST, Source.AAAA).to_wire(7, edns=False)).edns == -1
 
 
 @pytest.mark.parametrize("name", ["a", HOST])
-def test_a_protected_query_is_padded(name: str) -> None:
+def test_an_encrypted_query_is_padded(name: str) -> None:
     """RFC 8467, section 4.1: "Clients SHOULD pad queries to the closest multiple of 128 octets"."""
-    assert len(make_query(parse_name(name), Source.A, encrypted=True).to_wire()) % PADDING == 0
+    wire = Question(name, Source.A).to_wire(7, padded=True)
+    assert (len(wire) % PADDING, dns.message.from_wire(wire).edns) == (0, 0)
 
 
 # Addresses
@@ -69,11 +71,11 @@ def test_only_what_the_chain_leads_to_counts() -> None:
         "a.example. 300 IN A 192.0.2.1",
         "a.example. 300 IN AAAA 2001:db8::1",
     )
-    assert found == Found(records=Records(addresses=("192.0.2.1",)), ttl=50)
+    assert found == ParsedAnswer(records=Records(addresses=("192.0.2.1",)), ttl=50)
 
 
 def test_an_answer_to_another_question_has_no_addresses() -> None:
-    assert answered(Source.A, "evil.example. 300 IN A 192.0.2.66") == Found()
+    assert answered(Source.A, "evil.example. 300 IN A 192.0.2.66") == ParsedAnswer()
 
 
 @pytest.mark.parametrize(
@@ -110,14 +112,84 @@ def test_what_another_server_may_know_better(records: list[str], authority: list
 
 def test_negative_answers() -> None:
     """RFC 2308, section 5."""
-    assert answered(Source.A, authority=(SOA,)) == Found(ttl=60)
-    assert answered(Source.A) == Found(ttl=0)
-    assert answered(Source.A, authority=(SOA,), rcode="NXDOMAIN") == Found(ttl=60, exists=False)
-    assert answered(Source.A, rcode="NXDOMAIN") == Found(ttl=0, exists=False)
-    assert answered(Source.A, f"{HOST}. 50 IN CNAME A.Example.") == Found(ttl=50, leads_to="a.example")
+    assert answered(Source.A, authority=(SOA,)) == ParsedAnswer(ttl=60)
+    assert answered(Source.A) == ParsedAnswer(ttl=0)
+    assert answered(Source.A, authority=(SOA,), rcode="NXDOMAIN") == ParsedAnswer(ttl=60, exists=False)
+    assert answered(Source.A, rcode="NXDOMAIN") == ParsedAnswer(ttl=0, exists=False)
+    assert answered(Source.A, f"{HOST}. 50 IN CNAME A.Example.") == ParsedAnswer(ttl=50, next_name="a.example")
     assert answered(Source.A, f"{HOST}. 50 IN CNAME a.example.", authority=("example. 9 IN SOA a. b. 1 2 3 4 5",)) == (
-        Found(ttl=5)
+        ParsedAnswer(ttl=5)
     )
+
+
+def test_of_many_addresses_some_dozens_count() -> None:
+    """And of many records in all; the rest is not even read."""
+    records = [f"{HOST}. 300 IN A 10.0.{number >> 8}.{number & 255}" for number in range(1, 3000)]
+    assert len(answered(Source.A, *records).records.addresses) == ADDRESSES
+    others = [f"n{number}.example. 300 IN A 192.0.2.1" for number in range(RECORDS)]
+    assert answered(Source.A, *others, f"{HOST}. 300 IN A 192.0.2.1").records == Records()
+
+
+def test_a_long_chain_in_one_message_has_no_end() -> None:
+    """It leads to the name itself, where whoever asks again notices."""
+    chain = [f"c{number}.example. 300 IN CNAME c{number + 1}.example." for number in range(1, CNAMES + 1)]
+    found = answered(Source.A, f"{HOST}. 300 IN CNAME c1.example.", *chain)
+    assert found.next_name == HOST
+
+
+def test_a_record_of_another_class_is_none() -> None:
+    question = Question(HOST, Source.A)
+    response = dns.message.make_response(dns.message.from_wire(question.to_wire(7)))
+    response.answer.extend(parse(f"{HOST}. 300 IN A 192.0.2.1"))
+    wire = response.to_wire()
+    start = wire.rindex(b"\xc0\x0c\x00\x01\x00\x01")
+    reply = question.read(7, wire[: start + 4] + b"\x00\x03" + wire[start + 6 :])
+    assert reply is not None
+    assert parse_answer(question, reply, random.Random(1)) == ParsedAnswer()
+
+
+@pytest.mark.parametrize(("ttl", "expected"), [(2**31 - 1, 2**31 - 1), (2**31, 0), (2**32 - 1, 0)])
+def test_a_ttl_with_the_highest_bit_is_none(ttl: int, expected: int) -> None:
+    """RFC 2181, section 8: "treat TTL values received with the most significant bit set as if [...] zero"."""
+    question = Question(HOST, Source.A)
+    response = dns.message.make_response(dns.message.from_wire(question.to_wire(7)))
+    response.answer.extend(parse(f"{HOST}. 305419896 IN A 192.0.2.1"))
+    reply = question.read(7, response.to_wire().replace(b"\x12\x34\x56\x78", ttl.to_bytes(4, "big")))
+    assert reply is not None
+    assert parse_answer(question, reply, random.Random(1)).ttl == expected
+
+
+def test_an_extended_failure_is_one() -> None:
+    """RFC 6891, section 6.1.3: BADVERS is 16; its lower bits alone would mean success."""
+    question = Question(HOST, Source.A)
+    response = dns.message.make_response(dns.message.from_wire(question.to_wire(7)))
+    response.set_rcode(dns.rcode.BADVERS)
+    reply = question.read(7, response.to_wire())
+    assert reply is not None
+    with pytest.raises(socket.gaierror, match="extended RCODE 16"):
+        parse_answer(question, reply, random.Random(1))
+
+
+@pytest.mark.parametrize(
+    ("change", "is_read"),
+    [
+        (lambda wire: wire, True),
+        (lambda wire: wire[:12] + wire[12:].lower(), False),  # the type as well
+        (lambda wire: wire.replace(b"example", b"EXAMPLE"), True),
+        (lambda wire: wire.replace(b"\x00\x41\x00\x01", b"\x00\x61\x00\x01"), False),
+        (lambda wire: wire[:2] + b"\x01" + wire[3:], False),  # a query
+        (lambda wire: wire[:2] + b"\xa1" + wire[3:], False),  # another operation
+        (lambda wire: wire[:4] + b"\0\0" + wire[6:12], False),
+        (lambda wire: wire[:3] + b"\x81\0\0" + wire[6:12], True),  # a failure and nothing else
+        (lambda wire: wire[:11], False),
+    ],
+)
+def test_what_is_the_answer(change: Callable[[bytes], bytes], *, is_read: bool) -> None:
+    """RFC 5452, section 9.1; names are compared as RFC 4343 does."""
+    question = Question(HOST, Source.HTTPS)
+    wire = dns.message.make_response(dns.message.from_wire(question.to_wire(7))).to_wire()
+    assert (question.read(7, change(wire)) is not None) is is_read
+    assert question.read(8, change(wire)) is None
 
 
 # Services
@@ -133,6 +205,21 @@ def test_a_service() -> None:
             hints=(Address(socket.AF_INET6, "2001:db8::1", 0), Address(socket.AF_INET, "192.0.2.1", 0)),
         ),
     )
+
+
+def test_no_record_leads_to_this_machine_and_not_to_hundreds() -> None:
+    """Hints that are loopback or unspecified addresses are left out, and so are those beyond the first few."""
+    (service,) = services(
+        "1 . ipv4hint=127.0.0.1,0.0.0.0,192.0.2.1,127.8.8.8 ipv6hint=::1,::,2001:db8::1",
+    )
+    assert [hint.host for hint in service.hints] == ["2001:db8::1", "192.0.2.1"]
+    (service,) = services("1 . ipv4hint=" + ",".join(f"192.0.2.{number}" for number in range(1, 100)))
+    assert len(service.hints) == HINTS
+
+
+def test_a_record_too_long_to_be_true() -> None:
+    hints = ",".join(f"10.0.{number >> 8}.{number & 255}" for number in range(3000))
+    assert services(f"1 . ipv4hint={hints}") == ()
 
 
 def test_the_owner_itself() -> None:
@@ -196,7 +283,7 @@ def test_one_malformed_record_spoils_its_set() -> None:
     """RFC 9460, section 2.2: "the client MUST reject the entire RRSet"."""
     good, bad = f"{HOST}. 300 IN HTTPS 1 .", f"{HOST}. 300 IN HTTPS 2 . port=770"
     assert len(answered(Source.HTTPS, good, bad).records.services) == 2
-    assert answered(Source.HTTPS, good, bad, spoil=b"\x00\x03\x00\x02\x03\x02") == Found()
+    assert answered(Source.HTTPS, good, bad, spoil=b"\x00\x03\x00\x02\x03\x02") == ParsedAnswer()
 
 
 # Anything at all
@@ -211,19 +298,19 @@ def test_garbage_is_read_without_surprises() -> None:
         Source.AAAA: f"{HOST}. 300 IN AAAA 2001:db8::1",
         Source.HTTPS: f"{HOST}. 300 IN HTTPS 1 cdn.example. alpn=h2 port=443 ipv4hint=192.0.2.1 mandatory=alpn",
     }
-    for round_ in range(3000):
-        source = kinds[round_ % 3]
-        query = make_query(parse_name(HOST), source, encrypted=False)
-        response = dns.message.make_response(query)
+    wires = {}
+    for source in kinds:
+        response = dns.message.make_response(dns.message.from_wire(Question(HOST, source).to_wire(0x4142)))
         response.answer.extend(parse(f"{HOST}. 300 IN CNAME a.example.", records[source]))
         response.authority.extend(parse(SOA))
-        wire = bytearray(response.to_wire())
+        wires[source] = response.to_wire()
+    for round_ in range(6000):
+        source = kinds[round_ % 3]
+        question, wire = Question(HOST, source), bytearray(wires[source])
         for _ in range(rng.randrange(1, 6)):
             wire[rng.randrange(2, len(wire))] = rng.choice((0, 1, 0x3F, 0x40, 0xC0, 0xFF, rng.randrange(256)))
         del wire[rng.randrange(12, 4 * len(wire)) :]
-        message = read(query, bytes(wire))
-        if message is not None:
-            assert isinstance(message, dns.message.QueryMessage)
+        reply = question.read(0x4142, bytes(wire))
+        if reply is not None:
             with contextlib.suppress(socket.gaierror):
-                check(message)
-                find(message, source, rng)
+                parse_answer(question, reply, rng)

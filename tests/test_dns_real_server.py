@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from trio_nbconnect import Address, Answer, Query, QuerySent, Service, Source
+from trio_nbconnect._dns.message import ADDRESSES
 from trio_nbconnect.dns import DNSResolver
 
 NSD = shutil.which("nsd", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
@@ -114,12 +115,12 @@ def server_is_gone_after(server: subprocess.Popen[bytes], seconds: float) -> Non
         return
 
 
-async def told(port: int, host: str, *, asked_port: int = 443) -> dict[tuple[Source, str], Answer]:
+async def ask_nsd(port: int, host: str, *, asked_port: int = 443) -> dict[tuple[Source, str], Answer]:
     """The answer of each source and name."""
     items: list[QuerySent | Answer] = []
     asks = DNSResolver(servers=[f"127.0.0.1:{port}"], hosts=None)
     with trio.fail_after(20):
-        query = Query(host=host, port=asked_port, families=(socket.AF_INET6, socket.AF_INET))
+        query = Query(host=host, port=asked_port, families=(socket.AF_INET6, socket.AF_INET), services=True)
         await asks.resolve(query, items.append)
     return {(item.source, item.name): item for item in items if isinstance(item, Answer)}
 
@@ -130,7 +131,7 @@ def hosts(answer: Answer) -> set[str]:
 
 
 async def test_addresses_and_services(port: int) -> None:
-    answer = await told(port, "www.example.org")
+    answer = await ask_nsd(port, "www.example.org")
 
     assert hosts(answer[Source.AAAA, ""]) == {"2001:db8::1"}
     assert hosts(answer[Source.A, ""]) == {"192.0.2.1", "192.0.2.2"}
@@ -153,30 +154,30 @@ async def test_addresses_and_services(port: int) -> None:
 
 
 async def test_services_of_another_port(port: int) -> None:
-    (service,) = (await told(port, "www.example.org", asked_port=8080))[Source.HTTPS, ""].services
+    (service,) = (await ask_nsd(port, "www.example.org", asked_port=8080))[Source.HTTPS, ""].services
     assert service.target == "cdn.example.org"
 
 
 async def test_a_chain(port: int) -> None:
-    answer = await told(port, "chain.example.org")
+    answer = await ask_nsd(port, "chain.example.org")
     assert hosts(answer[Source.A, ""]) == {"192.0.2.1", "192.0.2.2"}
     assert len(answer[Source.HTTPS, ""].services) == 2
 
 
 async def test_an_alias(port: int) -> None:
     """AliasMode."""
-    answer = await told(port, "apex.example.org")
+    answer = await ask_nsd(port, "apex.example.org")
     assert [service.target for service in answer[Source.HTTPS, ""].services] == ["cdn.example.org"]
     assert hosts(answer[Source.A, "cdn.example.org"]) == {"192.0.2.7"}
     assert hosts(answer[Source.A, ""]) == set()
 
 
 async def test_truncation(port: int) -> None:
-    assert len(hosts((await told(port, "many.example.org"))[Source.AAAA, ""])) == 399
+    assert len(hosts((await ask_nsd(port, "many.example.org"))[Source.AAAA, ""])) == ADDRESSES
 
 
 async def test_no_data(port: int) -> None:
-    answer = await told(port, "four.example.org")
+    answer = await ask_nsd(port, "four.example.org")
     assert hosts(answer[Source.AAAA, ""]) == set()
     assert hosts(answer[Source.A, ""]) == {"192.0.2.4"}
 
@@ -192,7 +193,7 @@ async def test_no_data(port: int) -> None:
     ],
 )
 async def test_errors(port: int, host: str, number: int) -> None:
-    answer = await told(port, host)
+    answer = await ask_nsd(port, host)
     for source in (Source.AAAA, Source.A):
         error = answer[source, ""].error
         assert isinstance(error, socket.gaierror)

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import dns.message
 import dns.query
+import dns.rcode
 import pytest
 import trio
 import trio.testing
 import trustme
 
 from trio_nbconnect import Address, Answer, Query, QuerySent, Source
-from trio_nbconnect._dns.servers import parse_resolv_conf, parse_servers
-from trio_nbconnect._dns.transports import TLSServer
-from trio_nbconnect._dns.wire import open_stream
+from trio_nbconnect._dns.message import Question, parse_answer
+from trio_nbconnect._dns.servers import Settings, TLSServer, _connect, parse_resolv_conf, parse_servers
 from trio_nbconnect.dns import DNSResolver
 
-from .company import import_with_broken, import_without
-from .dns_server import ScriptedServer, Zone, lost, serve, serve_tls, wrong_id, wrong_question
+from .adapters import import_with_broken, import_without
+from .dns_server import ScriptedServer, Zone, lost, serve, serve_tls, slower, wrong_id, wrong_question
 from .test_dns import BOTH, FOUR, HOST, SIX, found, heard, resolver, zone
 
 __all__ = ["zone"]  # a fixture that both modules have
@@ -55,18 +59,23 @@ def test_what_makes_no_sense(options: dict[str, Any], error: Exception) -> None:
     assert str(caught.value) == str(error)
 
 
+async def settings(asks: DNSResolver) -> Settings:
+    """What a resolver goes by."""
+    return await asks._settings(asks._remembered())
+
+
 async def test_resolv_conf_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
     """Arguments come before what it says."""
     conf = tmp_path / "resolv.conf"
     conf.write_text("nameserver 192.0.2.1\noptions ndots:3 rotate timeout:7 attempts:4\nsearch a.example\n")
     asks = DNSResolver(resolv_conf=conf, ndots=2, hosts=None)
-    said = asks._settings()
+    said = await settings(asks)
     assert [str(server) for server in said.servers] == ["192.0.2.1:53"]
     assert (said.search, said.ndots, said.give_up_after, said.attempts, said.rotate) == (("a.example",), 2, 7, 4, True)
     conf.write_text("nameserver 192.0.2.123\nsearch b.example")
-    assert [str(server) for server in asks._settings().servers] == ["192.0.2.123:53"]
+    assert [str(server) for server in (await settings(asks)).servers] == ["192.0.2.123:53"]
 
-    own = DNSResolver(resolv_conf=conf, search=[], give_up_after=1.5, attempts=1, rotate=False)._settings()
+    own = await settings(DNSResolver(resolv_conf=conf, search=[], give_up_after=1.5, attempts=1, rotate=False))
     assert (own.search, own.give_up_after, own.attempts, own.rotate) == ((), 1.5, 1, False)
 
 
@@ -156,7 +165,7 @@ def test_servers_that_make_no_sense(text: str, error: str) -> None:
     assert error in str(caught.value) or not text
 
 
-def test_protected_and_plain_servers_do_not_mix() -> None:
+def test_encrypted_and_plain_servers_do_not_mix() -> None:
     with pytest.raises(ValueError) as caught:
         parse_servers(["192.0.2.53", "tls://192.0.2.53"], None)
     assert str(caught.value) == "servers must be all encrypted or none: an attacker would choose which one answers"
@@ -169,26 +178,73 @@ def test_https_without_the_libraries_for_it(monkeypatch: pytest.MonkeyPatch) -> 
     assert str(caught.value) == "DNS over HTTPS needs more of dnspython: python -m pip install 'dnspython[doh]'"
 
 
-def test_resolv_conf_with_nothing_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resolv_conf_without_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """resolv.conf(5): "the name server on the local machine", and the domain is the host name's."""
     monkeypatch.setattr(socket, "gethostname", lambda: "me.corp.example")
-    for text in ("", "nameserver\nnameserver dns.example\nnameserver 1:2\noptions ndots:x timeout:\ngarbage \xff"):
+    for text in ("", "nameserver\nnameserverx 192.0.2.1\n nameserver 192.0.2.1\n;nameserver 192.0.2.1\ngarbage \xff"):
         said = parse_resolv_conf(text)
         assert [str(server) for server in said.servers] == ["127.0.0.1:53"]
-        assert (said.search, said.ndots, said.give_up_after, said.attempts, said.rotate) == (
-            ("corp.example",),
-            1,
-            5,
-            2,
-            False,
-        )
+        assert said == Settings(servers=said.servers, search=("corp.example",))
+
+
+async def test_resolv_conf_that_leaves_no_server(tmp_path: Path) -> None:
+    """It names servers, and none of them can be one."""
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("nameserver dns.example\nnameserver 1:2\n")
+    items = await heard(DNSResolver(resolv_conf=conf, hosts=None), services=False)
+    assert (found(items, Source.AAAA), found(items, Source.A)) == ([socket.EAI_FAIL], [socket.EAI_FAIL])
+    assert f"no usable name server in {conf}" in repr(items[-1])
+    conf.write_text("nameserver 192.0.2.1")
+    assert len((await settings(DNSResolver(resolv_conf=conf))).servers) == 1
 
 
 def test_resolv_conf_with_lines_that_make_no_sense() -> None:
-    text = f"nameserver fe80::1%1\nsearch a..b\nsearch {'x' * 64}\nsearch a.example b.example\nnameserver 192.0.2.1"
+    text = f"nameserver fe80::1%1\nsearch a.example a..b {'x' * 64} . b.example.\nnameserver 127.1 and more\nsearch\n"
     said = parse_resolv_conf(text)
-    assert [str(server) for server in said.servers] == ["[fe80::1%1]:53", "192.0.2.1:53"]
+    assert [str(server) for server in said.servers] == ["[fe80::1%1]:53", "127.0.0.1:53"]
     assert said.search == ("a.example", "b.example")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("search a.example\ndomain b.example c.example", ("b.example",)),
+        ("domain b.example\nsearch a.example c.example", ("a.example", "c.example")),
+        ("search " + " ".join(f"d{number}.example" for number in range(9)), tuple(f"d{n}.example" for n in range(9))),
+    ],
+)
+def test_the_last_of_search_and_domain_counts(text: str, expected: tuple[str, ...]) -> None:
+    """resolv.conf(5): "If more than one instance of these keywords is present, the last instance wins"."""
+    assert parse_resolv_conf(text).search == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("timeout:-5 attempts:-1 ndots:-1", (0, 1.0, 1, False)),
+        ("timeout:0 attempts:0 ndots:0", (0, 1.0, 1, False)),
+        ("timeout:99 attempts:99 ndots:99 rotate", (15, 30.0, 5, True)),
+        ("timeout:x attempts: ndots:2x", (2, 1.0, 1, False)),
+        ("timeout:7 edns0 ndots:3\noptions ndots:4\toptions", (4, 7.0, 4, False)),
+        ("timeoutx:9 rotates unknown:1 :::", (1, 5.0, 4, False)),
+    ],
+)
+def test_numbers_are_read_as_glibc_does(options: str, expected: tuple[int, float, int, bool]) -> None:
+    """`atoi`, and the limits that resolv.conf(5) tells: 15 dots, 30 seconds, 5 attempts."""
+    said = parse_resolv_conf(f"options {options}")
+    assert (said.ndots, said.give_up_after, said.attempts, said.rotate) == expected
+
+
+async def test_the_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """resolv.conf(5): `LOCALDOMAIN` overrides the search list, `RES_OPTIONS` amends the options."""
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("nameserver 192.0.2.1\nsearch a.example\noptions ndots:3 timeout:2")
+    monkeypatch.setenv("LOCALDOMAIN", "b.example c.example")
+    monkeypatch.setenv("RES_OPTIONS", "ndots:5 rotate")
+    said = await settings(DNSResolver(resolv_conf=conf))
+    assert (said.search, said.ndots, said.give_up_after, said.rotate) == (("b.example", "c.example"), 5, 2, True)
+    monkeypatch.setenv("LOCALDOMAIN", "")
+    assert (await settings(DNSResolver(resolv_conf=conf))).search == ()
 
 
 # Exchanges on loopback
@@ -209,10 +265,10 @@ async def test_udp_over_ipv6(zone: Zone) -> None:
 async def test_tcp_where_udp_is_truncated() -> None:
     """RFC 7766, section 5."""
     zone = Zone()
-    zone.says(HOST, "A", *(f"{HOST}. 300 IN A 192.0.2.{number}" for number in range(1, 200)), truncated=True)
+    zone.says(HOST, "A", *(f"{HOST}. 300 IN A 192.0.2.{number}" for number in range(1, 30)), truncated=True)
     async with serve(zone) as port:
         items = await heard(DNSResolver(servers=[f"127.0.0.1:{port}"], hosts=None), families=[socket.AF_INET])
-    assert len(found(items, Source.A)[0] or ()) == 199  # type: ignore[arg-type]  # no error here
+    assert len(found(items, Source.A)[0] or ()) == 29  # type: ignore[arg-type]  # no error here
     assert [way for _, kind, way in zone.queries if kind == "A"] == ["udp", "tcp"]
 
 
@@ -260,6 +316,82 @@ async def test_a_server_that_does_not_know_edns(zone: Zone) -> None:
     assert zone.count("A") == 2
 
 
+def only_without_edns(rcode: str | None) -> Callable[[dns.message.Message, bytes], Sequence[bytes]]:
+    """Be a firewall or server that stumbles over EDNS: drop the query, or answer it with this failure."""
+
+    def answer(query: dns.message.Message, wire: bytes) -> Sequence[bytes]:
+        if query.edns < 0:
+            return [wire]
+        if rcode is None:
+            return []
+        response = dns.message.make_response(query)
+        response.use_edns(False)
+        response.set_rcode(dns.rcode.from_text(rcode))
+        return [response.to_wire()]
+
+    return answer
+
+
+@pytest.mark.parametrize(("rcode", "first"), [(None, 0.4), *((text, 0) for text in ("SERVFAIL", "REFUSED", "NOTIMP"))])
+async def test_a_server_that_stumbles_over_edns(zone: Zone, rcode: str | None, first: float) -> None:
+    """RFC 6891, section 6.2.2: asked once more without, and the next time at once without."""
+    zone.answers_by(only_without_edns(rcode))
+    async with serve(zone) as port:
+        asks = DNSResolver(servers=[f"127.0.0.1:{port}"], hosts=None, cache_size=0)
+        for took, queries in ((first, 2), (0, 1)):
+            zone.queries.clear()
+            began = trio.current_time()
+            assert found(await heard(asks, port=80, families=[socket.AF_INET], services=False), Source.A) == [[FOUR]]
+            assert zone.count("A") == queries
+            assert took <= trio.current_time() - began < took + 2
+
+
+async def test_a_server_that_fails_either_way_is_asked_with_edns_again() -> None:
+    zone = Zone()
+    zone.says(HOST, "A", rcode="SERVFAIL")
+    async with serve(zone) as port:
+        asks = DNSResolver(servers=[f"127.0.0.1:{port}"], hosts=None)
+        for _ in range(2):
+            zone.queries.clear()
+            items = await heard(asks, port=80, families=[socket.AF_INET], services=False)
+            assert found(items, Source.A) == [socket.EAI_AGAIN]
+            assert zone.count("A") == 2
+
+
+async def test_an_answer_that_is_truncated_over_tcp_is_none() -> None:
+    zone = Zone()
+    zone.says(
+        HOST, "A", f"{HOST}. 300 IN A {FOUR}", truncated=True, mangle=lambda w: [w[:2] + bytes([w[2] | 2]) + w[3:]]
+    )
+    async with serve(zone) as port:
+        asks = DNSResolver(servers=[f"127.0.0.1:{port}"], hosts=None)
+        items = await heard(asks, port=80, families=[socket.AF_INET], services=False)
+    assert found(items, Source.A) == [socket.EAI_AGAIN]
+    assert "the answer is truncated, over TCP as well" in repr(items)
+
+
+@pytest.mark.parametrize("kind", [Source.A, Source.HTTPS])
+async def test_a_message_of_64_kb_stops_nobody(kind: Source) -> None:
+    """Whatever is in it: no more of it is read than could be of use."""
+    zone = Zone()
+    data = "10.0.{0}.{1}" if kind is Source.A else "1 t{0}x{1}.example. alpn=h2,h3 ipv4hint=10.0.0.1,10.0.0.2"
+    count = 3500 if kind is Source.A else 1000
+    records = [f"{HOST}. 300 IN {kind.value} " + data.format(n >> 8, n & 255) for n in range(1, count)]
+    zone.says(HOST, kind.value, *records)
+    question = Question(HOST, kind)
+    saying = zone.asked(dns.message.from_wire(question.to_wire(7)), "tcp")
+    (wire,) = saying.wires(dns.message.from_wire(question.to_wire(7)), udp=False)
+    assert len(wire) > 50_000
+    took = []
+    for _ in range(5):
+        began = time.process_time()
+        reply = question.read(7, wire)
+        assert reply is not None
+        parse_answer(question, reply, random.Random(1))
+        took.append(time.process_time() - began)
+    assert min(took) < 0.005
+
+
 @pytest.mark.parametrize("rcode", ["SERVFAIL", "REFUSED", "NOTIMP", "FORMERR"])
 async def test_the_next_server_is_asked_where_one_fails(zone: Zone, rcode: str) -> None:
     broken = Zone()
@@ -282,6 +414,37 @@ async def test_a_server_where_nobody_listens() -> None:
     assert found(items, Source.A) == [socket.EAI_AGAIN]
 
 
+async def test_a_server_that_nothing_can_be_sent_to(zone: Zone) -> None:
+    """The socket refuses at once, and so the next server is asked at once."""
+    async with serve(zone) as port:
+        asks = DNSResolver(servers=["255.255.255.255", f"127.0.0.1:{port}"], hosts=None, cache_size=0)
+        items = await heard(asks, port=80, families=[socket.AF_INET], services=False)
+        alone = DNSResolver(servers=["255.255.255.255"], hosts=None)
+        failed = await heard(alone, port=80, families=[socket.AF_INET], services=False)
+    assert found(items, Source.A) == [[FOUR]]
+    assert found(failed, Source.A) == [socket.EAI_AGAIN]
+    assert "255.255.255.255:53: Permission denied" in repr(failed)
+
+
+async def test_a_datagram_that_the_kernel_drops_late(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """select(2): a socket may be reported as readable, and then its datagram "has wrong checksum and is discarded"."""
+    wait_readable, early = trio.lowlevel.wait_readable, [True]
+
+    async def wait(sock: socket.socket) -> None:
+        if isinstance(sock, socket.socket) and early.pop():
+            early.append(False)
+            await trio.lowlevel.checkpoint()
+        else:
+            early.append(False)
+            await wait_readable(sock)
+
+    slower(zone, HOST, "A", 0.01)
+    async with serve(zone) as port:
+        monkeypatch.setattr(trio.lowlevel, "wait_readable", wait)
+        asks = DNSResolver(servers=[f"127.0.0.1:{port}"], hosts=None)
+        assert found(await heard(asks, port=80, families=[socket.AF_INET], services=False), Source.A) == [[FOUR]]
+
+
 @pytest.mark.parametrize("kind", ["udp", "tcp"])
 async def test_a_cancelled_look_up_leaves_nothing(kind: str) -> None:
     """No socket, which a fixture counts, and no task: the nursery would not end."""
@@ -293,7 +456,7 @@ async def test_a_cancelled_look_up_leaves_nothing(kind: str) -> None:
         asks = DNSResolver(servers=[f"127.0.0.1:{port}"], hosts=None)
         with trio.fail_after(10):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(asks.resolve, Query(host=HOST, port=443, families=BOTH), items.append)
+                nursery.start_soon(asks.resolve, Query(host=HOST, port=443, families=BOTH, services=True), items.append)
                 await zone.wait_for(3, kind)
                 nursery.cancel_scope.cancel()
 
@@ -330,7 +493,7 @@ def context_for(authority: trustme.CA, name: str) -> ssl.SSLContext:
 
 @pytest.mark.parametrize("who", ["127.0.0.1", "dns.example#127.0.0.1"])
 @pytest.mark.parametrize("scheme", ["tls", pytest.param("https", marks=needs_https)])
-async def test_protected(zone: Zone, authority: trustme.CA, trusted: Path, who: str, scheme: str) -> None:
+async def test_encrypted(zone: Zone, authority: trustme.CA, trusted: Path, who: str, scheme: str) -> None:
     name, sign, address = who.partition("#")
     async with serve_tls(zone, context_for(authority, name), http=scheme == "https") as port:
         server = f"{scheme}://{name}:{port}/{sign}{address}"
@@ -353,6 +516,38 @@ async def test_a_server_that_is_not_who_it_says(zone: Zone, authority: trustme.C
 
 
 @needs_https
+@pytest.mark.parametrize(
+    ("head", "why"),
+    [
+        (b"Content-Type: application/dns-message", "longer than a message can be"),
+        (b"Content-Encoding: gzip", "the body is compressed"),
+    ],
+)
+async def test_a_body_without_end(authority: trustme.CA, trusted: Path, head: bytes, why: str) -> None:
+    """No message has more than 65,535 octets, and what is compressed has no length to be seen."""
+
+    async def answer(stream: trio.SSLStream[trio.SocketStream]) -> None:
+        async with stream:
+            with contextlib.suppress(trio.BrokenResourceError):
+                await stream.receive_some()
+                await stream.send_all(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n")
+                while True:
+                    await stream.send_all(b"x" * 10_000)
+
+    async with trio.open_nursery() as nursery:
+        context = context_for(authority, "127.0.0.1")
+        serving = partial(trio.serve_ssl_over_tcp, answer, 0, context, host="127.0.0.1", https_compatible=True)
+        listeners = await nursery.start(serving)
+        port = listeners[0].transport_listener.socket.getsockname()[1]
+        asks = DNSResolver(servers=[f"https://127.0.0.1:{port}/"], ca_file=trusted, hosts=None)
+        with trio.fail_after(10):
+            items = await heard(asks, port=80, families=[socket.AF_INET], services=False)
+        nursery.cancel_scope.cancel()
+    assert found(items, Source.A) == [socket.EAI_AGAIN]
+    assert why in repr(items)
+
+
+@needs_https
 async def test_an_error_of_http(authority: trustme.CA, trusted: Path) -> None:
     zone = Zone()
     zone.says(HOST, "A", mangle=lambda _: [b""])
@@ -360,6 +555,33 @@ async def test_an_error_of_http(authority: trustme.CA, trusted: Path) -> None:
         asks = DNSResolver(servers=[f"https://127.0.0.1:{port}/"], ca_file=trusted, hosts=None, services=False)
         items = await heard(asks, families=[socket.AF_INET])
     assert found(items, Source.A) == [socket.EAI_AGAIN]
+
+
+@pytest.mark.parametrize(
+    "mangle", [lambda wire: [wire[:2] + bytes([wire[2] | 2]) + wire[3:]], lambda wire: [wrong_question(wire)]]
+)
+@pytest.mark.parametrize("scheme", ["tls", pytest.param("https", marks=needs_https)])
+async def test_an_encrypted_answer_that_is_none(
+    authority: trustme.CA, trusted: Path, scheme: str, mangle: Callable[[bytes], list[bytes]]
+) -> None:
+    """It is truncated, or to another question."""
+    zone = Zone()
+    zone.says(HOST, "A", f"{HOST}. 300 IN A {FOUR}", mangle=mangle)
+    async with serve_tls(zone, context_for(authority, "127.0.0.1"), http=scheme == "https") as port:
+        server = f"{scheme}://127.0.0.1:{port}/"
+        asks = DNSResolver(servers=[server], ca_file=trusted, hosts=None, give_up_after=0.5)
+        items = await heard(asks, port=80, families=[socket.AF_INET], services=False)
+    assert found(items, Source.A) == [socket.EAI_AGAIN]
+
+
+async def test_a_server_on_an_interface_that_comes_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is the same; what it means is not."""
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("nameserver 192.0.2.1\nnameserver fe80::53%wlan7\n")
+    asks = DNSResolver(resolv_conf=conf, hosts=None)
+    assert len((await settings(asks)).servers) == 1
+    monkeypatch.setattr(socket, "if_nametoindex", lambda _: 7)
+    assert [str(server) for server in (await settings(asks)).servers] == ["192.0.2.1:53", "[fe80::53%7]:53"]
 
 
 @pytest.mark.parametrize("scheme", ["tls", pytest.param("https", marks=needs_https)])
@@ -373,7 +595,7 @@ async def test_a_cancelled_look_up_over_tls_leaves_nothing(
         asks = DNSResolver(servers=[f"{scheme}://127.0.0.1:{port}/"], ca_file=trusted, hosts=None)
         with trio.fail_after(10):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(asks.resolve, Query(host=HOST, port=443, families=BOTH), items.append)
+                nursery.start_soon(asks.resolve, Query(host=HOST, port=443, families=BOTH, services=True), items.append)
                 await zone.wait_for(3, "tcp" if scheme == "tls" else "https")
                 nursery.cancel_scope.cancel()
 
@@ -390,6 +612,6 @@ async def test_a_cancelled_connect_leaves_nothing() -> None:
         with trio.fail_after(10):
             async with trio.open_nursery() as nursery:
                 address = Address(socket.AF_INET, "127.0.0.1", listener.getsockname()[1])
-                nursery.start_soon(open_stream, address)
+                nursery.start_soon(_connect, address)
                 await trio.testing.wait_all_tasks_blocked()
                 nursery.cancel_scope.cancel()

@@ -18,11 +18,11 @@ import trio
 import trustme
 
 import trio_nbconnect as nb
-from trio_nbconnect._pictures.timeline import Outcome
+from trio_nbconnect._pictures.timeline import RaceOutcome
 from trio_nbconnect.httpcore import NetworkBackend, transport
 from trio_nbconnect.testing import SimulatedNetwork
 
-from .company import (
+from .adapters import (
     ANSWERS,
     DROPS,
     HOST,
@@ -101,7 +101,7 @@ async def test_https_over_a_broken_host(trusting: ssl.SSLContext, port: int, htt
                 assert response.content.startswith(ANSWERS)
                 assert response.http_version == version
 
-    assert [race.timeline.outcome for race in recording] == [Outcome.WON]  # the second request needed no connection
+    assert [race.timeline.outcome for race in recording] == [RaceOutcome.WON]  # the second request needed no connection
     assert [address for address in addresses_tried(recording[0]) if ":" not in address] == [
         REFUSES,
         DROPS,
@@ -151,7 +151,7 @@ async def test_a_refusal_keeps_our_error(nobody: int) -> None:
     error = reason(caught.value)
     assert isinstance(error, nb.ConnectError)
     assert "127.0.0.1" in {attempt.address.ip for attempt in error.attempts}
-    assert recording[-1].timeline.outcome is Outcome.LOST
+    assert recording[-1].timeline.outcome is RaceOutcome.LOST
 
 
 def reason(error: BaseException) -> BaseException | None:
@@ -176,7 +176,7 @@ async def test_a_connect_timeout_is_give_up_after(nobody: int) -> None:
     error = reason(caught.value)
     assert isinstance(error, nb.ConnectTimeout)
     assert error.phase is nb.Phase.HANDSHAKE
-    assert recording[-1].timeline.outcome is Outcome.LOST
+    assert recording[-1].timeline.outcome is RaceOutcome.LOST
 
 
 async def test_a_tls_handshake_that_hangs_is_a_connect_timeout() -> None:
@@ -214,11 +214,11 @@ async def test_an_address_whose_tls_is_broken_costs_no_request(
 
     assert response.content.startswith(ANSWERS)
     (race,) = recording
-    assert fates(race)[-2:] == ["cancelled" if silent else "failed", "won"]
+    assert outcomes(race)[-2:] == ["cancelled" if silent else "failed", "won"]
 
 
-def fates(race: nb.RecordedRace) -> list[str]:
-    return [attempt.fate.value for attempt in race.timeline.attempts]
+def outcomes(race: nb.RecordedRace) -> list[str]:
+    return [attempt.outcome.value for attempt in race.timeline.attempts]
 
 
 @pytest.mark.parametrize(("scheme", "promised"), [("https", True), ("wss", True), ("http", False), ("ws", False)])
@@ -429,6 +429,68 @@ async def test_a_stream_that_is_closed(simulated: Simulated, call: Call, error: 
     await simulated[0].aclose()
     with pytest.raises(error, match=r"closed|ClosedResourceError"):
         await call(simulated[0])
+
+
+SCOPES = [
+    ("::1%lo", "::1"),
+    ("::1%25lo", "::1"),
+    ("::1%25%6Co", "::1"),
+    ("::1%251", "::1"),
+    ("[::1%25lo]", "::1"),
+]
+
+
+@pytest.mark.parametrize(("host", "address"), SCOPES)
+@pytest.mark.parametrize("tls_follows", [False, True])
+async def test_a_scope_may_be_written_as_in_a_url(
+    host: str, address: str, tls_follows: bool, autojump_clock: trio.abc.Clock
+) -> None:
+    """RFC 6874, section 2: "a <zone_id> ... appended as %25"; httpcore has it from the URL."""
+    net = SimulatedNetwork()
+    net.host(f"{address}%1").refuses()
+    backend = NetworkBackend(nb.Connector(network=net), tls_follows=tls_follows)
+
+    async def connect() -> None:
+        stream = await backend.connect_tcp(host, 80)
+        await stream.start_tls(ssl.create_default_context(), host)
+
+    with pytest.raises(httpcore.ConnectError, match=r"all attempts to connect to .* failed"):
+        await connect()
+    assert list(net.started) == [f"{address}%1"]
+
+
+@pytest.mark.parametrize("host", ["::1%nowhere7", "::1%25nowhere7", "::1%25", "fe80::1%25%ZZ"])
+async def test_a_scope_that_is_not_there_is_no_crash(host: str) -> None:
+    with pytest.raises(httpcore.ConnectError, match=r"interface that does not exist|failed"):
+        await NetworkBackend().connect_tcp(host, 80)
+
+
+async def test_tls_that_fails_closes_what_it_was_given(autojump_clock: trio.abc.Clock) -> None:
+    """A handshake that never ends, one that breaks, a context of the wrong kind, and a name that makes no sense."""
+    net = SimulatedNetwork()
+    host = net.host("192.0.2.1").accepts()
+    context = ssl.create_default_context()
+    tries: list[tuple[Any, str | None, type[Exception]]] = [
+        (context, HOST, httpcore.ConnectTimeout),
+        (context, HOST, httpcore.ConnectError),
+        (True, HOST, TypeError),
+        (context, "a..example", httpcore.ConnectError),
+        (context, None, httpcore.ConnectError),
+    ]
+    for number, (given, name, error) in enumerate(tries):
+        stream = await NetworkBackend(nb.Connector(network=net)).connect_tcp("192.0.2.1", 443)
+        async with await host.accept() as server:
+            if number == 1:
+                await server.send_all(b"220 mail.example ready\r\n")
+            with pytest.raises(error):
+                await stream.start_tls(given, name, timeout=1)
+        assert net.open_sockets == 0
+
+
+@pytest.mark.parametrize("make", [NetworkBackend, transport])
+def test_a_connector_of_the_wrong_kind(make: Callable[[Any], object]) -> None:
+    with pytest.raises(TypeError, match=r"connector must be Connector, not 'example\.org'"):
+        make("example.org")
 
 
 async def test_a_pool_may_be_given_the_backend(autojump_clock: trio.abc.Clock) -> None:

@@ -12,8 +12,9 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "trio_nbconnect"
 
 LAYERS = [
-    {"_address"},
-    {"_policy", "_errors"},
+    {"_public"},
+    {"_address", "_printable"},
+    {"_policy", "_errors", "_listening"},
     {"_connect"},
     {"_resolve"},
     {"trace"},
@@ -70,7 +71,7 @@ def test_a_module_imports_what_stands_below(pair: Import) -> None:
 
 
 def test_nobody_imports_in_circles() -> None:
-    graph = TopologicalSorter[str]()
+    graph: TopologicalSorter[str] = TopologicalSorter()
     for importer, imported in IMPORTS:
         if imported in MODULES and (importer, imported.split(".")[0]) not in EXCEPTIONS:
             graph.add(importer, imported)

@@ -22,7 +22,7 @@ from trio.testing import MockClock
 
 from trio_nbconnect._address import IPV4, IPV6, parse_literal
 from trio_nbconnect._connect.network import KernelNetwork, Network, Socket
-from trio_nbconnect._simulation.byte_stream import CAPACITY
+from trio_nbconnect._simulation.sockets import CAPACITY
 from trio_nbconnect.testing import SimulatedNetwork
 
 SockAddr = tuple[str, int]

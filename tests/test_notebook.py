@@ -10,7 +10,9 @@ import gc
 import inspect
 import re
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+import sys
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn, cast
@@ -25,18 +27,19 @@ from traitlets.config import Config
 
 import trio_nbconnect as nb
 from trio_nbconnect._errors import all_failed
+from trio_nbconnect._listening import listening
 from trio_nbconnect._notebook import tracebacks as _tracebacks
 from trio_nbconnect._notebook.guest import Guest
-from trio_nbconnect._notebook.imports import interrupts_wait
-from trio_nbconnect._notebook.interrupts import Interrupts
-from trio_nbconnect._notebook.lost_races import KEPT, LostRaces
+from trio_nbconnect._notebook.interrupts import Interrupts, defer_sigint
 from trio_nbconnect._notebook.nursery import BackgroundNursery
 from trio_nbconnect._notebook.shell import Shell
-from trio_nbconnect._notebook.tracebacks import users_part
+from trio_nbconnect._notebook.tracebacks import KEPT, LostRaces, shown_part
 from trio_nbconnect._pictures.ipython import EXTENSION
-from trio_nbconnect._race.journal import listening
 from trio_nbconnect.notebook import load_ipython_extension, unload_ipython_extension
 from trio_nbconnect.testing import SimulatedNetwork
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
 
 
 def test_ipython_has_what_we_use_of_it(shell: Any) -> None:
@@ -278,6 +281,39 @@ async def test_a_background_task_is_its_starter_s_until_it_has_started() -> None
         nursery.cancel_scope.cancel()
 
 
+async def test_a_wrong_call_is_an_error_at_once_and_in_trio_s_words() -> None:
+    """Of `start_soon` and of `start`; nothing is reported, and nothing is left running or never awaited."""
+    reports = Reports()
+    background = BackgroundNursery(reports)
+
+    async def works(argument: int) -> None: ...
+
+    def plain() -> int:
+        return 7
+
+    async def generator() -> AsyncIterator[None]:
+        yield
+
+    cases: list[tuple[tuple[Any, ...], str]] = [
+        ((works(1),), "Trio was expecting an async function, but instead it got a coroutine object"),
+        ((plain,), "Trio expected an async function, but '.*plain' appears to be synchronous"),
+        ((generator,), "start_soon expected an async function but got an async generator"),
+        ((works,), "missing 1 required positional argument: 'argument'"),
+        ((7,), "'int' object is not callable"),
+    ]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(background.keep_open)
+        await trio.testing.wait_all_tasks_blocked()
+        for arguments, words in cases:
+            with pytest.raises(TypeError, match=words):
+                background.start_soon(*arguments)
+        with pytest.raises(TypeError, match="unexpected keyword argument 'task_status'"):
+            await background.start(works)
+        assert background.child_tasks == frozenset()
+        nursery.cancel_scope.cancel()
+    assert reports.heard == []
+
+
 def test_a_nursery_that_is_not_open_says_so() -> None:
     nursery = BackgroundNursery(Reports())
 
@@ -294,7 +330,7 @@ def test_a_traceback_keeps_the_user_s_frames_in_their_order() -> None:
         inner()
 
     whole = caught.value.__traceback__
-    part = users_part(whole)
+    part = shown_part(caught.value)
     assert part is not None
     assert part.tb_next is not None
     assert [part.tb_frame.f_code.co_name, part.tb_next.tb_frame.f_code.co_name] == [
@@ -302,8 +338,51 @@ def test_a_traceback_keeps_the_user_s_frames_in_their_order() -> None:
         "inner",
     ]
     assert (part.tb_lineno, part.tb_lasti) == (whole and whole.tb_lineno, whole and whole.tb_lasti)
-    assert users_part(whole, without=(__name__,)) is None
-    assert users_part(None) is None
+    assert shown_part(caught.value, without=(__name__,)) is None
+    assert shown_part(ValueError()) is None
+
+
+def failing_in(module: str, error: BaseException) -> BaseException:
+    """Raise an error in a function of some module, called from here."""
+    namespace: dict[str, Any] = {"__name__": module, "error": error}
+    exec("def fail():\n    raise error", namespace)
+    with pytest.raises(type(error)):
+        namespace["fail"]()
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "module", "is_shown"),
+    [
+        (OSError("refused"), "trio_nbconnect._race.race", False),
+        (TypeError("port must be int"), "trio_nbconnect._address", False),
+        (AssertionError("a bug"), "trio_nbconnect._race.race", True),
+        (AssertionError("a bug"), "trio_nbconnect._notebook.cells", False),
+        (OSError("refused"), "trio_nbconnect_of_somebody_else", True),
+        (OSError("refused"), "trio._core._run", False),
+        (OSError("refused"), "trio._highlevel_socket", True),
+    ],
+)
+def test_our_frames_are_shown_where_something_is_wrong_with_us(
+    error: BaseException, module: str, is_shown: bool
+) -> None:
+    part = shown_part(failing_in(module, error))
+    names = [frame.f_code.co_name for frame, _ in traceback.walk_tb(part)]
+
+    assert names == ["failing_in", *(["fail"] if is_shown else [])]
+
+
+def test_tracebacks_of_a_group_are_cut_inside_as_well_and_come_back() -> None:
+    inner = failing_in("trio_nbconnect._race.race", OSError("refused"))
+    group = BaseExceptionGroup("several", [inner])
+    group.__cause__ = failing_in("trio_nbconnect._address", ValueError("a cause"))
+    whole = inner.__traceback__
+
+    lines = "\n".join(_tracebacks._formatted(group, None))
+
+    assert "in failing_in" in lines
+    assert "in fail\n" not in lines
+    assert inner.__traceback__ is whole
 
 
 @pytest.mark.virtual_time
@@ -311,7 +390,7 @@ async def test_lost_races_are_found_by_their_error_as_long_as_somebody_has_it() 
     net, races = SimulatedNetwork(), LostRaces()
     net.host("192.0.2.1").refuses(after=0.1)
     net.host("192.0.2.2").accepts(after=0.1)
-    connector = nb.Connector(network=net, tracer=races.hear)
+    connector = nb.Connector(network=net, tracer=races)
 
     errors = []
     for _ in range(KEPT + 1):
@@ -350,7 +429,7 @@ async def test_the_race_that_was_heard_is_shown_and_without_it_the_error(monkeyp
     shell = cast(Shell, SimpleNamespace(showtraceback=None))
     tracebacks = _tracebacks.Tracebacks(shell, races)
     errors = []
-    for tracer in (races.hear, None):
+    for tracer in (races, None):
         connector = nb.Connector(network=net, tracer=tracer)
         with pytest.raises(nb.ConnectRefused) as caught:
             await connector.open_tcp_stream("a.example", 80, addresses=["192.0.2.1"])
@@ -365,6 +444,31 @@ async def test_the_race_that_was_heard_is_shown_and_without_it_the_error(monkeyp
     assert other is errors[1]
 
 
+# Without the extension
+
+
+@pytest.mark.parametrize(
+    ("is_kernel", "words"),
+    [
+        (True, "Trio does not run this: say %load_ext trio_nbconnect.notebook before the first await"),
+        (False, "Trio does not run this: begin with trio.run(main)"),
+    ],
+)
+@pytest.mark.parametrize("connect", [nb.open_tcp_stream, nb.open_tls_stream, nb.open_ssl_over_tcp_stream])
+def test_where_trio_does_not_run_it_says_what_to_do(
+    connect: Callable[..., Awaitable[object]], is_kernel: bool, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not is_kernel:
+        monkeypatch.delitem(sys.modules, "ipykernel")
+
+    async def main() -> None:
+        await connect("192.0.2.1", 443)
+
+    with pytest.raises(RuntimeError) as caught:
+        in_loop(main)
+    assert str(caught.value) == words
+
+
 # Interrupts
 
 
@@ -377,19 +481,19 @@ def test_an_interrupt_between_two_pieces_reaches_the_next_one(moment: str) -> No
     interrupts, heard_by_the_kernel = Interrupts(), []
     endless = compile("while True: pass", "a cell", "exec")
     try:
-        with interrupts.put_off():
+        with interrupts.deferred():
             before = signal.signal(signal.SIGINT, lambda *_: heard_by_the_kernel.append("it"))
             with interrupts.raised_in(endless):
                 pass
             if moment == "between":
-                assert not interrupts.is_due()
+                assert not interrupts.take_pending()
             signal.raise_signal(signal.SIGINT)
             if moment == "before":
-                assert interrupts.is_due()
+                assert interrupts.take_pending()
             else:
                 with pytest.raises(KeyboardInterrupt), interrupts.raised_in(endless):
                     exec(endless)
-            assert not interrupts.is_due()
+            assert not interrupts.take_pending()
             signal.signal(signal.SIGINT, before)
     finally:
         interrupts.close()
@@ -409,7 +513,7 @@ def test_an_import_is_not_cut_off(handled: None) -> None:
     steps: list[str] = []
 
     def load() -> None:
-        with interrupts_wait():
+        with defer_sigint():
             signal.raise_signal(signal.SIGINT)
             steps.append("whole")
 
@@ -420,6 +524,6 @@ def test_an_import_is_not_cut_off(handled: None) -> None:
 
 
 def test_an_import_that_fails_leaves_no_handler_behind(handled: None) -> None:
-    with pytest.raises(ImportError), interrupts_wait():
+    with pytest.raises(ImportError), defer_sigint():
         raise ImportError
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

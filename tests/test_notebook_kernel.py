@@ -20,6 +20,9 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
+FILES_OF_OURS = "trio_nbconnect/_"
+"""How the path of a private file goes on; the checkout, and the environment in it, may have the project's name too."""
+
 PATIENCE = 60.0
 """Seconds; nothing here takes one, but on a busy machine."""
 
@@ -224,6 +227,117 @@ def test_pieces_of_a_cell_share_context_variables(kernel: Kernel) -> None:
     assert reply.value == "('sync', 'async')"
 
 
+def test_what_anyio_makes_in_a_sync_cell_is_trio_s(kernel: Kernel) -> None:
+    """An event or a lock is made where there is no `await`, and used where there is one."""
+    made = kernel.run("import anyio\nlock, event, limit = anyio.Lock(), anyio.Event(), anyio.CapacityLimiter(1)")
+    assert made.status == "ok"
+    reply = kernel.run("""
+    send, receive = anyio.create_memory_object_stream(1)
+    semaphore, condition = anyio.Semaphore(1), anyio.Condition()
+    async def set_it():
+        await anyio.sleep(0)
+        async with lock, semaphore, condition, limit:
+            event.set()
+            await send.send("fine")
+    async with anyio.create_task_group() as group:
+        group.start_soon(set_it)
+        with anyio.fail_after(30):
+            await event.wait()
+            result = await receive.receive()
+    send.close(), receive.close()
+    result
+    """)
+
+    assert (reply.status, reply.value) == ("ok", "'fine'")
+    assert kernel.run("%unload_ext trio_nbconnect.notebook\nimport sniffio\nsniffio.thread_local.name").shown == []
+
+
+MAGICS = {
+    "%%capture": "%%capture out\nprint(await go())",
+    "run_cell": "out = get_ipython().run_cell('print(await go())')",
+    "in a run_cell": "out = get_ipython().run_cell('get_ipython().run_cell(\\'print(await go())\\')')",
+    "%%capture of several": "%%capture out\nimport os\nfor _ in range(2): await go()\nprint(await go())",
+}
+
+
+@pytest.mark.parametrize("code", MAGICS.values(), ids=MAGICS.keys())
+def test_a_magic_that_runs_a_cell_can_await(kernel: Kernel, code: str) -> None:
+    kernel.run("""
+    async def go():
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            await (await nb.open_tcp_stream(*listener.getsockname())).aclose()
+        await trio.sleep(0.01)
+        return "connected"
+    """)
+    reply = kernel.run(code)
+
+    assert (reply.status, reply.text("stderr")) == ("ok", "")
+    assert "connected" in reply.text() or kernel.run("out.stdout").value == "'connected\\n'"
+    assert kernel.run("await trio.sleep(0)\n'fine'").value == "'fine'"
+
+
+def test_an_error_in_such_a_cell_is_shown(kernel: Kernel) -> None:
+    reply = kernel.run("%%capture\nawait trio.sleep(0)\nraise ValueError('inside')")
+
+    assert [error["ename"] for error in reply.of("error")] == ["ValueError"] or "inside" in str(reply.shown)
+    assert kernel.run("await trio.sleep(0)\n'fine'").value == "'fine'"
+
+
+def test_code_that_trio_runs_cannot_run_a_cell(kernel: Kernel) -> None:
+    reply = kernel.run("async def f(): return get_ipython().run_cell('await trio.sleep(0)')\n(await f()).error_in_exec")
+
+    assert "await the functions themselves" in reply.value
+    assert kernel.run("async def f(): get_ipython().run_cell('x = 5')\nawait f()\nx").value == "5"
+
+
+@pytest.mark.parametrize("code", ["%time await trio.sleep(0)", "%%timeit -n1 -r1\nawait trio.sleep(0)"])
+def test_a_magic_that_cannot_await_says_so(kernel: Kernel, code: str) -> None:
+    reply = kernel.run(code)
+
+    assert reply.error == "SyntaxError"
+    assert "compile their code themselves, without `await`; %%capture can await" in reply.text("stderr")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "out = get_ipython().run_cell('await say_go()\\nawait trio.sleep_forever()')",
+        "out = get_ipython().run_cell('await say_go()\\nwhile True: pass')",
+        "out = get_ipython().run_cell('async def spin():\\n    await say_go()\\n    while True: pass\\nawait spin()')",
+        "out = get_ipython().run_cell('await say_go()')\nwhile True: pass",
+    ],
+)
+def test_an_interrupt_reaches_a_cell_inside_of_a_cell(kernel: Kernel, code: str) -> None:
+    reply = kernel.run(code, interrupt_after=["GO"])
+
+    assert "KeyboardInterrupt" in (reply.error or kernel.run("type(out.error_in_exec).__name__").value)
+    assert kernel.run("await trio.sleep(0)\n'fine'").value == "'fine'"
+
+
+def test_an_interrupt_reaches_what_is_captured(kernel: Kernel) -> None:
+    """What it prints does not come out, so that it sends the signal itself."""
+    interrupt = "threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()"
+    kernel.run(f"%%capture out\nimport signal, threading\n{interrupt}\nawait trio.sleep_forever()")
+
+    assert kernel.run("await trio.sleep(0)\n'fine'").value == "'fine'"
+
+
+def test_a_coroutine_where_a_function_should_be_is_told_at_once(kernel: Kernel) -> None:
+    reply = kernel.run("nursery.start_soon(trio.sleep(1))")
+
+    assert reply.error == "TypeError"
+    assert "Trio was expecting an async function" in reply.of("error")[0]["evalue"]
+    assert reply.text("stderr") == ""
+
+
+def test_a_forgotten_extension_is_said(kernel: Kernel) -> None:
+    kernel.run("%unload_ext trio_nbconnect.notebook")
+    reply = kernel.run("await nb.open_tcp_stream('127.0.0.1', 9)")
+
+    assert reply.error == "RuntimeError"
+    assert "%load_ext trio_nbconnect.notebook" in reply.of("error")[0]["evalue"]
+
+
 ENDLESS = {
     "an await": "await say_go()\nawait trio.sleep_forever()",
     "a loop in a cell without await": "print('GO', flush=True)\nwhile True: pass",
@@ -272,7 +386,7 @@ def test_an_interrupt_says_where_the_cell_was_and_nothing_of_what_runs_it(kernel
     trace = "\n".join(error["traceback"])
     assert "sleep_forever" in trace
     assert "site-packages" not in trace
-    assert "trio_nbconnect" not in trace
+    assert FILES_OF_OURS not in trace
 
 
 def test_what_does_not_end_is_left_at_the_second_interrupt(kernel: Kernel) -> None:
@@ -358,7 +472,7 @@ def test_a_group_is_an_error_like_any_other(kernel: Kernel, code: str, shown: st
     trace = "\n".join(error["traceback"])
     assert shown in trace
     assert "interactiveshell.py" not in trace
-    assert "trio_nbconnect" not in trace
+    assert FILES_OF_OURS not in trace
 
 
 CONNECTS = {
@@ -375,6 +489,8 @@ def test_a_failed_connect_shows_its_race_once(kernel: Kernel, code: str) -> None
     reply = kernel.run(code)
 
     assert reply.kinds == ["display_data", "error"]
+    trace = "\n".join(reply.of("error")[0]["traceback"])
+    assert "trio_nbconnect/" not in trace, "a frame of ours is shown"
     (picture,) = reply.of("display_data")
     assert "a.example:1" in picture["data"]["text/plain"]
     assert "✗ refused" in picture["data"]["text/plain"]
@@ -432,7 +548,7 @@ def test_unloading_restores_everything(kernel: Kernel) -> None:
     import asyncio
     await asyncio.sleep(0)
     trio.run(trio.sleep, 0)
-    from trio_nbconnect._race.journal import listening
+    from trio_nbconnect._listening import listening
     shell = get_ipython()
     ("nursery" in globals(), "run_code" in vars(shell), "showtraceback" in vars(shell), listening.get())
     """)

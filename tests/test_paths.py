@@ -104,7 +104,7 @@ async def test_tcp_goes_on_beside_a_full_backlog(path: Path) -> None:
             stream = await nb.Connector(policy=policy).open_tcp_stream("h", port, addresses=[path, "127.0.0.1"])
         async with stream:
             assert stream.socket.family == socket.AF_INET
-    assert [row.fate.value for row in recording[-1].timeline.attempts] == ["cancelled", "won"]
+    assert [row.outcome.value for row in recording[-1].timeline.attempts] == ["cancelled", "won"]
 
 
 async def test_a_full_backlog_is_waited_for_and_can_win(path: Path) -> None:

@@ -5,6 +5,7 @@ A picture that should change is drawn anew with `python -m tests.pictures`, and 
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import socket
@@ -17,14 +18,14 @@ import trio_nbconnect as nb
 from trio_nbconnect import trace
 from trio_nbconnect._errors import all_failed, gave_up
 from trio_nbconnect._pictures.canvas import columns_of
-from trio_nbconnect._pictures.qlog import qlog
-from trio_nbconnect._pictures.svg import render_svg
-from trio_nbconnect._pictures.svg_layout import WIDTH
+from trio_nbconnect._pictures.export import qlog
+from trio_nbconnect._pictures.svg import WIDTH, render_svg
+from trio_nbconnect._pictures.svg_markup import width_of
 from trio_nbconnect._pictures.text import encodable, render_text
 from trio_nbconnect._pictures.timeline import Timeline, timeline_of
 
 from .pictures import FIRST_SCREEN, GOLDEN, pictures, races
-from .story import story_of_a_won_race
+from .race_script import script_of_a_won_race
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -70,7 +71,7 @@ def test_a_picture_works_where_nothing_may_be_loaded(name: str) -> None:
     assert tree.findtext(f"{SVG}desc")
     assert "@media (prefers-color-scheme:dark)" in svg
     assert not {node.tag for node in tree.iter()} & {f"{SVG}script", f"{SVG}image", f"{SVG}use", f"{SVG}foreignObject"}
-    assert set(re.findall(r"url\(([^)]*)\)", svg)) <= {"#nbc-cut", "#nbc-won"}
+    assert set(re.findall(r"url\(([^)]*)\)", svg)) <= {"#nbc-cut", "#nbc-won", "#nbc-late"}
     assert not re.search(r"@import|@font-face|\son\w+=|href=", svg)
     assert svg.replace("http://www.w3.org/2000/svg", "").count("://") == 0
     used = {name for node in tree.iter() for name in node.get("class", "").split()} - {"nbc"}
@@ -78,10 +79,10 @@ def test_a_picture_works_where_nothing_may_be_loaded(name: str) -> None:
 
 
 def test_equal_events_make_equal_pictures_and_others_do_not() -> None:
-    one, same, other = (timeline_of(story_of_a_won_race().events) for _ in range(3))
+    one, same, other = (timeline_of(script_of_a_won_race().events) for _ in range(3))
     assert render_svg(one) == render_svg(same)
 
-    events = story_of_a_won_race().events[:-1]
+    events = script_of_a_won_race().events[:-1]
     assert render_svg(other) != render_svg(timeline_of(events))
 
 
@@ -146,7 +147,7 @@ class Chance:
         self.port = self.rng.choice([0, 80, 65535])
 
     def events(self) -> Iterator[trace.Event]:
-        """A race, told up to some point."""
+        """A race up to some point."""
         delay = self.rng.choice([0.01, 0.25, float("inf")])
         yield trace.RaceStarted(
             race=1, time=self.time, host=self.host, port=self.port, policy=nb.Policy(attempt_delay=delay)
@@ -237,23 +238,42 @@ class Chance:
         yield trace.RaceLost(race=1, time=self.time, error=self.rng.choice(lost))
 
 
-def complaints(events: Sequence[trace.Event], beside: Sequence[Timeline] = ()) -> Iterator[str]:
+def complaints(events: Sequence[trace.Event], compared_with: Sequence[Timeline] = ()) -> Iterator[str]:
     """What is wrong with the pictures of a race."""
     timeline = timeline_of(events)
     for width in (50, 63, 80, 200):
-        for line in render_text(timeline, width=width, beside=beside).splitlines():
+        for line in render_text(timeline, width=width, compared_with=compared_with).splitlines():
             if columns_of(line) > width:
                 yield f"a line of {columns_of(line)} columns in {width}: {line}"
             if not line.isprintable():
                 yield f"a line that a terminal would obey: {line!r}"
-    yield from svg_complaints(render_svg(timeline, beside=beside))
+    for pixels in (WIDTH, 720, 400, 320):
+        yield from svg_complaints(render_svg(timeline, width=pixels, compared_with=compared_with), pixels)
 
 
-def svg_complaints(svg: str) -> Iterator[str]:
-    """Every shape is inside of the picture, and what is told twice is told alike."""
+def extent(node: ET.Element) -> tuple[float, float, float]:
+    """From where to where a text goes, and its baseline."""
+    classes = (node.get("class") or "").split()
+    size = next((size for name, size in (("xl", 15), ("l", 14), ("s", 11), ("xs", 10)) if name in classes), 12)
+    width = width_of("".join(node.itertext()), size, bold="b" in classes, mono="mono" in classes)
+    x, y = float(node.get("x", "nan")), float(node.get("y", "nan"))
+    left = x - width if "e" in classes else x - width / 2 if "m" in classes else x
+    return left, left + width, y
+
+
+def overlapping(tree: ET.Element) -> Iterator[str]:
+    """Texts that are written over each other; widths are estimated, and rather too wide."""
+    extents = sorted((extent(node), "".join(node.itertext())) for node in tree.iter(f"{SVG}text"))
+    for ((_, right, y), one), ((left, _, other_y), other) in itertools.combinations(extents, 2):
+        if left < right - 3 and abs(y - other_y) < 7:
+            yield f"a text over another: {one!r}, {other!r}"
+
+
+def svg_complaints(svg: str, expected_width: float = WIDTH) -> Iterator[str]:
+    """Every shape is inside of the picture, and repeated ids have equal content."""
     tree = ET.fromstring(svg)
     width, height = (float(tree.get(name, "nan")) for name in ("width", "height"))
-    if width != WIDTH or not 60 <= height <= 2000:
+    if width != expected_width or not 60 <= height <= 2000:
         yield f"a picture of {width} by {height}"
     for node in tree.iter(f"{SVG}rect"):
         x, y, wide, high = (float(node.get(name, "0")) for name in ("x", "y", "width", "height"))
@@ -263,6 +283,7 @@ def svg_complaints(svg: str) -> Iterator[str]:
         x, y = (float(node.get(name, "nan")) for name in ("x", "y"))
         if not (0 <= x <= width and 0 <= y <= height):
             yield f"a text out of the picture: {ET.tostring(node)!r}"
+    yield from overlapping(tree)
 
 
 @pytest.mark.parametrize(
@@ -281,9 +302,9 @@ def test_races_that_are_compared_do_not_break_their_pictures() -> None:
         assert list(complaints(one, [timeline_of(two)])) == [], f"seeds {seed} and {seed + 1}"
 
 
-def test_a_complaint_is_heard() -> None:
+def test_the_checks_find_faults() -> None:
     """Each of them, from a picture that is broken on purpose."""
-    svg = render_svg(timeline_of(story_of_a_won_race().events))
+    svg = render_svg(timeline_of(script_of_a_won_race().events))
     broken = svg.replace('<text x="30"', '<text x="3000"').replace('<rect x="0" y="0"', '<rect x="-5" y="0"')
 
     assert list(svg_complaints(svg)) == []
@@ -294,7 +315,22 @@ def test_a_complaint_is_heard() -> None:
     assert next(svg_complaints(svg.replace('height="', 'height="9', 1))).startswith("a picture of 890.0 by 9")
 
 
-def test_every_race_that_has_a_picture_has_one_outcome_for_each_attempt_in_qlog() -> None:
+def test_labels_are_drawn_over_the_breaks_of_the_axis(drawn: dict[str, str]) -> None:
+    """And have the colour of the background around them, so that no line crosses them."""
+    svg = drawn["outlier.svg"]
+
+    breaks, end = svg.rindex("l3 5l-3 5"), svg.index('class="line end')
+    labels = [match.start() for match in re.finditer(r'<text [^>]*class="[^"]*halo', svg)]
+    assert breaks < end < min(labels)
+
+
+@pytest.mark.parametrize("width", [319, 0, float("nan")])
+def test_a_picture_has_a_least_width(width: float) -> None:
+    with pytest.raises(ValueError, match=f"width must be at least 320, not {width}"):
+        render_svg(timeline_of(script_of_a_won_race().events), width=width)
+
+
+def test_each_attempt_has_one_outcome_in_qlog() -> None:
     for name, events in races():
         text = qlog([events])
         started, decided = text.count('"hev3:attempt_started"'), text.count('"hev3:attempt_outcome"')

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 import pickle
 import socket
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
-from trio_nbconnect import Policy
+from trio_nbconnect import Connector, Policy
 from trio_nbconnect._address import IPV4, IPV6
 from trio_nbconnect._policy import check_seconds
 
@@ -143,6 +146,69 @@ def test_a_policy_is_a_value() -> None:
 
 def test_seconds_come_back_as_they_are() -> None:
     assert check_seconds("give_up_after", math.inf) == math.inf
+    assert repr(check_seconds("give_up_after", 10)) == "10"
+
+
+class Float32(float):
+    """A float with a name of its own, as NumPy's are."""
+
+    def __repr__(self) -> str:
+        return f"np.float32({float(self)})"
+
+
+class Int64:
+    """A whole number that is no int, as NumPy's are."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __index__(self) -> int:
+        return self.value
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+
+numbers.Integral.register(Int64)
+
+
+@pytest.mark.parametrize(("number", "kept"), [(Float32(0.5), "0.5"), (Fraction(1, 2), "0.5"), (Int64(2), "2.0")])
+def test_any_real_number_is_a_duration(number: object, kept: str) -> None:
+    """What is kept is a plain float, for those who compare, print or pickle it."""
+    assert repr(_policy("attempt_delay", number).attempt_delay) == kept
+    assert repr(_policy("attempt_delay_multiplier", Int64(2)).attempt_delay_multiplier) == "2.0"
+
+
+@pytest.mark.parametrize("number", [Decimal("0.5"), 0.5j])
+def test_other_numbers_are_not(number: object) -> None:
+    with pytest.raises(TypeError, match="attempt_delay must be a number of seconds, not "):
+        _policy("attempt_delay", number)
+
+
+def test_any_whole_number_is_a_count() -> None:
+    assert repr(_policy("attempts_at_full_pace", Int64(8)).attempts_at_full_pace) == "8"
+
+
+async def test_more_seconds_than_a_float_holds_are_refused_at_once() -> None:
+    text = "give_up_attempt_after is too large, use math.inf for never: 1000000000000000000000000000000000000000..."
+    with pytest.raises(ValueError) as caught:
+        Policy(give_up_attempt_after=10**400)
+    assert str(caught.value) == text
+    with pytest.raises(ValueError, match="give_up_after is too large"):
+        await Connector().open_tcp_stream("192.0.2.1", 80, give_up_after=10**400)
+
+
+def test_all_attempts_at_once_is_no_policy() -> None:
+    """Section 5: attempts "MUST NOT be started within 10 milliseconds" of each other; a gap of one's own is."""
+    with pytest.raises(ValueError) as caught:
+        Policy(attempt_delay=0, minimum_gap=0)
+
+    assert str(caught.value) == (
+        "attempt_delay and minimum_gap must not both be 0: RFC 8305, section 5, asks for 10 milliseconds between "
+        "attempts"
+    )
+    assert Policy(attempt_delay=0).minimum_gap == 0.010
+    assert Policy(minimum_gap=0).attempt_delay == 0.250
 
 
 def _policy(name: str, value: object) -> Policy:

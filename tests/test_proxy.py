@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import copy
+import dataclasses
 import errno
+import json
+import pickle
 import ssl
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,10 +23,11 @@ import trustme
 from trio.testing import MockClock
 
 import trio_nbconnect as nb
-from trio_nbconnect.proxy import HTTPProxy, SOCKS5Proxy
+from trio_nbconnect._simulation.sockets import CAPACITY
+from trio_nbconnect.proxy import HTTPProxy, Secret, SOCKS5Proxy
 from trio_nbconnect.testing import SimulatedNetwork
 
-from .company import import_with_broken, import_without
+from .adapters import import_with_broken, import_without
 
 Handler = Callable[[trio.abc.Stream], Awaitable[object]]
 Proxy = type[SOCKS5Proxy] | type[HTTPProxy]
@@ -62,8 +67,10 @@ async def exactly(stream: trio.abc.Stream, length: int) -> bytes:
 class SOCKSServer:
     """A SOCKS5 proxy, by hand, which is also every target: it sends `reply`, and then echoes."""
 
-    def __init__(self, reply: bytes = SOCKS_OK, *, wants_password: bool = False) -> None:
-        self.reply, self.wants_password = reply, wants_password
+    def __init__(
+        self, reply: bytes = SOCKS_OK, *, wants_password: bool = False, accepts: tuple[str, str] = (USER, PASSWORD)
+    ) -> None:
+        self.reply, self.wants_password, self.accepts = reply, wants_password, accepts
         self.asked: list[bytes] = []
         self.methods = b""
 
@@ -77,7 +84,7 @@ class SOCKSServer:
             assert await exactly(stream, 1) == b"\x01"
             user = await exactly(stream, (await exactly(stream, 1))[0])
             password = await exactly(stream, (await exactly(stream, 1))[0])
-            good = (user.decode(), password.decode()) == (USER, PASSWORD)
+            good = (user.decode(), password.decode()) == self.accepts
             await stream.send_all(b"\x01\x00" if good else b"\x01\x01")
             if not good:
                 return
@@ -151,10 +158,15 @@ async def greets(stream: trio.abc.Stream, text: bytes) -> None:
     ],
 )
 @pytest.mark.parametrize(
-    "reply", [SOCKS_OK, b"\x05\x00\x00\x04" + bytes(18), b"\x05\x00\x00\x03\x04name\x00\x50"], ids=["4", "6", "name"]
+    "reply",
+    [SOCKS_OK, b"\x05\x00\x00\x04" + bytes(18), b"\x05\x00\x00\x03\x04name\x00\x50", b"\x05\x00\x00\x00" + bytes(6)],
+    ids=["IPv4", "IPv6", "name", "zeros"],
 )
 async def test_socks_is_given_the_target_unresolved(host: Any, asked: bytes, reply: bytes) -> None:
-    """RFC 1928, section 4: ATYP, DST.ADDR and DST.PORT; and section 6 with every kind of bound address."""
+    """RFC 1928, section 4: ATYP, DST.ADDR and DST.PORT; and section 6 with every kind of bound address, and with none.
+
+    A proxy that writes zeros only has connected all the same.
+    """
     server = SOCKSServer(reply)
     async with serving(server) as port:
         await greets(await SOCKS5Proxy(HOME, port).open_tcp_stream(host, 443), b"hello")
@@ -172,6 +184,17 @@ async def test_socks_with_a_password() -> None:
         wrong = await raised_by(SOCKS5Proxy, port, username=USER, password="another")
     assert isinstance(wrong, PermissionError)
     assert "target.example:443 (the proxy does not accept the credentials)" in str(wrong)
+
+
+async def test_an_empty_password_is_for_the_proxy_to_judge() -> None:
+    """RFC 1929 has 1 to 255 octets; where the user name is a token, providers take an empty one, as curl sends it."""
+    async with serving(SOCKSServer(wants_password=True, accepts=("token", ""))) as port:
+        proxy = SOCKS5Proxy(HOME, port, username="token", password="")
+        await greets(await proxy.open_tcp_stream(*TARGET), b"hello")
+    async with serving(SOCKSServer(wants_password=True)) as port:
+        failure = await raised_by(SOCKS5Proxy, port, username="token", password="")
+    assert failure.errno == errno.EACCES
+    assert "does not accept the credentials: where only the user name counts, some want any password" in str(failure)
 
 
 async def test_a_password_that_is_not_asked_for_is_not_sent() -> None:
@@ -216,6 +239,7 @@ async def test_what_socks_refuses_has_its_errno(code: int, number: int) -> None:
         (b"\x05\x00\x04\x00\x00\x01" + bytes(6), errno.EPROTO),
         (b"\x05\x00\x04\x00\x00\x03\x00\x00\x50", errno.EPROTO),
         (b"\x05\x00\x05\x00\x00\x09" + bytes(6), errno.EPROTO),
+        (b"\x05\x00\x05\x00\x00\x02" + bytes(6), errno.EPROTO),
         (b"\x05\x00\x05\x00\x00", errno.ECONNRESET),
         (b"\x05\x00\x05\x00\x00\x03\xffname", errno.ECONNRESET),
     ],
@@ -306,23 +330,105 @@ async def test_http_says_yes_in_other_words(reply: bytes) -> None:
         await greets(await HTTPProxy(HOME, port).open_tcp_stream(*TARGET), b"hello")
 
 
+FRAMING = {
+    "identity": b"Transfer-Encoding: identity",
+    "chunked": b"Transfer-Encoding: chunked",
+    "gzip, chunked": b"Transfer-Encoding: gzip, chunked",
+    "chunked twice": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+    "a length": b"Content-Length: 5",
+    "a negative length": b"Content-Length: -1",
+    "an empty length": b"Content-Length: ",
+    "two lengths": b"Content-Length: 0\r\nContent-Length: 12",
+    "both": b"Transfer-Encoding: chunked\r\nContent-Length: 0",
+}
+
+
+@pytest.mark.parametrize("header", FRAMING.values(), ids=FRAMING.keys())
+async def test_the_framing_of_a_success_is_ignored(header: bytes) -> None:
+    """RFC 9110, section 9.3.6: "A client MUST ignore any Content-Length or Transfer-Encoding header fields"."""
+    async with serving(HTTPServer(b"HTTP/1.1 200 OK\r\n" + header + b"\r\n\r\n")) as port:
+        await greets(await HTTPProxy(HOME, port).open_tcp_stream(*TARGET), b"hello")
+
+
+ODD = {
+    "a space in a name": b"Proxy agent: x",
+    "a space before the colon": b"Proxy-agent : x",
+    "no name": b": x",
+    "Latin-1": b"Via: caf\xe9",
+    "a control character": b"X: a\x01b",
+    "folded": b"X: a\r\n b",
+    "many": b"\r\n".join(b"X-%d: y" % number for number in range(120)),
+    "15 kB": b"Set-Cookie: " + b"a" * 15000,
+}
+
+
+@pytest.mark.parametrize("header", ODD.values(), ids=ODD.keys())
+async def test_odd_header_lines_are_taken_as_curl_takes_them(header: bytes) -> None:
+    async with serving(HTTPServer(b"HTTP/1.1 200 OK\r\n" + header + b"\r\n\r\n")) as port:
+        await greets(await HTTPProxy(HOME, port).open_tcp_stream(*TARGET), b"hello")
+
+
 @pytest.mark.parametrize(
-    ("said", "number"),
+    ("said", "number", "blame"),
     [
-        (b"", errno.ECONNRESET),
-        (b"HTTP/1.1 200 OK\r\nVia: ", errno.ECONNRESET),
-        (b"SSH-2.0-OpenSSH\r\n", errno.EPROTO),
-        (b"\r\n\r\n", errno.EPROTO),
-        (b"HTTP/1.1 000 Nothing\r\n\r\n", errno.EPROTO),
-        (b"HTTP/1.1 101 Switching\r\n\r\n", errno.EPROTO),
-        (b"HTTP/1.1 200 OK\r\n" + token().encode() + b"\r\n\r\n", errno.EPROTO),
-        (b"HTTP/1.1 200 " + b"x" * 16384, errno.EMSGSIZE),
-        (b"HTTP/1.1 100 Wait\r\n\r\n" * 1000, errno.EMSGSIZE),
+        (b"", errno.ECONNRESET, "closed before its reply was complete"),
+        (b"HTTP/1.1 200 OK\r\nVia: ", errno.ECONNRESET, "closed before its reply was complete"),
+        (b"SSH-2.0-OpenSSH\r\n", errno.EPROTO, "does not speak HTTP"),
+        (b"\r\n\r\n", errno.EPROTO, "does not speak HTTP"),
+        (b"HTTP/2 200 OK\r\n\r\n", errno.EPROTO, "answered in another version of HTTP than 1"),
+        (b"HTTP/1.1 000 Nothing\r\n\r\n", errno.EPROTO, "answered in HTTP without a status"),
+        (b"HTTP/1.1 2000 OK\r\n\r\n", errno.EPROTO, "answered in HTTP without a status"),
+        (b"HTTP/1.1\r\n\r\n", errno.EPROTO, "answered in HTTP without a status"),
+        (b"HTTP/1.1 101 Switching\r\n\r\n", errno.EPROTO, "answered 101"),
+        (
+            b"HTTP/1.1 200 OK\r\nA: b\r\n" + token().encode() + b"\r\n\r\n",
+            errno.EPROTO,
+            "line 2 of the header of the proxy's answer has no colon",
+        ),
+        (b"HTTP/1.1 200 OK\r\n hello\r\n\r\n", errno.EPROTO, "line 1 of the header of the proxy's answer has no colon"),
+        (b"HTTP/1.1 200 OK\r\nA: \0\r\n\r\n", errno.EPROTO, "line 1 of the header of the proxy's answer has a NUL"),
+        (b"HTTP/1.1 200 " + b"x" * 16384, errno.EMSGSIZE, "answer is too long"),
+        (b"HTTP/1.1 100 Wait\r\n\r\n" * 1000, errno.EMSGSIZE, "answer is too long"),
     ],
 )
-async def test_http_garbage_and_early_ends_are_failures(said: bytes, number: int) -> None:
+async def test_http_garbage_and_early_ends_are_failures(said: bytes, number: int, blame: str) -> None:
     failure = await raised_by_saying(HTTPProxy, said, username=USER, password=PASSWORD)
     assert failure.errno == number
+    assert blame in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("kind", "beginning"), [(SOCKS5Proxy, b"\x05\x00\x05\x00\x00\x03\xff"), (HTTPProxy, b"HTTP/1.1 200 OK\r\nX: ")]
+)
+async def test_a_hostile_proxy_is_read_no_further_than_the_bound(
+    kind: Proxy, beginning: bytes, autojump_clock: MockClock
+) -> None:
+    """It sends without end; neither is that kept, nor does it hold the call."""
+    net, taken = SimulatedNetwork(), 0
+    host = net.host("192.0.2.1").accepts()
+
+    async def rave() -> None:
+        nonlocal taken
+        async with await host.accept() as stream:
+            await stream.send_all(beginning)
+            with contextlib.suppress(trio.BrokenResourceError):
+                while True:
+                    await stream.send_all(b"x" * 1024)
+                    taken += 1024
+
+    proxy = kind("192.0.2.1", 1080, connector=nb.Connector(network=net))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rave)
+        if kind is HTTPProxy:
+            with pytest.raises(nb.ConnectError) as caught:
+                await proxy.open_tcp_stream(*TARGET)
+            assert caught.value.errno == errno.EMSGSIZE
+        else:  # what follows 255 octets and a port is the target's
+            await (await proxy.open_tcp_stream(*TARGET)).aclose()
+        nursery.cancel_scope.cancel()
+
+    assert taken <= CAPACITY + 16 * 1024 + 1024
+    assert net.open_sockets == 0
 
 
 # Both
@@ -472,7 +578,7 @@ def test_a_proxy_checks_its_arguments(
     ("kind", "username", "password", "text"),
     [
         (SOCKS5Proxy, "", "x", "username must have 1 to 255 octets"),
-        (SOCKS5Proxy, "x", "ü" * 128, "password must have 1 to 255 octets"),
+        (SOCKS5Proxy, "x", "ü" * 128, "password must have 0 to 255 octets"),
         (HTTPProxy, "a:b", "x", "username must have no colon"),
         (HTTPProxy, "a", "x\r\n", "password must have no control characters"),
     ],
@@ -511,11 +617,37 @@ def test_a_repr_has_no_credentials(kind: Proxy) -> None:
     )
 
 
-@pytest.mark.parametrize("package", ["h11", "socksio"])
-def test_a_missing_package_names_the_extra(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "trio-nbconnect[proxy]" in str(import_without(package, "trio_nbconnect.proxy", monkeypatch))
+@pytest.mark.parametrize("kind", [SOCKS5Proxy, HTTPProxy])
+def test_credentials_show_nowhere(kind: Proxy) -> None:
+    """Not where a configuration is logged, exported or pickled; what is copied still has them."""
+    proxy = kind("proxy.example", 1, username=USER, password=PASSWORD)
+    shown = [
+        repr(dataclasses.asdict(proxy)),
+        repr(dataclasses.astuple(proxy)),
+        json.dumps(dataclasses.asdict(proxy), default=str),
+        f"{proxy.username} {proxy.password!s:>9}",
+        pickle.dumps(proxy).decode("latin-1"),
+        pickle.dumps(proxy, protocol=0).decode("latin-1"),
+        repr(kind("second.example", 2, connector=proxy)),
+    ]
+    assert not [(secret, text) for text in shown for secret in (USER, PASSWORD, token()) if secret in text]
+    assert "'********'" in shown[0]
+    copies: list[Any] = [pickle.loads(pickle.dumps(proxy)), copy.deepcopy(proxy), dataclasses.replace(proxy, port=1)]
+    for copied in copies:
+        assert copied == proxy
+        assert (copied.username.reveal(), copied.password.reveal()) == (USER, PASSWORD)
+    assert proxy != kind("proxy.example", 1, username=USER, password="another")
+
+
+def test_a_secret_is_a_value() -> None:
+    assert {Secret("a"), Secret("a"), Secret("b")} == {Secret("a"), Secret("b")}
+    assert Secret("a") != "a"
+
+
+def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "trio-nbconnect[proxy]" in str(import_without("socksio", "trio_nbconnect.proxy", monkeypatch))
 
 
 def test_another_missing_package_is_reported_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    error = import_with_broken("h11", "trio_nbconnect.proxy", tmp_path, monkeypatch)
+    error = import_with_broken("socksio", "trio_nbconnect.proxy", tmp_path, monkeypatch)
     assert error.name == "a_package_that_it_needs"

@@ -142,7 +142,7 @@ async def test_an_address_of_the_proxy_that_never_speaks_tls_costs_one_delay(tls
                 assert await stream.receive_some() == b"hello"
                 await stream.send_all(b".")
 
-    assert [row.fate.value for row in recording[-1].timeline.attempts] == ["cancelled", "won"]
+    assert [row.outcome.value for row in recording[-1].timeline.attempts] == ["cancelled", "won"]
 
 
 async def test_a_proxy_whose_certificate_is_bad_is_told_nothing(tls: Certified) -> None:

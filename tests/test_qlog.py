@@ -1,7 +1,8 @@
-"""qlog: what the drafts ask for, of races told by hand."""
+"""Exports: what the drafts of qlog and the Trace Event Format ask for, of races written by hand."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
 from collections import Counter
@@ -11,10 +12,10 @@ from typing import Any
 import pytest
 
 from trio_nbconnect import Address, ConnectError, ConnectTimeout, Policy, ResolutionError, Service, Source, trace
-from trio_nbconnect._pictures.qlog import qlog
+from trio_nbconnect._pictures.export import chrome_trace, qlog
 from trio_nbconnect.trace import Event, Reason
 
-from .story import START, Story, story_of_a_lost_race, story_of_a_won_race
+from .race_script import START, RaceScript, script_of_a_lost_race, script_of_a_won_race
 
 
 def written(events: Sequence[Event]) -> list[tuple[float, str, dict[str, Any]]]:
@@ -32,9 +33,10 @@ def named(events: Sequence[Event], name: str) -> list[dict[str, Any]]:
 
 
 def test_a_file_says_what_it_is() -> None:
-    file = json.loads(qlog([story_of_a_won_race().events, Story(race=2).events]))
+    file = json.loads(qlog([script_of_a_won_race().events, RaceScript(race=2).events]))
 
-    assert list(file)[:2] == ["file_schema", "serialization_format"]
+    assert list(file)[:4] == ["qlog_version", "qlog_format", "file_schema", "serialization_format"]
+    assert (file["qlog_version"], file["qlog_format"]) == ("0.3", "JSON")  # or qvis does not load it
     assert file["file_schema"] == "urn:ietf:params:qlog:file:contained"
     assert file["serialization_format"] == "application/qlog+json"
     assert [race["event_schemas"] for race in file["traces"]] == [["urn:ietf:params:qlog:events:hev3-00"]] * 2
@@ -43,7 +45,7 @@ def test_a_file_says_what_it_is() -> None:
 
 
 def test_a_won_race() -> None:
-    events = story_of_a_won_race().events
+    events = script_of_a_won_race().events
 
     assert [(time, name) for time, name, _ in written(events)] == [
         (0.0, "config_set"),
@@ -96,7 +98,7 @@ def test_a_won_race() -> None:
 
 
 def test_what_was_stopped_because_the_time_was_over_timed_out() -> None:
-    events = story_of_a_lost_race(ConnectTimeout("gave up", host="example.org", port=443)).events
+    events = script_of_a_lost_race(ConnectTimeout("gave up", host="example.org", port=443)).events
 
     assert Counter(data["result"] for data in named(events, "attempt_outcome")) == {"timeout": 3, "failure": 2}
     assert named(events, "connection_aborted") == [{"reason": "timed out"}]
@@ -113,30 +115,30 @@ def test_what_was_stopped_because_the_time_was_over_timed_out() -> None:
     ],
 )
 def test_a_lost_race_says_why(error: ConnectError | None, reason: str) -> None:
-    story = Story()
-    story.loses(0.5, error)
+    script = RaceScript()
+    script.loses(0.5, error)
 
-    assert named(story.events, "connection_aborted") == [{"reason": reason}]
-
-
-def test_a_runner_up_was_a_success_and_is_told_once() -> None:
-    story = Story()
-    story.starts("192.0.2.1", 0.0, Reason.FIRST)
-    story.starts("192.0.2.2", 0.25)
-    story.establishes("192.0.2.2", 0.4)
-    story.establishes("192.0.2.1", 0.4)
-    story.discards("192.0.2.1", 0.4)
-    story.wins("192.0.2.2", 0.4)
-
-    assert [data["attempt_id"] for data in named(story.events, "attempt_outcome")] == ["2", "1"]
-    assert {data["result"] for data in named(story.events, "attempt_outcome")} == {"success"}
-    assert named(story.events, "metrics")[0]["attempts_success"] == 2
+    assert named(script.events, "connection_aborted") == [{"reason": reason}]
 
 
-def test_a_policy_is_told_in_milliseconds_and_never_is_left_out() -> None:
-    story = Story(policy=Policy(attempt_delay=float("inf"), families=(socket.AF_INET,)))
+def test_a_runner_up_is_one_success() -> None:
+    script = RaceScript()
+    script.starts("192.0.2.1", 0.0, Reason.FIRST)
+    script.starts("192.0.2.2", 0.25)
+    script.establishes("192.0.2.2", 0.4)
+    script.establishes("192.0.2.1", 0.4)
+    script.discards("192.0.2.1", 0.4)
+    script.wins("192.0.2.2", 0.4)
 
-    (config,) = named(story.events, "config_set")
+    assert [data["attempt_id"] for data in named(script.events, "attempt_outcome")] == ["2", "1"]
+    assert {data["result"] for data in named(script.events, "attempt_outcome")} == {"success"}
+    assert named(script.events, "metrics")[0]["attempts_success"] == 2
+
+
+def test_a_policy_is_in_milliseconds_without_infinities() -> None:
+    script = RaceScript(policy=Policy(attempt_delay=float("inf"), families=(socket.AF_INET,)))
+
+    (config,) = named(script.events, "config_set")
 
     assert config["policy"] == {
         "resolution_delay_ms": 50,
@@ -149,21 +151,21 @@ def test_a_policy_is_told_in_milliseconds_and_never_is_left_out() -> None:
     }
 
 
-def test_an_answer_tells_records_services_and_errors() -> None:
-    story = Story()
-    story.asks(Source.HTTPS, 0.0)
-    story.asks(Source.A, 0.001)
+def test_an_answer_has_records_services_and_errors() -> None:
+    script = RaceScript()
+    script.queries(Source.HTTPS, 0.0)
+    script.queries(Source.A, 0.001)
     hint = Address(socket.AF_INET6, "2001:db8::9", 443)
     service = Service(priority=1, target="cdn.example", alpn=("h2",), hints=(hint,))
-    story.events.append(
+    script.events.append(
         trace.AnswerReceived(
             race=1, time=START + 0.02, source=Source.HTTPS, addresses=(), error=None, services=(service,)
         )
     )
-    story.answers(Source.A, 0.03, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL"))
-    story.answers(Source.AAAA, 0.04)
+    script.answers(Source.A, 0.03, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL"))
+    script.answers(Source.AAAA, 0.04)
 
-    https, a, push = named(story.events, "dns_query_finished")
+    https, a, push = named(script.events, "dns_query_finished")
 
     assert (https["dns_id"], a["dns_id"], push["dns_id"]) == ("1", "2", "3")
     assert https["results"] == [
@@ -178,48 +180,114 @@ def test_an_answer_tells_records_services_and_errors() -> None:
     ]
     assert (a["answer_type"], a["error_code"], a["duration_ms"]) == ("error", "gaierror", 29)
     assert (push["answer_type"], push["duration_ms"]) == ("negative", 0)
-    assert named(story.events, "candidate_discovered") == [
+    assert named(script.events, "candidate_discovered") == [
         {"source": "svcb_hint", "target": {"address": "2001:db8::9", "port": 443, "family": "ipv6"}}
     ]
 
 
 def test_a_later_answer_adds_and_removes() -> None:
-    story = Story()
-    story.answers(Source.A, 0.1, "192.0.2.1", "192.0.2.2")
-    story.answers(Source.A, 0.2, "192.0.2.2", "192.0.2.3")
+    script = RaceScript()
+    script.answers(Source.A, 0.1, "192.0.2.1", "192.0.2.2")
+    script.answers(Source.A, 0.2, "192.0.2.2", "192.0.2.3")
 
-    assert [data["target"]["address"] for data in named(story.events, "candidate_discovered")] == [
+    assert [data["target"]["address"] for data in named(script.events, "candidate_discovered")] == [
         "192.0.2.1",
         "192.0.2.2",
         "192.0.2.3",
     ]
-    assert [data["target"]["address"] for data in named(story.events, "candidate_removed")] == ["192.0.2.1"]
+    assert [data["target"]["address"] for data in named(script.events, "candidate_removed")] == ["192.0.2.1"]
 
 
-def test_a_hook_is_asked_for_both_and_what_the_caller_gave_was_not_discovered() -> None:
-    story = Story()
-    story.asks(Source.HOOK)
-    story.answers(Source.GIVEN, 0.0, "192.0.2.1")
+def test_given_addresses_were_not_discovered() -> None:
+    script = RaceScript()
+    script.queries(Source.HOOK)
+    script.answers(Source.GIVEN, 0.0, "192.0.2.1")
 
-    assert [name for _, name, _ in written(story.events)] == ["config_set", "dns_query_started"]
-    assert named(story.events, "dns_query_started") == [
+    assert [name for _, name, _ in written(script.events)] == ["config_set", "dns_query_started"]
+    assert named(script.events, "dns_query_started") == [
         {"dns_id": "1", "hostname": "example.org", "qtypes": ["AAAA", "A"]}
     ]
 
 
-def test_a_path_has_a_family_of_its_own_and_an_error_without_a_number_its_class() -> None:
+def test_a_path_has_a_family_of_its_own() -> None:
     path = Address(socket.AF_UNIX, "/run/x.sock", 0)
-    story = Story()
-    story.events += [
+    script = RaceScript()
+    script.events += [
         trace.AttemptStarted(race=1, time=START, attempt=1, address=path, reason=Reason.FIRST),
         trace.AttemptFailed(race=1, time=START + 1e9, attempt=1, address=path, error=OSError("odd")),
     ]
 
-    assert named(story.events, "attempt_started")[0]["target"] == {
+    assert named(script.events, "attempt_started")[0]["target"] == {
         "address": "/run/x.sock",
         "port": 0,
         "family": "unix",
     }
-    (outcome,) = named(story.events, "attempt_outcome")
+    (outcome,) = named(script.events, "attempt_outcome")
     assert outcome["error_code"] == "OSError"
     assert outcome["connect_duration_ms"] == 2**32 - 1
+
+
+# Chrome trace
+
+
+def spans(*races: Sequence[Event]) -> list[tuple[int, int, str, float, float]]:
+    """What took time: process, thread, name, start and duration in milliseconds."""
+    rows = json.loads(chrome_trace(races))["traceEvents"]
+    return [
+        (row["pid"], row["tid"], row["name"], round(row["ts"] / 1000, 3), round(row["dur"] / 1000, 3))
+        for row in rows
+        if row["ph"] == "X"
+    ]
+
+
+def test_a_chrome_trace_has_a_thread_for_each_row() -> None:
+    assert spans(script_of_a_won_race().events) == [
+        (1, 0, "won", 0.0, 704.0),
+        (1, 1, "2 addresses · 24 ms", 0.0, 24.0),
+        (1, 2, "3 addresses · 41 ms", 0.0, 41.0),
+        (1, 3, "cancelled 2001:db8:1::10", 24.0, 680.0),
+        (1, 4, "refused 198.51.100.7", 274.0, 62.0),
+        (1, 5, "cancelled 2001:db8:1::11", 336.0, 368.0),
+        (1, 6, "won 203.0.113.24", 586.0, 118.0),
+    ]
+
+
+def test_a_chrome_trace_names_processes_and_threads() -> None:
+    rows = json.loads(chrome_trace([script_of_a_won_race().events]))["traceEvents"]
+
+    names = [(row["name"], row["tid"], row["args"]["name"]) for row in rows if row["ph"] == "M"]
+    assert names[:3] == [
+        ("process_name", 0, "example.org:443"),
+        ("thread_name", 0, "race"),
+        ("thread_name", 1, "DNS AAAA"),
+    ]
+    assert {type(row["pid"]) for row in rows} == {int}
+
+
+def test_phases_are_inside_of_their_attempt() -> None:
+    script = RaceScript()
+    script.starts("192.0.2.1", 0.1, Reason.FIRST)
+    script.connects("192.0.2.1", 0.15)
+    script.establishes("192.0.2.1", 0.4)
+    script.wins("192.0.2.1", 0.4)
+
+    assert spans(script.events)[1:] == [
+        (1, 1, "won 192.0.2.1", 100.0, 300.0),
+        (1, 1, "TCP handshake", 100.0, 50.0),
+        (1, 1, "established on TCP", 150.0, 250.0),
+    ]
+
+
+def test_races_of_one_run_keep_their_distance() -> None:
+    """Those of the next run have another clock, and follow."""
+    first, second, third = (RaceScript(race=race) for race in (1, 2, 1))
+    for script, seconds in ((first, 0.5), (second, 0.2), (third, 0.1)):
+        script.loses(seconds)
+    later = [dataclasses.replace(event, time=event.time + 0.3) for event in second.events]
+    another_clock = [dataclasses.replace(event, time=event.time + 5000) for event in third.events]
+
+    assert spans(first.events, later, another_clock) == [
+        (1, 0, "cancelled", 0.0, 500.0),
+        (2, 0, "cancelled", 300.0, 200.0),
+        (3, 0, "cancelled", 500.0, 100.0),
+    ]

@@ -34,7 +34,7 @@ from trio_nbconnect import (
     Source,
     trace,
 )
-from trio_nbconnect._simulation.sockets import Endpoint
+from trio_nbconnect._simulation.sockets import SimulatedSocket
 from trio_nbconnect.testing import SimulatedNetwork
 
 if sys.version_info < (3, 11):
@@ -873,13 +873,13 @@ async def test_a_handshake_is_not_looked_at_because_the_next_is_due(
     net: SimulatedNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What ICMP has said meanwhile stands in `SO_ERROR`, though the handshake may succeed; reading it would end it."""
-    asked, read = [], Endpoint.getsockopt
+    asked, read = [], SimulatedSocket.getsockopt
 
-    def getsockopt(self: Endpoint, level: int, option: int, /) -> int:
+    def getsockopt(self: SimulatedSocket, level: int, option: int, /) -> int:
         asked.append((trio.current_time(), option))
         return read(self, level, option)
 
-    monkeypatch.setattr(Endpoint, "getsockopt", getsockopt)
+    monkeypatch.setattr(SimulatedSocket, "getsockopt", getsockopt)
     net.host(SIX).accepts(after=0.4)
     net.host(FOUR).drops()
 

@@ -1,205 +1,249 @@
-"""RFC 8305, section 3: look-ups side by side, in threads that nobody else needs."""
+"""RFC 8305, section 3, with the operating system's resolver: what a name means, what hurries it, what it costs."""
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
-from trio_nbconnect import (
-    Address,
-    Answer,
-    Connector,
-    Query,
-    QuerySent,
-    ResolutionError,
-    Source,
-    discover_nat64,
-    trace,
-)
-from trio_nbconnect._connect.network import KernelNetwork, read_policy_table
-from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE
+from trio_nbconnect import Answer, Connector, Query, QuerySent, Source, discover_nat64
+from trio_nbconnect._address import Address
+from trio_nbconnect._connect import system_files
 from trio_nbconnect._resolve.system import SystemResolver
 from trio_nbconnect.testing import SimulatedNetwork
 
+pytestmark = pytest.mark.virtual_time
+
 BOTH = (socket.AF_INET6, socket.AF_INET)
+SIX, FOUR = "2001:db8::1", "192.0.2.1"
+TEMPORARY = socket.gaierror(socket.EAI_AGAIN, "SERVFAIL")
+
+Item = QuerySent | Answer
 
 
-class DeadNameServer(KernelNetwork):
-    """A system resolver that does not come back until it is told to."""
+async def heard(
+    net: SimulatedNetwork, host: str = "example.org", hurry_after: float = 0.05
+) -> list[tuple[float, Item]]:
+    """Return what a look-up of a name tells, and when."""
+    told: list[tuple[float, Item]] = []
+    query = Query(host=host, port=80, families=BOTH)
+    resolver = SystemResolver(net, trio.current_time() + 0.05)
+    await resolver.resolve(query, lambda item: told.append((trio.current_time(), item)))
+    return told
 
-    def __init__(self) -> None:
-        self.alive = threading.Event()
 
-    async def getaddrinfo(
-        self, host: str, port: int, family: socket.AddressFamily, limiter: trio.CapacityLimiter
-    ) -> list[Address]:
-        """Sit in a thread, as the C library does."""
-        await trio.to_thread.run_sync(self.alive.wait, abandon_on_cancel=True, limiter=limiter)
-        return []
+def answers(told: list[tuple[float, Item]]) -> list[tuple[float, str, list[str]]]:
+    """Return when which source had which addresses."""
+    return [
+        (time, item.source.value, [address.host for address in item.addresses])
+        for time, item in told
+        if isinstance(item, Answer)
+    ]
 
 
 @pytest.fixture
-def dead() -> Iterator[DeadNameServer]:
-    """A dead name server; its threads are let go at the end."""
-    network = DeadNameServer()
-    yield network
-    network.alive.set()
+def net() -> SimulatedNetwork:
+    """A network in virtual time."""
+    return SimulatedNetwork()
 
 
-async def test_aaaa_goes_out_first(autojump_clock: trio.abc.Clock) -> None:
-    """Section 3: "the AAAA query SHOULD be sent first, immediately followed by the A query"."""
-    for families in (BOTH, BOTH[::-1]):
-        net = SimulatedNetwork()
-        net.answers("example.org", aaaa=["2001:db8::1"], after=0.2)
-        net.answers("example.org", a=["192.0.2.1"], after=0.1)
-        heard: list[QuerySent | Answer] = []
-        query = Query(host="example.org", port=80, families=families)
-        await SystemResolver(net).resolve(query, heard.append)
-        assert [source for _, source, _ in net.queries] == [Source.AAAA, Source.A]
-        assert [(type(item), item.source) for item in heard] == [
-            (QuerySent, Source.AAAA),
-            (QuerySent, Source.A),
-            (Answer, Source.A),
-            (Answer, Source.AAAA),
-        ]
+# What a name means
 
 
-async def test_a_family_that_fails_does_not_stop_the_other(autojump_clock: trio.abc.Clock) -> None:
-    """A failed look-up is a negative answer with its error."""
-    net = SimulatedNetwork()
-    net.answers("example.org", a=["192.0.2.1"])
-    heard: list[QuerySent | Answer] = []
-    await SystemResolver(net).resolve(Query(host="example.org", port=80, families=BOTH), heard.append)
-    errors = {item.source: item.error for item in heard if isinstance(item, Answer)}
-    assert isinstance(errors[Source.AAAA], socket.gaierror)
-    assert errors[Source.A] is None
+async def test_one_answer_in_time_is_all(net: SimulatedNetwork) -> None:
+    """One look-up for both families, in the system's order; nobody else is asked."""
+    net.answers("example.org", aaaa=[SIX], a=[FOUR], after=0.03)
+    assert answers(await heard(net)) == [(0.03, "system", [SIX, FOUR])]
+    assert [source for _, source, _ in net.queries] == [Source.SYSTEM]
 
 
-async def test_a_dead_name_server_takes_no_thread_from_the_application(dead: DeadNameServer) -> None:
-    """Two hundred look-ups, all abandoned; the application's threads are all free."""
-    for _ in range(200):
-        with trio.move_on_after(0) as scope:
-            await Connector(network=dead).open_tcp_stream("example.org", 443)
-        assert scope.cancelled_caught
-    assert trio.to_thread.current_default_thread_limiter().borrowed_tokens == 0
-    with trio.fail_after(5):
-        assert await trio.to_thread.run_sync(lambda: 42) == 42
+async def test_a_late_family_is_hurried(net: SimulatedNetwork) -> None:
+    """After the Resolution Delay both families are asked by themselves, AAAA first; whatever comes is told."""
+    net.answers("example.org", aaaa=[SIX], after=1.0)
+    net.answers("example.org", a=[FOUR], after=0.01)
+    assert answers(await heard(net)) == [(pytest.approx(0.06), "A", [FOUR]), (1.0, "system", [SIX, FOUR])]
+    assert net.queries == [
+        (0.0, Source.SYSTEM, "example.org"),
+        (0.05, Source.AAAA, "example.org."),
+        (0.05, Source.A, "example.org."),
+    ]
 
 
-async def test_silence_in_one_family_does_not_starve_the_other(dead: DeadNameServer) -> None:
-    """Each family has a limiter of its own: a hundred hung AAAA look-ups leave A's threads free."""
-    heard: list[QuerySent | Answer] = []
-
-    async def ask(family: socket.AddressFamily) -> None:
-        query = Query(host="example.org", port=80, families=(family,))
-        await SystemResolver(dead).resolve(query, heard.append)
-
-    with trio.fail_after(5):
-        async with trio.open_nursery() as nursery:
-            for _ in range(100):
-                nursery.start_soon(ask, socket.AF_INET6)
-            await trio.testing.wait_all_tasks_blocked()
-            query = Query(host="127.0.0.1", port=80, families=(socket.AF_INET,))
-            await SystemResolver(KernelNetwork()).resolve(query, heard.append)
-            assert isinstance(heard[-1], Answer)
-            assert [address.host for address in heard[-1].addresses] == ["127.0.0.1"]
-            nursery.cancel_scope.cancel()
+async def test_what_hurries_ends_with_the_whole_answer(net: SimulatedNetwork) -> None:
+    """Its answer takes the place of theirs: nobody waits for a family any more."""
+    net.answers("example.org", aaaa=[SIX], a=[FOUR], after=0.07)
+    assert answers(await heard(net)) == [(pytest.approx(0.07), "system", [SIX, FOUR])]
 
 
-async def test_localhost_asks_nobody() -> None:
-    """RFC 6761, section 6.3: resolvers "SHOULD always return the IP loopback address": no thread, no query."""
-    events: list[trace.Event] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener, trio.fail_after(5):
-        stream = await Connector(tracer=events.append).open_tcp_stream("localhost", listener.getsockname()[1])
-        assert stream.socket.getpeername() == listener.getsockname()
-        stream.socket.close()
-    assert not [event for event in events if isinstance(event, trace.ResolutionStarted)]
-    attempts = [event.address.host for event in events if isinstance(event, trace.AttemptStarted)]
-    assert attempts == ["::1", "127.0.0.1"]
+@pytest.mark.parametrize("host", ["db", "printer.local", "host.127.1", "host.0x7f"])
+async def test_a_name_that_may_be_completed_is_not_hurried(net: SimulatedNetwork, host: str) -> None:
+    """Search domains, mDNS and old spellings of addresses are the system's alone."""
+    if host != "db":  # the simulated network has no files of its own
+        net.is_absolute = system_files.is_absolute  # type: ignore[method-assign]
+    net.answers(host, aaaa=[SIX], a=[FOUR], after=1.0)
+    assert answers(await heard(net, host)) == [(1.0, "system", [SIX, FOUR])]
+    assert [source for _, source, _ in net.queries] == [Source.SYSTEM]
 
 
-async def test_a_name_that_does_not_exist() -> None:
-    """The system says so in both families, and the error is a `gaierror` with its number."""
-    with trio.fail_after(20), pytest.raises(socket.gaierror) as caught:
-        await Connector().open_tcp_stream("does-not-exist.invalid", 443)
-    assert isinstance(caught.value, ResolutionError)
-    assert str(caught.value) == "no results found for hostname lookup: does-not-exist.invalid:443"
+async def test_a_temporary_failure_is_not_the_end(net: SimulatedNetwork) -> None:
+    """The system says EAI_AGAIN if one family's name server fails: each is asked by itself before we give up."""
+    net.answers("example.org", aaaa=[], a=[], error=TEMPORARY)
+    told = answers(await heard(net))
+    assert told[0][1] == "system"
+    assert sorted(source for _, source, _ in told[1:]) == ["A", "AAAA"]
 
 
-async def test_only_families_that_can_be_used_are_asked(autojump_clock: trio.abc.Clock) -> None:
-    """Section 3: a host with one family only asks for that; one with none asks for both, and nobody for "localhost"."""
-    for ipv6, ipv4, name, expected in [
-        (True, False, "example.org", [Source.AAAA]),
-        (False, True, "example.org", [Source.A]),
-        (False, False, "example.org", [Source.AAAA, Source.A]),
-        (False, True, "localhost", []),
-        (True, True, "db.localhost.", []),
-    ]:
-        net = SimulatedNetwork(ipv6=ipv6, ipv4=ipv4)
-        with trio.move_on_after(1), contextlib.suppress(ResolutionError):
-            await Connector(network=net).open_tcp_stream(name, 443)
-        assert [source for _, source, _ in net.queries] == expected
+async def test_a_name_that_does_not_exist_is_the_end(net: SimulatedNetwork) -> None:
+    told = await heard(net, "nobody.example")
+    assert answers(told) == [(0.0, "system", [])]
 
 
-def test_routes_of_this_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether there is a route is asked of the routing table; nothing is sent."""
-    monkeypatch.setattr(
-        "trio_nbconnect._connect.network._SOMEWHERE", {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "fe80::1"}
-    )
-    assert KernelNetwork().has_route(socket.AF_INET)
-    assert not KernelNetwork().has_route(socket.AF_INET6)  # link-local without an interface
+async def test_addresses_without_their_scope_hurry_nothing(net: SimulatedNetwork) -> None:
+    """One family's answer does not know the link of a link-local address."""
+    net.answers("example.org", aaaa=["fe80::1", SIX], after=0.01)
+    net.answers("example.org", a=[], after=1.0)
+    assert answers(await heard(net))[0] == (pytest.approx(0.06), "AAAA", [SIX])
 
 
-def test_no_route_in_a_family_that_the_system_lacks() -> None:
-    assert not KernelNetwork().has_route(99)  # type: ignore[arg-type]  # a number that no family has
+async def test_a_look_up_can_be_taken_up_again(net: SimulatedNetwork) -> None:
+    """It lives in its thread, not in a task: who was cancelled asks again, and nothing is asked twice."""
+    net.answers("example.org", a=[FOUR], after=0.2)
+    net.answers("example.org", aaaa=[], after=0.3)
+    resolver, told = SystemResolver(net, 0.05), list[Item]()
+    for limit in (0.02, 0.1, 1.0):
+        with trio.move_on_after(limit):
+            await resolver.resolve(Query(host="example.org", port=80, families=BOTH), told.append)
+    assert [source for _, source, _ in net.queries] == [Source.SYSTEM, Source.AAAA, Source.A]
+    assert isinstance(told[-1], Answer)
+    assert [address.host for address in told[-1].addresses] == [FOUR]
 
 
-def test_no_source_where_there_is_no_way() -> None:
-    assert KernelNetwork().source_address(Address(socket.AF_INET, "127.0.0.2", 80)) is not None
-    assert KernelNetwork().source_address(Address(socket.AF_INET6, "fe80::1", 80)) is None
+# As a race sees it
+
+
+async def started(net: SimulatedNetwork, host: str = "example.org", **keywords: object) -> dict[str, float]:
+    """Connect, and return when each address was tried."""
+    stream = await Connector(network=net, **keywords).open_tcp_stream(host, 443)  # type: ignore[arg-type]
+    stream.socket.close()
+    return net.started
+
+
+async def test_a_late_aaaa_costs_the_delay_and_a_round_trip(net: SimulatedNetwork) -> None:
+    """As long as A takes, after the Resolution Delay; the peers wait for the second."""
+    net.answers("example.org", aaaa=[SIX], after=1.0)
+    net.answers("example.org", a=[FOUR], after=0.005)
+    net.host(FOUR).accepts(after=0.01)
+    assert await started(net) == {FOUR: pytest.approx(0.055)}
+    assert trio.current_time() == pytest.approx(0.065)
+
+
+async def test_the_whole_answer_replaces_what_hurried_it(net: SimulatedNetwork) -> None:
+    """A hurried address that the system does not know after all is not tried."""
+    net.answers("example.org", aaaa=[], after=0.3)
+    net.answers("example.org", a=[FOUR, "192.0.2.2"], after=0.01)
+    net.answers("example.org.", a=[FOUR, "192.0.2.2"], after=0.01)
+    net.host(FOUR).drops()
+    net.host("192.0.2.2").accepts(after=0.01)
+    assert await started(net) == {FOUR: pytest.approx(0.06), "192.0.2.2": pytest.approx(0.31)}
+
+
+async def test_the_system_s_order_stands(net: SimulatedNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It knows interface flags that we cannot see; the families are interleaved."""
+    order = [Address(socket.AF_INET, FOUR, 443), Address(socket.AF_INET, "192.0.2.2", 443)]
+    order.append(Address(socket.AF_INET6, SIX, 443))
+
+    class Sorted:
+        async def wait(self) -> list[Address]:
+            await trio.lowlevel.checkpoint()
+            return order
+
+    monkeypatch.setattr(net, "look_up", lambda *_: Sorted())
+    net.host("192.0.2.2").accepts()
+    assert list(await started(net)) == [FOUR, SIX, "192.0.2.2"]
+
+
+async def test_a_family_without_a_default_route_exists() -> None:
+    """A host on this network only is reached, though no packet of its family leaves it."""
+    net = SimulatedNetwork(ipv6=False)
+    net.answers("nas.home.example", aaaa=["fd00:1::2"], a=[])
+    with pytest.raises(OSError, match="all attempts"):
+        await started(net, "nas.home.example")
+    assert [source for _, source, _ in net.queries] == [Source.SYSTEM]
+
+
+async def test_one_answer_needs_no_task(net: SimulatedNetwork) -> None:
+    """The calling task waits for the look-up and for the first attempt."""
+
+    class Count(trio.abc.Instrument):
+        tasks = 0
+
+        def task_spawned(self, task: trio.lowlevel.Task) -> None:
+            self.tasks += 1
+
+    net.answers("example.org", aaaa=[SIX], a=[FOUR], after=0.02)
+    net.host(SIX).accepts(after=0.1)
+    trio.lowlevel.add_instrument(count := Count())
+    assert await started(net) == {SIX: 0.02}
+    trio.lowlevel.remove_instrument(count)
+    assert count.tasks == 0
+
+
+async def test_localhost_of_another_machine_is_looked_up(net: SimulatedNetwork) -> None:
+    """The administrator's word counts; names below it are the system's in any case."""
+    net.localhost = lambda: None  # type: ignore[method-assign, assignment, return-value]
+    for name in ("localhost", "db.localhost"):
+        net.answers(name, a=[FOUR])
+        net.host(FOUR).accepts()
+        assert FOUR in await started(net, name)
+
+
+# NAT64
 
 
 @pytest.mark.parametrize(
     ("aaaa", "expected"),
     [
-        (["64:ff9b::192.0.0.170", "64:ff9b::192.0.0.171"], "64:ff9b::/96"),
-        (["2001:db8:122:344::c000:aa"], "2001:db8:122:344::/96"),
-        ([], None),
-        (["2001:db8::1"], None),
+        (["64:ff9b::192.0.0.170", "64:ff9b::192.0.0.171"], ("64:ff9b::/96",)),
+        (["2001:db8:122:344::c000:aa"], ("2001:db8:122:344::/96",)),
+        (["64:ff9b::192.0.0.170", "2001:db8:122:344::c000:aa"], ("64:ff9b::/96", "2001:db8:122:344::/96")),
+        ([], ()),
+        (["2001:db8::1"], ()),
     ],
 )
 async def test_nat64_is_found_by_a_name_without_ipv6(
-    autojump_clock: trio.abc.Clock, aaaa: list[str], expected: str | None
+    net: SimulatedNetwork, aaaa: list[str], expected: tuple[str, ...]
 ) -> None:
     """RFC 7050, section 3: ask for AAAA of "ipv4only.arpa", and look for its IPv4 addresses in the answer."""
-    net = SimulatedNetwork()
     net.answers("ipv4only.arpa", aaaa=aaaa)
     assert await discover_nat64(network=net) == expected
 
 
-async def test_nat64_is_not_ruled_out_by_a_name_server_that_fails(autojump_clock: trio.abc.Clock) -> None:
-    """A failed look-up is an error, and not the news that there is none."""
-    net = SimulatedNetwork()
-    net.answers("ipv4only.arpa", aaaa=[], error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL"))
+async def test_nat64_is_not_ruled_out_by_a_name_server_that_fails(net: SimulatedNetwork) -> None:
+    """A failed look-up is an error, and does not mean that there is none."""
+    net.answers("ipv4only.arpa", aaaa=[], error=TEMPORARY)
     with pytest.raises(socket.gaierror):
         await discover_nat64(network=net)
 
 
-async def test_the_system_s_policy_table_is_read_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As the C library does it, which reads `gai.conf` once in a process."""
-    calls = iter([read_policy_table(str(tmp_path / "missing"))])
-    monkeypatch.setattr("trio_nbconnect._connect.network.read_policy_table", lambda: next(calls))
-    assert KernelNetwork().policy_table() is KernelNetwork().policy_table() is DEFAULT_POLICY_TABLE
+async def test_what_ipv4_reaches_needs_no_translator(net: SimulatedNetwork) -> None:
+    """Version 3, section 8: an address is synthesised where there is no route to it."""
+    net.host(FOUR).accepts()
+    assert await started(net, FOUR, nat64="64:ff9b::/96") == {FOUR: 0.0}
 
 
-def test_the_policy_table_of_a_file(tmp_path: Path) -> None:
-    """RFC 6724, section 2.1: implementations "SHOULD" let the table be configured; `gai.conf` is how Linux does."""
-    path = tmp_path / "gai.conf"
-    path.write_text("precedence ::ffff:0:0/96 100\n")
-    assert read_policy_table(str(path)).classify(Address(socket.AF_INET, "192.0.2.1", 0))[0] == 100
+async def test_a_private_address_never_enters_the_well_known_prefix() -> None:
+    """RFC 6052, section 3.1: it "MUST NOT be used to represent non-global IPv4 addresses"."""
+    net = SimulatedNetwork(ipv4=False)
+    with pytest.raises(OSError, match="all attempts"):
+        await started(net, "10.0.0.1", nat64="64:ff9b::/96")
+    assert net.started == {}
+
+
+async def test_a_broken_native_address_costs_one_delay() -> None:
+    """Version 3, section 8: IPv4 addresses are asked for at once, and race as any other."""
+    net = SimulatedNetwork(ipv4=False)
+    net.answers("example.org", aaaa=[SIX], a=[FOUR])
+    net.host("64:ff9b::c000:201").accepts(after=0.01)
+    assert await started(net, nat64="64:ff9b::/96") == {SIX: 0.0, "64:ff9b::c000:201": 0.25}

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 from trio_nbconnect._race.race import Race, RunningAttempt
 
@@ -52,10 +51,8 @@ def test_row(row: Row) -> None:
     assert not differences(row), row["description"]
 
 
-async def in_a_nursery(race: Race[Any], attempt: RunningAttempt) -> bool:
-    """Stand in for `Race._wait_alone`: have a task wait for each attempt."""
-    await trio.lowlevel.checkpoint()
-    return attempt.ended is not None
+def never_alone(race: Race[Any], attempt: RunningAttempt) -> None:
+    """Stand in for `Race._may_wait_alone_until`: have a task wait for each attempt."""
 
 
 def test_the_same_in_a_nursery(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +63,7 @@ def test_the_same_in_a_nursery(row: Row, monkeypatch: pytest.MonkeyPatch) -> Non
     if not row["hosts"]:
         pytest.skip("there is nothing to connect to")
     alone = observe(row, given=True)
-    monkeypatch.setattr(Race, "_wait_alone", in_a_nursery)
+    monkeypatch.setattr(Race, "_may_wait_alone_until", never_alone)
     together = observe(row, given=True)
     for observed in (alone, together):
         observed.cancelled.sort()  # Trio cancels tasks in no particular order

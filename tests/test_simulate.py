@@ -22,8 +22,8 @@ from trio.testing import MockClock
 
 import trio_nbconnect as nb
 from trio_nbconnect import trace
-from trio_nbconnect._pictures.timeline import Fate, Outcome
-from trio_nbconnect._simulation import virtual_time as _virtual
+from trio_nbconnect._pictures.timeline import AttemptOutcome, RaceOutcome
+from trio_nbconnect._simulation import run as simulation_run
 from trio_nbconnect.testing import SimulatedNetwork, simulate
 
 HOST = "example.org"
@@ -40,9 +40,9 @@ def net() -> SimulatedNetwork:
     return net
 
 
-def fates(race: nb.RecordedRace) -> dict[str, Fate]:
+def outcomes(race: nb.RecordedRace) -> dict[str, AttemptOutcome]:
     """What became of each address."""
-    return {attempt.address.ip: attempt.fate for attempt in race.timeline.attempts}
+    return {attempt.address.ip: attempt.outcome for attempt in race.timeline.attempts}
 
 
 # What it returns
@@ -51,9 +51,9 @@ def fates(race: nb.RecordedRace) -> dict[str, Fate]:
 def test_a_race_is_a_value(net: SimulatedNetwork) -> None:
     race = simulate(net, HOST, PORT)
 
-    assert race.timeline.outcome is Outcome.WON
+    assert race.timeline.outcome is RaceOutcome.WON
     assert race.timeline.duration == pytest.approx(0.30)
-    assert fates(race) == {"2001:db8::1": Fate.CANCELLED, "192.0.2.1": Fate.WON}
+    assert outcomes(race) == {"2001:db8::1": AttemptOutcome.CANCELLED, "192.0.2.1": AttemptOutcome.WON}
     assert net.started == {"2001:db8::1": 0.02, "192.0.2.1": 0.27}
     assert net.open_sockets == 0
 
@@ -103,7 +103,7 @@ def test_a_lost_race_is_a_result(net: SimulatedNetwork) -> None:
 
     race = simulate(net, HOST, PORT)
 
-    assert race.timeline.outcome is Outcome.LOST
+    assert race.timeline.outcome is RaceOutcome.LOST
     assert isinstance(race.timeline.error, nb.ConnectRefused)
 
 
@@ -123,8 +123,8 @@ def test_a_race_that_would_last_for_ever_is_returned_as_it_stands(net: Simulated
 
     race = simulate(net, HOST, PORT)
 
-    assert race.timeline.outcome is Outcome.UNDER_WAY
-    assert set(fates(race).values()) == {Fate.UNDER_WAY}
+    assert race.timeline.outcome is RaceOutcome.UNDER_WAY
+    assert set(outcomes(race).values()) == {AttemptOutcome.UNDER_WAY}
     assert race.timeline.duration == pytest.approx(0.27)
     assert net.open_sockets == 0
 
@@ -134,7 +134,7 @@ def test_so_is_one_that_is_busy_for_ever(net: SimulatedNetwork) -> None:
         for _ in itertools.count():
             await trio.sleep(3600)
 
-    assert simulate(net, HOST, PORT, establish=busy).timeline.outcome is Outcome.UNDER_WAY
+    assert simulate(net, HOST, PORT, establish=busy).timeline.outcome is RaceOutcome.UNDER_WAY
 
 
 # What it is told
@@ -149,7 +149,7 @@ def test_the_connector_is_used_on_this_network(net: SimulatedNetwork) -> None:
     race = simulate(net, HOST, PORT, connector=connector)
 
     assert race.timeline.duration == pytest.approx(0.15)
-    assert nb.Source.HTTPS in {look_up.source for look_up in race.timeline.look_ups}
+    assert nb.Source.HTTPS in {look_up.source for look_up in race.timeline.lookups}
     assert sorted(map(repr, heard)) == sorted(map(repr, race.events))  # the tracer hears ties as they come
 
 
@@ -178,7 +178,7 @@ def test_a_second_phase(net: SimulatedNetwork) -> None:
 
     race = simulate(net, HOST, PORT, establish=greeted)
 
-    assert fates(race) == {"2001:db8::1": Fate.CANCELLED, "192.0.2.1": Fate.WON}
+    assert outcomes(race) == {"2001:db8::1": AttemptOutcome.CANCELLED, "192.0.2.1": AttemptOutcome.WON}
     assert race.timeline.attempts[0].connected == pytest.approx(0.03)
     assert net.open_sockets == 0
 
@@ -200,7 +200,7 @@ def test_tls_with_servers(net: SimulatedNetwork) -> None:
 
     race = simulate(net, HOST, PORT, establish=handshake, serve=serve)
 
-    assert fates(race) == {"2001:db8::1": Fate.CANCELLED, "192.0.2.1": Fate.WON}
+    assert outcomes(race) == {"2001:db8::1": AttemptOutcome.CANCELLED, "192.0.2.1": AttemptOutcome.WON}
     assert race.timeline.duration == pytest.approx(0.03 + 0.25 + 0.03 + 0.05)
 
 
@@ -215,7 +215,7 @@ def test_a_client_that_leaves_is_no_news_to_a_server(net: SimulatedNetwork) -> N
 
     race = simulate(net, HOST, PORT, establish=refuse, serve=serve, give_up_after=1)
 
-    assert fates(race)["192.0.2.1"] is Fate.FAILED
+    assert outcomes(race)["192.0.2.1"] is AttemptOutcome.FAILED
 
 
 @pytest.mark.parametrize(
@@ -333,7 +333,7 @@ async def test_a_recording_around_it_does_not_hear_of_it(net: SimulatedNetwork, 
             pass
 
     assert len(recording) == 1
-    assert recording[0].timeline.outcome is Outcome.WON
+    assert recording[0].timeline.outcome is RaceOutcome.WON
 
 
 def test_the_caller_s_context_is_seen(net: SimulatedNetwork) -> None:
@@ -382,12 +382,12 @@ def test_an_interrupt_stops_the_simulation(
             assert began.wait(10)
         raise KeyboardInterrupt
 
-    def stop(run: Any, stop: Callable[[Any], None] = _virtual._Run.stop) -> None:
+    def stop(run: Any, stop: Callable[[Any], None] = simulation_run._Run.stop) -> None:
         stop(run)
         go_on.set()
 
-    monkeypatch.setattr(_virtual, "ThreadPoolExecutor", Interrupted)
-    monkeypatch.setattr(_virtual._Run, "stop", stop)
+    monkeypatch.setattr(simulation_run, "ThreadPoolExecutor", Interrupted)
+    monkeypatch.setattr(simulation_run._Run, "stop", stop)
 
     with pytest.raises(KeyboardInterrupt):
         simulate(net, HOST, PORT, establish=endless)
@@ -399,7 +399,7 @@ def test_an_interrupt_that_comes_too_late_is_harmless() -> None:
     async def main() -> Awaitable[None] | None:
         return None
 
-    run = _virtual._Run(main)
+    run = simulation_run._Run(main)
     run()
     run.stop()
 
@@ -410,6 +410,6 @@ def test_a_run_that_is_over_is_not_stopped(monkeypatch: pytest.MonkeyPatch) -> N
     async def crash() -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(_virtual._Run, "stop", lambda _run: pytest.fail("it was stopped"))
+    monkeypatch.setattr(simulation_run._Run, "stop", lambda _run: pytest.fail("it was stopped"))
     with pytest.raises(ZeroDivisionError):
-        _virtual.run_virtually(crash)
+        simulation_run.run_virtually(crash)

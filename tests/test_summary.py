@@ -12,31 +12,31 @@ import trio_nbconnect as nb
 from trio_nbconnect._pictures.recording import RecordedRace, Recording
 from trio_nbconnect.trace import Reason
 
-from .story import Story, story_of_a_lost_race, story_of_a_won_race
+from .race_script import RaceScript, script_of_a_lost_race, script_of_a_won_race
 
 
-def recorded(*stories: Story) -> Recording:
-    """A recording that has heard these stories."""
+def recorded(*scripts: RaceScript) -> Recording:
+    """A recording of these scripts."""
     recording = Recording()
-    for story in stories:
-        for event in story.events:
-            recording._hear(event)
+    for script in scripts:
+        for event in script.events:
+            recording._record(event)
     return recording
 
 
-def story_that_took(seconds: float, winner: str = "192.0.2.1", race: int = 1) -> Story:
+def script_that_took(seconds: float, winner: str = "192.0.2.1", race: int = 1) -> RaceScript:
     """One attempt that wins after so long."""
-    story = Story(race=race)
-    story.answers(nb.Source.GIVEN, 0.0, winner)
-    story.starts(winner, 0.0, Reason.FIRST)
-    story.establishes(winner, seconds)
-    story.wins(winner, seconds)
-    return story
+    script = RaceScript(race=race)
+    script.answers(nb.Source.GIVEN, 0.0, winner)
+    script.starts(winner, 0.0, Reason.FIRST)
+    script.establishes(winner, seconds)
+    script.wins(winner, seconds)
+    return script
 
 
-def lost_story() -> Story:
+def lost_script() -> RaceScript:
     """The time was over after 900 ms."""
-    return story_of_a_lost_race(nb.ConnectTimeout("gave up", host="example.org", port=443))
+    return script_of_a_lost_race(nb.ConnectTimeout("gave up", host="example.org", port=443))
 
 
 def images(markup: str) -> list[ET.Element]:
@@ -49,7 +49,7 @@ def words(svg: ET.Element) -> list[str]:
     return ["".join(node.itertext()) for node in svg.iter("{http://www.w3.org/2000/svg}text")]
 
 
-MIXED = [story_that_took(0.1), story_that_took(0.3, "2001:db8::1"), story_that_took(0.2), lost_story()]
+MIXED = [script_that_took(0.1), script_that_took(0.3, "2001:db8::1"), script_that_took(0.2), lost_script()]
 
 
 def test_a_summary_has_the_numbers() -> None:
@@ -71,16 +71,17 @@ def test_a_summary_as_text() -> None:
 3 of 4 connected, median 200 ms, worst 300 ms
 2 over IPv4, 1 over IPv6 · 1 lost · 1 to 5 attempts each
 
-                     0 ms           500            races  median   worst   tries
-                IPv4   █  █                            2  150 ms  200 ms       1
-                IPv6         █                         1  300 ms  300 ms       1
-not connected (lost)                           █       1       –       –       5
+                     0 ms      500         races  failed  median   worst   tries
+                IPv4   █ █                     2       0  150 ms  200 ms       1
+                IPv6       █                   1       0  300 ms  300 ms       1
+not connected (lost)                           1       1       –       –       5
+              failed                   ✗
 """
     )
 
 
-def test_a_summary_of_nothing_and_of_races_that_nobody_won() -> None:
-    nothing, lost = nb.summarize([]), recorded(lost_story()).summary()
+def test_a_summary_without_a_won_race() -> None:
+    nothing, lost = nb.summarize([]), recorded(lost_script()).summary()
 
     assert str(nothing) == "no races"
     assert (nothing.times, nothing.attempts, nothing.families, nothing.median, nothing.worst) == (
@@ -96,8 +97,8 @@ def test_a_summary_of_nothing_and_of_races_that_nobody_won() -> None:
     assert "–" in words(ET.fromstring(lost.svg()))
 
 
-def test_groups_are_told_apart_by_their_labels() -> None:
-    fast, slow = recorded(story_that_took(0.1), story_that_took(0.2)), recorded(story_that_took(0.4))
+def test_groups_have_their_labels() -> None:
+    fast, slow = recorded(script_that_took(0.1), script_that_took(0.2)), recorded(script_that_took(0.4))
 
     summary = nb.summarize({"100 ms": fast, "<b>": slow, "none": []})
 
@@ -130,7 +131,7 @@ def test_a_notebook_shows_a_summary() -> None:
 
 @pytest.mark.parametrize(("races", "pictures"), [(1, 1), (6, 6), (7, 2), (100, 2)])
 def test_of_many_races_a_notebook_shows_the_summary_and_the_last(races: int, pictures: int) -> None:
-    recording = recorded(*(story_that_took(0.1 + number / 100, race=number) for number in range(races)))
+    recording = recorded(*(script_that_took(0.1 + number / 100, race=number) for number in range(races)))
 
     bundle = recording._repr_mimebundle_()
 
@@ -140,7 +141,7 @@ def test_of_many_races_a_notebook_shows_the_summary_and_the_last(races: int, pic
 
 
 def test_races_are_compared_on_one_scale() -> None:
-    slow, fast = recorded(story_of_a_won_race(), story_that_took(0.352))
+    slow, fast = recorded(script_of_a_won_race(), script_that_took(0.352))
 
     comparison = nb.compare(slow, fast)
 
@@ -158,7 +159,7 @@ def _end_of_the_line(svg: ET.Element) -> float:
 
 
 def test_a_comparison_as_text_has_the_same_columns() -> None:
-    slow, fast = recorded(story_of_a_won_race(), story_that_took(0.352))
+    slow, fast = recorded(script_of_a_won_race(), script_that_took(0.352))
 
     comparison = nb.compare(slow, fast)
 
@@ -172,8 +173,37 @@ def test_a_comparison_as_text_has_the_same_columns() -> None:
 
 
 def test_a_comparison_of_less_than_two_is_an_error() -> None:
-    (race,) = recorded(story_of_a_won_race())
+    (race,) = recorded(script_of_a_won_race())
     assert isinstance(race, RecordedRace)
 
     with pytest.raises(ValueError, match="compare needs two races or more, not 1"):
         nb.compare(race)
+
+
+def test_races_are_compared_with_captions() -> None:
+    slow, fast = recorded(script_of_a_won_race(), script_that_took(0.352))
+
+    comparison = nb.compare({"attempt delay 250 ms": slow, "<b>\x1b[0m": fast})
+
+    first, second = comparison.text().split("\n\nexample")[0], str(comparison).split("\n\n")[-2]
+    assert first.splitlines()[0] == "attempt delay 250 ms"
+    assert second.splitlines()[0] == "<b>\\x1b[0m"
+    markup = comparison._repr_mimebundle_()["text/html"]
+    assert "<b>attempt delay 250 ms</b>" in markup
+    assert "&lt;b&gt;\\x1b[0m" in markup
+
+
+def test_comparisons_can_have_one_scale() -> None:
+    slow, fast = recorded(script_of_a_won_race(), script_that_took(0.352))
+
+    assert "2000" in nb.compare(slow, fast, until=2.2).text()
+    assert "2000" not in nb.compare(slow, fast).text()
+
+
+def test_captions_are_for_all_races_or_none() -> None:
+    (race,) = recorded(script_of_a_won_race())
+
+    with pytest.raises(TypeError, match="compare takes races, or one mapping of captions to races, not both"):
+        nb.compare({"one": race}, race)
+    with pytest.raises(ValueError, match="compare needs two races or more, not 1"):
+        nb.compare({"one": race})

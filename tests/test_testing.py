@@ -86,9 +86,9 @@ async def test_a_host_that_accepts(net: SimulatedNetwork, connector: Connector, 
         await client.send_all(b"hello")
         assert await server.receive_some() == b"hello"
         assert client.socket.getsockname() == ("2001:db8::fffe", 49152, 0, 0)
-        assert repr(client.socket) == "<SimulatedSocket ('2001:db8::fffe', 49152, 0, 0)>"
+        assert repr(client.socket) == "<SimulatedTrioSocket ('2001:db8::fffe', 49152, 0, 0)>"
         assert net.open_sockets == 1
-    assert repr(client.socket) == "<SimulatedSocket closed>"
+    assert repr(client.socket) == "<SimulatedTrioSocket closed>"
     assert net.open_sockets == 0
 
 

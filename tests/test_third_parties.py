@@ -7,10 +7,14 @@ import inspect
 import math
 import socket
 import ssl
+import sys
+import types
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import pytest
 import trio
@@ -19,10 +23,10 @@ from trio_websocket import HandshakeError, WebSocketRequest, open_websocket, ser
 
 import trio_nbconnect as nb
 from trio_nbconnect._adapters.for_trio import _HOMES
-from trio_nbconnect._pictures.timeline import Outcome
+from trio_nbconnect._pictures.timeline import RaceOutcome
 from trio_nbconnect.testing import SimulatedNetwork
 
-from .company import DROPS, HOST, REFUSES, addresses_tried, connector, dropping
+from .adapters import DROPS, HOST, REFUSES, addresses_tried, connector, dropping
 
 NAMES = sorted(_HOMES)
 
@@ -57,7 +61,7 @@ async def test_trio_websocket_over_a_broken_host(secure: bool) -> None:
                     await websocket.send_message("hello")
                     assert await websocket.get_message() == "hello"
 
-    assert recording[-1].timeline.outcome is Outcome.WON
+    assert recording[-1].timeline.outcome is RaceOutcome.WON
     tried = [address for address in addresses_tried(recording[-1]) if ":" not in address]
     assert tried == [REFUSES, DROPS, "127.0.0.1"]
 
@@ -108,6 +112,98 @@ def test_a_patch_ends_with_an_error() -> None:
 
     with pytest.raises(KeyError):
         fail()
+
+
+BY_NAME = """
+import trio
+from trio import open_tcp_stream, open_unix_socket as connect
+
+class Client:
+    open_tcp_stream = staticmethod(open_tcp_stream)
+
+other = print
+"""
+
+
+def module_with(code: str, name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Load a module, as a library that is imported before the block or in it."""
+    module: Any = types.ModuleType(name)
+    exec(code, vars(module))
+    monkeypatch.setitem(sys.modules, name, module)
+    return module
+
+
+async def test_what_was_imported_by_name_is_reached(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    """Under whatever name; not what a class has taken from its module, and nothing else is touched."""
+    net = SimulatedNetwork()
+    net.host("192.0.2.1").accepts()
+    library = module_with(BY_NAME, "a_library", monkeypatch)
+    trios = library.open_tcp_stream, library.connect
+    with nb.patched_trio(nb.Connector(network=net)):
+        late = module_with(BY_NAME, "a_library_imported_late", monkeypatch)
+        assert library.open_tcp_stream is late.open_tcp_stream is trio.open_tcp_stream
+        assert library.connect is late.connect is trio.open_unix_socket
+        async with await library.open_tcp_stream("192.0.2.1", 80):
+            assert len(net.connects) == 1
+        assert library.Client.open_tcp_stream is trios[0]
+        assert library.other is print
+    assert (library.open_tcp_stream, library.connect) == trios
+    assert (late.open_tcp_stream, late.connect) == trios
+
+
+async def test_overlapping_blocks_leave_no_name_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = module_with(BY_NAME, "a_library", monkeypatch)
+    trios = library.open_tcp_stream, library.connect
+    first, second = ExitStack(), ExitStack()
+    first.enter_context(nb.patched_trio())
+    outer = library.open_tcp_stream
+    second.enter_context(nb.patched_trio())
+    assert library.open_tcp_stream not in (outer, trios[0])
+    first.close()
+    assert library.open_tcp_stream is trio.open_tcp_stream
+    second.close()
+    assert (library.open_tcp_stream, library.connect) == trios
+
+
+def test_a_module_that_loads_when_looked_at_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lazy(types.ModuleType):
+        def __getattribute__(self, name: str) -> object:
+            raise AssertionError(f"it was asked for {name}")
+
+    monkeypatch.setitem(sys.modules, "a_lazy_module", Lazy("a_lazy_module"))
+    monkeypatch.setitem(sys.modules, "not_a_module", cast(Any, SimpleNamespace()))
+    with nb.patched_trio():
+        pass
+
+
+async def test_a_mock_in_trio_s_place_is_patched_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    mock = AsyncMock(name="open_tcp_stream")
+    with monkeypatch.context() as patch:
+        patch.setattr(trio, "open_tcp_stream", mock)
+        with socket.create_server(("127.0.0.1", 0)) as listener, nb.patched_trio():
+            async with await trio.open_tcp_stream(*listener.getsockname()):
+                pass
+        assert trio.open_tcp_stream is mock
+    mock.assert_not_called()
+
+
+async def test_calls_are_passed_on_as_they_were_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what was given, and no default of ours: those who come before and after us may know other arguments."""
+    mock = AsyncMock(name="open_tcp_stream")
+    with monkeypatch.context() as patch:
+        patch.setattr(trio, "open_tcp_stream", mock)
+        with nb.patched_trio():
+            kept: Any = trio.open_tcp_stream
+        await kept("192.0.2.1", port=80, of_tomorrow=True)
+    mock.assert_awaited_once_with("192.0.2.1", port=80, of_tomorrow=True)
+
+
+@pytest.mark.parametrize("connector", [5, "example.org", nb.Policy(), nb.Connector])
+def test_a_connector_of_the_wrong_kind(connector: Any) -> None:
+    with pytest.raises(TypeError, match="connector must be Connector, not "), nb.patched_trio(connector):
+        pass
 
 
 def test_patches_nest() -> None:

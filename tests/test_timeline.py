@@ -8,21 +8,29 @@ from collections.abc import Sequence
 import pytest
 
 from trio_nbconnect import ConnectError, ConnectTimeout, Policy, Source
-from trio_nbconnect._pictures.timeline import AttemptRow, Fate, LookUpRow, Outcome, Timeline, UntriedRow, timeline_of
+from trio_nbconnect._pictures.timeline import (
+    AttemptOutcome,
+    AttemptRow,
+    LookupRow,
+    RaceOutcome,
+    Timeline,
+    UntriedRow,
+    timeline_of,
+)
 from trio_nbconnect.trace import AttemptStarted, Event, Reason
 
-from .story import START, Story, address, refused, story_of_a_lost_race, story_of_a_won_race
+from .race_script import START, RaceScript, address, refused, script_of_a_lost_race, script_of_a_won_race
 
 
 def rows(timeline: Timeline) -> list[tuple[str, float, float, float, str]]:
-    """Each attempt: address, known since, started, ended, fate."""
+    """Each attempt: address, known since, started, ended, outcome."""
     return [
-        (row.address.ip, round(row.known_since, 6), round(row.started, 6), round(row.ended, 6), row.fate.value)
+        (row.address.ip, round(row.known_since, 6), round(row.started, 6), round(row.ended, 6), row.outcome.value)
         for row in timeline.attempts
     ]
 
 
-def look_ups(timeline: Timeline) -> list[tuple[str, float, float | None, int]]:
+def lookups(timeline: Timeline) -> list[tuple[str, float, float | None, int]]:
     """Each look-up: source, started, ended, number of addresses."""
     return [
         (
@@ -31,18 +39,18 @@ def look_ups(timeline: Timeline) -> list[tuple[str, float, float | None, int]]:
             None if row.ended is None else round(row.ended, 6),
             len(row.addresses),
         )
-        for row in timeline.look_ups
+        for row in timeline.lookups
     ]
 
 
 def test_a_won_race() -> None:
-    timeline = timeline_of(story_of_a_won_race().events)
+    timeline = timeline_of(script_of_a_won_race().events)
 
     assert (timeline.race, timeline.host, timeline.port, timeline.policy) == (1, "example.org", 443, Policy())
     assert timeline.began == START
     assert timeline.duration == pytest.approx(0.704)
-    assert (timeline.outcome, timeline.error) == (Outcome.WON, None)
-    assert look_ups(timeline) == [("AAAA", 0.0, 0.024, 2), ("A", 0.0, 0.041, 3)]
+    assert (timeline.outcome, timeline.error) == (RaceOutcome.WON, None)
+    assert lookups(timeline) == [("AAAA", 0.0, 0.024, 2), ("A", 0.0, 0.041, 3)]
     assert rows(timeline) == [
         ("2001:db8:1::10", 0.024, 0.024, 0.704, "cancelled"),
         ("198.51.100.7", 0.041, 0.274, 0.336, "refused"),
@@ -50,11 +58,15 @@ def test_a_won_race() -> None:
         ("203.0.113.24", 0.041, 0.586, 0.704, "won"),
     ]
     assert [(row.address.ip, round(row.known_since, 6)) for row in timeline.untried] == [("192.0.2.80", 0.041)]
-    assert list(timeline.fates.items()) == [(Fate.CANCELLED, 2), (Fate.REFUSED, 1), (Fate.WON, 1)]
+    assert list(timeline.outcomes.items()) == [
+        (AttemptOutcome.CANCELLED, 2),
+        (AttemptOutcome.REFUSED, 1),
+        (AttemptOutcome.WON, 1),
+    ]
 
 
-def test_the_winner_tells_address_phases_and_why_it_began() -> None:
-    winner = timeline_of(story_of_a_won_race().events).winner
+def test_the_winner_has_address_phases_and_reason() -> None:
+    winner = timeline_of(script_of_a_won_race().events).winner
 
     assert winner is not None
     assert winner.address == address("203.0.113.24")
@@ -65,7 +77,7 @@ def test_the_winner_tells_address_phases_and_why_it_began() -> None:
 
 
 def test_the_first_attempt_has_no_predecessor() -> None:
-    first, second, *_ = timeline_of(story_of_a_won_race().events).attempts
+    first, second, *_ = timeline_of(script_of_a_won_race().events).attempts
 
     assert (first.reason, first.preceded_by, first.connected) == (Reason.FIRST, None, None)
     assert (second.preceded_by, type(second.error)) == (1, ConnectionRefusedError)
@@ -73,57 +85,57 @@ def test_the_first_attempt_has_no_predecessor() -> None:
 
 @pytest.mark.parametrize(("connected", "has"), [(0.1, True), (0.19985, True), (0.19995, False), (0.2, False)])
 def test_what_takes_no_time_is_no_phase(connected: float, has: bool) -> None:
-    story = Story()
-    story.starts("192.0.2.1", 0.0, Reason.FIRST)
-    story.connects("192.0.2.1", connected)
-    story.establishes("192.0.2.1", 0.2)
-    story.starts("192.0.2.2", 0.2)
+    script = RaceScript()
+    script.starts("192.0.2.1", 0.0, Reason.FIRST)
+    script.connects("192.0.2.1", connected)
+    script.establishes("192.0.2.1", 0.2)
+    script.starts("192.0.2.2", 0.2)
 
-    first, second = timeline_of(story.events).attempts
+    first, second = timeline_of(script.events).attempts
 
     assert first.has_second_phase is has
     assert not second.has_second_phase
 
 
-def test_what_was_stopped_because_the_time_was_over_has_timed_out() -> None:
+def test_attempts_cancelled_by_the_limit_have_timed_out() -> None:
     error = ConnectTimeout("gave up", host="example.org", port=443)
 
-    timeline = timeline_of(story_of_a_lost_race(error).events)
+    timeline = timeline_of(script_of_a_lost_race(error).events)
 
-    assert (timeline.outcome, timeline.error, timeline.winner) == (Outcome.LOST, error, None)
-    assert list(timeline.fates.items()) == [(Fate.TIMED_OUT, 3), (Fate.REFUSED, 2)]
+    assert (timeline.outcome, timeline.error, timeline.winner) == (RaceOutcome.LOST, error, None)
+    assert list(timeline.outcomes.items()) == [(AttemptOutcome.TIMED_OUT, 3), (AttemptOutcome.REFUSED, 2)]
     assert timeline.untried == ()
 
 
-def test_what_was_stopped_because_the_caller_was_has_been_cancelled() -> None:
-    story = Story()
-    story.answers(Source.GIVEN, 0.0, "192.0.2.1")
-    story.starts("192.0.2.1", 0.0, Reason.FIRST)
-    story.cancels("192.0.2.1", 0.5)
-    story.loses(0.5)
+def test_attempts_of_a_cancelled_caller_are_cancelled() -> None:
+    script = RaceScript()
+    script.answers(Source.GIVEN, 0.0, "192.0.2.1")
+    script.starts("192.0.2.1", 0.0, Reason.FIRST)
+    script.cancels("192.0.2.1", 0.5)
+    script.loses(0.5)
 
-    timeline = timeline_of(story.events)
+    timeline = timeline_of(script.events)
 
-    assert (timeline.outcome, timeline.fates) == (Outcome.CANCELLED, {Fate.CANCELLED: 1})
+    assert (timeline.outcome, timeline.outcomes) == (RaceOutcome.CANCELLED, {AttemptOutcome.CANCELLED: 1})
 
 
 @pytest.mark.parametrize(
-    ("error", "fate"),
+    ("error", "outcome"),
     [
-        (refused(), Fate.REFUSED),
-        (TimeoutError(errno.ETIMEDOUT, "Connection timed out"), Fate.TIMED_OUT),
-        (OSError(errno.EHOSTUNREACH, "No route to host"), Fate.FAILED),
+        (refused(), AttemptOutcome.REFUSED),
+        (TimeoutError(errno.ETIMEDOUT, "Connection timed out"), AttemptOutcome.TIMED_OUT),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), AttemptOutcome.FAILED),
     ],
 )
-def test_a_failure_is_told_by_its_error(error: OSError, fate: Fate) -> None:
-    story = Story()
-    story.starts("192.0.2.1", 0.0, Reason.FIRST)
-    story.fails("192.0.2.1", 0.1, error)
-    story.loses(0.1, ConnectError("failed", host="example.org", port=443))
+def test_the_outcome_of_a_failure_depends_on_its_error(error: OSError, outcome: AttemptOutcome) -> None:
+    script = RaceScript()
+    script.starts("192.0.2.1", 0.0, Reason.FIRST)
+    script.fails("192.0.2.1", 0.1, error)
+    script.loses(0.1, ConnectError("failed", host="example.org", port=443))
 
-    (row,) = timeline_of(story.events).attempts
+    (row,) = timeline_of(script.events).attempts
 
-    assert (row.fate, row.error) == (fate, error)
+    assert (row.outcome, row.error) == (outcome, error)
 
 
 def timed_out() -> OSError:
@@ -140,64 +152,64 @@ def timed_out() -> OSError:
         (None, refused(), False),
     ],
 )
-def test_a_limit_on_the_whole_is_told_from_the_last_attempt_s_own(
+def test_the_limit_of_the_race_is_not_that_of_an_attempt(
     error: ConnectError | None, attempt_error: OSError, gave_up: bool
 ) -> None:
-    story = Story()
-    story.starts("192.0.2.1", 0.0, Reason.FIRST)
-    story.fails("192.0.2.1", 0.1, attempt_error)
-    story.loses(0.5, error)
+    script = RaceScript()
+    script.starts("192.0.2.1", 0.0, Reason.FIRST)
+    script.fails("192.0.2.1", 0.1, attempt_error)
+    script.loses(0.5, error)
 
-    assert timeline_of(story.events).gave_up is gave_up
+    assert timeline_of(script.events).gave_up is gave_up
 
 
-def test_a_look_up_that_took_too_long_was_given_up() -> None:
-    story = Story()
-    story.loses(0.5, ConnectTimeout("gave up", host="example.org", port=443))
+def test_a_lookup_that_took_too_long_was_given_up() -> None:
+    script = RaceScript()
+    script.loses(0.5, ConnectTimeout("gave up", host="example.org", port=443))
 
-    assert timeline_of(story.events).gave_up
+    assert timeline_of(script.events).gave_up
 
 
 def test_an_address_is_tried_on_whatever_port_its_service_has() -> None:
-    story = Story()
-    story.answers(Source.A, 0.1, "192.0.2.1", "192.0.2.2")
+    script = RaceScript()
+    script.answers(Source.A, 0.1, "192.0.2.1", "192.0.2.2")
     other = address("192.0.2.1", 8443)
-    story.events.append(AttemptStarted(race=1, time=START + 0.2, attempt=1, address=other, reason=Reason.FIRST))
+    script.events.append(AttemptStarted(race=1, time=START + 0.2, attempt=1, address=other, reason=Reason.FIRST))
 
-    timeline = timeline_of(story.events)
+    timeline = timeline_of(script.events)
 
     assert [round(row.known_since, 6) for row in timeline.attempts] == [0.1]
     assert [row.address.ip for row in timeline.untried] == ["192.0.2.2"]
 
 
 def test_a_dead_heat_has_a_runner_up() -> None:
-    story = Story()
-    story.answers(Source.GIVEN, 0.0, "192.0.2.1", "192.0.2.2")
-    story.starts("192.0.2.1", 0.0, Reason.FIRST)
-    story.starts("192.0.2.2", 0.25)
-    story.establishes("192.0.2.2", 0.3)
-    story.establishes("192.0.2.1", 0.3)
-    story.discards("192.0.2.1", 0.3)
-    story.wins("192.0.2.2", 0.3)
+    script = RaceScript()
+    script.answers(Source.GIVEN, 0.0, "192.0.2.1", "192.0.2.2")
+    script.starts("192.0.2.1", 0.0, Reason.FIRST)
+    script.starts("192.0.2.2", 0.25)
+    script.establishes("192.0.2.2", 0.3)
+    script.establishes("192.0.2.1", 0.3)
+    script.discards("192.0.2.1", 0.3)
+    script.wins("192.0.2.2", 0.3)
 
-    timeline = timeline_of(story.events)
+    timeline = timeline_of(script.events)
 
-    assert [row.fate for row in timeline.attempts] == [Fate.RUNNER_UP, Fate.WON]
+    assert [row.outcome for row in timeline.attempts] == [AttemptOutcome.RUNNER_UP, AttemptOutcome.WON]
 
 
-@pytest.mark.parametrize("known", range(1, len(story_of_a_won_race().events)))
+@pytest.mark.parametrize("known", range(1, len(script_of_a_won_race().events)))
 def test_an_unfinished_race_has_a_timeline_at_every_moment(known: int) -> None:
-    events = story_of_a_won_race().events[:known]
+    events = script_of_a_won_race().events[:known]
 
     timeline = timeline_of(events)
 
-    assert (timeline.outcome, timeline.error) == (Outcome.UNDER_WAY, None)
+    assert (timeline.outcome, timeline.error) == (RaceOutcome.UNDER_WAY, None)
     assert timeline.duration == events[-1].time - START
     assert all(row.ended <= timeline.duration for row in timeline.attempts)
 
 
 def test_what_is_under_way_ends_at_the_latest_event() -> None:
-    timeline = timeline_of(story_of_a_won_race().events[:6])
+    timeline = timeline_of(script_of_a_won_race().events[:6])
 
     assert rows(timeline) == [("2001:db8:1::10", 0.024, 0.024, 0.041, "under way")]
     assert [row.address.ip for row in timeline.untried] == [
@@ -208,54 +220,54 @@ def test_what_is_under_way_ends_at_the_latest_event() -> None:
     ]
 
 
-def test_addresses_that_the_caller_gave_are_known_without_a_look_up() -> None:
-    story = Story()
-    story.answers(Source.GIVEN, 0.0, "192.0.2.1")
+def test_given_addresses_are_known_without_a_lookup() -> None:
+    script = RaceScript()
+    script.answers(Source.GIVEN, 0.0, "192.0.2.1")
 
-    timeline = timeline_of(story.events)
+    timeline = timeline_of(script.events)
 
-    assert timeline.look_ups == ()
+    assert timeline.lookups == ()
     assert timeline.untried == (UntriedRow(address=address("192.0.2.1"), known_since=0.0),)
 
 
-def test_look_ups_without_an_answer_and_with_an_error() -> None:
+def test_lookups_without_an_answer_and_with_an_error() -> None:
     error = OSError(errno.EIO, "broken")
-    story = Story()
-    story.asks(Source.AAAA)
-    story.asks(Source.A, 0.01)
-    story.answers(Source.A, 0.05, error=error)
+    script = RaceScript()
+    script.queries(Source.AAAA)
+    script.queries(Source.A, 0.01)
+    script.answers(Source.A, 0.05, error=error)
 
-    aaaa, a = timeline_of(story.events).look_ups
+    aaaa, a = timeline_of(script.events).lookups
 
-    assert aaaa == LookUpRow(source=Source.AAAA, started=0.0, ended=None)
+    assert aaaa == LookupRow(source=Source.AAAA, started=0.0, ended=None)
     assert (a.source, a.addresses, a.error) == (Source.A, (), error)
-    assert look_ups(timeline_of(story.events))[1] == ("A", 0.01, 0.05, 0)
+    assert lookups(timeline_of(script.events))[1] == ("A", 0.01, 0.05, 0)
 
 
-def test_an_answer_that_nobody_asked_for_and_a_second_query_have_rows_of_their_own() -> None:
-    story = Story()
-    story.answers(Source.AAAA, 0.1, "2001:db8::1")
-    story.asks(Source.AAAA, 0.2)
-    story.answers(Source.AAAA, 0.3, "2001:db8::1", "2001:db8::2")
+def test_answers_without_a_query_have_rows_of_their_own() -> None:
+    script = RaceScript()
+    script.answers(Source.AAAA, 0.1, "2001:db8::1")
+    script.queries(Source.AAAA, 0.2)
+    script.answers(Source.AAAA, 0.3, "2001:db8::1", "2001:db8::2")
 
-    assert look_ups(timeline_of(story.events)) == [("AAAA", 0.1, 0.1, 1), ("AAAA", 0.2, 0.3, 2)]
+    assert lookups(timeline_of(script.events)) == [("AAAA", 0.1, 0.1, 1), ("AAAA", 0.2, 0.3, 2)]
 
 
-def test_a_later_answer_replaces_the_earlier_one_and_an_address_keeps_its_first_time() -> None:
-    story = Story()
-    story.answers(Source.A, 0.1, "192.0.2.1", "192.0.2.2")
-    story.answers(Source.A, 0.2, "192.0.2.2", "192.0.2.3")
+def test_a_later_answer_replaces_the_earlier_one() -> None:
+    script = RaceScript()
+    script.answers(Source.A, 0.1, "192.0.2.1", "192.0.2.2")
+    script.answers(Source.A, 0.2, "192.0.2.2", "192.0.2.3")
 
-    untried = timeline_of(story.events).untried
+    untried = timeline_of(script.events).untried
 
     assert [(row.address.ip, round(row.known_since, 6)) for row in untried] == [("192.0.2.2", 0.1), ("192.0.2.3", 0.2)]
 
 
-def test_an_attempt_on_an_address_that_no_answer_named_is_known_since_it_started() -> None:
-    story = Story()
-    story.starts("192.0.2.1", 0.1, Reason.FIRST)
+def test_an_address_in_no_answer_is_known_since_its_start() -> None:
+    script = RaceScript()
+    script.starts("192.0.2.1", 0.1, Reason.FIRST)
 
-    (row,) = timeline_of(story.events).attempts
+    (row,) = timeline_of(script.events).attempts
 
     assert row == AttemptRow(
         number=1,
@@ -264,14 +276,14 @@ def test_an_attempt_on_an_address_that_no_answer_named_is_known_since_it_started
         started=row.started,
         connected=None,
         ended=row.started,
-        fate=Fate.UNDER_WAY,
+        outcome=AttemptOutcome.UNDER_WAY,
         error=None,
         reason=Reason.FIRST,
         preceded_by=None,
     )
 
 
-@pytest.mark.parametrize("events", [[], story_of_a_won_race().events[1:]])
+@pytest.mark.parametrize("events", [[], script_of_a_won_race().events[1:]])
 def test_a_timeline_needs_the_beginning(events: Sequence[Event]) -> None:
     with pytest.raises(ValueError, match="events must begin with RaceStarted"):
         timeline_of(events)
@@ -279,4 +291,4 @@ def test_a_timeline_needs_the_beginning(events: Sequence[Event]) -> None:
 
 def test_a_timeline_is_that_of_one_race() -> None:
     with pytest.raises(ValueError, match="events must be those of one race"):
-        timeline_of([*Story().events, *Story(race=2).events])
+        timeline_of([*RaceScript().events, *RaceScript(race=2).events])

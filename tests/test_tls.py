@@ -10,6 +10,7 @@ import contextlib
 import datetime as dt
 import errno
 import gc
+import inspect
 import math
 import pickle
 import socket
@@ -400,6 +401,8 @@ def test_what_a_certificate_must_hold(host: str | bytes, name: str) -> None:
     ("keywords", "kind", "complaint"),
     [
         ({"ssl_context": "tls"}, TypeError, "ssl_context must be ssl.SSLContext, not 'tls'"),
+        ({"ssl_context": True}, TypeError, "ssl_context must be ssl.SSLContext, not True"),
+        ({"ssl_context": False}, TypeError, "ssl_context must be ssl.SSLContext, not False"),
         (
             {"ssl_context": ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)},
             ValueError,
@@ -426,16 +429,45 @@ def test_what_a_certificate_must_hold(host: str | bytes, name: str) -> None:
         ({"port": "443"}, TypeError, "port must be int, not '443'"),
     ],
 )
-@pytest.mark.parametrize("connect", [nb.open_tls_stream, nb.Connector().open_tls_stream])
+@pytest.mark.parametrize(
+    "connect",
+    [
+        nb.open_tls_stream,
+        nb.Connector().open_tls_stream,
+        nb.open_ssl_over_tcp_stream,
+        nb.Connector().open_ssl_over_tcp_stream,
+    ],
+)
 async def test_misuse_is_told_before_anything_is_sent(
     connect: Callable[..., Any], keywords: dict[str, Any], kind: type[Exception], complaint: str
 ) -> None:
-    arguments = {"host": NAME, "port": 443, **keywords}
+    """The server would be there; the lazy functions, which do not offer protocols, check as much as the others."""
+    if "alpn_protocols" in keywords and "alpn_protocols" not in inspect.signature(connect).parameters:
+        kind, complaint = TypeError, ""
+    with socket.create_server((GOOD, 0)) as listener, nb.record() as recording:
+        listener.setblocking(False)
+        arguments = {"host": NAME, "port": listener.getsockname()[1], "addresses": [GOOD], **keywords}
 
-    with pytest.raises(kind) as caught:
-        await connect(**arguments)
+        with pytest.raises(kind) as caught:
+            await connect(**arguments)
 
+        with pytest.raises(BlockingIOError):
+            listener.accept()
     assert str(caught.value).startswith(complaint)
+    assert not recording
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("length", [1, 255])
+async def test_a_protocol_has_1_to_255_octets(length: int, authority: trustme.CA) -> None:
+    """RFC 7301, section 3.1: `opaque ProtocolName<1..2^8-1>`."""
+    context = server_context(authority)
+    context.set_alpn_protocols(["x" * length])
+
+    async with serving({GOOD: speaks(context)}) as port:
+        stream = await nb.open_tls_stream(NAME, port, alpn_protocols=["x" * length], addresses=[GOOD])
+        assert stream.selected_alpn_protocol() == "x" * length
+        peer(stream)
 
 
 async def test_the_closing_handshake_is_the_caller_s_choice(authority: trustme.CA, trust: ssl.SSLContext) -> None:
@@ -453,13 +485,6 @@ async def test_the_closing_handshake_is_the_caller_s_choice(authority: trustme.C
             await strict.receive_some()
         for stream in (lenient, strict):
             peer(stream)
-
-
-async def test_the_lazy_function_closes_what_it_cannot_wrap(trust: ssl.SSLContext) -> None:
-    """OpenSSL refuses the name after TCP has connected; the fixture counts the sockets."""
-    async with serving({GOOD: hangs}) as port:
-        with pytest.raises(ValueError, match="server_hostname cannot be an empty string"):
-            await nb.open_ssl_over_tcp_stream(GOOD, port, ssl_context=trust, server_hostname=".example")
 
 
 # The shared context
@@ -513,6 +538,33 @@ async def test_one_context_is_built_and_shared(authority: trustme.CA, builder: B
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
     assert not context.options & getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("connect", [nb.open_tls_stream, nb.open_ssl_over_tcp_stream])
+async def test_a_truncated_stream_is_an_error_with_the_default_context(
+    connect: Callable[..., Awaitable[trio.SSLStream[trio.SocketStream]]],
+    authority: trustme.CA,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where OpenSSL's configuration says otherwise (`Options = IgnoreUnexpectedEOF`, or Python 3.10)."""
+
+    async def cut_off(stream: trio.SocketStream) -> None:
+        secure = trio.SSLStream(stream, server_context(authority), server_side=True)
+        await secure.send_all(b"half of")
+
+    def configured(create: Callable[[], ssl.SSLContext] = ssl.create_default_context) -> ssl.SSLContext:
+        context = create()
+        context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", configured)
+    async with serving({GOOD: cut_off}) as port:
+        stream = await connect(NAME, port, addresses=[GOOD])
+        assert await stream.receive_some() == b"half of"
+        with pytest.raises(trio.BrokenResourceError):
+            await stream.receive_some()
+        peer(stream)
 
 
 async def test_the_default_trusts_nobody_else(authority: trustme.CA) -> None:

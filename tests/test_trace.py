@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import logging
 import pickle
@@ -14,9 +15,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from trio_nbconnect import Address, Policy, Source, trace
+from trio_nbconnect import Address, ConnectError, Policy, Source, trace
 from trio_nbconnect._address import IPV4
-from trio_nbconnect._race.journal import journal, listening
+from trio_nbconnect._listening import listening
+from trio_nbconnect._race.journal import journal
 
 ADDRESS = Address(IPV4, "192.0.2.1", 443)
 
@@ -153,3 +155,104 @@ def test_an_event_pickles() -> None:
     event = trace.AnswerReceived(race=1, time=0.5, source=Source.A, addresses=(ADDRESS,), error=None)
 
     assert pickle.loads(pickle.dumps(event)) == event
+
+
+# Listening to a block, or to a program
+
+
+async def test_a_block_and_its_tasks_are_heard() -> None:
+    events: list[trace.Event] = []
+
+    async def race() -> None:
+        journal(None).race_lost(None)
+
+    with trace.listen(events.append):
+        await race()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(race)
+    await race()
+
+    assert [event.race for event in events] == [1, 2]
+
+
+def test_a_program_is_heard_from_start_to_stop() -> None:
+    """In each of its runs, and in what they start."""
+    events: list[trace.Event] = []
+
+    async def race() -> None:
+        journal(None).race_lost(None)
+
+    listener = trace.listen(events.append).start()
+    trio.run(race)
+    trio.run(race)
+    listener.stop()
+    trio.run(race)
+
+    assert len(events) == 2
+    listener.stop()  # which does nothing now
+
+
+def test_listeners_may_end_in_any_order() -> None:
+    first, second = trace.listen(print).start(), trace.listen(repr).start()
+
+    first.stop()
+    assert listening.get() == (repr,)
+    second.stop()
+    assert listening.get() == ()
+
+
+async def asynchronous(event: trace.Event) -> None:
+    raise AssertionError
+
+
+def generator(event: trace.Event) -> Iterator[trace.Event]:
+    yield event
+
+
+class Asynchronous:
+    """An object that is called as an async function."""
+
+    async def __call__(self, event: trace.Event) -> None:
+        raise AssertionError
+
+    def __repr__(self) -> str:
+        return "Asynchronous()"
+
+
+@pytest.mark.parametrize(
+    "tracer", [None, 5, "print", asynchronous, generator, Asynchronous(), functools.partial(asynchronous)]
+)
+def test_what_cannot_be_a_tracer_is_a_type_error(tracer: object) -> None:
+    with pytest.raises(TypeError) as caught:
+        trace.listen(tracer)  # type: ignore[arg-type]  # that is the point
+
+    assert str(caught.value) == f"tracer must be a callable that is not async, not {tracer!r}"
+
+
+async def test_events_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """With their facts; what comes from outside is escaped, and the level says what matters."""
+    caplog.set_level(logging.DEBUG, "connections")
+
+    with trace.log_to(logging.getLogger("connections")):
+        ours = journal(None)
+    ours.race_started("evil.example\n\x1b[31m", 443, Policy())
+    ours.attempt_started(1, ADDRESS, "FIRST")
+    ours.race_won(1, ADDRESS)
+
+    assert [(record.levelname, record.getMessage().partition(" ms: ")[2]) for record in caplog.records] == [
+        ("DEBUG", r"RaceStarted, host evil.example\n\x1b[31m, port 443"),
+        ("DEBUG", "AttemptStarted, attempt 1, address 192.0.2.1:443, reason first"),
+        ("INFO", "RaceWon, attempt 1, address 192.0.2.1:443"),
+    ]
+
+
+async def test_a_lost_race_is_a_warning_and_the_rest_may_be_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "connections")
+
+    with trace.log_to(logging.getLogger("connections")):
+        ours = journal(None)
+    ours.attempt_started(1, ADDRESS, "FIRST")
+    ours.race_lost(ConnectError("all attempts failed", host="h", port=1))
+
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert caplog.records[0].getMessage().endswith("RaceLost, error all attempts failed")

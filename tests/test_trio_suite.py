@@ -26,7 +26,8 @@ COMMAND = [
 def run_trio_s_tests(folder: Path, installs: str) -> subprocess.CompletedProcess[str]:
     """Run Trio's tests against what the plugin installs."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    environment |= {"PYTHONPATH": str(Path(__file__).parent), "TRIO_SUITE_INSTALLS": installs}
+    tests = Path(__file__).parent
+    environment |= {"PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)]), "TRIO_SUITE_INSTALLS": installs}
     return subprocess.run(
         COMMAND, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )

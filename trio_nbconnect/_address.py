@@ -44,7 +44,8 @@ class Address:
         scope_id: The index of the interface of a link-local address, 0 for none (RFC 4007, section 6).
 
     Example:
-        >>> str(parse_literal("fe80::1%1", 443))
+        >>> import socket
+        >>> str(Address(socket.AF_INET6, "fe80::1", 443, scope_id=1))
         '[fe80::1%1]:443'
     """
 
@@ -85,6 +86,11 @@ class Address:
         if self.family == IPV4:
             return self.host.startswith("127.")
         return self.host == "::1" or self.is_path
+
+    @property
+    def is_link_local(self) -> bool:
+        """Whether it means something on one link only, so that it needs a scope (RFC 4291, section 2.5.6)."""
+        return self.family == IPV6 and self.host[:3].lower() in {"fe8", "fe9", "fea", "feb"}
 
     def __str__(self) -> str:
         if self.family == IPV4:
@@ -155,9 +161,8 @@ LOOPBACK = {IPV6: "::1", IPV4: "127.0.0.1"}
 
 
 def is_localhost(name: str) -> bool:
-    """Whether a name means this machine; resolvers "SHOULD NOT" ask anybody for it (RFC 6761, section 6.3)."""
-    name = name.removesuffix(".").lower()
-    return name == "localhost" or name.endswith(".localhost")
+    """Whether a name is "localhost"; names below it are the system's to know."""
+    return name.removesuffix(".").lower() == "localhost"
 
 
 def check_port(port: object) -> int:
@@ -207,6 +212,16 @@ def _scope_id(scope: str, host: str) -> int:
     if not 0 <= scope_id < 2**32:
         raise ValueError(f"host names an interface that does not exist: {host!r}")
     return scope_id
+
+
+def check_numeric(address: Address) -> None:
+    """Make sure that `connect` will not look the host up, and every task wait for it.
+
+    Raises:
+        ValueError: The host is no address of its family.
+    """
+    if not address.is_path and _packed(address.family, address.host.partition("%")[0]) is None:
+        raise ValueError(f"address must be numeric and of its family, not {address.host!r}")
 
 
 def from_sockaddr(family: int, sockaddr: object) -> Address:

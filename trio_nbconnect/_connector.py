@@ -14,6 +14,7 @@ import math
 import os
 import socket
 import ssl
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,13 +24,13 @@ import trio
 
 from ._address import (
     IPV4,
-    LOOPBACK,
     Address,
     GivenAddress,
     LocalAddress,
     Target,
     is_localhost,
     local_addresses,
+    parse_literal,
 )
 from ._connect import tls as _tls
 from ._connect.custom_sockets import (
@@ -51,8 +52,9 @@ from .trace import Tracer
 
 if TYPE_CHECKING:
     from ._connect.options import FamilyOptions, Options
-    from ._resolve.history import History
+    from ._resolve.history import History, View
     from ._resolve.nat64 import Translator
+    from ._resolve.rfc6724 import Rules
 
 T = TypeVar("T")
 
@@ -66,8 +68,8 @@ class Connector:
     Args:
         policy: The delays and limits of a race.
         resolver: Who finds addresses; None asks the operating system, or the resolver set with Trio's hook.
-        nat64: The prefix of this network's NAT64 (RFC 6052), "64:ff9b::/96" say, to reach IPv4 hosts where there is no
-            route for IPv4; `discover_nat64` finds it.
+        nat64: The prefix of this network's NAT64 (RFC 6052), "64:ff9b::/96" say, or several, to reach IPv4 hosts to
+            which there is no route; `discover_nat64` finds them.
         local_address: The numeric address to connect from, or one for each family. Addresses of a family without one
             are left out. No local port is reserved.
         options: How sockets are set up: `SocketOptions`, or some for each family.
@@ -89,7 +91,7 @@ class Connector:
     local_address: LocalAddress | None = None
     options: Options | None = None
     history: History | None = None
-    nat64: str | None = None
+    nat64: str | tuple[str, ...] | None = None
     tracer: Tracer | None = None
     network: Network | None = None
 
@@ -107,8 +109,8 @@ class Connector:
         object.__setattr__(self, "_local", local)
         object.__setattr__(self, "_options", _by_family(self.options))
         object.__setattr__(self, "_families", families)
-        object.__setattr__(self, "_translator", _translator_of(self.nat64))
         object.__setattr__(self, "_opener", SocketOpener(self.network or _KERNEL, local, self._options))
+        object.__setattr__(self, "_translator", self._translator_of(self.nat64))
 
     async def connect(
         self,
@@ -141,6 +143,7 @@ class Connector:
             ValueError: `host`, `port` or `addresses` make no sense.
 
         Example:
+            >>> import trio
             >>> async def greeted(stream: trio.SocketStream) -> bytes:
             ...     return await stream.receive_some()
         """
@@ -160,6 +163,7 @@ class Connector:
         Args and errors are those of `connect`.
 
         Example:
+            >>> import socket, trio
             >>> async def main():
             ...     with socket.create_server(("127.0.0.1", 0)) as listener:
             ...         async with await Connector().open_tcp_stream(*listener.getsockname()) as stream:
@@ -188,17 +192,27 @@ class Connector:
             port: See `connect`.
             https_compatible: Whether to leave out the closing handshake, see `trio.SSLStream`.
             ssl_context: The TLS context; None is what `ssl.create_default_context()` makes, shared: do not change it.
-            server_hostname: The name that the certificate must be valid for; None is `host`.
+            server_hostname: The name that the certificate must be valid for, and that the server is told (SNI); None
+                is `host`. Brackets, scopes and the dot at the end of a name are left out.
             addresses: See `connect`.
             give_up_after: See `connect`.
 
         Raises:
             ConnectError: See `connect`. Nothing of TLS fails here.
+            TypeError: An argument is of the wrong type.
+            ValueError: An argument makes no sense.
         """
+        handshake = _tls.ClientHandshake(
+            host,
+            server_hostname=server_hostname,
+            context=ssl_context,
+            alpn_protocols=None,
+            https_compatible=https_compatible,
+            give_up_after=math.inf,
+        )
         race: Race[trio.SocketStream] = self._race(host, port, addresses, give_up_after)
-        context = await _tls.shared_context() if ssl_context is None else ssl_context
-        name = host if server_hostname is None else server_hostname
-        return _tls.wrap(await race.run(), context, name, https_compatible)
+        await handshake.prepare()
+        return handshake.wrap(await race.run())
 
     async def open_tls_stream(
         self,
@@ -248,7 +262,9 @@ class Connector:
             https_compatible=https_compatible,
             give_up_after=self.policy.give_up_tls_after,
         )
-        race: Race[trio.SSLStream[trio.SocketStream]] = self._race(host, port, addresses, give_up_after, handshake)
+        race: Race[trio.SSLStream[trio.SocketStream]] = self._race(
+            host, port, addresses, give_up_after, handshake, speaks_https=True
+        )
         await handshake.prepare()
         return await race.run()
 
@@ -289,8 +305,12 @@ class Connector:
         addresses: Iterable[GivenAddress] | None,
         give_up_after: float,
         establish: Callable[[trio.SocketStream], Awaitable[Any]] | None = None,
+        *,
+        speaks_https: bool = False,
     ) -> Race[Any]:
         """Check what the caller wrote, and prepare the race; nothing is sent yet."""
+        if not trio.lowlevel.in_trio_task():
+            raise _outside_of_trio()
         target = Target.parse(host, port, addresses)
         if give_up_after != math.inf:
             check_seconds("give_up_after", give_up_after)
@@ -298,7 +318,7 @@ class Connector:
         opener: Opener = self._opener
         if self.network is None and has_socket_factory():
             opener = CustomSocketOpener(self._local, self._options)
-        resolution = self._resolution(target, heard)
+        resolution = self._resolution(target, heard, speaks_https or target.port == 443)
         return Race(
             target,
             self.policy,
@@ -310,40 +330,71 @@ class Connector:
             history=self.history,
         )
 
-    def _resolution(self, target: Target, heard: Journal) -> Resolution:
-        """Choose who knows the addresses, and in which families they are of use."""
-        network, resolver, waits_alone = self.network or _KERNEL, self.resolver, False
-        families, rules = self._families, None
-        nat64 = self._translator
-        if nat64 is not None and network.has_route(IPV4):
-            nat64 = None
-        if target.name and resolver is None and self.network is None and has_hostname_resolver():
-            resolver, waits_alone = HookResolver(), True
-        elif target.name and resolver is None and is_localhost(target.name):
-            target.addresses = tuple(Address(family, LOOPBACK[family], target.port) for family in families)
-        elif target.name:
-            families = _connected(network, target.name, families)
-            waits_alone = resolver is None and len(families) == 1 and nat64 is None
-            resolver = resolver or SystemResolver(network)
-            if not waits_alone:
-                source_of = network.source_address if nat64 is None else partial(_source, network)
-                from ._resolve.rules import Rules  # noqa: PLC0415 - a literal, or a name of one family, needs none
-
-                rules = Rules(source_of, network.policy_table, self.resolver is None)
+    def _resolution(self, target: Target, heard: Journal, services: bool) -> Resolution:
+        """Choose who knows the addresses; a resolver other than the system's is asked beside the attempts."""
+        network, resolver, alone_until = self.network or _KERNEL, None, -math.inf
+        families, translator = self._families, self._translator
+        if translator is not None and IPV4 not in families:
+            families = (*families, IPV4)
+        if not target.name:
+            pass
+        elif self.resolver is not None:
+            resolver = self.resolver
+        elif self.network is None and has_hostname_resolver():
+            resolver, alone_until = HookResolver(), math.inf
+        elif is_localhost(target.name) and (known := network.localhost()) is not None:
+            literals = (parse_literal(host, target.port) for host in known)
+            target.addresses = tuple(address for address in literals if address and address.family in families)
         else:
-            resolver = None
+            alone_until = trio.current_time() + self.policy.resolution_delay
+            resolver = SystemResolver(network, alone_until)
         view = None if self.history is None else self.history.view(wall_clock())
-        candidates = Candidates(self.policy, view, rules)
         return Resolution(
             target,
             self.policy,
             families,
-            candidates,
+            Candidates(self.policy, families, view, partial(self._rules, view)),
             heard,
             resolver=resolver,
-            waits_alone=waits_alone,
-            nat64=nat64,
+            alone_until=alone_until,
+            services=services,
+            nat64=translator,
+            last_resort=self._has_last_resort and resolver is self.resolver is not None,
         )
+
+    def _translator_of(self, nat64: str | Iterable[str] | None) -> Translator | None:
+        """Read the prefixes of a NAT64."""
+        if nat64 is None:
+            return None
+        from ._resolve.nat64 import Prefix, Translator  # noqa: PLC0415 - few networks have one
+
+        prefixes = (nat64,) if isinstance(nat64, str) else tuple(nat64)
+        if not prefixes:
+            raise ValueError("nat64 must be None where there is no prefix, not empty")
+        return Translator(tuple(map(Prefix.read, prefixes)), self._opener.source_address)
+
+    def _rules(self, view: View | None, *, through_nat64: bool = True) -> Rules:
+        """RFC 6724 as it is on this host, for this connector's sockets."""
+        from ._resolve.rfc6724 import Rules  # noqa: PLC0415 - most races never sort
+
+        source_of = self._opener.source_address
+        if through_nat64 and self._translator is not None:
+            source_of = self._translator.source_of
+        return Rules(source_of, (self.network or _KERNEL).policy_table(), view)
+
+    @property
+    def _has_last_resort(self) -> bool:
+        """RFC 8305, section 7.2: whether IPv4 addresses are asked for only when all else has failed."""
+        if self._translator is None or not self.policy.last_resort_delay:
+            return False
+        return not self._rules(None, through_nat64=False).has_default_route(IPV4)
+
+
+def _outside_of_trio() -> RuntimeError:
+    """Say what to do where Trio does not run this code; most who meet that are in a notebook."""
+    if "ipykernel" in sys.modules:
+        return RuntimeError("Trio does not run this: say %load_ext trio_nbconnect.notebook before the first await")
+    return RuntimeError("Trio does not run this: begin with trio.run(main)")
 
 
 def _by_family(options: Options | None) -> Mapping[socket.AddressFamily, FamilyOptions] | None:
@@ -353,24 +404,3 @@ def _by_family(options: Options | None) -> Mapping[socket.AddressFamily, FamilyO
     from ._connect.options import options_by_family  # noqa: PLC0415 - few set options, and their checks are long
 
     return options_by_family(options)
-
-
-def _translator_of(nat64: str | None) -> Translator | None:
-    """Read the prefix of a NAT64."""
-    if nat64 is None:
-        return None
-    from ._resolve.nat64 import Prefix, Translator  # noqa: PLC0415 - few networks have one
-
-    return Translator(Prefix.read(nat64))
-
-
-def _source(network: Network, address: Address) -> Address | None:
-    """Where an address is connected to from; what the NAT64 translates has a source beyond it."""
-    return address if address.family == IPV4 else network.source_address(address)
-
-
-def _connected(
-    network: Network, name: str, families: tuple[socket.AddressFamily, ...]
-) -> tuple[socket.AddressFamily, ...]:
-    """RFC 8305, section 3: ask only for the families that can be used; both where neither can, and at home."""
-    return families if is_localhost(name) else tuple(filter(network.has_route, families)) or families

@@ -72,6 +72,7 @@ class ConnectError(OSError):
         primary_error: The one of them that a caller would want to know first.
 
     Example:
+        >>> import errno
         >>> error = ConnectError("all attempts failed", host="::1", port=80, errno=errno.ECONNREFUSED)
         >>> error.host, error.port, error.strerror
         ('::1', 80, 'Connection refused')

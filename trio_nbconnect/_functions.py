@@ -53,6 +53,7 @@ async def open_tcp_stream(
         ValueError: An argument makes no sense; the text shows it.
 
     Example:
+        >>> import socket, trio
         >>> async def main():
         ...     with socket.create_server(("127.0.0.1", 0)) as listener:
         ...         async with await open_tcp_stream(*listener.getsockname()) as stream:

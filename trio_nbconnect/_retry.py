@@ -48,6 +48,7 @@ def is_retryable(error: BaseException) -> bool:
         error: What connecting has raised.
 
     Example:
+        >>> import errno, ssl
         >>> is_retryable(ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"))
         True
         >>> is_retryable(ssl.SSLCertVerificationError(1, "certificate has expired"))

@@ -1,9 +1,12 @@
 """httpcore: HTTPX connects through us (extra `http`)."""
 
 from ._adapters.for_httpcore import NetworkBackend, NetworkStream, transport
+from ._public import publish
 
 __all__ = [
     "NetworkBackend",
     "NetworkStream",
     "transport",
 ]
+
+publish(__name__)

@@ -1,9 +1,13 @@
 """Notebook: `await` Trio in Jupyter's cells, with the standard Python kernel (extra `notebook`)."""
 
-from ._notebook.extension import load_ipython_extension, unload_ipython_extension, watch
+from ._notebook.extension import load_ipython_extension, unload_ipython_extension
+from ._pictures.watch import watch
+from ._public import publish
 
 __all__ = [
     "load_ipython_extension",
     "unload_ipython_extension",
     "watch",
 ]
+
+publish(__name__)

@@ -1,5 +1,6 @@
 """Testing: a network in virtual time, for applications that must work on bad ones."""
 
+from ._public import publish
 from ._simulation.network import SimulatedHost, SimulatedNetwork, simulate
 
 __all__ = [
@@ -7,3 +8,5 @@ __all__ = [
     "SimulatedNetwork",
     "simulate",
 ]
+
+publish(__name__)

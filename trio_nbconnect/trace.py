@@ -8,19 +8,49 @@ Rule 2: every `RaceStarted` has exactly one: `RaceWon` or `RaceLost`.
 Rule 3: a tracer can do no harm. One that raises is logged and switched off for the rest of that race.
 
 The names follow the draft qlog vocabulary for Happy Eyeballs (draft-kuehlewind-happy-qlog) where it has one.
+
+A tracer is given to a connector, or to `listen` for all that a block or a program connects, through any library.
+`log_to` is a ready one, for the `logging` module.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
-from dataclasses import dataclass
+import functools
+import inspect
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from typing import TypeAlias
 
 from ._address import Address
 from ._errors import ConnectError
+from ._listening import listening
 from ._policy import Policy
+from ._printable import printable
 from ._resolve.query import Service, Source
+
+__all__ = [
+    "AnswerReceived",
+    "AttemptCancelled",
+    "AttemptConnected",
+    "AttemptEstablished",
+    "AttemptFailed",
+    "AttemptStarted",
+    "Event",
+    "RaceLost",
+    "RaceStarted",
+    "RaceWon",
+    "Reason",
+    "ResolutionStarted",
+    "RunnerUpDiscarded",
+    "Tracer",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 class Reason(enum.Enum):
@@ -41,7 +71,15 @@ class _Happened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaceStarted(_Happened):
-    """Somebody asked for a connection."""
+    """Somebody asked for a connection.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        host: The host, as it was asked for.
+        port: The port.
+        policy: The delays and limits of the race.
+    """
 
     host: str
     port: int
@@ -50,29 +88,51 @@ class RaceStarted(_Happened):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolutionStarted(_Happened):
-    """A query went out for addresses from this source."""
+    """A query went out for addresses from this source.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        source: Who is asked for addresses.
+        name: Whose records were asked for; empty for the host itself.
+    """
 
     source: Source
     name: str = ""
-    """Whose records were asked for; empty for the host itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerReceived(_Happened):
-    """Addresses came from a source, or none and perhaps an error; they replace its earlier answer."""
+    """Addresses came from a source, or none and perhaps an error; they replace its earlier answer.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        source: Who has answered.
+        addresses: The addresses, as they came.
+        error: Why there are none; None if the name merely has no such records.
+        name: Whose records they are; empty for the host itself.
+        services: What an HTTPS answer holds.
+    """
 
     source: Source
     addresses: tuple[Address, ...]
     error: OSError | None
     name: str = ""
-    """Whose records they are; empty for the host itself."""
     services: tuple[Service, ...] = ()
-    """What an HTTPS answer holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptStarted(_Happened):
-    """An attempt began; attempts of a race are numbered from 1."""
+    """An attempt began; attempts of a race are numbered from 1.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        attempt: The number of the attempt in its race, from 1.
+        address: Where to.
+        reason: Why it began when it did.
+    """
 
     attempt: int
     address: Address
@@ -81,7 +141,14 @@ class AttemptStarted(_Happened):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptConnected(_Happened):
-    """The TCP handshake is complete."""
+    """The TCP handshake is complete.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        attempt: The number of the attempt in its race, from 1.
+        address: Where to.
+    """
 
     attempt: int
     address: Address
@@ -89,7 +156,14 @@ class AttemptConnected(_Happened):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptEstablished(_Happened):
-    """An outcome: the connection is all that the caller asked for."""
+    """An outcome: the connection is all that the caller asked for.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        attempt: The number of the attempt in its race, from 1.
+        address: Where to.
+    """
 
     attempt: int
     address: Address
@@ -97,7 +171,15 @@ class AttemptEstablished(_Happened):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptFailed(_Happened):
-    """An outcome: the attempt ended with an error."""
+    """An outcome: the attempt ended with an error.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        attempt: The number of the attempt in its race, from 1.
+        address: Where to.
+        error: What it failed with.
+    """
 
     attempt: int
     address: Address
@@ -106,7 +188,14 @@ class AttemptFailed(_Happened):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptCancelled(_Happened):
-    """An outcome: the race was over, or its caller gave up, while the attempt was under way."""
+    """An outcome: the race was over, or its caller gave up, while the attempt was under way.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        attempt: The number of the attempt in its race, from 1.
+        address: Where to.
+    """
 
     attempt: int
     address: Address
@@ -114,7 +203,14 @@ class AttemptCancelled(_Happened):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerUpDiscarded(_Happened):
-    """An established connection was closed unused: another attempt had won, or the caller was cancelled."""
+    """An established connection was closed unused: another attempt had won, or the caller was cancelled.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        attempt: The number of the attempt in its race, from 1.
+        address: Where to.
+    """
 
     attempt: int
     address: Address
@@ -122,7 +218,14 @@ class RunnerUpDiscarded(_Happened):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaceWon(_Happened):
-    """This attempt's connection was returned."""
+    """This attempt's connection was returned.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        attempt: The number of the attempt in its race, from 1.
+        address: Where to.
+    """
 
     attempt: int
     address: Address
@@ -130,7 +233,13 @@ class RaceWon(_Happened):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaceLost(_Happened):
-    """The race ended without a connection; no error means that its caller cancelled it."""
+    """The race ended without a connection; no error means that its caller cancelled it.
+
+    Attributes:
+        race: The number of the race, in this `trio.run`.
+        time: When it happened, in seconds on Trio's clock.
+        error: What the caller is told; None if it was cancelled.
+    """
 
     error: ConnectError | None
 
@@ -150,3 +259,131 @@ Event: TypeAlias = (
 )
 
 Tracer: TypeAlias = Callable[[Event], object]
+"""Called with each event, in the task that it happened in. Not async, and quick: the race waits for it."""
+
+
+def check_tracer(tracer: Tracer) -> Tracer:
+    """Return a tracer, or raise `TypeError` if it cannot be one: not callable, async, or a generator function.
+
+    Example:
+        >>> check_tracer(print) is print
+        True
+    """
+    function: object = tracer
+    while isinstance(function, functools.partial):
+        function = function.func
+    kinds = inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction
+    called = (function, inspect.getattr_static(type(function), "__call__", None))
+    if not callable(tracer) or any(is_kind(each) for is_kind in kinds for each in called):
+        raise TypeError(f"tracer must be a callable that is not async, not {tracer!r}")
+    return tracer
+
+
+class Listener:
+    """A tracer that hears what a context connects, from `start` to `stop` or in a `with` block; see `listen`."""
+
+    __slots__ = ("_tracer",)
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = check_tracer(tracer)
+
+    def start(self) -> Listener:
+        """Listen to all that is connected from now on in this context, and in the tasks and runs it starts."""
+        listening.set((*listening.get(), self._tracer))
+        return self
+
+    def stop(self) -> None:
+        """Listen no more in this context; races that have started are heard to their end."""
+        tracers = list(listening.get())
+        if self._tracer in tracers:
+            tracers.remove(self._tracer)
+            listening.set(tuple(tracers))
+
+    def __enter__(self) -> Listener:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def listen(tracer: Tracer) -> Listener:
+    """Call a tracer with the events of all that is connected, through any library.
+
+    In a `with` block: what the block and the tasks that it starts connect. For a whole program, call `start` before
+    `trio.run`; the runs that follow in this thread are heard. A race that began earlier is not.
+
+    Args:
+        tracer: Called with each event. Not async, and quick: the race waits for it.
+
+    Returns:
+        A context manager with `start` and `stop`.
+
+    Raises:
+        TypeError: The tracer is not callable, or async.
+
+    Example:
+        >>> import socket, trio, trio_nbconnect as nb
+        >>> async def main():
+        ...     with socket.create_server(("127.0.0.1", 0)) as listener:
+        ...         with nb.trace.listen(lambda event: print(type(event).__name__)):
+        ...             await (await nb.open_tcp_stream(*listener.getsockname())).aclose()
+        >>> trio.run(main)
+        RaceStarted
+        AnswerReceived
+        AttemptStarted
+        AttemptConnected
+        AttemptEstablished
+        RaceWon
+    """
+    return Listener(tracer)
+
+
+def log_to(logger: logging.Logger) -> Listener:
+    """Log the events of all that is connected, one record each.
+
+    A race that was lost is a warning and one that was won is info; everything else is debug.
+
+    Args:
+        logger: Where to.
+
+    Returns:
+        A context manager with `start` and `stop`; see `listen`.
+
+    Example:
+        >>> import logging
+        >>> log_to(logging.getLogger("myprogram.connections")).start().stop()
+    """
+    return Listener(_Log(logger))
+
+
+class _Log:
+    """A tracer that writes to a logger."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._started: dict[tuple[int, int], float] = {}
+
+    def __call__(self, event: Event) -> None:
+        key = threading.get_ident(), event.race
+        began = self._started.setdefault(key, event.time)
+        level = logging.DEBUG
+        if isinstance(event, RaceWon | RaceLost):
+            del self._started[key]
+            level = logging.INFO if isinstance(event, RaceWon) else logging.WARNING
+        if self._logger.isEnabledFor(level):
+            milliseconds = (event.time - began) * 1000
+            words = ", ".join([type(event).__name__, *_facts(event)])
+            self._logger.log(level, "race %d, %.1f ms: %s", event.race, milliseconds, words)
+
+
+def _facts(event: Event) -> Iterator[str]:
+    """What an event says, field by field; a policy is too long for a line."""
+    for field in fields(event):
+        value = getattr(event, field.name)
+        if field.name in ("race", "time", "policy") or value in (None, "", ()):
+            continue
+        if isinstance(value, enum.Enum):
+            value = value.value
+        elif isinstance(value, tuple):
+            value = " ".join(map(str, value))
+        yield printable(f"{field.name} {value}")

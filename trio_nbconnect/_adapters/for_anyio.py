@@ -1,50 +1,96 @@
-"""anyio: connect through us what is written against anyio's interface (extra `anyio`).
+"""For anyio: connect through us what is written against anyio's interface (extra `anyio`).
 
-The problem: a library that takes an `anyio.abc.ByteStreamConnectable` says nothing about how to connect, and anyio's
-own connectables cannot be told either: no limit, no local address, no trace, and TLS after the race.
+A library that takes an `anyio.abc.ByteStreamConnectable` leaves to its user how to connect, but anyio's own
+connectables have no limit, no local address, no trace, and TLS after the race. The three here, for TCP, TLS and UNIX,
+connect through a `Connector`; the TLS handshake is part of the race. Like anyio's own, they raise
+`anyio.ConnectionFailed`, and its `__cause__` is our error. Most libraries take no connectable and call
+`anyio.connect_tcp`; `patched_anyio` puts ours in its place for a block.
 
-How we solve it: three connectables, one each for TCP, TLS and UNIX, that connect through a `Connector` and return
-streams of anyio's interface. The TLS handshake is part of the race: an address whose TLS is broken loses. Like
-anyio's own, they raise `anyio.ConnectionFailed`; its `__cause__` is our error.
+The stream is one of Trio's in anyio's shape. anyio's own would have to own the descriptor, and a race must be able to
+close what it has lent to a handshake; a simulated network has none at all.
 
-Most libraries take no connectable and call `anyio.connect_tcp`. `patched_anyio` puts ours in its place for a block, as
-`patched_trio` does with Trio's functions.
-
-What lives here: those four. What does not: asyncio. A connectable of ours connects where Trio runs, and says so
-elsewhere. TLS over a stream that is not TCP is anyio's own `TLSConnectable` around one of ours.
+Left out: asyncio; a connectable of ours connects where Trio runs, and says so elsewhere. TLS over a stream that is not
+TCP is anyio's own `TLSConnectable` around one of ours.
 """
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, cast
 
 import trio
 
 from .._address import check_host, check_port, format_host_port
 from .._connect import tls as _tls
 from .._connector import Connector
-from .for_trio import patch
+from .for_trio import check_connector, patched
 
 try:
     import anyio
     from anyio.abc import ByteStream, ByteStreamConnectable, UNIXSocketStream
-    from anyio.abc import SocketStream as AnySocketStream
+    from anyio.abc import SocketStream as AnyioSocketStream
     from anyio.streams.tls import TLSStream
 except ModuleNotFoundError as missing:
     if missing.name != "anyio":
         raise
     raise ImportError("trio_nbconnect.anyio needs anyio: python -m pip install 'trio-nbconnect[anyio]'") from None
 
-from .anyio_streams import SocketStream
+Host = str | IPv4Address | IPv6Address
 
-__all__ = ["SocketStream", "TCPConnectable", "TLSConnectable", "UNIXConnectable", "patched_anyio"]
+
+class SocketStream(AnyioSocketStream):
+    """A TCP stream of Trio's in anyio's shape.
+
+    Args:
+        stream: The stream; it is owned from then on.
+    """
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+
+    @property
+    def _raw_socket(self) -> socket.socket:
+        """What anyio's attributes (`SocketAttribute`) are read from; Trio keeps the socket below its own."""
+        sock: Any = self._stream.socket
+        return cast(socket.socket, getattr(sock, "_sock", sock))
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        with _stream_errors():
+            data = bytes(await self._stream.receive_some(max_bytes))
+        if not data:
+            raise anyio.EndOfStream
+        return data
+
+    async def send(self, item: bytes) -> None:
+        with _stream_errors():
+            await self._stream.send_all(item)
+
+    async def send_eof(self) -> None:
+        with _stream_errors():
+            await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+@contextmanager
+def _stream_errors() -> Iterator[None]:
+    """Turn Trio's errors into anyio's of the same names."""
+    try:
+        yield
+    except trio.ClosedResourceError as error:
+        raise anyio.ClosedResourceError from error
+    except trio.BrokenResourceError as error:
+        raise anyio.BrokenResourceError from error.__cause__
+    except trio.BusyResourceError as error:
+        raise anyio.BusyResourceError("using") from error
 
 
 @dataclass(frozen=True)
@@ -57,7 +103,7 @@ class TCPConnectable(ByteStreamConnectable):
         connector: Who connects.
 
     Raises:
-        TypeError: `port` is no int.
+        TypeError: `port` is no int, or `connector` no `Connector`.
         ValueError: `host` or `port` make no sense.
 
     Example:
@@ -70,8 +116,9 @@ class TCPConnectable(ByteStreamConnectable):
     connector: Connector = field(default_factory=Connector, kw_only=True)
 
     def __post_init__(self) -> None:
-        check_host(str(self.host))
+        check_host(_text(self.host))
         check_port(self.port)
+        check_connector(self.connector)
 
     async def connect(self) -> SocketStream:
         """Connect on whichever address answers first.
@@ -80,8 +127,8 @@ class TCPConnectable(ByteStreamConnectable):
             anyio.ConnectionFailed: No address could be connected to; `__cause__` is our `ConnectError`.
             RuntimeError: This is not Trio.
         """
-        with _as_anyio(format_host_port(str(self.host), self.port)):
-            return SocketStream(await self.connector.open_tcp_stream(str(self.host), self.port))
+        with _as_anyio(format_host_port(_text(self.host), self.port)):
+            return SocketStream(await self.connector.open_tcp_stream(_text(self.host), self.port))
 
 
 @dataclass(frozen=True)
@@ -97,8 +144,8 @@ class TLSConnectable(ByteStreamConnectable):
         connector: Who connects.
 
     Raises:
-        TypeError: `port` is no int.
-        ValueError: `host`, `port` or `hostname` make no sense.
+        TypeError: `port` is no int, `ssl_context` no `ssl.SSLContext` or `connector` no `Connector`.
+        ValueError: `host`, `port` or `hostname` make no sense, or the context is a server's.
 
     Example:
         >>> TLSConnectable("192.0.2.1", 443, hostname="example.org").hostname
@@ -113,9 +160,12 @@ class TLSConnectable(ByteStreamConnectable):
     connector: Connector = field(default_factory=Connector, kw_only=True)
 
     def __post_init__(self) -> None:
-        check_host(str(self.host))
+        check_host(_text(self.host))
         check_port(self.port)
         _tls.certificate_name(self._name)
+        if self.ssl_context is not None:
+            _tls.client_context(self.ssl_context)
+        check_connector(self.connector)
 
     async def connect(self) -> TLSStream:
         """Race for a connection whose handshake is done.
@@ -125,13 +175,13 @@ class TLSConnectable(ByteStreamConnectable):
                 our `ConnectError`.
             RuntimeError: This is not Trio.
         """
-        with _as_anyio(format_host_port(str(self.host), self.port)):
+        with _as_anyio(format_host_port(_text(self.host), self.port)):
             context = await _tls.shared_context() if self.ssl_context is None else self.ssl_context
-            return await self.connector.connect(str(self.host), self.port, partial(self._shake_hands, context))
+            return await self.connector.connect(_text(self.host), self.port, partial(self._shake_hands, context))
 
     @property
     def _name(self) -> str:
-        return str(self.host) if self.hostname is None else self.hostname
+        return _text(self.host) if self.hostname is None else self.hostname
 
     async def _shake_hands(self, context: ssl.SSLContext, stream: trio.SocketStream) -> TLSStream:
         """Say in Trio's words what breaks a handshake; `ssl.SSLError` is an `OSError` already."""
@@ -154,6 +204,9 @@ class UNIXConnectable(ByteStreamConnectable):
         path: Its path; a leading NUL means the abstract namespace.
         connector: Who connects.
 
+    Raises:
+        TypeError: `path` is no path, or `connector` no `Connector`.
+
     Example:
         >>> UNIXConnectable("/run/example.sock").path
         '/run/example.sock'
@@ -161,6 +214,10 @@ class UNIXConnectable(ByteStreamConnectable):
 
     path: str | bytes | PathLike[str] | PathLike[bytes]
     connector: Connector = field(default_factory=Connector, kw_only=True)
+
+    def __post_init__(self) -> None:
+        fspath(self.path)
+        check_connector(self.connector)
 
     async def connect(self) -> UNIXSocketStream:
         """Connect; the stream is anyio's own, which can pass descriptors.
@@ -172,6 +229,11 @@ class UNIXConnectable(ByteStreamConnectable):
         with _as_anyio(repr(fspath(self.path))):
             stream = await self.connector.open_unix_socket(self.path)
             return await UNIXSocketStream.from_socket(stream.socket.detach())
+
+
+def _text(host: str | IPv4Address | IPv6Address) -> str:
+    """Return a host as text, and leave the wrong kinds to whoever checks it."""
+    return str(host) if isinstance(host, IPv4Address | IPv6Address) else host
 
 
 @contextmanager
@@ -187,74 +249,77 @@ def _as_anyio(target: str) -> Iterator[None]:
 
 @contextmanager
 def patched_anyio(connector: Connector | None = None) -> Iterator[None]:
-    """Let code that calls `anyio.connect_tcp` under Trio connect through this library, while a block lasts.
+    """Let code that calls `anyio.connect_tcp` or `anyio.connect_unix` under Trio connect through this library.
 
-    With `tls`, the handshake is part of the race. The whole process is concerned, other threads included; under
-    asyncio, anyio's own function runs. Blocks may be nested or overlap. What was imported by name (`from anyio import
-    connect_tcp`) before the block stays anyio's, and so does what asks for a `local_port`.
+    It counts while a block lasts, and for the whole process, other threads included; under asyncio, anyio's own
+    functions run. With `tls`, the handshake is part of the race. Modules that have imported a function by name (`from
+    anyio import connect_tcp`) are reached, too. Blocks may be nested or overlap. What we cannot do, a `local_port` and
+    kinds of UNIX sockets that are no streams, is left to anyio.
 
     Args:
         connector: Who connects; None is `Connector()`. A `happy_eyeballs_delay` other than anyio's default, or a
             numeric `local_host`, that a caller asks for is honoured in place of the connector's.
 
+    Raises:
+        TypeError: `connector` is no `Connector`.
+
     Example:
+        >>> import anyio
         >>> with patched_anyio():
-        ...     anyio.connect_tcp.__module__
-        'trio_nbconnect._adapters.for_anyio'
+        ...     anyio.connect_tcp.__module__.partition(".")[0]
+        'trio_nbconnect'
         >>> anyio.connect_tcp.__module__
         'anyio'
     """
-    stand_in = _StandIn(connector or Connector(), anyio.connect_tcp)
-    with ExitStack() as stack:
-        patch(stack, anyio, "anyio._core._sockets", "connect_tcp", stand_in.connect_tcp)
+    stand_ins = _StandIns(check_connector(connector), anyio.connect_tcp, anyio.connect_unix)
+    homes = dict.fromkeys(("connect_tcp", "connect_unix"), "anyio._core._sockets")
+    with patched(anyio, homes, {name: getattr(stand_ins, name) for name in homes}):
         yield
 
 
 @dataclass(frozen=True, slots=True)
-class _StandIn:
-    """anyio's function, done by a connector where Trio runs."""
+class _StandIns:
+    """anyio's functions, done by a connector where Trio runs. What is left to anyio gets what the caller gave."""
 
     connector: Connector
-    original: Callable[..., Awaitable[AnySocketStream | TLSStream]]
+    original_tcp: Callable[..., Awaitable[AnyioSocketStream | TLSStream]]
+    original_unix: Callable[..., Awaitable[UNIXSocketStream]]
 
-    async def connect_tcp(
-        self,
-        remote_host: str | IPv4Address | IPv6Address,
-        remote_port: int,
-        *,
-        local_host: str | IPv4Address | IPv6Address | None = None,
-        local_port: int | None = None,
-        happy_eyeballs_delay: float = 0.25,
-        **tls: Any,
-    ) -> ByteStream:
-        if local_port is not None or not trio.lowlevel.in_trio_run():
-            places = {"local_host": local_host, "local_port": local_port}
-            delay = happy_eyeballs_delay
-            return await self.original(remote_host, remote_port, **places, happy_eyeballs_delay=delay, **tls)
-        chosen = self.connector
-        if happy_eyeballs_delay != 0.25:
-            chosen = replace(chosen, policy=replace(chosen.policy, attempt_delay=happy_eyeballs_delay))
-        if local_host is not None:
-            chosen = replace(chosen, local_address=str(local_host))
-        return await _connectable(remote_host, remote_port, chosen, **tls).connect()
+    async def connect_tcp(self, remote_host: Host, remote_port: int, **given: Any) -> ByteStream:
+        if given.get("local_port") is not None or not trio.lowlevel.in_trio_run():
+            return await self.original_tcp(remote_host, remote_port, **given)
+        given.pop("local_port", None)
+        return await _connectable(self.connector, remote_host, remote_port, **given).connect()
+
+    async def connect_unix(self, path: str | bytes | PathLike[Any], *kind: Any, **given: Any) -> UNIXSocketStream:
+        other_kind = [value for value in (*kind, *given.values()) if value != socket.SOCK_STREAM]
+        if other_kind or not trio.lowlevel.in_trio_run():
+            return await self.original_unix(path, *kind, **given)
+        return await UNIXConnectable(path, connector=self.connector).connect()
 
 
 def _connectable(
-    host: str | IPv4Address | IPv6Address,
-    port: int,
     connector: Connector,
+    remote_host: Host,
+    remote_port: int,
     *,
+    local_host: Host | None = None,
     tls: bool = False,
     ssl_context: ssl.SSLContext | None = None,
     tls_standard_compatible: bool = True,
     tls_hostname: str | None = None,
+    happy_eyeballs_delay: float = 0.25,
 ) -> ByteStreamConnectable:
-    """Read what `anyio.connect_tcp` says of TLS: any of it means that it is wanted."""
+    """Read what a caller of `anyio.connect_tcp` has given; any word of TLS means that it is wanted."""
+    if happy_eyeballs_delay != 0.25:
+        connector = replace(connector, policy=replace(connector.policy, attempt_delay=happy_eyeballs_delay))
+    if local_host is not None:
+        connector = replace(connector, local_address=_text(local_host))
     if not (tls or tls_hostname or ssl_context):
-        return TCPConnectable(host, port, connector=connector)
+        return TCPConnectable(remote_host, remote_port, connector=connector)
     return TLSConnectable(
-        host,
-        port,
+        remote_host,
+        remote_port,
         hostname=tls_hostname or None,
         ssl_context=ssl_context,
         standard_compatible=tls_standard_compatible,

@@ -1,36 +1,43 @@
-"""httpcore: HTTPX connects through us (extra `http`).
+"""For httpcore: HTTPX connects through us (extra `http`).
 
-The problem: HTTPX and httpcore open connections by themselves, with `trio.open_tcp_stream`, so that a program whose
-requests meet broken addresses can neither configure nor see what happens below them.
+HTTPX and httpcore open connections by themselves, with `trio.open_tcp_stream`, so that a program whose requests meet
+broken addresses can neither configure nor see what happens below them. httpcore asks a network backend for its
+connections, and `NetworkBackend` is one. A time-out becomes `give_up_after`; socket options are set before `connect`,
+where those that count from the first packet on still count.
 
-How we solve it: httpcore asks a network backend for its connections, and `NetworkBackend` is one. A time-out becomes
-`give_up_after`; socket options are set before `connect`, where those that count from the first packet on still count.
+httpcore asks for TCP first and shakes hands afterwards, on the one stream that it was given. An address that completes
+TCP and never answers TLS has won by then. So where TLS will follow, what `connect_tcp` returns is a `PromisedStream`:
+nothing has been sent, and the race runs when httpcore calls `start_tls`. An HTTPS request is one race, from DNS to TLS.
+A backend is not told whether TLS will follow; a pool is, when it is asked to `create_connection`, and there `transport`
+tells the backend. Through a proxy, httpcore shakes hands with the target itself, behind the dialogue with the proxy.
+
+HTTPX has no parameter for a backend, so `transport` makes HTTPX's own transport and gives our backend to its pool. That
+is the one private place that we touch, and it is checked: a version that has moved it gets an error, not a client that
+quietly connects without us. httpx2 and httpcore2 have the same shape and classes of their own, errors included.
+
 An error of ours is the `__cause__` of httpcore's. A pool raises that `from None`, so that below HTTPX it is to be found
-as `error.__cause__.__context__`. HTTPX has no parameter for a backend, so `transport` makes HTTPX's
-own transport and gives our backend to its pool, proxied or not. That is the one private place that we touch, and it
-is checked: a version that has moved it gets an error, not a client that quietly connects without us.
-
-A backend is not told whether TLS will follow; a pool is, when it is asked to `create_connection`. There `transport`
-says so to the backend, and TLS is part of the race (`_http_streams`). Through a proxy it is not: httpcore shakes hands
-with the target itself, behind the dialogue with the proxy.
-
-What lives here: the backend, and the transport. httpx2 and httpcore2 have the same shape and classes of their own.
+as `error.__cause__.__context__`.
 """
 
 from __future__ import annotations
 
+import math
 import ssl
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from urllib.parse import unquote
 
 import trio
 
 from .._address import IPV4, IPV6
 from .._connect.options import SocketOptions
+from .._connect.tls import client_context, shake_hands
 from .._connector import Connector
+from .for_trio import check_connector
 
 try:
     import httpcore
@@ -39,8 +46,6 @@ except ModuleNotFoundError as missing:
     if missing.name not in {"httpcore", "httpx"}:
         raise
     raise ImportError("trio_nbconnect.httpcore needs httpx: python -m pip install 'trio-nbconnect[http]'") from None
-
-from .http_streams import NetworkStream, PromisedStream, as_httpcore, connect_errors, seconds
 
 if TYPE_CHECKING:
     from typing import TypedDict
@@ -64,8 +69,6 @@ if TYPE_CHECKING:
         retries: int
         socket_options: Iterable[SocketOption] | None
 
-
-__all__ = ["NetworkBackend", "NetworkStream", "transport"]
 
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 """What httpcore takes for the arguments of one `setsockopt`."""
@@ -101,8 +104,11 @@ def transport(connector: Connector | None = None, *, library: HTTPLibrary[Any] =
 
     Raises:
         RuntimeError: This version of the library keeps its pool, or the pool its backend, in another place.
+        TypeError: `connector` is no `Connector`.
 
     Example:
+        >>> import httpx
+        >>> from trio_nbconnect import Connector
         >>> client = httpx.AsyncClient(transport=transport(Connector(), http2=False, retries=1))
     """
     made = library.AsyncHTTPTransport(**options)
@@ -133,14 +139,19 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
         tls_follows: Whether each stream of `connect_tcp` will be asked for TLS before anything else, as in a pool that
             is used for "https" alone and without a proxy. Then the race begins there, and TLS is part of it.
 
+    Raises:
+        TypeError: `connector` is no `Connector`.
+
     Example:
+        >>> import httpcore
+        >>> from trio_nbconnect import Connector
         >>> pool = httpcore.AsyncConnectionPool(network_backend=NetworkBackend(Connector()))
     """
 
     def __init__(
         self, connector: Connector | None = None, *, core: ModuleType = httpcore, tls_follows: bool = False
     ) -> None:
-        self._connector = Connector() if connector is None else connector
+        self._connector = check_connector(connector)
         self._core = core
         self._tls_follows = tls_follows
 
@@ -155,7 +166,8 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
         """Race for a connection, or promise one to whoever will ask for TLS.
 
         Args:
-            host: A host name or an address. A redirect may name anything: what makes no sense is no misuse here.
+            host: A host name or an address, as it stands in a URL: the "%" before a scope may be written "%25" (RFC
+                6874). A redirect may name anything: what makes no sense is no misuse here.
             port: The port.
             timeout: Seconds for the whole call; None for no limit but the connector's.
             local_address: A numeric address to connect from, in place of the connector's.
@@ -166,14 +178,14 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
             httpcore.ConnectError: No address could be connected to; `__cause__` is our `ConnectError`.
             ValueError: `local_address` is not numeric, or an option is not of the form (level, option, value).
         """
-        connector = self._with(socket_options)
+        connector, host = self._with(socket_options), _host_of_url(host)
         if local_address is not None:
             connector = replace(connector, local_address=local_address)
         if self._tls_follows:
             await trio.lowlevel.checkpoint()
             return PromisedStream(connector, host, port, self._core)
-        with connect_errors(self._core):
-            stream = await connector.open_tcp_stream(host, port, give_up_after=seconds(timeout))
+        with _connect_errors(self._core):
+            stream = await connector.open_tcp_stream(host, port, give_up_after=_seconds(timeout))
             return NetworkStream(stream, self._core)
 
     async def connect_unix_socket(
@@ -192,7 +204,7 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
         """
         extra = _triples(socket_options)
         late, failed = self._core.ConnectTimeout, self._core.ConnectError
-        with as_httpcore(late, failed), trio.fail_after(seconds(timeout)):
+        with _as_httpcore(late, failed), trio.fail_after(_seconds(timeout)):
             stream = await self._connector.open_unix_socket(path)
             try:
                 for triple in extra:
@@ -228,3 +240,157 @@ def _triples(socket_options: Iterable[SocketOption] | None) -> tuple[tuple[int, 
         level, name, value = option
         triples.append((level, name, value if isinstance(value, int) else bytes(value)))
     return tuple(triples)
+
+
+class NetworkStream(httpcore.AsyncNetworkStream):
+    """A stream of Trio's as httpcore sees it.
+
+    Args:
+        stream: The stream; it is owned from then on.
+        core: httpcore, or httpcore2.
+    """
+
+    def __init__(self, stream: trio.SocketStream | trio.SSLStream[Any], core: ModuleType = httpcore) -> None:
+        self._stream = stream
+        self._core = core
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Receive at least one byte, or b"" at the end of the stream."""
+        with _as_httpcore(self._core.ReadTimeout, self._core.ReadError), trio.fail_after(_seconds(timeout)):
+            return bytes(await self._stream.receive_some(max_bytes))
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send all of it."""
+        if buffer:
+            with _as_httpcore(self._core.WriteTimeout, self._core.WriteError), trio.fail_after(_seconds(timeout)):
+                await self._stream.send_all(buffer)
+
+    async def aclose(self) -> None:
+        """Close the stream, and any stream below it."""
+        await self._stream.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> NetworkStream:
+        """Shake hands and return the secure stream; this one is closed if that fails, or is cancelled.
+
+        Args:
+            ssl_context: A client's context.
+            server_hostname: The name that the certificate must be valid for; a dot at its end is left out.
+            timeout: Seconds for the handshake; None for no limit.
+
+        Raises:
+            httpcore.ConnectTimeout: The time is over.
+            httpcore.ConnectError: The handshake failed, or the certificate is not good.
+            TypeError: `ssl_context` is no `ssl.SSLContext`.
+        """
+        try:
+            context = client_context(ssl_context)
+            with _connect_errors(self._core), trio.fail_after(_seconds(timeout)):
+                secure = await shake_hands(
+                    self._stream, context=context, server_hostname=server_hostname, https_compatible=True
+                )
+        except BaseException:
+            await trio.aclose_forcefully(self._stream)
+            raise
+        return NetworkStream(secure, self._core)
+
+    def get_extra_info(self, info: str) -> Any:
+        """Tell what httpcore's own streams tell; None for what they do not know."""
+        if info == "ssl_object":
+            return getattr(self._stream, "_ssl_object", None)  # the name that httpcore itself uses
+        if info == "socket":
+            return self._socket
+        if info == "client_addr":
+            return self._socket.getsockname()
+        if info == "server_addr":
+            return self._socket.getpeername()
+        if info == "is_readable":
+            return self._socket.fileno() == -1 or self._socket.is_readable()
+        return None
+
+    @property
+    def _socket(self) -> trio.socket.SocketType:
+        """The socket at the bottom; a proxy's TLS may lie in between."""
+        stream = self._stream
+        while isinstance(stream, trio.SSLStream):
+            stream = stream.transport_stream
+        return stream.socket
+
+
+class PromisedStream(httpcore.AsyncNetworkStream):
+    """A connection that is opened when its TLS begins; until then there is nothing to read, write or close.
+
+    Args:
+        connector: Who opens it.
+        host: Where to.
+        port: Where to.
+        core: httpcore, or httpcore2.
+    """
+
+    def __init__(self, connector: Connector, host: str, port: int, core: ModuleType) -> None:
+        self._connector = connector
+        self._host = host
+        self._port = port
+        self._core = core
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> NetworkStream:
+        """Race for a connection whose handshake is done.
+
+        Raises:
+            httpcore.ConnectTimeout: See `NetworkBackend.connect_tcp`.
+            httpcore.ConnectError: See `NetworkBackend.connect_tcp`; or no address has a good certificate.
+        """
+        with _connect_errors(self._core):
+            secure = await self._connector.open_tls_stream(
+                self._host,
+                self._port,
+                server_hostname=server_hostname,
+                ssl_context=ssl_context,
+                https_compatible=True,
+                give_up_after=_seconds(timeout),
+            )
+            return NetworkStream(secure, self._core)
+
+    async def aclose(self) -> None:
+        """Do nothing: there is nothing yet."""
+
+    def get_extra_info(self, info: str) -> None:
+        """Know nothing yet."""
+
+
+def _host_of_url(host: str) -> str:
+    """RFC 6874, section 2: in a URL a scope is behind "%25", and percent-encoded itself."""
+    address, percent, scope = host.partition("%25")
+    return f"{address}%{unquote(scope)}" if ":" in address and percent and scope else host
+
+
+def _seconds(timeout: float | None) -> float:
+    """Return httpcore's time-out in our words."""
+    return math.inf if timeout is None else timeout
+
+
+def _connect_errors(core: ModuleType) -> AbstractContextManager[None]:
+    """Turn what a connect failed with into httpcore's error; where a redirect leads may make no sense."""
+    return _as_httpcore(core.ConnectTimeout, core.ConnectError, ValueError)
+
+
+@contextmanager
+def _as_httpcore(
+    late: type[httpcore.TimeoutException], failed: type[httpcore.NetworkError], *more: type[Exception]
+) -> Iterator[None]:
+    """Turn what a stream or a connect failed with into httpcore's error, which has no attributes: our text says it."""
+    failures: tuple[type[Exception], ...] = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, *more)
+    try:
+        yield
+    except (TimeoutError, trio.TooSlowError) as error:
+        raise late(_text(error)) from error
+    except failures as error:
+        raise failed(_text(error)) from error
+
+
+def _text(error: BaseException) -> str:
+    """Say what went wrong; Trio's own errors are often silent, but for their cause."""
+    return str(error) or str(error.__cause__ or "") or type(error).__name__

@@ -1,15 +1,14 @@
-"""Patch: code that calls Trio itself connects through us, for as long as a block lasts.
+"""For Trio: code that calls Trio itself connects through us, for as long as a block lasts.
 
-The problem: trio-websocket and many others call `trio.open_tcp_stream`, and take no connector from anybody.
+trio-websocket and many others call `trio.open_tcp_stream`, and take no connector. `patched_trio` puts a function with
+Trio's parameters in the place of Trio's, in `trio` and in every loaded module that has imported it by name, and puts
+back what was there on every way out. That is a change to the whole process, so it is a block that somebody writes, and
+never the effect of an import.
 
-How we solve it: `patched_trio` puts functions with Trio's parameters where Trio keeps its own, in `trio` and in their
-home modules, and puts back what was there on every way out. That is a change to the whole process, so it is a block
-that somebody writes, and never what an import does.
+Blocks may overlap in any way, as those of two tasks do. Each function of ours knows which one it stands in for and
+whether its block is over; one whose block is over only passes calls on, and is taken away as soon as it is on top.
 
-Blocks may overlap in any way, as those of two tasks do: each function knows what it stands in for and whether its
-block is over. One whose block is over only passes calls on, and is taken away as soon as it is on top.
-
-What lives here: that. What it cannot reach: a name that was imported from Trio before the block began.
+Out of reach: what is not a module's attribute, such as a default argument, a class's attribute or a closure.
 """
 
 from __future__ import annotations
@@ -17,16 +16,18 @@ from __future__ import annotations
 import functools
 import ssl
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from types import ModuleType
+from collections.abc import Awaitable, Callable, Container, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from types import FunctionType, ModuleType
 from typing import Any
 
 import trio
 
-from .. import _functions as _drop_in
+from .. import _functions
 from .._connector import Connector
+
+AsyncFunction = Callable[..., Awaitable[Any]]
 
 _HOMES = {
     "open_tcp_stream": "trio._highlevel_open_tcp_stream",
@@ -36,36 +37,127 @@ _HOMES = {
 """Where Trio defines each function; `trio` re-exports it."""
 
 
+def check_connector(connector: object) -> Connector:
+    """Return the connector, a plain one for None.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if connector is None:
+        return Connector()
+    if not isinstance(connector, Connector):
+        raise TypeError(f"connector must be Connector, not {connector!r}")
+    return connector
+
+
 @contextmanager
 def patched_trio(connector: Connector | None = None) -> Iterator[None]:
     """Let code that calls `trio.open_tcp_stream` connect through this library, while a block lasts.
 
     `trio.open_ssl_over_tcp_stream` and `trio.open_unix_socket` as well. The whole process is concerned, other threads
-    included; a program may wrap its `trio.run`. Blocks may be nested or overlap. What was imported by name (`from
-    trio import open_tcp_stream`) before the block stays Trio's.
+    included; a program may wrap its `trio.run`. Modules that have imported a function by name (`from trio import
+    open_tcp_stream`) are reached, too; to look through them takes a few milliseconds. Blocks may be nested or overlap.
 
     Args:
         connector: Who connects; None is for the drop-ins of this package. A `happy_eyeballs_delay` other than Trio's
             default, or a numeric `local_address`, that a caller asks for is honoured in place of the connector's.
 
+    Raises:
+        TypeError: `connector` is no `Connector`.
+
     Example:
+        >>> import trio
         >>> with patched_trio():
-        ...     trio.open_tcp_stream.__module__
-        'trio_nbconnect._functions'
+        ...     trio.open_tcp_stream.__module__.partition(".")[0]
+        'trio_nbconnect'
         >>> trio.open_tcp_stream.__module__
         'trio'
     """
-    ours = _drop_in if connector is None else _StandIns(connector)
-    with ExitStack() as stack:
-        for name, home in _HOMES.items():
-            patch(stack, trio, home, name, getattr(ours, name))
+    ours = _functions if connector is None else _StandIns(check_connector(connector))
+    with patched(trio, _HOMES, {name: getattr(ours, name) for name in _HOMES}):
         yield
 
 
-def patch(stack: ExitStack, package: ModuleType, home: str, name: str, ours: Callable[..., Awaitable[Any]]) -> None:
-    """Put a function of ours into a package and into the module that defines it, until the stack unwinds."""
-    for module in {package, sys.modules.get(home, package)}:
-        stack.callback(_Patch(module, name, getattr(module, name)).begin(ours))
+@contextmanager
+def patched(package: ModuleType, homes: Mapping[str, str], ours: Mapping[str, AsyncFunction]) -> Iterator[None]:
+    """Put functions of ours in the place of a package's, wherever a module has them, while a block lasts.
+
+    Args:
+        package: What exports them.
+        homes: The module that defines each; it may not exist.
+        ours: What to put in their place.
+    """
+    patch = _Patch()
+    places = [(module, name) for name, home in homes.items() for module in (package, sys.modules.get(home, package))]
+    for module, name in places:
+        patch.functions.setdefault(_innermost(getattr(module, name)), ours[name])
+    try:
+        _replace_everywhere(patch.begun, {id(getattr(module, name)) for module, name in places})
+        yield
+    finally:
+        patch.is_over = True
+        _replace_everywhere(_without_what_is_over)
+
+
+@dataclass(eq=False, slots=True)
+class _Patch:
+    """One block: what stands in for which function, and whether the block is over."""
+
+    functions: dict[AsyncFunction, AsyncFunction] = field(default_factory=dict)
+    """For each of the package's functions ours."""
+    is_over: bool = False
+    _stand_ins: dict[AsyncFunction, AsyncFunction] = field(default_factory=dict)
+
+    def begun(self, before: AsyncFunction) -> AsyncFunction:
+        """Return what is to be in the place of a function: if it is concerned, something that stands in for it."""
+        ours = self.functions.get(_innermost(before))
+        if ours is None:
+            return before
+        if before not in self._stand_ins:
+            self._stand_ins[before] = self._stand_in(before, ours)
+        return self._stand_ins[before]
+
+    def _stand_in(self, before: AsyncFunction, ours: AsyncFunction) -> AsyncFunction:
+        @functools.wraps(ours)
+        async def stand_in(*args: Any, **keywords: Any) -> Any:
+            return await (before if self.is_over else ours)(*args, **keywords)
+
+        vars(stand_in)[_MARK] = (self, before)
+        return stand_in
+
+
+_MARK = "_trio_nbconnect_patch"
+"""The attribute by which a function that stands in for another is known: its patch, and the other one."""
+
+
+def _mark(function: object) -> tuple[_Patch, AsyncFunction] | None:
+    return getattr(function, "__dict__", {}).get(_MARK)
+
+
+def _innermost(function: AsyncFunction) -> AsyncFunction:
+    """Return what is below all that stands in."""
+    while (mark := _mark(function)) is not None:
+        function = mark[1]
+    return function
+
+
+def _without_what_is_over(function: AsyncFunction) -> AsyncFunction:
+    while (mark := _mark(function)) is not None and mark[0].is_over:
+        function = mark[1]
+    return function
+
+
+def _replace_everywhere(replaced: Callable[[AsyncFunction], AsyncFunction], more: Container[int] = frozenset()) -> None:
+    """Replace functions in all modules; `more` has the ids of what is no plain function, a mock say, and counts too."""
+    for module in list(sys.modules.values()):
+        if not issubclass(type(module), ModuleType):  # not what only claims to be one, as cffi's libraries do
+            continue
+        namespace = object.__getattribute__(module, "__dict__")  # `vars` would have a lazy module load itself
+        for name, thing in list(namespace.items()):
+            if type(thing) is FunctionType or id(thing) in more:
+                other = replaced(thing)
+                if other is not thing:
+                    namespace[name] = other
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,36 +201,3 @@ class _StandIns:
         if delay is None or delay == 0.25:
             return self.connector
         return replace(self.connector, policy=replace(self.connector.policy, attempt_delay=delay))
-
-
-@dataclass(eq=False, slots=True)
-class _Patch:
-    """One function in one module, in the place of another."""
-
-    module: ModuleType
-    name: str
-    before: Callable[..., Awaitable[Any]]
-    is_over: bool = False
-
-    def begin(self, ours: Callable[..., Awaitable[Any]]) -> Callable[[], None]:
-        """Put a function of ours in its place and return what ends that."""
-
-        @functools.wraps(ours)
-        async def stand_in(*args: Any, **keywords: Any) -> Any:
-            return await (self.before if self.is_over else ours)(*args, **keywords)
-
-        vars(stand_in)[_MARK] = self
-        setattr(self.module, self.name, stand_in)
-        return self.end
-
-    def end(self) -> None:
-        """Put back what was there, unless somebody's patch lies on top; that one's end does it then."""
-        self.is_over = True
-        current = getattr(self.module, self.name)
-        while (patch := getattr(current, _MARK, None)) is not None and patch.is_over:
-            current = patch.before
-        setattr(self.module, self.name, current)
-
-
-_MARK = "_trio_nbconnect_patch"
-"""The attribute by which a function of ours in Trio's place is known."""

@@ -1,15 +1,13 @@
-"""Proxies: a connector that reaches hosts through somebody else (extra `proxy`).
+"""Proxies: a connector that reaches hosts through a proxy (extra `proxy`).
 
-The problem: where only a proxy leads outside, its name has several addresses like any other, and that one of them
-completes TCP does not say that it serves us.
+Where only a proxy leads outside, its name has several addresses like any other, and that one of them completes TCP
+does not mean that it serves us. So the first proxy is reached by a race, and all that follows on a connection is part
+of the attempt: TLS with the proxy where that is wanted, the dialogue with it, the same with the next one, and whatever
+the caller establishes with the target. An address where any of it fails or hangs lets the others go on. A proxy wraps
+a connector, or another proxy, to any depth.
 
-How we solve it: a proxy wraps a connector, or another proxy, to any depth. The first one is reached by a race, and all
-that follows on a connection is what the race awaits there: TLS with the proxy where that is wanted, the dialogue with
-it, the same with the next one, and whatever the caller establishes with the target. An address where any of it fails
-or hangs lets the others go on. A target's name goes to the proxy as it is: nothing here asks for its addresses.
-
-What lives here: that wrapping. What does not: the dialogues (`_dialogue`), and limits; those are `give_up_after`,
-`Policy.give_up_attempt_after` and `Policy.give_up_tls_after`. We do not choose a proxy by URL or environment.
+A target's name goes to the proxy as it is: nothing here looks it up. Limits are those of the race, `give_up_after`,
+`Policy.give_up_attempt_after` and `Policy.give_up_tls_after`. Proxies are not chosen by URL or environment.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ import math
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import trio
@@ -28,25 +26,22 @@ from .._address import Target as EndPoint
 from .._connect.tls import ClientHandshake
 from .._connector import Connector
 from .._policy import Policy
-from .proxy_dialogues import Credentials, Target, ask_http, ask_socks5
-
-__all__ = ["HTTPProxy", "SOCKS5Proxy"]
+from .proxy_dialogues import Credentials, Secret, Target, ask_http, ask_socks5
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class _Proxy(ABC):
-    """What both proxies are: an address, who connects to it, and credentials that are never shown."""
+    """The common part: an address, who connects to it, and credentials that are never shown."""
 
     host: str
     port: int
-    _: KW_ONLY
-    connector: Connector | _Proxy | None = None
-    username: str | None = field(default=None, repr=False)
-    password: str | None = field(default=None, repr=False)
-    addresses: Iterable[GivenAddress] | None = None
-    tls: ssl.SSLContext | bool = False
+    connector: Connector | _Proxy | None = field(default=None, kw_only=True)
+    username: str | Secret | None = field(default=None, kw_only=True, repr=False)
+    password: str | Secret | None = field(default=None, kw_only=True, repr=False)
+    addresses: Iterable[GivenAddress] | None = field(default=None, kw_only=True)
+    tls: ssl.SSLContext | bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.addresses is not None and not isinstance(self.addresses, (str, bytes)):
@@ -66,12 +61,17 @@ class _Proxy(ABC):
         if (self.username is None) != (self.password is None):
             raise ValueError("username and password must be given together")
         for name, value in (("username", self.username), ("password", self.password)):
-            if value is not None and not isinstance(value, str):
-                raise TypeError(f"{name} must be str, not {type(value).__name__}")
             if value is not None:
-                if any("\ud800" <= letter <= "\udfff" for letter in value):
-                    raise ValueError(f"{name} must be text that UTF-8 can hold")  # its own error shows the value
-                self._check_credential(name, value)
+                object.__setattr__(self, name, self._checked_secret(name, value))
+
+    def _checked_secret(self, name: str, value: object) -> Secret:
+        secret = value if isinstance(value, Secret) else Secret(value) if isinstance(value, str) else None
+        if secret is None:
+            raise TypeError(f"{name} must be str, not {type(value).__name__}")
+        if any("\ud800" <= letter <= "\udfff" for letter in secret.reveal()):
+            raise ValueError(f"{name} must be text that UTF-8 can hold")  # the error of `encode` shows the value
+        self._check_credential(name, secret.reveal())
+        return secret
 
     async def connect(
         self,
@@ -98,7 +98,7 @@ class _Proxy(ABC):
         Example:
             TLS with the target, as part of the race:
 
-            >>> import ssl
+            >>> import ssl, trio
             >>> async def secured(stream: trio.abc.Stream) -> trio.SSLStream[trio.abc.Stream]:
             ...     secure = trio.SSLStream(stream, ssl.create_default_context(), server_hostname="example.org")
             ...     await secure.do_handshake()
@@ -166,7 +166,9 @@ class _Proxy(ABC):
 
     @property
     def _credentials(self) -> Credentials | None:
-        return None if self.username is None or self.password is None else (self.username, self.password)
+        if isinstance(self.username, Secret) and isinstance(self.password, Secret):
+            return self.username, self.password
+        return None
 
     def _handshake(self) -> ClientHandshake | None:
         """TLS with the proxy itself, whose certificate must be valid for its host; None where it speaks plainly."""
@@ -198,9 +200,10 @@ class SOCKS5Proxy(_Proxy):
         port: The proxy's port.
         connector: Who races for a connection to the proxy; None is `Connector()`. Or another proxy, that leads to this
             one.
-        username: For a proxy that asks for it (RFC 1929), 1 to 255 octets of UTF-8. Without `tls` anybody on
-            the wire can read it.
-        password: Likewise.
+        username: For a proxy that asks for it (RFC 1929), 1 to 255 octets of UTF-8. It is kept as a `Secret`, which
+            nothing shows; but without `tls` anybody on the wire can read it.
+        password: Likewise. It may be empty, against the letter of the RFC, where a user name is all that counts; a
+            proxy that does not like that takes any other.
         addresses: Addresses of the proxy to try instead of looking it up, see `Connector.connect`.
         tls: Whether to speak TLS with the proxy itself, or the context for that. Its certificate is always checked.
 
@@ -216,8 +219,9 @@ class SOCKS5Proxy(_Proxy):
     __slots__ = ()
 
     def _check_credential(self, name: str, value: str) -> None:
-        if not 1 <= len(value.encode()) <= 255:
-            raise ValueError(f"{name} must have 1 to 255 octets")  # RFC 1929, section 2
+        fewest = 1 if name == "username" else 0
+        if not fewest <= len(value.encode()) <= 255:
+            raise ValueError(f"{name} must have {fewest} to 255 octets")  # RFC 1929, section 2
 
     async def _ask(self, stream: trio.abc.Stream, target: Target) -> None:
         await ask_socks5(stream, target, self._credentials)
@@ -231,7 +235,8 @@ class HTTPProxy(_Proxy):
         port: The proxy's port.
         connector: Who races for a connection to the proxy; None is `Connector()`. Or another proxy, that leads to this
             one.
-        username: For "Basic" authentication (RFC 7617), without a colon. Without `tls` anybody on the wire can read it.
+        username: For "Basic" authentication (RFC 7617), without a colon. It is kept as a `Secret`, which nothing shows;
+            but without `tls` anybody on the wire can read it.
         password: Likewise; it may have colons, and be empty.
         addresses: Addresses of the proxy to try instead of looking it up, see `Connector.connect`.
         tls: Whether to speak TLS with the proxy itself, or the context for that. Its certificate is always checked.

@@ -1,13 +1,15 @@
-"""Dialogues: what is said to a proxy until it has connected us to the target.
+"""Proxy dialogues: what is exchanged with a proxy until it has connected us to the target.
 
-Two protocols: SOCKS5 (RFC 1928, with the passwords of RFC 1929) and CONNECT (RFC 9110, section 9.3.6). socksio and h11
-know them, and do no I/O.
+Two protocols: SOCKS5 (RFC 1928, with the passwords of RFC 1929), whose messages socksio builds and reads, and CONNECT
+(RFC 9110, section 9.3.6), which is a request of three lines and a response whose status alone matters.
 
-Whoever speaks first at the target may do so in the packet that holds the proxy's reply. So we never receive a byte
-more than the reply: SOCKS5 tells its lengths, and the end of an HTTP head is read a byte at a time. What a proxy says
-is not trusted: it is bounded, and not a word of it goes into an error, since it might repeat our credentials.
+A target that speaks first may do so in the packet that holds the proxy's reply, so that we never receive a byte more
+than the reply: SOCKS5 states its lengths, and the end of an HTTP head is read a byte at a time. What a proxy sends is
+not trusted: its length is bounded, and no word of it goes into an error, since it might repeat our credentials.
 
-What lives here: the two dialogues, over any stream, and whom they are about. What does not: who reaches the proxy.
+Refused: an HTTP library for the response. "A client MUST ignore any Content-Length or Transfer-Encoding header fields
+received in a successful response to CONNECT", and libraries reject a message for either of them. We accept the header
+lines that curl accepts.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import errno
 import re
 import socket
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import trio
 
@@ -25,24 +27,23 @@ from .._address import IPV4, check_host, check_name, check_port, format_host_por
 from .._errors import os_error
 
 try:
-    import h11
     from socksio import socks5
     from socksio.exceptions import ProtocolError
 except ModuleNotFoundError as missing:
-    if missing.name not in {"h11", "socksio"}:
+    if missing.name != "socksio":
         raise
-    raise ImportError(
-        "trio_nbconnect.proxy needs socksio, h11: python -m pip install 'trio-nbconnect[proxy]'"
-    ) from None
+    raise ImportError("trio_nbconnect.proxy needs socksio: python -m pip install 'trio-nbconnect[proxy]'") from None
 
-Credentials: TypeAlias = tuple[str, str]
-"""A user name and a password."""
+_HIDDEN = "********"
 
-_LONGEST_HEAD = 16 * 1024
-"""How much a proxy may say before the tunnel, in octets; what h11 accepts by default."""
+_MAXIMUM_HEAD = 16 * 1024
+"""How much an HTTP proxy may send before the tunnel, in octets, interim responses included."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 """What we let into a request: host names and their underscores, nothing that could end or extend the line."""
+
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] +([1-9][0-9][0-9])(?: .*)?")
+"""RFC 9112, section 4; the reason may be missing, with the space before it."""
 
 _SOCKS_ERRORS = {
     2: errno.EACCES,  # not allowed by ruleset
@@ -56,6 +57,7 @@ _SOCKS_ERRORS = {
 """RFC 1928, section 6. A general failure, 1, and what is not assigned, say no more than that it failed."""
 
 _HTTP_ERRORS = {
+    101: errno.EPROTO,  # nobody asked to switch protocols
     401: errno.EACCES,
     403: errno.EACCES,
     405: errno.EOPNOTSUPP,
@@ -69,9 +71,55 @@ _HTTP_ERRORS = {
 """RFC 9110, section 15, as a proxy means it that could not, or would not, connect."""
 
 
+class Secret:
+    """A user name or password that no representation shows: not `repr`, not `str`, not `dataclasses.asdict`.
+
+    A pickle of it holds the value, encoded so that it does not stand in the bytes as text. That hides it from a
+    glance at a log, and from nobody who wants it.
+
+    Args:
+        value: The text.
+
+    Example:
+        >>> Secret("swordfish"), str(Secret("swordfish")), Secret("swordfish").reveal()
+        (Secret('********'), '********', 'swordfish')
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the text."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret({_HIDDEN!r})"
+
+    def __str__(self) -> str:
+        return _HIDDEN
+
+    def __eq__(self, other: object) -> bool:
+        return self._value == other._value if isinstance(other, Secret) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __getstate__(self) -> bytes:
+        return base64.b85encode(self._value.encode())
+
+    def __setstate__(self, state: bytes) -> None:
+        self._value = base64.b85decode(state).decode()
+
+
+Credentials: TypeAlias = tuple[Secret, Secret]
+"""A user name and a password."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Who is to be reached, checked; the text of errors."""
+    """The host and port to be reached, checked; it begins the text of errors."""
 
     host: str
     port: int
@@ -92,7 +140,7 @@ class Target:
         return format_host_port(self.host, self.port)
 
     def failure(self, number: int, what: str) -> OSError:
-        """What the dialogue about this target met."""
+        """Return the error of a dialogue about this target."""
         return os_error(number, f"{self} ({what})")
 
 
@@ -124,20 +172,18 @@ async def _authenticate(
     reply = await _receive(stream, 2, target)
     if reply[:1] != b"\x05":
         raise ProtocolError("another version")
-    chosen = connection.receive_data(reply)
-    assert isinstance(chosen, socks5.SOCKS5AuthReply)
+    chosen = _expect(socks5.SOCKS5AuthReply, connection.receive_data(reply))
     if chosen.method not in methods:
         raise target.failure(errno.EACCES, "the proxy wants another authentication")
-    if chosen.method == socks5.SOCKS5AuthMethod.NO_AUTH_REQUIRED:
+    if chosen.method == socks5.SOCKS5AuthMethod.NO_AUTH_REQUIRED or credentials is None:
         return
-    assert credentials is not None
-    username, password = (text.encode() for text in credentials)
-    connection.send(socks5.SOCKS5UsernamePasswordRequest(username, password))
+    username, password = credentials
+    connection.send(socks5.SOCKS5UsernamePasswordRequest(username.reveal().encode(), password.reveal().encode()))
     await stream.send_all(connection.data_to_send())
-    verdict = connection.receive_data(await _receive(stream, 2, target))
-    assert isinstance(verdict, socks5.SOCKS5UsernamePasswordReply)
+    verdict = _expect(socks5.SOCKS5UsernamePasswordReply, connection.receive_data(await _receive(stream, 2, target)))
     if not verdict.success:
-        raise target.failure(errno.EACCES, "the proxy does not accept the credentials")
+        hint = "" if password.reveal() else ": where only the user name counts, some want any password but an empty one"
+        raise target.failure(errno.EACCES, f"the proxy does not accept the credentials{hint}")
 
 
 async def _request(stream: trio.abc.Stream, connection: socks5.SOCKS5Connection, target: Target) -> None:
@@ -152,18 +198,32 @@ async def _request(stream: trio.abc.Stream, connection: socks5.SOCKS5Connection,
     command = socks5.SOCKS5Command.CONNECT
     connection.send(socks5.SOCKS5CommandRequest(command, kind, address, target.port))
     await stream.send_all(connection.data_to_send())
-    reply = await _receive(stream, 4, target)
-    if reply[0] != 5:
+    await _skip_reply(stream, target)
+
+
+async def _skip_reply(stream: trio.abc.Stream, target: Target) -> None:
+    """RFC 1928, section 6: after a success comes an address, which tells us nothing, and a port.
+
+    Some proxies write zeros only, also for the kind of the address; so 0 is read as IPv4.
+    """
+    version, reply, _, kind = await _receive(stream, 4, target)
+    if version != 5:
         raise ProtocolError("another version")
-    if reply[1] != 0:  # the rest is no news, and some do not send it
-        number = _SOCKS_ERRORS.get(reply[1], errno.ECONNABORTED)
-        raise target.failure(number, f"the proxy replied {reply[1]}")
-    if reply[3] == 3:
-        reply += await _receive(stream, 1, target)
-        await _receive(stream, reply[4] + 2, target)  # a name that nobody reads, and its port
-        return
-    length = {1: 4, 4: 16}.get(reply[3], 0)  # socksio refuses what is neither
-    connection.receive_data(reply + (await _receive(stream, length + 2, target) if length else b""))
+    if reply != 0:  # the rest is no news, and some do not send it
+        raise target.failure(_SOCKS_ERRORS.get(reply, errno.ECONNABORTED), f"the proxy replied {reply}")
+    if kind not in (0, 1, 3, 4):
+        raise ProtocolError("another kind of address")
+    length = (await _receive(stream, 1, target))[0] if kind == 3 else 16 if kind == 4 else 4
+    await _receive(stream, length + 2, target)
+
+
+M = TypeVar("M")
+
+
+def _expect(kind: type[M], message: object) -> M:
+    """Narrow a message of socksio, which returns the one that fits its state."""
+    assert isinstance(message, kind)
+    return message
 
 
 async def ask_http(stream: trio.abc.Stream, target: Target, credentials: Credentials | None) -> None:
@@ -172,34 +232,39 @@ async def ask_http(stream: trio.abc.Stream, target: Target, credentials: Credent
     Raises:
         OSError: It would not, or could not; the text names the target.
     """
-    headers = [("Host", str(target))]
-    if credentials is not None:
-        token = base64.b64encode(":".join(credentials).encode()).decode("ascii")
-        headers.append(("Proxy-Authorization", f"Basic {token}"))
-    connection = h11.Connection(h11.CLIENT)
-    request = connection.send(h11.Request(method="CONNECT", target=str(target), headers=headers))
-    assert request is not None
-    await stream.send_all(request)
-    room, status = _LONGEST_HEAD, 100
-    while status < 200:  # RFC 9110, section 15.2: a client must be able to parse interim responses
+    await stream.send_all(_connect_request(target, credentials))
+    room, status = _MAXIMUM_HEAD, 100
+    while status < 200 and status != 101:  # RFC 9110, section 15.2: a client must be able to parse interim responses
         head = await _receive_head(stream, room, target)
         room -= len(head)
-        status = _status(connection, head)
-        if not status:
-            raise target.failure(errno.EPROTO, "the proxy does not speak HTTP")
-    if status >= 300:
+        status = _status(head, target)
+    if not 200 <= status < 300:
         raise target.failure(_HTTP_ERRORS.get(status, errno.ECONNABORTED), f"the proxy answered {status}")
 
 
-def _status(connection: h11.Connection, head: bytes) -> int:
-    """Return the status of a response, 0 if it is none."""
-    try:
-        connection.receive_data(head)
-        event = connection.next_event()
-    except h11.RemoteProtocolError:
-        return 0  # its text is the proxy's
-    assert isinstance(event, (h11.InformationalResponse, h11.Response))
-    return event.status_code
+def _connect_request(target: Target, credentials: Credentials | None) -> bytes:
+    """RFC 9110, section 9.3.6, and RFC 7617, section 2; `Target.read` lets nothing in that could end a line."""
+    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+    if credentials is not None:
+        token = base64.b64encode(":".join(secret.reveal() for secret in credentials).encode())
+        lines.append(f"Proxy-Authorization: Basic {token.decode('ascii')}")
+    return "\r\n".join([*lines, "", ""]).encode("ascii")
+
+
+def _status(head: bytes, target: Target) -> int:
+    """Return the status of a response; its header lines are checked as curl checks them, and ignored."""
+    status_line, *lines = head.replace(b"\r\n", b"\n").removesuffix(b"\n\n").split(b"\n")
+    match = _STATUS_LINE.fullmatch(status_line)
+    if match is None:
+        what = "another version of HTTP than 1" if not status_line.startswith(b"HTTP/1.") else "HTTP without a status"
+        raise target.failure(errno.EPROTO, f"the proxy answered in {what}")
+    for number, line in enumerate(lines, start=1):
+        if b"\0" in line:
+            raise target.failure(errno.EPROTO, f"line {number} of the header of the proxy's answer has a NUL")
+        is_folded = number > 1 and line.startswith((b" ", b"\t"))  # RFC 9112, section 5.2
+        if b":" not in line and not is_folded:
+            raise target.failure(errno.EPROTO, f"line {number} of the header of the proxy's answer has no colon")
+    return int(match[1])
 
 
 async def _receive_head(stream: trio.abc.Stream, room: int, target: Target) -> bytes:

@@ -1,11 +1,12 @@
-"""Command line: race to a host and show how it went.
+"""The command `nbconnect`: connect to a host and show the race.
 
-It prints one picture on standard output, or the events with `--json` or `--qlog`, and an error on standard error, so
-that the picture can be piped. A race that was lost or interrupted shows its picture all the same; that is when it is
-needed.
+It prints one picture on standard output, or the events with `--json`, `--qlog` or `--chrome-trace`, and errors on
+standard error, so that the picture can be piped. A race that was lost or interrupted shows its picture, too; that is
+when it is needed. The picture is printed once the race is over; one that is redrawn while it runs (`--watch`) needs a
+terminal, and rich. Several connects (`-n`) end with a summary.
 
-What lives here: options, streams and exit codes. What does not: anything that a program could want to call. We write
-with `print` once the race is over; a picture that grows (`--watch`) needs a terminal, and rich.
+Nothing of the outside ends in a traceback: a standard output that is closed, full or a pipe without a reader, wrong
+arguments, an interrupt. A traceback is a bug of ours.
 """
 
 from __future__ import annotations
@@ -15,225 +16,266 @@ import io
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 import trio
 
-from .._address import IPV4, IPV6
+from .._address import LocalAddress, parse_literal
 from .._connector import Connector
 from .._errors import ConnectError
-from .._pictures.json_lines import json_lines
-from .._pictures.recording import RecordedRace, record
-from .._pictures.screens import Terminal, columns, has_color
-from .._pictures.text import NARROWEST, encodable, render_text
+from .._pictures.export import chrome_trace, qlog
+from .._pictures.labels import failure_lines
+from .._pictures.recording import Recording, record
+from .._pictures.text import encodable, render_text
 from .._pictures.timeline import Timeline
-from .._pictures.watch import watch_on
+from .._pictures.watch import TerminalOutput, columns, has_color, watch_on
 from .._policy import Policy
+from .._printable import printable
 from .._resolve.system import Resolver
+from .arguments import Destination, Parser, destination, parser, protocols, tls_context
 from .demo import open_demo_network
 
 CONNECTED, FAILED = 0, 1
 INTERRUPTED, CLOSED_PIPE = 130, 141
-"""What shells report for a command that SIGINT, or SIGPIPE, has ended: 128 and the signal's number."""
-
-_EPILOG = """\
-`nbconnect demo` needs no network: it races to addresses of this machine, some of which misbehave.
-
-exit codes: 0 connected, 1 failed, 2 wrong usage, 130 interrupted
-"""
+"""What shells report for a command that was ended by SIGINT, or by SIGPIPE: 128 and the signal's number."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+ProxyFrom = Callable[[str, Connector, "Sequence[str] | None"], Any]
+"""Makes a proxy from its URL, the connector that reaches it, and its addresses if they are given."""
+
+
+def main(arguments: Sequence[str] | None = None, *, proxy_from: ProxyFrom | None = None) -> int:
     """Run the command and return its exit code; wrong usage ends in `SystemExit(2)`, as argparse has it."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    if sys.stdout is None:  # closed by whoever started us
+        _complain("standard output is closed")
+        return FAILED
+    line = parser()
+    options = line.parse_args(arguments)
     _replace_what_cannot_be_encoded()
     try:
-        code = _demo(parser, options) if _is_demo(parser, options) else _connect_and_show(parser, options)
+        code = _Command(line, options, proxy_from).run()
         sys.stdout.flush()
     except BrokenPipeError:
-        _forget_output()
+        _discard_output()
         return CLOSED_PIPE
     except KeyboardInterrupt:
         return INTERRUPTED
+    except OSError as error:  # those of connecting are all handled below
+        _discard_output()
+        _complain(f"cannot write: {error}")
+        return FAILED
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    policy = Policy()
-    parser = argparse.ArgumentParser(
-        prog="nbconnect",
-        description="Connect to a host the way RFC 8305 asks for, and show the race between its addresses.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("host", metavar="HOST", help='a name or an address; "demo" without a port shows a race on this machine')
-    add("port", metavar="PORT", nargs="?", type=int)
-    add("--tls", action="store_true", help="the TLS handshake is part of the race")
-    add("--address", action="append", metavar="ADDRESS", help="try this address instead of a look-up; repeatable")
-    add("--dns", action="store_true", help="ask the name servers ourselves, for HTTPS records too (extra: dns)")
-    add("--server", action="append", metavar="SERVER", help="a name server to ask, or tls://SERVER; repeatable")
-    families = parser.add_mutually_exclusive_group()
-    families.add_argument("--ipv4", dest="families", action="store_const", const=(IPV4,), help="IPv4 only")
-    families.add_argument("--ipv6", dest="families", action="store_const", const=(IPV6,), help="IPv6 only")
-    add(
-        "--attempt-delay",
-        metavar="SECONDS",
-        type=float,
-        default=policy.attempt_delay,
-        help="when to start the next attempt beside one that has not answered (default: %(default)s)",
-    )
-    add("--give-up-after", metavar="SECONDS", type=float, default=math.inf, help="the limit of it all (default: none)")
-    forms = parser.add_mutually_exclusive_group()
-    forms.add_argument("--watch", action="store_true", help="draw while the race runs, on a terminal (extra: cli)")
-    forms.add_argument(
-        "--json", action="store_true", help="print the events, a JSON object on each line, instead of the picture"
-    )
-    forms.add_argument("--qlog", action="store_true", help="print the events as a qlog file instead of the picture")
-    forms.add_argument("--svg", action="store_true", help="print the picture as SVG")
-    add("--width", metavar="COLUMNS", type=_width, help="of the picture (default: that of the terminal)")
-    add("--color", choices=["auto", "always", "never"], default="auto", help="auto: on a terminal, without NO_COLOR")
-    parser.set_defaults(families=policy.families)
-    return parser
+class _Command:
+    """One call of the command."""
 
+    def __init__(self, line: Parser, options: argparse.Namespace, proxy_from: ProxyFrom | None) -> None:
+        self._line, self._options, self._proxy_from = line, options, proxy_from
+        self._remarks: Mapping[str, str] = MappingProxyType({})
+        self._errors: list[ConnectError] = []
 
-def _width(text: str) -> int:
-    if not text.isdecimal() or int(text) < NARROWEST:
-        raise argparse.ArgumentTypeError(f"must be a number from {NARROWEST} on, not {text!r}")
-    return int(text)
-
-
-def _is_demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> bool:
-    if options.port is not None:
-        return False
-    if options.host != "demo":
-        parser.error("the following arguments are required: PORT")
-    if options.tls or options.address or options.families == (IPV6,):
-        parser.error("demo has addresses of its own, most of them IPv4, and no TLS")
-    return True
-
-
-def _demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Race on this machine, and explain the picture row by row."""
-    with ExitStack() as stack:
+    def run(self) -> int:
+        """Read what to connect to, and do it."""
         try:
-            network = stack.enter_context(open_demo_network())
-        except OSError as error:
-            print(f"nbconnect: the demo needs the addresses 127.0.0.2 to 127.0.0.6: {error}", file=sys.stderr)
-            return FAILED
-        options.port, options.address = network.port, list(network.hosts)
-        return _connect_and_show(parser, options, network.hosts)
+            target = destination(self._options.target, self._options.port)
+        except ValueError as misuse:
+            self._line.error(str(misuse))
+        if target is None:
+            return self._demo()
+        options = self._options
+        options.tls = options.tls or target.tls
+        if not options.tls and (options.cacert or options.insecure or options.servername or options.alpn):
+            self._line.error("--cacert, --insecure, --servername and --alpn need --tls, or an https URL")
+        if options.insecure:
+            _complain("WARNING: --insecure: the certificate is not verified; anybody may be at the other end")
+        return self._connect_and_show(target)
+
+    def _demo(self) -> int:
+        """Connect to this machine, and explain the picture row by row."""
+        options = self._options
+        if options.target != "demo":
+            self._line.error("the following arguments are required: PORT")
+        if options.tls or options.address or (len(options.families) == 1 and options.families[0].name == "AF_INET6"):
+            self._line.error("demo has addresses of its own, most of them IPv4, and no TLS")
+        with ExitStack() as stack:
+            try:
+                network = stack.enter_context(open_demo_network())
+            except OSError as error:
+                _complain(f"the demo needs the addresses 127.0.0.2 to 127.0.0.6: {error}")
+                return FAILED
+            self._remarks, options.address = network.hosts, list(network.hosts)
+            return self._connect_and_show(Destination(host="demo", port=network.port))
+
+    def _connect_and_show(self, target: Destination) -> int:
+        """Run the races, print their picture or their events, and report errors."""
+        code = CONNECTED
+        with record(keep=math.inf) as recording:
+            try:
+                trio.run(self._connect, target, restrict_keyboard_interrupt_to_checkpoints=True)
+            except KeyboardInterrupt:
+                code = INTERRUPTED
+            except ImportError as missing:
+                self._line.error(str(missing))
+            except (TypeError, ValueError) as misuse:
+                if recording:  # the race had started: this is a bug, not a wrong argument
+                    raise
+                self._line.error(str(misuse))
+        self._print(recording)
+        self._report(recording)
+        return code or (FAILED if self._errors else CONNECTED)
+
+    async def _connect(self, target: Destination) -> None:
+        """Connect as often as asked for."""
+        open_stream = self._opened(target)
+        for _ in range(self._options.count):
+            try:
+                if self._is_watched:
+                    with TerminalOutput(width=self._options.width, color=self._color) as screen:
+                        stream = await watch_on(screen, open_stream)
+                else:
+                    stream = await open_stream()
+            except ConnectError as error:
+                self._errors.append(error)
+            else:
+                await trio.aclose_forcefully(stream)
+
+    def _opened(self, target: Destination) -> partial[Any]:
+        """The call that connects."""
+        options = self._options
+        connector = Connector(
+            policy=Policy(
+                attempt_delay=options.attempt_delay,
+                resolution_delay=options.resolution_delay,
+                families=options.families,
+            ),
+            local_address=_by_family(options.local_address),
+            resolver=self._resolver(),
+        )
+        keywords: dict[str, Any] = {"give_up_after": options.give_up_after}
+        opener: Any = connector
+        if options.proxy is None:
+            keywords["addresses"] = options.address
+        elif self._proxy_from is None:
+            raise ValueError("this program has no proxies")
+        else:
+            opener = self._proxy_from(options.proxy, connector, options.address)
+        if not options.tls:
+            return partial(opener.open_tcp_stream, target.host, target.port, **keywords)
+        context = tls_context(options)
+        keywords |= {
+            "ssl_context": context,
+            "server_hostname": options.servername,
+            "alpn_protocols": protocols(options.alpn) if context is None else None,
+        }
+        return partial(opener.open_tls_stream, target.host, target.port, **keywords)
+
+    def _resolver(self) -> Resolver | None:
+        """The resolver that asks name servers, if requested; it needs an extra and is imported only then."""
+        if not (self._options.dns or self._options.server):
+            return None
+        from .._dns.resolver import DNSResolver  # noqa: PLC0415 - it needs an extra
+
+        return DNSResolver(servers=self._options.server or ())
+
+    @property
+    def _color(self) -> bool:
+        return has_color() if self._options.color == "auto" else bool(self._options.color == "always")
+
+    @property
+    def _is_watched(self) -> bool:
+        """Whether the picture is drawn while the race runs; a file or a pipe gets the last one only."""
+        return bool(self._options.watch) and sys.stdout.isatty()
+
+    def _print(self, recording: Recording) -> None:
+        """Print the races in the requested form."""
+        options, events = self._options, [race.events for race in recording]
+        if not events:
+            return
+        if options.json:
+            print("".join(race.json_lines() for race in recording), end="")
+        elif options.qlog:
+            print(qlog(events), end="")
+        elif options.chrome_trace:
+            print(chrome_trace(events), end="")
+        elif options.svg:  # in ASCII, since a browser does not know the encoding of standard output
+            svg = recording[0].svg() if options.count == 1 else recording.summary().svg()
+            print(svg.encode("ascii", "xmlcharrefreplace").decode(), end="")
+        elif options.count > 1:
+            self._print_text(recording.summary().text(width=self._width, color=self._color))
+        else:
+            for race in recording:
+                self._print_picture(race.timeline)
+
+    @property
+    def _width(self) -> int:
+        return int(self._options.width or columns())
+
+    def _print_text(self, text: str) -> None:
+        print(encodable(text, sys.stdout.encoding or "ascii"))
+
+    def _print_picture(self, timeline: Timeline) -> None:
+        """Print the picture, unless it has been drawn already, and a remark on each address in it."""
+        if not self._is_watched:
+            self._print_text(render_text(timeline, width=self._width, color=self._color))
+        shown = {attempt.address.ip for attempt in timeline.attempts} | {row.address.ip for row in timeline.untried}
+        if shown & self._remarks.keys():
+            print()
+        for address, remark in self._remarks.items():
+            if address in shown:
+                print(f"{address:10} {remark}")
+
+    def _report(self, recording: Recording) -> None:
+        """Print the errors: of one with the failure of each attempt, of several how often each came."""
+        sys.stdout.flush()
+        if self._options.count > 1:
+            for message, count in Counter(map(str, self._errors)).most_common():
+                _complain(f"{count} times: {message}")
+            return
+        for error in self._errors:
+            _complain(str(error))
+            lines = [line for race in recording for line in failure_lines(race.timeline)]
+            for line in lines or dict.fromkeys(map(str, getattr(error.__cause__, "exceptions", ()))):
+                _complain(line, prefix="  ")
 
 
-def _connect_and_show(
-    parser: argparse.ArgumentParser, options: argparse.Namespace, remarks: Mapping[str, str] = MappingProxyType({})
-) -> int:
-    """Run the race, print its picture or its events, and report an error."""
-    code, error = CONNECTED, None
-    with record() as recording:
-        try:
-            trio.run(_connect, options, restrict_keyboard_interrupt_to_checkpoints=True)
-        except ConnectError as failure:
-            code, error = FAILED, failure
-        except KeyboardInterrupt:
-            code = INTERRUPTED
-        except ImportError as missing:
-            parser.error(str(missing))
-        except (TypeError, ValueError) as misuse:
-            if recording:  # the race had started: then this is a bug, and its traceback is wanted
-                raise
-            parser.error(str(misuse))
-    for race in recording:
-        _print(race, options, remarks)
-    if error is not None:
-        _report(error)
-    return code
+def _by_family(addresses: Sequence[str] | None) -> LocalAddress | None:
+    """Sort local addresses by family.
+
+    Raises:
+        ValueError: One is no numeric address, or a family has two.
+    """
+    if addresses is None or len(addresses) == 1:
+        return None if addresses is None else addresses[0]
+    local = {}
+    for text in addresses:
+        literal = parse_literal(text, 0)
+        if literal is None:
+            raise ValueError(f"--local-address must be numeric, not {text!r}")
+        if literal.family in local:
+            raise ValueError(f"--local-address must be one for each family, not {addresses!r}")
+        local[literal.family] = text
+    return local
 
 
-def _resolver(options: argparse.Namespace) -> Resolver | None:
-    """The stub resolver if it was asked for; it is an extra, imported only then."""
-    if not (options.dns or options.server):
-        return None
-    from .._dns.resolver import DNSResolver  # noqa: PLC0415 - it needs an extra
-
-    return DNSResolver(servers=options.server or ())
-
-
-async def _connect(options: argparse.Namespace) -> None:
-    policy = Policy(attempt_delay=options.attempt_delay, families=options.families)
-    connector = Connector(policy=policy, resolver=_resolver(options))
-    opened = partial(
-        connector.open_tls_stream if options.tls else connector.open_tcp_stream,
-        options.host,
-        options.port,
-        addresses=options.address,
-        give_up_after=options.give_up_after,
-    )
-    stream: trio.abc.AsyncResource
-    if _is_watched(options):
-        with Terminal(width=options.width, color=_color(options)) as screen:
-            stream = await watch_on(screen, opened)
-    else:
-        stream = await opened()
-    await trio.aclose_forcefully(stream)
-
-
-def _color(options: argparse.Namespace) -> bool:
-    return has_color() if options.color == "auto" else bool(options.color == "always")
-
-
-def _is_watched(options: argparse.Namespace) -> bool:
-    """Whether the picture is drawn while the race runs; a file or a pipe has use for the last one only."""
-    return bool(options.watch) and sys.stdout.isatty()
-
-
-def _print(race: RecordedRace, options: argparse.Namespace, remarks: Mapping[str, str]) -> None:
-    """Print a race in the form that was asked for."""
-    if options.json:
-        print(*json_lines(race.events), sep="\n")
-    elif options.qlog:
-        print(race.qlog(), end="")
-    elif options.svg:  # in ASCII: what standard output makes of the rest, a browser could not know
-        print(race.svg().encode("ascii", "xmlcharrefreplace").decode(), end="")
-    else:
-        _print_picture(race.timeline, options, remarks)
-
-
-def _print_picture(timeline: Timeline, options: argparse.Namespace, remarks: Mapping[str, str]) -> None:
-    """Print the picture, unless it is there already, and of each address in it what there is to say."""
-    if not _is_watched(options):
-        picture = render_text(timeline, width=options.width or columns(), color=_color(options))
-        print(encodable(picture, sys.stdout.encoding or "ascii"))
-    shown = {attempt.address.ip for attempt in timeline.attempts} | {row.address.ip for row in timeline.untried}
-    if shown & remarks.keys():
-        print()
-    for address, remark in remarks.items():
-        if address in shown:
-            print(f"{address:10} {remark}")
-
-
-def _report(error: ConnectError) -> None:
-    """Say what failed, and for each attempt how."""
-    sys.stdout.flush()
-    print(f"nbconnect: {error}", file=sys.stderr)
-    failures = getattr(error.__cause__, "exceptions", ())
-    lines = [line for failure in failures for line in getattr(failure, "__notes__", [str(failure)])]
-    for line in dict.fromkeys(lines):
-        print(f"  {line}", file=sys.stderr)
+def _complain(message: str, prefix: str = "nbconnect: ") -> None:
+    """Print a line on standard error, if there is one."""
+    if sys.stderr is not None:
+        print(f"{prefix}{printable(message)}", file=sys.stderr)
 
 
 def _replace_what_cannot_be_encoded() -> None:
-    """Let a terminal that cannot show the glyphs show question marks, not a traceback."""
+    """Print a question mark for what the terminal cannot show, instead of failing."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
 
 
-def _forget_output() -> None:
-    """Nobody reads on: let what is still to be flushed at exit go nowhere."""
+def _discard_output() -> None:
+    """Nobody reads on, or there is no space: discard what is still to be flushed at exit."""
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
-        os.dup2(nowhere.fileno(), sys.stderr.fileno())

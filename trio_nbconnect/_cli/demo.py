@@ -1,14 +1,14 @@
-"""Demo: a bad network on this machine, for `python -m trio_nbconnect demo`.
+"""The demo: a bad network on this machine, for `nbconnect demo`.
 
-The problem: a race is worth a look when addresses are broken, and just then none is at hand. How we solve it: real
-sockets on loopback addresses, the same port on each, which misbehave as hosts do:
+A race is worth seeing when some addresses are broken, and usually none are at hand. So the demo has real sockets on
+loopback addresses, all with the same port, that behave as broken hosts do:
 
-- a listener whose accept queue is full drops every SYN (Linux's listen(2)); one connection fills a backlog of 0;
+- a listener whose accept queue is full drops every SYN (Linux, listen(2)); one connection fills a backlog of 0;
 - a socket that is bound and does not listen refuses;
 - a listener accepts, in the kernel; nobody has to serve it.
 
-It needs no network, no root and no IPv6: where `::1` cannot be bound, 127.0.0.2 takes its place. It does need the
-whole of 127.0.0.0/8 on the loopback interface, which Linux has.
+It needs no network, no root and no IPv6: where `::1` cannot be bound, 127.0.0.2 replaces it. It does need all of
+127.0.0.0/8 on the loopback interface, which Linux has.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .._address import Address, parse_literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoNetwork:
-    """What there is to connect to: one port on some addresses, and what each of them does."""
+    """The addresses with their common port, and how each of them behaves."""
 
     port: int
     hosts: dict[str, str]
@@ -34,13 +34,13 @@ def open_demo_network() -> Iterator[DemoNetwork]:
     """Open the sockets of the demo, for a `with` block.
 
     Raises:
-        OSError: This machine has not got the addresses.
+        OSError: This machine does not have the addresses.
     """
     first = _first_address()
     with ExitStack() as sockets:
-        port = _swallow(sockets, first, 0)
+        port = _drop_packets(sockets, first, 0)
         _bind(sockets, "127.0.0.3", port)  # and do not listen
-        _swallow(sockets, "127.0.0.4", port)
+        _drop_packets(sockets, "127.0.0.4", port)
         _accept(sockets, "127.0.0.5", port)
         _accept(sockets, "127.0.0.6", port)
         yield DemoNetwork(
@@ -66,7 +66,7 @@ def _first_address() -> str:
 
 
 def _bind(sockets: ExitStack, host: str, port: int) -> socket.socket:
-    """Bind a socket that does not listen, so that nobody else does; port 0 is a free one."""
+    """Bind a socket that does not listen, so that nobody else does; port 0 stands for a free one."""
     address = parse_literal(host, port)
     assert isinstance(address, Address)
     sock = sockets.enter_context(socket.socket(address.family))
@@ -78,7 +78,7 @@ def _accept(sockets: ExitStack, host: str, port: int) -> None:
     _bind(sockets, host, port).listen()
 
 
-def _swallow(sockets: ExitStack, host: str, port: int) -> int:
+def _drop_packets(sockets: ExitStack, host: str, port: int) -> int:
     """Fill the accept queue of a listener; return its port."""
     listener = _bind(sockets, host, port)
     listener.listen(0)

@@ -22,6 +22,8 @@ import trio
 
 from .._address import IPV4, IPV6, UNIX, Address, checked_path, from_sockaddr
 from .._errors import os_error
+from .look_ups import LookUp, from_getaddrinfo, look_ups
+from .system_files import is_absolute, localhost
 
 if TYPE_CHECKING:
     from .options import FamilyOptions
@@ -60,16 +62,25 @@ class Network(Protocol):
     def stream(self, sock: Any) -> trio.SocketStream:
         """Make a connected socket a stream, which owns it from then on."""
 
-    async def getaddrinfo(
-        self, host: str, port: int, family: socket.AddressFamily, limiter: trio.CapacityLimiter
-    ) -> list[Address]:
-        """Look up the addresses of one family, in the system's order; raise `socket.gaierror` if there are none."""
+    def look_up(self, host: str, port: int, family: int) -> LookUp:
+        """Begin to look up a name, or join whoever does: `AF_UNSPEC` for both families, in the system's order."""
 
-    def has_route(self, family: socket.AddressFamily) -> bool:
-        """Whether this host can send to the internet over this family."""
+    def is_absolute(self, name: str) -> bool:
+        """Whether the system looks up a name as it stands before it tries any search domain."""
 
-    def source_address(self, address: Address) -> Address | None:
-        """Where the system would connect to this address from, None if it has no way there."""
+    def localhost(self) -> tuple[str, ...] | None:
+        """The addresses of "localhost" that the system would give without asking anybody; None if it must be asked."""
+
+    def source_address(
+        self, address: Address, local: Address | None = None, settings: Iterable[Setting] = ()
+    ) -> Address | None:
+        """Where the system would connect to this address from, None if it has no way there.
+
+        Args:
+            address: Where to.
+            local: The address that the caller wants to connect from.
+            settings: The socket options that choose a route.
+        """
 
     def policy_table(self) -> PolicyTable:
         """The table by which this host prefers addresses (RFC 6724, section 2.1)."""
@@ -102,25 +113,24 @@ class KernelNetwork:
     def stream(self, sock: socket.socket) -> trio.SocketStream:
         return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
 
-    async def getaddrinfo(
-        self, host: str, port: int, family: socket.AddressFamily, limiter: trio.CapacityLimiter
-    ) -> list[Address]:
-        entries = await trio.to_thread.run_sync(
-            socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, abandon_on_cancel=True, limiter=limiter
-        )
-        return [from_getaddrinfo(entry[0], entry[4]) for entry in entries]
+    def look_up(self, host: str, port: int, family: int) -> LookUp:
+        return look_ups().join(host, port, family)
 
-    def has_route(self, family: socket.AddressFamily) -> bool:
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                return probe.connect_ex((_SOMEWHERE[family], _DISCARD)) == 0
-        except OSError:  # this system has no such family
-            return False
+    def is_absolute(self, name: str) -> bool:
+        return is_absolute(name)
 
-    def source_address(self, address: Address) -> Address | None:
+    def localhost(self) -> tuple[str, ...] | None:
+        return localhost()
+
+    def source_address(
+        self, address: Address, local: Address | None = None, settings: Iterable[Setting] = ()
+    ) -> Address | None:
         """Connect a datagram socket, a fresh one each time, which asks the routing table and sends nothing."""
         try:
             with socket.socket(address.family, socket.SOCK_DGRAM) as probe:
+                apply(probe, settings, address)
+                if local is not None:
+                    probe.bind(local.sockaddr)
                 probe.connect((address.host, _DISCARD, *address.sockaddr[2:]))
                 return from_getaddrinfo(address.family, probe.getsockname())
         except OSError:
@@ -142,9 +152,6 @@ _STREAM = int(socket.SOCK_STREAM) | getattr(socket, "SOCK_NONBLOCK", 0)
 
 _policy_table: trio.lowlevel.RunVar[PolicyTable] = trio.lowlevel.RunVar("trio_nbconnect.network.policy_table")
 
-_SOMEWHERE = {IPV6: "2001:503:ba3e::2:30", IPV4: "198.41.0.4"}
-"""A root name server, far from every host; nothing is ever sent to it."""
-
 _DISCARD = 9
 """RFC 863, if anything were sent."""
 
@@ -158,20 +165,6 @@ def read_policy_table(path: str = "/etc/gai.conf") -> PolicyTable:
             return parse_gai_conf(file.read())
     except OSError:
         return DEFAULT_POLICY_TABLE
-
-
-def from_getaddrinfo(family: int, sockaddr: tuple[Any, ...]) -> Address:
-    """Read an entry of the system's resolver; its scope is in the number, and may be in the text as well."""
-    if len(sockaddr) == 2 and "%" not in sockaddr[0]:
-        return Address(_member(family), *sockaddr)
-    host, port, *rest = sockaddr
-    flow_info, scope_id = (*rest, 0, 0)[:2]
-    return Address(_member(family), host.partition("%")[0], port, flow_info, scope_id)
-
-
-def _member(family: int) -> socket.AddressFamily:
-    """The standard library has it as the enum's member already, which is slow to look up; a hook may give a number."""
-    return family if isinstance(family, socket.AddressFamily) else socket.AddressFamily(family)
 
 
 def checked(sock: Socket, sockaddr: Any) -> Any:

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from .settings import Setting
 
 
+_ROUTING = frozenset(("mark", "interface"))
+"""The options that choose a route (socket(7), `SO_MARK` and `SO_BINDTODEVICE`)."""
+
+
 class SocketOpener:
     """How one connector begins its handshakes: on which network, from which local addresses, with which options."""
 
@@ -70,6 +74,12 @@ class SocketOpener:
     def round_trip_time(self, sock: Socket) -> float | None:
         """What the network has measured, seconds; None if it does not say."""
         return self._network.round_trip_time(sock)
+
+    def source_address(self, address: Address) -> Address | None:
+        """Where a socket of this connector would connect to an address from, None if it has no way there."""
+        options = self._of(address)
+        routing = () if options is None else [setting for setting in options.settings if setting.name in _ROUTING]
+        return self._network.source_address(address, self._local.get(address.family), routing)
 
     def open(self, address: Address) -> Socket:
         """Open a socket that is ready to be connected to an address."""

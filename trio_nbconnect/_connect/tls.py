@@ -1,19 +1,18 @@
-"""TLS: a stream made secure, now or later.
+"""TLS: a stream made secure, as part of the race or later.
 
-The problem: that an address completes TCP says little; a load balancer does so for a server that is gone. What a caller
-wants is a handshake that succeeded and a certificate that was verified, and whoever cannot give them should lose.
+That an address completes TCP says little; a load balancer does so for a server that is gone. What a caller wants is a
+handshake that succeeded and a certificate that was verified, and an address that cannot give them should lose.
+`ClientHandshake` is what a race awaits on each connected stream, beside the others ("it might be beneficial to wait
+for the TLS handshake", RFC 8305, section 5; a "SHOULD" in version 3, section 6.1). Where the handshake comes later,
+with the first byte as in Trio, `wrap` makes the stream, and everything wrong with the arguments is still raised before
+anything is sent. One function decides which name is verified, `certificate_name`.
 
-How we solve it: `ClientHandshake` is what a race awaits on each connected stream, beside the others ("it might be
-beneficial to wait for the TLS handshake", RFC 8305, section 5, has become a "SHOULD" of version 3, section 6.1). It
-wins when it returns; the race closes whatever fails or loses at once, without a closing alert. `wrap` shakes hands
-later, with the first byte, as Trio's `open_ssl_over_tcp_stream` does.
+The default context is built in a worker thread, once in a `trio.run`, and shared: it reads all certificates of the
+system, tens of milliseconds that would stop every task. ALPN is a property of a context: there is one more for each
+list of protocols. A thread's time is not that of a mock clock; tests in virtual time give a context.
 
-To build the default context reads all certificates of the system, tens of milliseconds that would stop every task. So
-it is built in a worker thread, once in a `trio.run`, and shared. Protocols (ALPN) are a property of a context: there is
-one more for each list of them. A thread's time is not that of a mock clock; tests in virtual time give a context.
-
-What lives here: TLS contexts, and nothing else touches them. We change none that we were given, and a context cannot be
-copied, so ALPN for a caller's own is the caller's. We never loosen what `ssl.create_default_context` checks.
+Refused: to change a context that we were given, which cannot be copied, so that ALPN for a caller's own is the
+caller's; and to loosen what `ssl.create_default_context` checks.
 """
 
 from __future__ import annotations
@@ -90,27 +89,32 @@ def wrap(
 ) -> trio.SSLStream[trio.SocketStream]:
     """Wrap a stream, or close it; the handshake comes with the first byte sent or received."""
     try:
-        return trio.SSLStream(stream, context, server_hostname=server_hostname, https_compatible=https_compatible)
-    except BaseException:  # OpenSSL has its own idea of what a name is
+        name = certificate_name(server_hostname)
+        return trio.SSLStream(stream, context, server_hostname=name, https_compatible=https_compatible)
+    except BaseException:  # a wrong name
         stream.socket.close()
         raise
 
 
 async def shake_hands(
-    stream: S, *, context: ssl.SSLContext, server_hostname: str, https_compatible: bool
+    stream: S, *, context: ssl.SSLContext, server_hostname: str | bytes | None, https_compatible: bool
 ) -> trio.SSLStream[S]:
-    """Wrap a stream and complete the handshake, the certificate verified; a race closes the stream if that fails.
+    """Wrap a stream and complete the handshake, the certificate verified; whoever owns the stream closes it on failure.
 
     Raises:
+        ValueError: There is no name to verify, or it makes no sense.
         trio.BrokenResourceError: The handshake failed; its cause is the `ssl.SSLError`.
     """
-    secure = trio.SSLStream(stream, context, server_hostname=server_hostname, https_compatible=https_compatible)
+    name = None if server_hostname is None else certificate_name(server_hostname)
+    if name is None and context.check_hostname:  # `ssl` checks that for sockets only, and would verify no name
+        raise ValueError("server_hostname must be given where ssl_context checks it")
+    secure = trio.SSLStream(stream, context, server_hostname=name, https_compatible=https_compatible)
     await secure.do_handshake()
     return secure
 
 
 class ClientHandshake:
-    """The TLS handshake of a race: called with the stream of each attempt that has connected.
+    """A client's TLS, checked before anything is sent: called with the stream of each attempt that has connected.
 
     Args:
         host: The host that the caller named, whose name the certificate must hold.
@@ -136,7 +140,7 @@ class ClientHandshake:
         give_up_after: float,
     ) -> None:
         self._server_hostname = _name_of(host, server_hostname)
-        self._context = _checked(context)
+        self._context = None if context is None else client_context(context)
         self._protocols = _protocols(alpn_protocols)
         if context is not None and self._protocols:
             raise ValueError(f"alpn_protocols must be set on ssl_context where both are given: {self._protocols!r}")
@@ -149,7 +153,12 @@ class ClientHandshake:
             self._context = await shared_context(self._protocols)
 
     async def __call__(self, stream: S) -> trio.SSLStream[S]:
-        """Complete the handshake on one stream; the race closes the stream if that fails."""
+        """Complete the handshake on one stream, the certificate verified; the race closes the stream if that fails.
+
+        Raises:
+            trio.BrokenResourceError: The handshake failed; its cause is the `ssl.SSLError`.
+            trio.TooSlowError: It took longer than `give_up_after`.
+        """
         assert self._context is not None, "prepare() comes first"
         with trio.fail_after(self._give_up_after):
             return await shake_hands(
@@ -159,12 +168,18 @@ class ClientHandshake:
                 https_compatible=self._https_compatible,
             )
 
+    def wrap(self, stream: trio.SocketStream) -> trio.SSLStream[trio.SocketStream]:
+        """Wrap a stream, or close it; the handshake comes with the first byte sent or received."""
+        assert self._context is not None, "prepare() comes first"
+        return wrap(stream, self._context, self._server_hostname, self._https_compatible)
+
 
 def certificate_name(host: str | bytes) -> str:
-    """Return what a certificate must hold for a host, and what the server is told of it (SNI).
+    """Return what a certificate must hold for a host, and what the server is told of it (SNI), whoever begins TLS.
 
     An address stands without brackets, and without its scope, which has no meaning to the other side (RFC 4007,
-    section 6). A name is in its A-label form and "without a trailing dot" (RFC 6066, section 3).
+    section 6); `ssl` knows that addresses are not sent. A name is in its A-label form and "without a trailing dot"
+    (RFC 6066, section 3).
 
     Example:
         >>> certificate_name("[fe80::1%1]"), certificate_name("bücher.example.")
@@ -186,10 +201,16 @@ def _name_of(host: str | bytes, server_hostname: str | bytes | None) -> str:
         raise ValueError(f"server_hostname is no host: {error}") from None
 
 
-def _checked(context: ssl.SSLContext | None) -> ssl.SSLContext | None:
-    if context is not None and not isinstance(context, ssl.SSLContext):
+def client_context(context: object) -> ssl.SSLContext:
+    """Return a context that a client can use, or raise what is wrong with it.
+
+    Raises:
+        TypeError: It is no `ssl.SSLContext`.
+        ValueError: It is a server's.
+    """
+    if not isinstance(context, ssl.SSLContext):
         raise TypeError(f"ssl_context must be ssl.SSLContext, not {context!r}")
-    if context is not None and context.protocol is ssl.PROTOCOL_TLS_SERVER:
+    if context.protocol is ssl.PROTOCOL_TLS_SERVER:
         raise ValueError(f"ssl_context must be a client's, not {context!r}")
     return context
 

@@ -2,12 +2,10 @@
 
 The problem: a name server takes longer than the connect that follows, and most of what it says has not changed.
 
-How we solve it: an answer is kept as long as its TTL says. After that it has expired, and may be used once more while
-a fresh one is on its way ("optimistic", Happy Eyeballs version 3, section 4.4): addresses seldom move, and a race
-finds out by itself. Once, and then it is gone: were it kept, a program that always connects before the fresh answer
-has come would never learn that anything has changed.
-
-What lives here: a table with a size and three rules. What does not: a clock; times are data that the caller brings.
+Algorithm: an answer is kept as long as its TTL says. After that it has expired, and may be used once more while a fresh
+one is on its way ("optimistic", Happy Eyeballs version 3, section 4.4): addresses seldom move, and a race finds out by
+itself. Once, and then it is gone: were it kept, a program that always connects before the fresh answer has come would
+never learn that anything has changed. Times are data that the caller brings.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ LONGEST = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Entry(Generic[V]):
+class CacheEntry(Generic[V]):
     """What was answered, and until when it holds."""
 
     value: V
@@ -38,22 +36,26 @@ class Cache(Generic[K, V]):
     keep_expired: float
     """How many seconds after its end an answer may still be used."""
 
-    _entries: dict[K, Entry[V]] = field(default_factory=dict)
+    _entries: dict[K, CacheEntry[V]] = field(default_factory=dict)
 
     def store(self, key: K, value: V, ttl: float, now: float) -> None:
         """Keep an answer. One that may not be kept (TTL 0) takes the place of what was there all the same."""
         self._entries.pop(key, None)
         if ttl > 0:
-            self.restore(key, Entry(value, now + min(ttl, LONGEST)))
+            self.restore(key, CacheEntry(value, now + min(ttl, LONGEST)))
 
-    def restore(self, key: K, entry: Entry[V]) -> None:
+    def restore(self, key: K, entry: CacheEntry[V]) -> None:
         """Put back what was taken: nothing better could be had."""
         if self.size:
             self._entries[key] = entry
         if len(self._entries) > self.size:
             del self._entries[next(iter(self._entries))]
 
-    def fresh(self, key: K, now: float) -> Entry[V] | None:
+    def peek(self, key: K) -> CacheEntry[V] | None:
+        """Return what is kept, expired or not, and leave everything as it is."""
+        return self._entries.get(key)
+
+    def fresh(self, key: K, now: float) -> CacheEntry[V] | None:
         """Return the answer if it still holds."""
         entry = self._entries.get(key)
         if entry is None or entry.expires <= now:
@@ -61,7 +63,7 @@ class Cache(Generic[K, V]):
         self._entries[key] = self._entries.pop(key)  # the youngest is last
         return entry
 
-    def take_expired(self, key: K, now: float) -> Entry[V] | None:
+    def take_expired(self, key: K, now: float) -> CacheEntry[V] | None:
         """Take an answer that has expired out of the table, and return it if it may be used once more."""
         entry = self._entries.pop(key, None)
         return None if entry is None or now - entry.expires >= self.keep_expired else entry

@@ -1,25 +1,28 @@
-"""In turn: ask several servers until one answers (RFC 8305, section 3.1).
+"""Hedging: ask several servers until one answers (RFC 8305, section 3.1).
 
 The problem: a name server may be silent, and to wait for it before the next one is asked costs seconds of every
-connect. To ask all of them at once is rude.
+connect. To ask all of them at once is rude. And a datagram may be lost.
 
-How we solve it, as a race does it with addresses:
+Algorithm, as a race does it with addresses:
 
 1. Ask the first server, and give it a moment. If it has failed by then, or says nothing, ask the next one too; the
    answer of the first is still welcome.
-2. When all were asked, begin again with those that have not failed, and pause twice as long each time.
+2. When all were asked, begin again with those that have not failed, and pause twice as long each time: one silent
+   server is asked after 0, 0.4, 1.2 and 2.8 s.
 3. The first answer counts, and the other queries are cancelled.
 4. A server that was silent while a later one answered comes last for a while: section 3.1 lets clients "penalize"
    it. Servers that are reached over IPv6 come before others, and their number has no limit, as that section asks.
 
-What lives here: that, for any kind of server. What does not: messages and sockets; those are behind `ask`.
+The first query is awaited in the caller's task, as long as no other is due: nearly every look-up ends there, and a
+nursery with its task costs as much as the exchange.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import socket
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import trio
 
@@ -27,6 +30,8 @@ from .._errors import timed_out
 
 S = TypeVar("S")
 T = TypeVar("T")
+R = TypeVar("R")
+T_co = TypeVar("T_co", covariant=True)
 
 PAUSE = 0.4
 """Seconds that a server has to itself. Most answers are there in a tenth of that; glibc would wait for five."""
@@ -34,16 +39,44 @@ PAUSE = 0.4
 PENALTY = 60.0
 """Seconds for which a silent server comes last."""
 
+WITHOUT_EDNS = 900.0
+"""Seconds for which a server is asked without EDNS that has answered only so; long enough to spare it the first try,
+short enough to notice that a firewall was mended or a datagram merely lost."""
+
+
+class Unanswered(socket.gaierror):
+    """No server has answered at all, so that no other name is worth a try."""
+
+
+class Exchange(Protocol[T_co]):
+    """One query that was sent."""
+
+    resumable: bool
+    """Whether `answer` may be cancelled and awaited again."""
+
+    @property
+    def edns(self) -> bool:
+        """Whether the server was asked with EDNS, the last time that it was."""
+
+    async def answer(self) -> T_co:
+        """Wait for the answer; raise `OSError` if there is none."""
+
+    def close(self) -> None:
+        """Give up whatever is still open."""
+
 
 @dataclass(slots=True)
-class Standing(Generic[S]):
-    """Which servers were silent, and whose turn it is."""
+class ServerHealth(Generic[S]):
+    """Which servers were silent or cannot EDNS, and whose turn it is."""
 
     _penalised: dict[S, float] = field(default_factory=dict)
+    _without_edns: dict[S, float] = field(default_factory=dict)
     _turn: int = 0
 
-    def order(self, servers: Sequence[S], *, rotate: bool, over_ipv6: Callable[[S], bool], now: float) -> list[S]:
+    def order(self, servers: Sequence[S], *, rotate: bool, over_ipv6: Callable[[S], bool], now: float) -> Sequence[S]:
         """Sort servers: those that answer first, and among them those that IPv6 reaches."""
+        if len(servers) == 1:
+            return servers
         ordered = list(servers)
         if rotate:
             start = self._turn % len(ordered)
@@ -59,60 +92,133 @@ class Standing(Generic[S]):
         """Let others go first for a while."""
         self._penalised[server] = now + PENALTY
 
+    def knows_edns(self, server: S, now: float) -> bool:
+        """Whether nothing speaks against asking it with EDNS."""
+        return not self._without_edns or self._without_edns.get(server, now) <= now
+
+    def lacks_edns(self, server: S, now: float) -> None:
+        """Ask it without EDNS for a while."""
+        self._without_edns[server] = now + WITHOUT_EDNS
+
 
 @dataclass(slots=True)
-class InTurn(Generic[S, T]):
+class HedgedQuery(Generic[S, R, T]):
     """One question to several servers. It is asked once."""
 
     servers: Sequence[S]
     """In the order in which they are asked."""
-    ask: Callable[[S], Awaitable[T]]
-    """Raises `OSError` if the server has no answer."""
-    standing: Standing[S]
+    send: Callable[[S, bool], Exchange[R]]
+    """Send the query to a server, with EDNS or without; may raise `OSError`."""
+    parse: Callable[[R], T]
+    """Read what came back; may raise `OSError`."""
+    health: ServerHealth[S]
     attempts: int
-    """How often a silent server is asked."""
+    """How often a silent server is asked at most."""
     give_up_after: float
-    """How many seconds an answer may take."""
+    """How many seconds a server has for its answer, from the first query on."""
     failures: dict[S, OSError] = field(init=False, default_factory=dict)
-    """What became of the servers that did not answer."""
+    """Why the servers did not answer."""
 
-    _asked: list[S] = field(init=False, default_factory=list)
-    _answers: list[tuple[S, T]] = field(init=False, default_factory=list)
+    _first_sent: dict[S, float] = field(init=False, default_factory=dict)
+    _exchanges: list[Exchange[R]] = field(init=False, default_factory=list)
+    _winner: S | None = field(init=False, default=None)
+    _answer: T | None = field(init=False, default=None)
 
     async def first_answer(self) -> T | None:
-        """Return the first answer; None if there is none, and then `failures` tells why."""
-        async with trio.open_nursery() as nursery:
-            await self._take_turns(nursery)
-        now = trio.current_time()
-        winner, answer = self._answers[0] if self._answers else (None, None)
-        for server in self._asked[: self._asked.index(winner) if winner is not None else None]:
-            if isinstance(self.failures.get(server, TimeoutError()), TimeoutError):
-                self.standing.silent(server, now)
-        if winner is not None:
-            self.standing.answered(winner)
-        return answer
-
-    async def _take_turns(self, nursery: trio.Nursery) -> None:
-        for attempt in range(self.attempts):
-            for server in self.servers:
-                if attempt and isinstance(self.failures.get(server), OSError):
-                    continue
-                self._asked.append(server)
-                failed = trio.Event()
-                nursery.start_soon(self._ask_one, server, failed, nursery.cancel_scope)
-                with trio.move_on_after(PAUSE * 2**attempt):
-                    await failed.wait()
-
-    async def _ask_one(self, server: S, failed: trio.Event, scope: trio.CancelScope) -> None:
+        """Return the first answer; None if there is none, and then `failures` says why."""
         try:
-            with trio.fail_after(self.give_up_after):
-                answer = await self.ask(server)
-        except trio.TooSlowError:
-            self.failures[server] = timed_out("no answer")
-            failed.set()
+            first = await self._first_alone()
+            if self._answer is None:
+                async with trio.open_nursery() as nursery:
+                    await self._take_turns(nursery, first)
+        finally:
+            for exchange in self._exchanges:
+                exchange.close()
+        if self._winner is not None and (len(self.servers) > 1 or self.health._penalised):
+            self._penalise(self._winner)
+        return self._answer
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether every server was silent or could not be reached."""
+        return all(not isinstance(failure, socket.gaierror) for failure in self.failures.values())
+
+    async def _first_alone(self) -> Exchange[R] | None:
+        """Ask the first server, and wait in this task until the next one is due; return what is under way."""
+        server = self.servers[0]
+        exchange = self._send(server, 0)
+        if exchange is None or not exchange.resumable:
+            return exchange
+        with trio.move_on_after(min(PAUSE, self.give_up_after)) as scope:
+            await self._receive(server, exchange)
+        return exchange if scope.cancelled_caught else None
+
+    async def _take_turns(self, nursery: trio.Nursery, first: Exchange[R] | None) -> None:
+        for attempt in range(self.attempts):
+            for number, server in enumerate(self.servers):
+                if attempt == number == 0:
+                    exchange, waited = first, first is not None and first.resumable
+                elif self._is_done(server):
+                    continue
+                else:
+                    exchange, waited = self._send(server, attempt), False
+                if exchange is None:
+                    continue
+                failed = trio.Event()
+                nursery.start_soon(self._wait_for, server, exchange, failed, nursery.cancel_scope)
+                if not waited:
+                    with trio.move_on_after(PAUSE * 2**attempt):
+                        await failed.wait()
+                if self._answer is not None:
+                    return
+
+    def _is_done(self, server: S) -> bool:
+        """Whether a server has failed, or its time is over."""
+        if server in self.failures:
+            return True
+        return trio.current_time() >= self._first_sent.get(server, trio.current_time()) + self.give_up_after
+
+    def _send(self, server: S, attempt: int) -> Exchange[R] | None:
+        """Send a query; after silence without EDNS, which some firewalls drop (RFC 6891, section 6.2.2)."""
+        now = trio.current_time()
+        self._first_sent.setdefault(server, now)
+        try:
+            exchange = self.send(server, attempt == 0 and self.health.knows_edns(server, now))
         except OSError as error:
-            self.failures[server] = error
-            failed.set()
-        else:
-            self._answers.append((server, answer))
+            self.failures[server] = bare(error)
+            return None
+        self._exchanges.append(exchange)
+        return exchange
+
+    async def _wait_for(self, server: S, exchange: Exchange[R], failed: trio.Event, scope: trio.CancelScope) -> None:
+        with trio.CancelScope(deadline=self._first_sent[server] + self.give_up_after) as limit:
+            await self._receive(server, exchange)
+        if limit.cancelled_caught:
+            self.failures.setdefault(server, timed_out("no answer"))
+        failed.set()
+        if self._answer is not None:
             scope.cancel()
+
+    async def _receive(self, server: S, exchange: Exchange[R]) -> None:
+        try:
+            answer = self.parse(await exchange.answer())
+        except OSError as error:
+            self.failures[server] = bare(error)
+            return
+        now = trio.current_time()
+        if not exchange.edns and self.health.knows_edns(server, now):
+            self.health.lacks_edns(server, now)
+        self._winner, self._answer = server, answer
+
+    def _penalise(self, winner: S) -> None:
+        now = trio.current_time()
+        for server in self.servers[: self.servers.index(winner)]:
+            if server in self._first_sent and isinstance(self.failures.get(server, TimeoutError()), TimeoutError):
+                self.health.silent(server, now)
+        self.health.answered(winner)
+
+
+def bare(error: OSError) -> OSError:
+    """Take from an error what keeps frames alive."""
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)

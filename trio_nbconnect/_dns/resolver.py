@@ -3,45 +3,52 @@
 The problem: the operating system's resolver blocks a thread, cannot be cancelled, gives both families at once or in
 two full look-ups, forgets the TTL and knows nothing of HTTPS records. Where it is slow, so is every connect.
 
-How we solve it:
+Algorithm:
 
-1. What this machine knows itself needs no query: `/etc/hosts`, "localhost" (`_hosts`).
-2. The name is completed as the system does it (`_search`); HTTPS, AAAA and A of it are asked for in quick succession,
-   and each answer is delivered when it comes (`_stub`). A late AAAA costs the Resolution Delay and nothing more.
-3. An answer is remembered as long as its TTL says, and used once more when it has expired (`_cache`).
-4. Else name servers are asked in turn (`_in_turn`), and CNAMEs are followed where an answer ends with one.
+1. What this machine knows itself needs no query: `/etc/hosts`, "localhost".
+2. The name is completed as the system does it; HTTPS, AAAA and A of it are asked for in quick succession, and each
+   answer is delivered when it comes. A late AAAA costs the Resolution Delay and nothing more.
+3. An answer is remembered as long as its TTL says, and used once more when it has expired.
+4. One query of a name and type is under way at a time; all who want its answer share it.
+5. Name servers are asked in turn, and CNAMEs are followed where an answer ends with one.
+6. An answer that is too late for its race is waited for in the resolver's own nursery, if it was given one. Else the
+   next race does not wait for that type again, for as long as what is known of the name holds.
 
-Whoever asks may be cancelled at any time: no socket, no task and no thread is left.
-
-What lives here: `DNSResolver`, its arguments, and the way through the modules named above. What does not: mDNS, NIS
-and whatever else the system may be configured for; that is why the default resolver asks the system. Equal queries
-of several tasks are not merged: the one that asks might be cancelled, and the others with it.
+Whoever asks may be cancelled at any time: no socket, no task and no thread is left. Refused: mDNS, NIS and whatever
+else the system may be configured for; that is why the default resolver asks the system.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import re
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import trio
 
-from .._address import IPV4, IPV6, Address
+from .._address import Address
 from .._policy import check_seconds
 from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Source
-from .cache import Cache, Entry
-from .hedging import InTurn, Standing
-from .hosts import Watched, known_here, parse_hosts
-from .search import Sieve, candidates
+from .cache import Cache, CacheEntry
 from .services import ALIASES, Records, SVCBResolver
 
 try:
-    from dns.message import QueryMessage
-
-    from .message import Found, find, parse_name
+    from .hedging import HedgedQuery, ServerHealth, Unanswered, bare
+    from .local_names import (
+        CachedFile,
+        Hosts,
+        SearchBuffer,
+        candidates,
+        check_may_be_asked,
+        known_here,
+        parse_hosts,
+    )
+    from .message import ParsedAnswer, Question, Reply, parse_answer
     from .servers import (
         Server,
         Settings,
@@ -51,48 +58,74 @@ try:
         parse_search,
         parse_servers,
     )
+    from .sharing import SharedQueries
 except ModuleNotFoundError as missing:
     if (missing.name or "").partition(".")[0] != "dns":
         raise
     raise ImportError("trio_nbconnect.dns needs dnspython: python -m pip install 'trio-nbconnect[dns]'") from None
 
-_Key = tuple[str, Source]
+Key = tuple[str, Source]
+
+SERVICES_MISSED = 3
+"""After so many names whose HTTPS records were late those of other names are not waited for either: a middlebox that
+drops the type does so for all of them. They are still asked for, and the first answer in time ends it."""
+
+LATE = 0.05
+"""Seconds: the Resolution Delay. What is given up sooner was not late; somebody did not want it any more."""
 
 
 @dataclass(slots=True)
 class _Memory:
     """What one `trio.run` remembers; the clock of another one counts from somewhere else."""
 
-    cache: Cache[_Key, Found]
-    standing: Standing[Server]
+    cache: Cache[Key, ParsedAnswer]
+    hosts: CachedFile[Hosts] | None
+    resolv_conf: CachedFile[Settings] | None = None
+    settings: Settings | None = None
+    """What the arguments say, if they name the servers."""
+    health: ServerHealth[Server] = field(default_factory=ServerHealth)
+    shared: SharedQueries[Key, ParsedAnswer] = field(default_factory=SharedQueries)
+    manager: AbstractAsyncContextManager[trio.Nursery] | None = None
+    """What closes the nursery of `shared`, if the resolver is in use as a context manager."""
+    late: dict[Key, float] = field(default_factory=dict)
+    """What came too late for its race, and how long it is not waited for."""
+    services_missed: int = 0
+    """How often HTTPS records came too late since they came in time."""
 
 
 class DNSResolver:
     """Ask name servers for AAAA, A and HTTPS records; a `Connector` uses it as its `resolver`.
 
-    It may be shared by all tasks, and should be: what it has learnt is kept for as long as `trio.run` lasts. Answers
-    are not trusted beyond what they are: chains and loops of aliases end in an error, records of other names and
-    addresses that cannot be reached are left out.
+    It may be shared by all tasks, and should be: what it has learnt is kept for as long as `trio.run` lasts, and who
+    asks for what somebody else is asking for already shares the answer. Answers are not trusted beyond what they are:
+    chains and loops of aliases end in an error, records of other names and addresses that cannot be reached are left
+    out, and so is what exceeds some dozens of addresses for each name.
+
+    As an asynchronous context manager it goes on waiting for answers that are late, a second at most after the last
+    connect that wanted them (RFC 8305, section 5), so that they are there for the next one. Without that, an answer
+    that was late is not waited for again as long as what is known of its name holds; it is still asked for.
 
     Args:
         servers: The name servers, asked in this order, those over IPv6 first: `192.0.2.53`, `192.0.2.53:5353`,
             `[2001:db8::53]:53`, `tls://192.0.2.53`, `https://192.0.2.53/dns-query`; with a name in place of the
             address, the address stands behind: `tls://dns.example#192.0.2.53`. Empty for those of `resolv_conf`.
+            One that answers without EDNS only is asked so for a quarter of an hour.
         search: The domains that complete a short name; None for those of `resolv_conf`.
         ndots: How many dots a name has that is tried as it is first; None for what `resolv_conf` says, or 1.
-        give_up_after: Seconds to wait for one answer of one server; None for what `resolv_conf` says, or 5. The next
+        give_up_after: Seconds that a server has for an answer; None for what `resolv_conf` says, or 5. The next
             server is asked long before.
-        attempts: How often a silent server is asked; None for what `resolv_conf` says, or 2.
+        attempts: How often a silent server is asked at most; None for what `resolv_conf` says, or 4.
         rotate: Whether the servers take turns at being first; None for what `resolv_conf` says, or not.
-        services: Whether to ask for HTTPS records (RFC 9460).
+        services: Whether HTTPS records (RFC 9460) may be asked for; they are, for callers who speak HTTPS.
         protocols: The ALPN protocols that this client speaks over TCP; a service with none of them is left out.
         use_expired: Seconds after its end for which an answer may still be used, while a fresh one is on its way; 0
             for not at all.
         cache_size: How many answers are remembered at most; 0 for none.
         ca_file: A file with the certificates that vouch for `tls://` and `https://` servers; None for the
             system's.
-        resolv_conf: The file that names the servers, read again when it has changed; not read if `servers` are given.
-            Windows has none: give the servers.
+        resolv_conf: The file that names the servers, read as resolv.conf(5) says, `LOCALDOMAIN` and `RES_OPTIONS`
+            included, and again when it has changed; not read if `servers` are given. Windows has none: give the
+            servers.
         hosts: The file with names that need no server; None for no such file.
         rng: What shuffles services of equal priority.
 
@@ -102,11 +135,12 @@ class DNSResolver:
         ValueError: A server, domain or number makes no sense; or only some of the servers are encrypted.
 
     Example:
-        >>> from trio_nbconnect import Connector
+        >>> from trio_nbconnect import Connector, Query
         >>> connector = Connector(resolver=DNSResolver(servers=["192.0.2.53", "[2001:db8::53]:5353"]))
 
         Names that this machine knows itself are not asked for:
 
+        >>> import socket, trio
         >>> async def main():
         ...     query = Query(host="localhost", port=80, families=(socket.AF_INET,))
         ...     await DNSResolver(servers=["192.0.2.53"], hosts=None).resolve(query, print)
@@ -134,13 +168,13 @@ class DNSResolver:
         rng: random.Random | None = None,
     ) -> None:
         self._servers = parse_servers(servers, None if ca_file is None else os.fspath(ca_file))
-        self._resolv_conf = Watched(os.fspath(resolv_conf), parse_resolv_conf)
+        self._resolv_conf = os.fspath(resolv_conf)
         self._search = None if search is None else parse_search(search)
         self._ndots = None if ndots is None else check_count("ndots", ndots, 0)
         self._give_up_after = None if give_up_after is None else check_seconds("give_up_after", give_up_after)
         self._attempts = None if attempts is None else check_count("attempts", attempts, 1)
         self._rotate = rotate
-        self._hosts = Watched(os.devnull if hosts is None else os.fspath(hosts), parse_hosts)
+        self._hosts = None if hosts is None else os.fspath(hosts)
         self._services = services
         self._protocols = parse_protocols(protocols)
         self._use_expired = check_seconds("use_expired", use_expired)
@@ -148,18 +182,48 @@ class DNSResolver:
         self._rng = rng or random.Random()
         self._memory: trio.lowlevel.RunVar[_Memory] = trio.lowlevel.RunVar("trio_nbconnect.dns.memory")
 
+    async def __aenter__(self) -> DNSResolver:
+        """Open the nursery in which late answers are waited for.
+
+        Raises:
+            RuntimeError: It is open already.
+        """
+        memory = self._remembered()
+        if memory.manager is not None:
+            raise RuntimeError("the resolver is in use as a context manager already")
+        memory.manager = trio.open_nursery()
+        memory.shared.nursery = await memory.manager.__aenter__()
+        return self
+
+    async def __aexit__(self, *caught: object) -> None:
+        """Give up what is still under way. What the block has raised goes on as it is, and in no group."""
+        memory = self._remembered()
+        manager, nursery = memory.manager, memory.shared.nursery
+        assert manager is not None
+        assert nursery is not None
+        memory.manager = memory.shared.nursery = None
+        nursery.cancel_scope.cancel()
+        await manager.__aexit__(None, None, None)
+
     async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
-        """SendAnswer `QuerySent` for each query and `Answer` for each result, and return when no more will come.
+        """Deliver `QuerySent` for each query and `Answer` for each result, and return when no more will come.
 
         A failed query is an `Answer` with its error: a `socket.gaierror` with `EAI_NONAME` if there is no such name,
-        `EAI_AGAIN` if no server has answered, and `EAI_FAIL` if aliases lead nowhere. There being no such records is
-        no error.
+        `EAI_AGAIN` if no server has answered, and `EAI_FAIL` if aliases lead nowhere or `resolv_conf` leaves no
+        server. There being no such records is no error.
         """
-        known = known_here(query.host, self._hosts.read())
-        if known is None:
-            await self._ask_for(query, send_answer)
+        memory = self._remembered()
+        try:
+            known = known_here(query.host, {} if memory.hosts is None else await memory.hosts.read())
+            settings = None if known is not None else await self._settings(memory)
+        except socket.gaierror as error:
+            _deliver_error(bare(error), query, send_answer)
+            await trio.lowlevel.checkpoint()
+            return
+        if settings is not None:
+            await self._ask_for(_LookUp(memory, settings, self._rng), query, send_answer)
         else:
-            _tell(known, query, send_answer)
+            _deliver_known(known or (), query, send_answer)
             await trio.lowlevel.checkpoint()
 
     def forget(self) -> None:
@@ -168,119 +232,215 @@ class DNSResolver:
         Every `trio.run` begins with nothing remembered; outside of one, there is nothing to forget.
         """
         if trio.lowlevel.in_trio_run():
-            self._memory.set(self._nothing())
+            memory = self._remembered()
+            memory.cache.clear()
+            memory.late.clear()
+            memory.services_missed = 0
+            memory.health = ServerHealth()
 
-    async def _ask_for(self, query: Query, send_answer: SendAnswer) -> None:
+    async def _ask_for(self, look_up: _LookUp, query: Query, send_answer: SendAnswer) -> None:
         """Ask for one name after the other, until one has anything to connect to."""
-        settings = self._settings()
-        stub = SVCBResolver(
-            partial(self._look_up, settings),
+        settings = look_up.settings
+        resolver = SVCBResolver(
+            look_up.ask,
+            recall=look_up.recall,
             services=self._services,
             protocols=self._protocols,
             encrypted=settings.encrypted,
             rng=self._rng,
         )
-        first, *others = candidates(query.host.lower(), settings.search, settings.ndots)
-        if not others:
-            await stub.resolve(replace(query, host=first), send_answer)
+        names = candidates(query.host.lower(), settings.search, settings.ndots)
+        if len(names) == 1:
+            await resolver.resolve(replace(query, host=names[0]), send_answer)
             return
-        sieve = Sieve(send_answer)
-        for name in (first, *others):
-            await stub.resolve(replace(query, host=name), sieve.take)
-            if sieve.found:
+        buffer = SearchBuffer(send_answer, query)
+        for name in names:
+            with buffer.next_name():
+                await resolver.resolve(replace(query, host=name), buffer.take)
+            if buffer.found:
                 return
-            sieve.next_name()
-        sieve.finish()
-
-    async def _look_up(self, settings: Settings, name: str, source: Source) -> Records:
-        """Be the stub's `LookUp`: from memory, if there is anything in it."""
-        key = (name.removesuffix(".").lower(), source)
-        cache, now = self._remembered().cache, trio.current_time()
-        if (fresh := cache.fresh(key, now)) is not None:
-            await trio.lowlevel.checkpoint()
-            return _known(fresh.value, name)
-        expired = cache.take_expired(key, now)
-        if expired is not None and expired.value.records != Records():  # bad news may have been mended since
-            await trio.lowlevel.checkpoint()
-            return replace(expired.value.records, fresher=partial(self._refresh, settings, key, expired))
-        return await self._ask(settings, key)
-
-    async def _refresh(self, settings: Settings, key: _Key, expired: Entry[Found]) -> Records:
-        """RFC 8767, section 5: what has expired is better than nothing, but not than the truth."""
-        try:
-            return await self._ask(settings, key)
-        except OSError as error:
-            if error.errno == socket.EAI_NONAME:
-                raise
-            self._remembered().cache.restore(key, expired)
-            return expired.value.records
-
-    async def _ask(self, settings: Settings, key: _Key) -> Records:
-        """Ask name servers, and again where an answer ends with the name of another one (RFC 1034, section 5.2.2)."""
-        name, source = key
-        names, ttl = [name], float("inf")
-        while True:
-            found = find(await self._first_answer(settings, names[-1], source), source, self._rng)
-            ttl = min(ttl, found.ttl)
-            if not found.leads_to:
+            if buffer.is_silent:
                 break
-            if found.leads_to in names or len(names) > ALIASES:
-                way = " -> ".join([*names, found.leads_to])
-                raise socket.gaierror(socket.EAI_FAIL, f"the aliases of {name} lead nowhere: {way}")
-            names.append(found.leads_to)
-        self._remembered().cache.store(key, found, ttl, trio.current_time())
-        return _known(found, name)
+        buffer.finish()
 
-    async def _first_answer(self, settings: Settings, name: str, source: Source) -> QueryMessage:
-        """Ask the name servers in turn for one type of one name."""
-        asked, standing, now = parse_name(name), self._remembered().standing, trio.current_time()
-        turns: InTurn[Server, QueryMessage] = InTurn(
-            standing.order(settings.servers, rotate=settings.rotate, over_ipv6=lambda one: one.over_ipv6, now=now),
-            lambda server: server.ask(asked, source),
-            standing,
-            settings.attempts,
-            settings.give_up_after,
-        )
-        answer = await turns.first_answer()
-        if answer is None:
-            met = "; ".join(f"{server}: {error.strerror or error}" for server, error in turns.failures.items())
-            raise socket.gaierror(socket.EAI_AGAIN, f"no name server knows {source.value} of {name}: {met}")
-        return answer
+    async def _settings(self, memory: _Memory) -> Settings:
+        """What the arguments say, and else `resolv_conf`.
 
-    def _settings(self) -> Settings:
-        """What the arguments say, and else `resolv_conf`."""
-        said = Settings(servers=self._servers) if self._servers else self._resolv_conf.read()
-        return Settings(
-            servers=said.servers,
-            search=said.search if self._search is None else self._search,
-            ndots=said.ndots if self._ndots is None else self._ndots,
-            give_up_after=said.give_up_after if self._give_up_after is None else self._give_up_after,
-            attempts=said.attempts if self._attempts is None else self._attempts,
-            rotate=said.rotate if self._rotate is None else self._rotate,
+        Raises:
+            socket.gaierror: No server is left.
+        """
+        if self._servers:
+            memory.settings = memory.settings or self._with_arguments(Settings(servers=self._servers))
+            return memory.settings
+        if memory.resolv_conf is None:
+            search, options = os.environ.get("LOCALDOMAIN"), os.environ.get("RES_OPTIONS", "")
+            parse = partial(parse_resolv_conf, search=search, options=options)
+            memory.resolv_conf = CachedFile(self._resolv_conf, lambda text: self._with_arguments(parse(text)))
+        settings = await memory.resolv_conf.read()
+        if settings.names_interfaces:
+            memory.resolv_conf.forget()
+        if not settings.servers:
+            raise socket.gaierror(socket.EAI_FAIL, f"no usable name server in {self._resolv_conf}")
+        return settings
+
+    def _with_arguments(self, read: Settings) -> Settings:
+        """Arguments come before what the file says."""
+        return replace(
+            read,
+            search=read.search if self._search is None else self._search,
+            ndots=read.ndots if self._ndots is None else self._ndots,
+            give_up_after=read.give_up_after if self._give_up_after is None else self._give_up_after,
+            attempts=read.attempts if self._attempts is None else self._attempts,
+            rotate=read.rotate if self._rotate is None else self._rotate,
         )
 
     def _remembered(self) -> _Memory:
         try:
             return self._memory.get()
         except LookupError:
-            self._memory.set(self._nothing())
-            return self._memory.get()
+            hosts = None if self._hosts is None else CachedFile(self._hosts, parse_hosts)
+            memory = _Memory(Cache(self._cache_size, self._use_expired), hosts)
+            self._memory.set(memory)
+            return memory
 
-    def _nothing(self) -> _Memory:
-        return _Memory(Cache(self._cache_size, self._use_expired), Standing())
+
+@dataclass(slots=True)
+class _LookUp:
+    """Look names up with the servers and the memory of one resolver."""
+
+    memory: _Memory
+    settings: Settings
+    rng: random.Random
+
+    def recall(self, name: str, source: Source) -> Records | None:
+        """Return what is remembered and holds.
+
+        Raises:
+            socket.gaierror: It is remembered that there is no such name.
+        """
+        entry = self.memory.cache.fresh(_key(name, source), trio.current_time())
+        return None if entry is None else _records(entry.value, name)
+
+    async def ask(self, name: str, source: Source) -> Records:
+        """Look one type up; what has expired is used once more, and what was late is not waited for."""
+        check_may_be_asked(name)
+        key, memory, now = _key(name, source), self.memory, trio.current_time()
+        if (fresh := memory.cache.fresh(key, now)) is not None:
+            await trio.lowlevel.checkpoint()
+            return _records(fresh.value, name)
+        expired = memory.cache.take_expired(key, now)
+        if expired is not None and expired.value.records != Records():  # a failure may have been mended since
+            await trio.lowlevel.checkpoint()
+            return replace(expired.value.records, refresh=partial(self._refresh, key, expired))
+        if self._is_late(key, now):
+            await trio.lowlevel.checkpoint()
+            return Records(late=True, refresh=partial(self._share, key))
+        return await self._share(key)
+
+    def _is_late(self, key: Key, now: float) -> bool:
+        """Whether an answer is not waited for; over encrypted DNS services are, for they must not be taken away."""
+        is_services = key[1] is Source.HTTPS
+        if is_services and self.settings.encrypted:
+            return False
+        missed = is_services and self.memory.services_missed >= SERVICES_MISSED
+        return missed or (bool(self.memory.late) and self.memory.late.get(key, now) > now)
+
+    async def _refresh(self, key: Key, expired: CacheEntry[ParsedAnswer]) -> Records:
+        """RFC 8767, section 5: what has expired is better than nothing, but not than the truth."""
+        try:
+            return await self._share(key)
+        except OSError as error:
+            if error.errno == socket.EAI_NONAME:
+                raise
+            self.memory.cache.restore(key, expired)
+            return expired.value.records
+
+    async def _share(self, key: Key) -> Records:
+        """Ask, or wait for the answer to the same query of somebody else."""
+        answer = await self.memory.shared.answer(key, partial(self._follow, key), partial(self._note_late, key))
+        return _records(answer, key[0])
+
+    def _note_late(self, key: Key, began: float) -> None:
+        """Remember an answer that did not come in time, as long as what is known of its name holds."""
+        now = trio.current_time()
+        if now - began < LATE:
+            return
+        host = re.sub(r"^_[0-9]+\._https\.", "", key[0])
+        others = (self.memory.cache.peek((host, source)) for source in (Source.AAAA, Source.A))
+        until = max((entry.expires for entry in others if entry is not None), default=now)
+        if until > now:
+            self.memory.services_missed += key[1] is Source.HTTPS
+            self.memory.late.pop(key, None)
+            self.memory.late[key] = until
+        if len(self.memory.late) > self.memory.cache.size:
+            del self.memory.late[next(iter(self.memory.late))]
+
+    async def _follow(self, key: Key) -> ParsedAnswer:
+        """Ask name servers, and again where an answer ends with the name of another one (RFC 1034, section 5.2.2)."""
+        name, source = key
+        names, ttl = [name], float("inf")
+        while True:
+            found = await self._first_answer(names[-1], source)
+            ttl = min(ttl, found.ttl)
+            if not found.next_name:
+                break
+            if found.next_name in names or len(names) > ALIASES:
+                way = " -> ".join([*names, found.next_name])
+                raise socket.gaierror(socket.EAI_FAIL, f"the aliases of {name} lead nowhere: {way}")
+            check_may_be_asked(found.next_name)
+            names.append(found.next_name)
+        self.memory.cache.store(key, found, ttl, trio.current_time())
+        self.memory.late.pop(key, None)
+        if source is Source.HTTPS:
+            self.memory.services_missed = 0
+        return found
+
+    async def _first_answer(self, name: str, source: Source) -> ParsedAnswer:
+        """Ask the name servers in turn for one type of one name."""
+        settings, health, question = self.settings, self.memory.health, Question(name, source)
+        now = trio.current_time()
+        query: HedgedQuery[Server, Reply, ParsedAnswer] = HedgedQuery(
+            health.order(settings.servers, rotate=settings.rotate, over_ipv6=lambda one: one.over_ipv6, now=now),
+            lambda server, edns: server.send(question, edns),
+            partial(parse_answer, question, rng=self.rng),
+            health,
+            settings.attempts,
+            settings.give_up_after,
+        )
+        answer = await query.first_answer()
+        if answer is None:
+            met = "; ".join(f"{server}: {error.strerror or error}" for server, error in query.failures.items())
+            kind = Unanswered if query.unanswered else socket.gaierror
+            raise kind(socket.EAI_AGAIN, f"no name server knows {source.value} of {name}: {met}")
+        return answer
 
 
-def _known(found: Found, name: str) -> Records:
+def _key(name: str, source: Source) -> Key:
+    return name.removesuffix(".").lower(), source
+
+
+def _records(found: ParsedAnswer, name: str) -> Records:
     if not found.exists:
         raise socket.gaierror(socket.EAI_NONAME, f"there is no such name: {name}")
     return found.records
 
 
-def _tell(known: tuple[Address, ...], query: Query, send_answer: SendAnswer) -> None:
-    """SendAnswer what this machine knows itself, for each family."""
-    here = [(Source.of(family), family) for family in (IPV6, IPV4) if family in query.families]
-    for source, _ in here:
+def _families(query: Query) -> list[tuple[Source, socket.AddressFamily]]:
+    return [(Source.of(family), family) for family in query.in_query_order]
+
+
+def _deliver_known(known: tuple[Address, ...], query: Query, send_answer: SendAnswer) -> None:
+    """Deliver what this machine knows itself, for each family."""
+    for source, _ in _families(query):
         send_answer(QuerySent(source))
-    for source, family in here:
+    for source, family in _families(query):
         addresses = (replace(address, port=query.port) for address in known if address.family == family)
         send_answer(Answer(source, tuple(addresses)))
+
+
+def _deliver_error(error: OSError, query: Query, send_answer: SendAnswer) -> None:
+    """Deliver why nobody could be asked."""
+    for source, _ in _families(query):
+        send_answer(QuerySent(source))
+    for source, _ in _families(query):
+        send_answer(Answer(source, error=error))

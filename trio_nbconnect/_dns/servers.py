@@ -1,45 +1,299 @@
-"""Name servers: which there are, and what else is configured.
+"""Name servers: which there are, and one exchange with one of them (RFC 1035, RFC 7858, RFC 8484).
 
 The problem: an administrator names servers in `resolv.conf`, a program in its own words, and either may be mistaken.
-A program wants to be told, at once and with the words it used; of the file, whatever makes sense has to do.
+What comes back from a server may be truncated, forged, missing or endless.
 
-How we solve it: what a program wrote is read strictly, into the servers of `_dns_transports`, and all of them or none
-are encrypted. `resolv.conf` is read by dnspython, without the lines that it would stumble over. Both end up as
-`Settings`, whose defaults are those of resolv.conf(5).
+Algorithm: what a program wrote is read strictly, and all servers or none are encrypted; `resolv.conf` is read as
+resolv.conf(5) and glibc do. A server has one method, which sends a query; what it returns is awaited for the answer,
+and raises `OSError` if there is none. UDP comes first, TCP where an answer is truncated (RFC 7766, section 5). A
+datagram that is not the answer is passed over: a forger hopes that a client gives up on it. TLS and HTTPS verify the
+server's certificate, always.
 
-What lives here: `Settings`, and the reading of whatever goes into it. What does not: messages and sockets, for nothing
-here waits; a server has a numeric address because its name would have to be looked up first. What we left out: the
-options of resolv.conf(5) that are not in `Settings`; they tell glibc how to ask, and we ask in our own way.
+Refused: dnspython's `asyncquery` for datagrams and streams. It takes one malformed HTTPS record for a message that did
+not come, where RFC 9460, section 2.2, wants "no services"; its unconnected socket never hears that nobody listens; and
+it reads a message of any length at once. Its HTTPS would take a body without end. No connection is kept for the next
+query: that would need a task that outlives the call.
 """
 
 from __future__ import annotations
 
-import io
+import errno
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
+import dns.asyncbackend
 import dns.exception
-import dns.name
 import dns.query
-import dns.resolver
+import dns.rcode
+import trio
 
-from .._address import Address, check_host, check_name, check_port, parse_literal
-from .transports import HTTPSServer, PlainServer, Server, TLSServer
+from .._address import IPV4, IPV6, Address, check_host, check_name, check_port, parse_literal
+from .._errors import os_error
+from .hedging import Exchange
+from .message import Question, Reply, new_id
 
-__all__ = [
-    "Server",
-    "Settings",
-    "check_count",
-    "parse_protocols",
-    "parse_resolv_conf",
-    "parse_search",
-    "parse_servers",
-]
+LONGEST = 65535
+"""RFC 1035, section 4.2.2: the length of a message has two octets; neither a datagram nor a body may be longer."""
+
+_EDNS_FAULTS = (dns.rcode.FORMERR, dns.rcode.SERVFAIL, dns.rcode.NOTIMP, dns.rcode.REFUSED)
+"""What servers and firewalls say that stumble over EDNS. RFC 6891, section 7, knows the first and the third."""
+
+
+class Server(Protocol):
+    """A name server."""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether nobody on the way can read or forge what it says."""
+
+    @property
+    def over_ipv6(self) -> bool:
+        """Whether IPv6 carries the queries."""
+
+    def send(self, question: Question, edns: bool) -> Exchange[Reply]:
+        """Send a query; raise `OSError` if that cannot be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlainServer:
+    """A name server that is asked in clear (RFC 1035)."""
+
+    address: Address
+    encrypted = False
+
+    @property
+    def over_ipv6(self) -> bool:
+        return self.address.family == IPV6
+
+    def send(self, question: Question, edns: bool) -> Exchange[Reply]:
+        return _Datagrams(self.address, question, edns=edns)
+
+    def __str__(self) -> str:
+        return str(self.address)
+
+
+class _Datagrams:
+    """A query over UDP, and over TCP if the answer is too long.
+
+    The socket is one of its own and connected, so that the kernel drops what comes from elsewhere, picks a fresh port,
+    and reports a port where nobody listens.
+    """
+
+    __slots__ = ("_address", "_number", "_question", "_sock", "edns")
+    resumable = True
+
+    def __init__(self, address: Address, question: Question, *, edns: bool) -> None:
+        self._address = address
+        self._question = question
+        self._number = new_id()
+        self.edns = edns
+        self._sock = socket.socket(address.family, socket.SOCK_DGRAM)
+        try:
+            self._sock.setblocking(False)
+            self._sock.connect(address.sockaddr)  # asks the routing table and sends nothing
+            self._send()
+        except BaseException:
+            self._sock.close()
+            raise
+
+    def _send(self) -> None:
+        with suppress(BlockingIOError):  # a full buffer loses it, as any router may
+            self._sock.send(self._question.to_wire(self._number, edns=self.edns))
+
+    async def answer(self) -> Reply:
+        """RFC 6891, section 6.2.2: "MAY" ask once more without EDNS where a server stumbles over it."""
+        while True:
+            await trio.lowlevel.wait_readable(self._sock)
+            try:
+                reply = self._question.read(self._number, self._sock.recv(LONGEST))
+            except BlockingIOError:  # its checksum was wrong
+                continue
+            if reply is None:
+                continue
+            if reply.truncated:
+                return await _over_tcp(self._address, self._question, edns=self.edns)
+            if not self.edns or reply.rcode not in _EDNS_FAULTS:
+                return reply
+            self.edns = False
+            self._send()
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+@dataclass(slots=True)
+class _Encrypted:
+    """A query over a connection that is made for it."""
+
+    ask: Callable[[], Awaitable[Reply]]
+    resumable = False
+    edns = True
+
+    async def answer(self) -> Reply:
+        return await self.ask()
+
+    def close(self) -> None:
+        """Nothing is open unless it is awaited."""
+
+
+async def _over_tcp(address: Address, question: Question, *, edns: bool) -> Reply:
+    stream = await _connect(address)
+    reply = await _over_stream(stream, address, question, edns=edns)
+    if reply.truncated:
+        raise OSError(errno.EMSGSIZE, "the answer is truncated, over TCP as well")
+    return reply
+
+
+async def _connect(address: Address) -> trio.SocketStream:
+    sock = trio.socket.from_stdlib_socket(socket.socket(address.family, socket.SOCK_STREAM))
+    try:
+        await sock.connect(address.sockaddr)
+        return trio.SocketStream(sock)
+    except BaseException:
+        sock.close()
+        raise
+
+
+async def _over_stream(
+    stream: trio.abc.Stream, address: Address, question: Question, *, edns: bool, padded: bool = False
+) -> Reply:
+    """RFC 1035, section 4.2.2: a message has its length before it. The stream is closed in the end."""
+    number = new_id()
+    query = question.to_wire(number, edns=edns, padded=padded)
+    try:
+        await stream.send_all(len(query).to_bytes(2, "big") + query)
+        while True:
+            length = int.from_bytes(await _receive(stream, 2, address), "big")
+            reply = question.read(number, await _receive(stream, length, address))
+            if reply is not None:
+                return reply
+    except trio.BrokenResourceError as error:
+        raise OSError(errno.EPIPE, f"the name server broke the connection: {error.__cause__ or error}") from None
+    finally:
+        await trio.aclose_forcefully(stream)
+
+
+async def _receive(stream: trio.abc.Stream, count: int, address: Address) -> bytes:
+    received = bytearray()
+    while len(received) < count:
+        chunk = await stream.receive_some(count - len(received))
+        if not chunk:
+            raise os_error(errno.ECONNRESET, address)
+        received += chunk
+    return bytes(received)
+
+
+@dataclass(frozen=True, slots=True)
+class TLSServer:
+    """A name server that is asked over TLS (RFC 7858)."""
+
+    address: Address
+    name: str
+    """What its certificate must be valid for: a name, or the address."""
+    context: ssl.SSLContext
+    encrypted = True
+
+    @property
+    def over_ipv6(self) -> bool:
+        return self.address.family == IPV6
+
+    def send(self, question: Question, edns: bool) -> Exchange[Reply]:
+        return _Encrypted(lambda: self._ask(question))
+
+    async def _ask(self, question: Question) -> Reply:
+        stream = await _connect(self.address)
+        secure = trio.SSLStream(stream, self.context, server_hostname=self.name, https_compatible=True)
+        reply = await _over_stream(secure, self.address, question, edns=True, padded=True)
+        if reply.truncated:
+            raise OSError(errno.EMSGSIZE, "the answer is truncated")
+        return reply
+
+    def __str__(self) -> str:
+        return f"tls://{self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPSServer:
+    """A name server that is asked over HTTPS (RFC 8484)."""
+
+    url: str
+    address: str
+    context: ssl.SSLContext
+    encrypted = True
+
+    @property
+    def over_ipv6(self) -> bool:
+        return ":" in self.address
+
+    def send(self, question: Question, edns: bool) -> Exchange[Reply]:
+        return _Encrypted(lambda: self._ask(question))
+
+    async def _ask(self, question: Question) -> Reply:
+        query = question.to_wire(0, padded=True)  # section 4.1: so that caches on the way know the query again
+        library = _http_library()
+        try:
+            wire = await self._post(library, query)
+        except (dns.exception.DNSException, ValueError, library.HTTPError, library.InvalidURL) as error:
+            why = str(error).partition("\n")[0] or type(error).__name__
+            raise socket.gaierror(socket.EAI_AGAIN, f"DNS over HTTPS failed: {why}") from None
+        reply = question.read(0, wire)
+        if reply is None or reply.truncated:
+            raise socket.gaierror(socket.EAI_AGAIN, "DNS over HTTPS failed: the body is no complete answer")
+        return reply
+
+    async def _post(self, library: Any, query: bytes) -> bytes:
+        """Send a query and take the body as it comes, so that its length can be limited.
+
+        Raises:
+            ValueError: The response is none of RFC 8484's; compressed bodies are refused, since they have no limit.
+        """
+        backend: Any = dns.asyncbackend.get_backend("trio")
+        headers = {"accept": _MEDIA_TYPE, "content-type": _MEDIA_TYPE, "accept-encoding": "identity"}
+        carrier = backend.get_transport_class()(
+            http1=True, http2=True, verify=self.context, bootstrap_address=self.address
+        )
+        async with (
+            library.AsyncClient(transport=carrier, timeout=None) as client,
+            client.stream("POST", self.url, headers=headers, content=query) as response,
+        ):
+            if not response.is_success:
+                raise ValueError(f"status {response.status_code}")
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise ValueError("the body is compressed")
+            body = b""
+            with trio.CancelScope() as scope:
+                async for chunk in response.aiter_raw():
+                    body += chunk
+                    if len(body) > LONGEST:
+                        scope.cancel()  # ends all the generators below; to leave the loop would end the first one only
+            if len(body) > LONGEST:
+                raise ValueError("the body is longer than a message can be")
+            return body
+
+    def __str__(self) -> str:
+        return self.url
+
+
+_MEDIA_TYPE = "application/dns-message"
+
+
+def _http_library() -> Any:
+    """What dnspython uses: HTTPX 2 from its version 2.9 on, else HTTPX."""
+    return getattr(dns.query, "httpx2", None) or getattr(dns.query, "httpx", None)
+
 
 GIVE_UP_AFTER = 5.0
 """Seconds; the default of resolv.conf(5), `RES_TIMEOUT`."""
+
+ATTEMPTS = 4
+"""How often a silent server is asked, unless somebody says otherwise. glibc's default is 2, five seconds apart; ours
+are 0.4, 0.8 and 1.6 s apart and end with the same five seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +304,10 @@ class Settings:
     search: tuple[str, ...] = ()
     ndots: int = 1
     give_up_after: float = GIVE_UP_AFTER
-    attempts: int = 2
+    attempts: int = ATTEMPTS
     rotate: bool = False
+    names_interfaces: bool = False
+    """Whether a server is on a named interface, which may come and go."""
 
     @property
     def encrypted(self) -> bool:
@@ -131,27 +387,85 @@ def _parse_address(text: str, place: str, port: int) -> Address:
     return address
 
 
-def parse_resolv_conf(text: str) -> Settings:
-    """Read `resolv.conf` with dnspython's reader; lines that make no sense are passed over.
+def parse_resolv_conf(text: str, *, search: str | None = None, options: str = "") -> Settings:
+    r"""Read `resolv.conf` to the letter of resolv.conf(5): what is not understood is passed over.
 
-    Without a name server in it, "the name server on the local machine" is meant (resolv.conf(5)).
+    Without a line that names a server, "the name server on the local machine" is meant. The number of servers has no
+    limit (RFC 8305, section 3.1). Numbers are read and bounded as glibc does.
+
+    Args:
+        text: What the file holds.
+        search: What `LOCALDOMAIN` says; it takes the place of `search` and `domain`.
+        options: What `RES_OPTIONS` says; it comes after the file's options.
+
+    Example:
+        >>> parse_resolv_conf("nameserver 192.0.2.53\noptions timeout:99 ndots:2").give_up_after
+        30.0
     """
-    lines = [line for line in text.splitlines() if _makes_sense(line)]
-    if not any(line.startswith("nameserver") for line in lines):
-        lines.append("nameserver 127.0.0.1")
-    reader = dns.resolver.Resolver(configure=False)
-    reader.timeout = GIVE_UP_AFTER
-    reader.read_resolv_conf(io.StringIO("\n".join(lines)))
-    attempts = re.search(r"^options\s(?:.*\s)?attempts:([1-9])", "\n".join(lines), re.MULTILINE)
-    search = reader.search or [reader.domain]
-    return Settings(
-        servers=tuple(PlainServer(_parse_address(text, str(server), 53)) for server in reader.nameservers),
-        search=tuple(name.to_text(omit_final_dot=True) for name in search if name != dns.name.root),
-        ndots=1 if reader.ndots is None else reader.ndots,
-        give_up_after=float(reader.timeout),
-        attempts=int(attempts[1]) if attempts else 2,
-        rotate=reader.rotate,
-    )
+    servers: list[Server] = []
+    domains = socket.gethostname().partition(".")[2].split()
+    words: list[str] = []
+    named = interfaces = False
+    for line in text.split("\n"):
+        keyword, *values = line.split() or [""]
+        if not line.startswith(keyword):  # "the keyword [...] must start the line"
+            continue
+        if keyword == "nameserver" and values:
+            named = True
+            interfaces |= "%" in values[0]
+            address = _server_address(values[0])
+            servers += [] if address is None else [PlainServer(address)]
+        elif keyword == "search" and values:
+            domains = values
+        elif keyword == "domain" and values:
+            domains = values[:1]
+        elif keyword == "options":
+            words += values
+    if not named:
+        servers.append(PlainServer(Address(IPV4, "127.0.0.1", 53)))
+    if search is not None:
+        domains = search.split()
+    suffixes = tuple(domain.removesuffix(".") for domain in domains if domain != "." and _is_domain(domain))
+    settings = Settings(servers=tuple(servers), search=suffixes, names_interfaces=interfaces)
+    return _with_options(settings, [*words, *options.split()])
+
+
+def _server_address(text: str) -> Address | None:
+    """Read an address as glibc does, which takes "127.1" as well."""
+    try:
+        return parse_literal(text, 53) or Address(IPV4, socket.inet_ntoa(socket.inet_aton(text)), 53)
+    except (ValueError, OSError):
+        return None
+
+
+def _is_domain(text: str) -> bool:
+    try:
+        check_name(check_host(text))
+    except ValueError:
+        return False
+    return True
+
+
+def _with_options(settings: Settings, words: Iterable[str]) -> Settings:
+    """Apply the options that say how names are completed and servers are asked; the last one counts."""
+    for word in words:
+        name, _, value = word.partition(":")
+        number = _atoi(value)
+        if name == "ndots":
+            settings = replace(settings, ndots=min(max(number, 0), 15))  # RES_MAXNDOTS
+        elif name == "timeout":
+            settings = replace(settings, give_up_after=float(min(max(number, 1), 30)))  # RES_MAXRETRANS
+        elif name == "attempts":
+            settings = replace(settings, attempts=min(max(number, 1), 5))  # RES_MAXRETRY
+        elif name == "rotate":
+            settings = replace(settings, rotate=True)
+    return settings
+
+
+def _atoi(text: str) -> int:
+    """Read a number as C does: its digits, and 0 where there are none."""
+    digits = re.match(r"[+-]?[0-9]{1,9}", text)
+    return int(digits[0]) if digits else 0
 
 
 def check_count(name: str, count: object, least: int) -> int:
@@ -191,15 +505,3 @@ def _several(what: str, texts: Iterable[str]) -> Iterable[str]:
     if isinstance(texts, (str, bytes)):
         raise TypeError(f"{what} must be several, not one str: {texts!r}")
     return texts
-
-
-def _makes_sense(line: str) -> bool:
-    keyword, *values = line.split() or [""]
-    try:
-        if keyword == "nameserver":
-            return bool(values) and parse_literal(values[0], 53) is not None
-        if keyword in ("search", "domain"):
-            return all(dns.name.from_text(value) for value in values)
-    except (ValueError, dns.exception.DNSException):
-        return False
-    return True

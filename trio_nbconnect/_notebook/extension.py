@@ -1,19 +1,17 @@
-"""Notebook: `await` Trio in Jupyter's cells, with the standard Python kernel (extra `notebook`).
+"""Notebook extension: `await` Trio in Jupyter's cells, with the standard Python kernel (extra `notebook`).
 
     %load_ext trio_nbconnect.notebook
 
-The problem: a kernel runs asyncio, and Trio does not run there. How we solve it: the extension starts a run of Trio as
-a guest of the kernel's loop. From that line on, in the same cell too, `await` is Trio's: what cells open stays open
-between them, the stop button ends what a cell was doing and all that it had opened, an exception group is an error
-like any other, and a failed connect shows its waterfall. `nursery` is there for what is to go on between cells.
+A kernel runs asyncio, and Trio does not run there. The extension starts a run of Trio as a guest of the kernel's loop.
+From that line on, in the same cell too, `await` is Trio's: what cells open stays open between them, the stop button
+ends what a cell was doing and closes all that it had opened, an exception group is an error like any other, and a
+failed connect shows its waterfall. `nursery` is there for what is to go on between cells.
 
 `%unload_ext trio_nbconnect.notebook` ends the run, with all that is still in it, and puts everything back.
 
 In IPython on a terminal there is no loop to be a guest of. There the extension switches to IPython's own support for
-Trio, a `trio.run` for each input, and says so.
-
-What lives here: the extension and what it sets up; and `watch`, which shows races while they run, also without it.
-What does not: the parts. While the run lasts, `trio.run` in a cell is an error; a thread of its own can have one.
+Trio, a `trio.run` for each input, and says so. While a guest run lasts, `trio.run` in a cell is an error; a thread of
+its own can have one. The imports are in a block because the stop button may be pressed during them.
 """
 
 from __future__ import annotations
@@ -23,22 +21,18 @@ import atexit
 import inspect
 from typing import Protocol
 
-from .imports import interrupts_wait
+from .interrupts import defer_sigint
 
-with interrupts_wait():
+with defer_sigint():
     import trio
 
+    from .._listening import listening
     from .._pictures.ipython import EXTENSION
-    from .._pictures.watch import watch
-    from .._race.journal import listening
     from .cells import Cells
     from .guest import Guest
-    from .lost_races import LostRaces
     from .nursery import BackgroundNursery
     from .shell import Shell
-    from .tracebacks import Tracebacks
-
-__all__ = ["load_ipython_extension", "unload_ipython_extension", "watch"]
+    from .tracebacks import LostRaces, Tracebacks
 
 _PATIENCE = 10.0
 """Seconds that `%unload_ext` lets background tasks clean up; the interrupt works meanwhile."""
@@ -68,7 +62,7 @@ class _Extension(Protocol):
 
 
 def _extension(shell: Shell) -> _Extension:
-    """Set up what this shell can have."""
+    """Set up what this shell supports."""
     from IPython.core.error import UsageError  # noqa: PLC0415 - it needs an extra
 
     if "async_" not in inspect.signature(shell.run_code).parameters:
@@ -90,7 +84,7 @@ def _extension(shell: Shell) -> _Extension:
 
 
 class _AtFirstCell:
-    """Nothing yet: it begins when there is a loop."""
+    """Nothing yet: the first cell begins it, when there is a loop."""
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
@@ -113,13 +107,13 @@ class _OnTerminal:
         self.races = LostRaces()
         self._tracebacks = Tracebacks(shell, self.races)
         shell.loop_runner, shell.autoawait = "trio", True
-        listening.set((*listening.get(), self.races.hear))
+        listening.set((*listening.get(), self.races))
         print("await is Trio's; each input is a trio.run of its own, and nothing goes on between them")
 
     def close(self) -> None:
         self._tracebacks.close()
         self._shell.loop_runner, self._shell.autoawait = self._before
-        listening.set(tuple(other for other in listening.get() if other != self.races.hear))
+        listening.set(tuple(other for other in listening.get() if other != self.races))
 
 
 class _InKernel:
@@ -133,23 +127,23 @@ class _InKernel:
         self._nursery = BackgroundNursery(self._tracebacks.report)
         self._guest = Guest(loop, self._nursery.keep_open)
         self._guest.advance(lambda: self._nursery.is_open, within=_PATIENCE)
-        self._cells = Cells(shell, self._guest, self.races.hear)
+        self._cells = Cells(shell, self._guest, self.races)
         shell.loop_runner, shell.autoawait = "asyncio", True  # what the kernel asks before it awaits a cell
         shell.push({"nursery": self._nursery}, interactive=False)
-        shell.events.register("pre_run_cell", self._give_the_nursery_back)
+        shell.events.register("pre_run_cell", self._restore_nursery)
         atexit.register(self._guest.finish, within=_PATIENCE_AT_EXIT)
 
     def close(self) -> None:
         if not self._guest.finish(within=_PATIENCE):
             raise TimeoutError("background tasks do not end; interrupt the kernel, or restart it")
         atexit.unregister(self._guest.finish)
-        self._shell.events.unregister("pre_run_cell", self._give_the_nursery_back)
+        self._shell.events.unregister("pre_run_cell", self._restore_nursery)
         self._shell.drop_by_id({"nursery": self._nursery})
         self._shell.loop_runner, self._shell.autoawait = self._before
         self._cells.close()
         self._tracebacks.close()
 
-    def _give_the_nursery_back(self, _: object) -> None:
+    def _restore_nursery(self, _: object) -> None:
         """After `async with trio.open_nursery() as nursery` the name is that of a nursery which is closed for good."""
         if isinstance(self._shell.user_ns.get("nursery"), trio.Nursery):
             self._shell.push({"nursery": self._nursery}, interactive=False)

@@ -1,14 +1,13 @@
 """Guest: Trio on top of an event loop that somebody else runs.
 
-The problem: a Jupyter kernel has an asyncio loop in its main thread, and code in cells is to `await` what Trio offers,
-while sliders and interrupts are still served. How we solve it: Trio's guest mode. Trio decides what is to be run, and
-hands each step to the host, which runs it between its own callbacks.
+A Jupyter kernel has an asyncio loop in its main thread, and code in cells is to `await` what Trio offers, while sliders
+and interrupts are still served. That is Trio's guest mode: Trio decides what is to be run, and hands each step to the
+host, which runs it between its own callbacks.
 
-The steps pass through a queue of ours. That is what lets `advance` and `finish` work at once, from code that cannot
-await: they take the steps from the queue themselves, whether the host's loop runs, stands still or is closed.
+The steps pass through a queue of ours. So `advance` and `finish` work at once, from code that cannot await: they take
+the steps from the queue themselves, whether the host's loop runs, stands still or is closed.
 
-What lives here: the run, from its start to its end. What does not: cells (`_cells`) and background tasks
-(`_background`). SIGINT is left to whoever has it: Trio takes it for its main task, which here belongs to nobody.
+SIGINT is left to whoever has it: Trio takes it for its main task, which here belongs to nobody.
 """
 
 from __future__ import annotations
@@ -65,6 +64,10 @@ class Guest:
         except RuntimeError:  # the loop is closed: now `advance` alone takes steps
             return
 
+    def call_soon(self, function: Step) -> None:
+        """Call a function between two steps, outside of Trio's tasks; from any thread, and from handlers of signals."""
+        self._from_anywhere(function)
+
     def _from_here(self, step: Step) -> None:
         self._due.put(step)
         try:
@@ -91,8 +94,9 @@ class Guest:
         """Run Trio here and now, until a condition holds, and return whether it came about."""
         give_up_at = time.monotonic() + within
         while not until():
+            left = give_up_at - time.monotonic()
             try:
-                step = self._due.get(timeout=max(0.0, give_up_at - time.monotonic()))
+                step = self._due.get(timeout=min(max(0.0, left), threading.TIMEOUT_MAX))
             except queue.Empty:
                 return False
             step()
@@ -100,7 +104,7 @@ class Guest:
 
     @property
     def is_ending(self) -> bool:
-        """Whether it has been told to end, or has ended."""
+        """Whether it was asked to end, or has ended."""
         return self._scope.cancel_called or self.ended.done()
 
     def finish(self, *, within: float) -> bool:

@@ -1,219 +1,201 @@
 """Interrupts: the stop button of a notebook.
 
-The problem: the kernel answers SIGINT during an asynchronous cell by cancelling an asyncio task, once its loop comes
-round. Code that computes and never awaits keeps the loop from that for ever, and a `KeyboardInterrupt` raised at any
-odd moment leaves things behind that nobody closes. Raised in the kernel's own code, it costs the reply to the cell,
-or half of a message.
+The kernel answers SIGINT during an asynchronous cell by cancelling an asyncio task, once its loop comes round. Code
+that computes and never awaits keeps the loop from that for ever, and a `KeyboardInterrupt` raised at any odd moment
+leaves things behind that nobody closes. Raised in the kernel's own code, it costs the reply to the cell, or half of a
+message. In the import of Trio, which takes a tenth of a second, it leaves modules that hold on to each other's first
+halves, and nothing of Trio works until the kernel is restarted.
 
-How we solve it, step by step, as long as it takes:
-1. An asynchronous piece has its cancel scope cancelled. What it has opened is closed on the way out: nothing is left.
-2. If the loop has not even come round to that in half a second, something is spinning, or sleeping outside of Trio:
-   `KeyboardInterrupt` is raised right there, if Trio says that this is user code and not its own.
-3. A second interrupt of a piece that is being cancelled, and does not end, leaves it: the cell is over, and the rest
+IPython runs a cell part by part, one for each statement at its top. Step by step, as long as it takes:
+1. An asynchronous part has its cancel scope cancelled. What it has opened is closed on the way out: nothing is left.
+2. If that has had no effect in half a second, something is spinning, or sleeping outside of Trio: `KeyboardInterrupt`
+   is raised right there, if Trio says that this is user code and not its own.
+3. A second interrupt of a part that is being cancelled, and does not end, leaves it: the cell is over, and the rest
    goes on in the background.
-In a synchronous piece `KeyboardInterrupt` is raised, but only while its code runs, and no message is being sent. What
-comes at any other time of a cell waits for its next piece. The kernel's own handler, which it sets for the cell, has no
-say between two pieces: the cancellation that it orders would come after a next piece that never ends.
+In a synchronous part `KeyboardInterrupt` is raised, but only while its code runs, and no message is being sent. What
+comes at any other time of a cell waits for its next part, and what comes during our imports for their end. The
+kernel's own handler, which it sets for the cell, is not used between two parts: the cancellation that it orders would
+come after a next part that never ends.
 
-What lives here: what is interrupted, and how. What does not: what is shown of it. A handler of signals runs between
-any two instructions of the main thread, so it takes no lock; a thread, woken through a queue, watches the half second.
+A handler of signals runs between any two instructions of the main thread, so it takes no lock; a thread, woken through
+a queue, watches the half second. This module is imported before Trio, and so it does not import Trio.
 """
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
-from typing import Any
-
-import trio
-
-from .tracebacks import users_part
-
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
+from typing import Protocol
 
 _Handler = Callable[[int, FrameType | None], object]
 
 PATIENCE = 0.5
-"""Seconds until something that does not listen is taken to be spinning."""
-
-_WAITING = ("trio.", "outcome.")
-"""The modules in which everything waits; where a piece was interrupted is said by what has called them."""
+"""Seconds until a part that does not end is taken to be spinning."""
 
 
-class _Asked:
-    """How often something was asked to stop."""
+@contextmanager
+def defer_sigint() -> Iterator[None]:
+    """Let SIGINT wait until the block is over; then its handler is called."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    received: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: received.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if received:
+        before(*received[0])
+
+
+class InterruptCount:
+    """How often a part was interrupted, and how far that was acted on."""
 
     def __init__(self) -> None:
-        self.asked = 0
-        self.heard = 0
+        self.received = 0
+        self.handled = 0
         """How many of these have been acted on."""
-        self.nudged = False
+        self.is_resent = False
         """Whether the next signal is the one of our own thread, and no new interrupt."""
 
+    def take_resent(self) -> bool:
+        """Return whether this signal is the one of our own thread."""
+        is_resent, self.is_resent = self.is_resent, False
+        return is_resent
 
-class Piece(_Asked):
-    """An asynchronous piece of a cell: a coroutine, and how it has ended."""
 
-    def __init__(self, code: Coroutine[Any, Any, object], loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__()
-        self.done: asyncio.Future[None] = loop.create_future()
-        self._code = code
-        self._scope = trio.CancelScope()
-        self._inside: BaseException | None = None
-        self._outside: BaseException | None = None
-        self._is_left = False
+class Cancellable(Protocol):
+    """An asynchronous part of a cell."""
 
-    async def run(self) -> None:
-        """Be its task; nothing leaves it, since it is nobody's child."""
-        try:
-            with self._scope:
-                try:
-                    await self._run_code()
-                except BaseException as error:
-                    self._inside = error
-                    raise
-        except BaseException as error:  # noqa: BLE001 - it is kept, for the cell
-            self._outside = error
-        if not self.done.done():
-            self.done.set_result(None)
-
-    @trio.lowlevel.disable_ki_protection
-    async def _run_code(self) -> None:
-        await self._code
+    interrupts: InterruptCount
 
     def interrupt(self) -> None:
         """Cancel it; the second time, leave it."""
-        self.heard = self.asked
-        if not self._scope.cancel_called:
-            self._scope.cancel()
-        elif not self.done.done():
-            self._is_left = True
-            self.done.set_result(None)
-
-    def error(self) -> BaseException | None:
-        """What the cell has to show: an interrupt is a `KeyboardInterrupt`, wherever and however it was met."""
-        if self._is_left:
-            return KeyboardInterrupt("what this cell was doing does not end, and goes on in the background")
-        error = self._outside
-        if isinstance(error, BaseExceptionGroup):
-            error = error.split((KeyboardInterrupt, trio.Cancelled))[1]
-        elif isinstance(error, (KeyboardInterrupt, trio.Cancelled)):
-            error = None
-        if error is None and (self.asked or self._scope.cancel_called):
-            place = users_part(self._inside.__traceback__, without=_WAITING) if self._inside else None
-            return KeyboardInterrupt().with_traceback(place)
-        return self._outside
 
 
 class Interrupts:
     """What SIGINT does while a cell runs."""
 
     def __init__(self) -> None:
-        self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._watched: queue.SimpleQueue[InterruptCount | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._is_due = False
+        self._is_pending = False
         self._is_closed = False
         threading.Thread(target=self._watch, name="trio_nbconnect interrupts", daemon=True).start()
 
     def close(self) -> None:
         """End the thread that watches; the rest of the cell that asks for it is interrupted as ever."""
         self._is_closed = True
-        self._asked.put(None)
+        self._watched.put(None)
 
-    def is_due(self) -> bool:
-        """Whether the next piece is to be interrupted before it begins. That is asked once."""
-        is_due, self._is_due = self._is_due, False
-        return is_due
+    def take_pending(self) -> bool:
+        """Return whether the next part is to be interrupted before it begins, once."""
+        is_pending, self._is_pending = self._is_pending, False
+        return is_pending
 
     @contextmanager
-    def put_off(self) -> Iterator[None]:
-        """Let SIGINT wait for the next piece, in a block that is a whole cell and all that the kernel does for it."""
-        self._is_due = False
-        with _handler(self._wait_for_the_next_piece):
+    def deferred(self) -> Iterator[None]:
+        """Let SIGINT wait for the next part, in a block that is a whole cell and all that the kernel does for it."""
+        self._is_pending = False
+        with _handler(self._wait_for_next_part):
             yield
 
-    def _wait_for_the_next_piece(self, _number: int, _frame: FrameType | None) -> None:
+    def _wait_for_next_part(self, _number: int, _frame: FrameType | None) -> None:
         if self._is_closed:
             raise KeyboardInterrupt
-        self._is_due = True
+        self._is_pending = True
 
     @contextmanager
-    def _heard(self, on_sigint: _Handler) -> Iterator[None]:
-        """Handle SIGINT this way for a piece, and what came a moment before; after it, it waits for the next piece."""
-        with _handler(on_sigint, afterwards=self._wait_for_the_next_piece):
-            if self.is_due():
+    def _handled(self, on_sigint: _Handler, *, nested: bool) -> Iterator[None]:
+        """Handle SIGINT this way for a part, and what came a moment before.
+
+        After it, SIGINT waits for the next part; inside of another part it does there what it did before.
+        """
+        with _handler(on_sigint, afterwards=None if nested else self._wait_for_next_part):
+            if self.take_pending():
                 on_sigint(signal.SIGINT, None)
             yield
 
     @contextmanager
-    def raised_in(self, code: CodeType) -> Iterator[None]:
+    def raised_in(self, code: CodeType, *, nested: bool = False) -> Iterator[None]:
         """Let SIGINT raise `KeyboardInterrupt` in this code, in a block that runs it."""
-        piece = _Asked()
+        count = InterruptCount()
 
         def on_sigint(_number: int, frame: FrameType | None) -> None:
-            nudged, piece.nudged = piece.nudged, False
+            is_resent = count.take_resent()
             if _runs(code, frame):
-                piece.heard = piece.asked
+                count.handled = count.received
                 raise KeyboardInterrupt
-            if not nudged:
-                piece.asked += 1
-                self._asked.put(piece)
+            if not is_resent:
+                count.received += 1
+                self._watched.put(count)
 
-        with self._heard(on_sigint):
+        with self._handled(on_sigint, nested=nested):
             try:
                 yield
             finally:
-                self._is_due |= self._over(piece)
+                self._is_pending |= self._stop_watching(count)
 
     @contextmanager
-    def reach(self, piece: Piece) -> Iterator[None]:
-        """Let SIGINT interrupt this piece in a block that waits for it."""
-        loop = asyncio.get_running_loop()
+    def cancelling(
+        self,
+        part: Cancellable,
+        *,
+        call_soon: Callable[[Callable[[], None]], object],
+        is_protected: Callable[[], bool],
+        nested: bool = False,
+    ) -> Iterator[None]:
+        """Let SIGINT interrupt this part in a block that waits for it.
+
+        Args:
+            part: What to interrupt.
+            call_soon: How to have a function called outside of the handler.
+            is_protected: Whether the code that runs now may not be interrupted, by Trio's rules.
+            nested: Whether this is inside of another part.
+        """
+        count = part.interrupts
+
+        def act() -> None:
+            if count.received > count.handled:
+                part.interrupt()
 
         def on_sigint(_number: int, _frame: FrameType | None) -> None:
-            nudged, piece.nudged = piece.nudged, False
-            if nudged:
-                if piece.asked > piece.heard and not trio.lowlevel.currently_ki_protected():
+            if count.take_resent():
+                if count.received > count.handled and not is_protected():
                     raise KeyboardInterrupt
             else:
-                piece.asked += 1
-                loop.call_soon_threadsafe(_act, piece)
-                self._asked.put(piece)
+                count.received += 1
+                call_soon(act)
+                self._watched.put(count)
 
-        with self._heard(on_sigint):
+        with self._handled(on_sigint, nested=nested):
             try:
                 yield
             finally:
-                self._over(piece)
+                self._stop_watching(count)
 
-    def _over(self, piece: _Asked) -> bool:
-        """After this no nudge is under way; return whether there was something left to hear."""
+    def _stop_watching(self, count: InterruptCount) -> bool:
+        """After this no signal of ours is under way; return whether an interrupt was left that nobody acted on."""
         with self._lock:
-            is_left, piece.heard = piece.asked > piece.heard, piece.asked
+            is_left, count.handled = count.received > count.handled, count.received
         return is_left
 
     def _watch(self) -> None:
-        """Nudge the main thread, as long as a piece has not heard what it was asked."""
-        while (piece := self._asked.get()) is not None:
+        """Send the signal again, as long as a part has not acted on it."""
+        while (count := self._watched.get()) is not None:
             time.sleep(PATIENCE)
             with self._lock:
-                if piece.asked > piece.heard:
-                    piece.nudged = True
-                    self._asked.put(piece)
+                if count.received > count.handled:
+                    count.is_resent = True
+                    self._watched.put(count)
                     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-
-def _act(piece: Piece) -> None:
-    if piece.asked > piece.heard:
-        piece.interrupt()
 
 
 def _runs(code: CodeType, frame: FrameType | None) -> bool:

@@ -1,20 +1,19 @@
-"""Background: a nursery whose tasks live across cells, and do each other no harm.
+"""Background nursery: tasks live across cells, and do each other no harm.
 
-The problem: a server that one cell starts should serve the next ones, and Trio has no task without a nursery. A
-nursery of Trio's ends all its tasks when one of them fails, which is right where somebody waits for them together.
-Here nobody waits. How we solve it: each task has a guard around it. A task that fails is reported with its name and
-its traceback, and that is all.
+A server that one cell starts should serve the next ones, and Trio has no task without a nursery. A nursery of Trio's
+ends all its tasks when one of them fails, which is right where somebody waits for them together. Here nobody waits. So
+each task has a guard around it: a task that fails is reported with its name and its traceback, and that is all. The
+function is called before its task begins, as Trio does it, so that wrong arguments, and a coroutine where a function
+should be, are errors at once and in Trio's own words.
 
 It is no `trio.Nursery`, but has what libraries use of one: `start_soon`, `start`, `cancel_scope` and `child_tasks`.
 After `nursery.cancel_scope.cancel()` it opens anew.
-
-What lives here: the nursery and the guard. What does not: where a report goes.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import trio
@@ -23,7 +22,7 @@ if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
 
 Report = Callable[[str, BaseException], object]
-"""Is told the name of a task, and what it has raised."""
+"""Is called with the name of a task, and what it has raised."""
 
 
 class BackgroundNursery:
@@ -62,22 +61,31 @@ class BackgroundNursery:
         return self._open.child_tasks
 
     def start_soon(self, async_fn: Callable[..., Awaitable[object]], *args: Any, name: object = None) -> None:
-        """Start a task, and let it run while other cells do."""
-        name = _name(async_fn, name)
-        self._open.start_soon(_Guarded(self._report, name, async_fn).run, *args, name=name)
-
-    async def start(self, async_fn: Callable[..., Awaitable[object]], *args: Any, name: object = None) -> Any:
-        """Start a task and wait until it says `task_status.started(value)`; return that value.
+        """Start a task, and let it run while other cells do.
 
         Raises:
-            BaseException: What the task raised before it had started; that is no longer the background's business.
+            TypeError: It is no async function, or takes other arguments.
         """
         name = _name(async_fn, name)
-        return await self._open.start(_Guarded(self._report, name, async_fn).start, *args, name=name)
+        self._open.start_soon(_guarded(self._report, name, async_fn), *args, name=name)
+
+    async def start(self, async_fn: Callable[..., Awaitable[object]], *args: Any, name: object = None) -> Any:
+        """Start a task and wait until it calls `task_status.started(value)`; return that value.
+
+        Raises:
+            BaseException: What the task raised before it had started; after that it is reported.
+        """
+        name = _name(async_fn, name)
+        return await self._open.start(_guarded(self._report, name, async_fn), *args, name=name)
 
     def __repr__(self) -> str:
         tasks = 0 if self._nursery is None else len(self._nursery.child_tasks)
         return f"<nursery of background tasks, {tasks} running>"
+
+
+def _guarded(report: Report, name: str, async_fn: Callable[..., Awaitable[object]]) -> Callable[..., Any]:
+    """Guard a function; what is none is for Trio to refuse."""
+    return _Guarded(report, name, async_fn) if callable(async_fn) else async_fn
 
 
 class _Guarded:
@@ -88,24 +96,26 @@ class _Guarded:
         self._name = name
         self._async_fn = async_fn
         self._status: trio.TaskStatus[Any] | None = None
+        self.__qualname__ = name  # Trio names what it refuses
 
-    async def run(self, *args: object, **status: object) -> None:
-        """Run it; what it raises is reported, but for what Trio wants back, or whoever waits for its start."""
+    def __call__(self, *args: object, task_status: trio.TaskStatus[Any] | None = None) -> object:
+        """Call the function, and return its coroutine with the guard around it, or else what Trio will refuse."""
+        self._status = task_status
+        awaitable = self._async_fn(*args, **({} if task_status is None else {"task_status": self}))
+        return self._run(awaitable) if isinstance(awaitable, Coroutine) else awaitable
+
+    async def _run(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        """Run it; until it has started its errors are its starter's, then they are reported."""
         try:
-            await self._async_fn(*args, **status)
+            await coroutine
         except BaseException as error:
             if self._status is not None:
                 raise
-            cancelled, failure = _told_apart(error)
+            cancelled, failure = _split(error)
             if failure is not None:
                 self._report(self._name, failure)
             if cancelled is not None:
                 raise cancelled from None
-
-    async def start(self, *args: object, task_status: trio.TaskStatus[Any]) -> None:
-        """Run it; until it has started its errors are its starter's."""
-        self._status = task_status
-        await self.run(*args, task_status=self)
 
     def started(self, value: Any = None) -> None:
         """Be the task status."""
@@ -115,8 +125,8 @@ class _Guarded:
         status.started(value)
 
 
-def _told_apart(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
-    """What Trio wants back of what a task raised, and what is worth a report."""
+def _split(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
+    """Split what a task raised into what Trio wants back and what is to be reported."""
     if isinstance(error, BaseExceptionGroup):
         return error.split(trio.Cancelled)
     return (error, None) if isinstance(error, trio.Cancelled) else (None, error)

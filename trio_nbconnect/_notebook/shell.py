@@ -1,24 +1,25 @@
 """Shell: what we use of IPython, all in one place.
 
-The problem: there is no public way to say how a shell awaits a cell, or what it shows of an exception. So we stand in
-the place of two methods, and call a few more that are not documented everywhere. `Shell` names them all.
+There is no public way to say how a shell awaits a cell, or what it shows of an exception. So we stand in the place of
+a few methods, and call others that are not documented everywhere. `Shell` names them all; a test compares it with
+IPython.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Protocol
 
 
 class Result(Protocol):
-    """What a cell has come to."""
+    """The result of a cell."""
 
     error_in_exec: BaseException | None
 
 
 class Events(Protocol):
-    """What a shell tells of itself."""
+    """The callbacks of a shell."""
 
     def register(self, event: str, function: Callable[..., object]) -> None: ...
 
@@ -38,7 +39,10 @@ class Shell(Protocol):
     kernel: Kernel
 
     run_code: Callable[..., Awaitable[bool]]
-    """Ours stands in its place: `(code, result=None, *, async_=False)`, for each piece of a cell."""
+    """Ours stands in its place: `(code, result=None, *, async_=False)`, for each part of a cell."""
+
+    trio_runner: Callable[[Coroutine[Any, Any, Any]], Any] | None
+    """Ours stands in its place: it runs a cell that is not awaited, as those inside of magics."""
 
     showtraceback: Callable[..., object]
     """Ours stands in its place: `(exc_tuple=None, filename=None, tb_offset=None, exception_only=False, ...)`."""

@@ -1,12 +1,9 @@
-"""Display: how the things of this library show themselves in a notebook.
+"""Bundles: how races, recordings and errors display themselves in a notebook.
 
-A notebook asks an object for a bundle, the same in several formats, and shows the best one that it may. Ours have two:
-HTML that holds an `<img>` whose picture is in its address, and plain text. A bare `<svg>` in the HTML would be cleaned
-to rubble where a notebook is opened without trust; an image stays one. Its `alt` tells the outcome, for those who do
-not see it.
-
-What lives here: bundles, and which errors there are in an exception. What does not: pictures. Nothing of this is
-imported before somebody asks for it.
+A notebook asks an object for a bundle, the same content in several formats, and shows the best one that it may. Ours
+have two: HTML with an `<img>` whose picture is in a `data:` URL, and plain text. An inline `<svg>` would lose its tags
+where a notebook is opened without trust; an image stays one. Its `alt` says how the race ended, for those who do not
+see it.
 """
 
 from __future__ import annotations
@@ -17,11 +14,11 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from .._errors import ConnectError
-from .aftermath import timeline_of_error
-from .labels import outcome_text, printable
+from .._printable import printable
+from .labels import outcome_text
 from .svg import render_svg
 from .text import render_text
-from .timeline import Timeline
+from .timeline import Timeline, timeline_of_error
 
 if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
     from exceptiongroup import BaseExceptionGroup
@@ -31,53 +28,62 @@ Bundle = dict[str, str]
 
 
 def bundle(markup: str, text: str) -> Bundle:
-    """Put both formats together."""
+    """Return a thing in both formats."""
     return {"text/html": markup, "text/plain": text}
 
 
 def image(svg: str, alt: str, style: str = "max-width:100%;height:auto") -> str:
-    """Return an `<img>` that brings its picture along."""
+    """Return an `<img>` that contains its picture."""
     data = base64.b64encode(svg.encode()).decode("ascii")
     return f'<img alt="{html.escape(alt)}" style="{style}" src="data:image/svg+xml;base64,{data}">'
 
 
-def race_image(timeline: Timeline) -> str:
+def page(title: str, body: str) -> str:
+    """Return a whole HTML page."""
+    head = f'<meta charset="utf-8">\n<title>{html.escape(printable(title))}</title>'
+    return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n'
+
+
+def race_image(timeline: Timeline, until: float | None = None) -> str:
     """Return the waterfall of a race as an `<img>`."""
-    return image(render_svg(timeline), outcome_text(timeline))
+    return image(render_svg(timeline, until=until), outcome_text(timeline))
 
 
-def side_by_side(timelines: Sequence[Timeline]) -> str:
-    """Return races that are compared: beside each other where they can still be read, else one below the other."""
-    style = "flex:1 1 600px;min-width:0;max-width:890px"
-    images = (image(render_svg(each, beside=timelines), outcome_text(each), style) for each in timelines)
-    return f'<div style="display:flex;flex-wrap:wrap;gap:8px;align-items:flex-start">{"".join(images)}</div>'
+def side_by_side(timelines: Sequence[Timeline], captions: Sequence[str], until: float | None) -> str:
+    """Return races that are compared: side by side where they can still be read, else one below the other."""
+    parts = []
+    for timeline, caption in zip(timelines, captions, strict=True):
+        drawn = image(render_svg(timeline, until=until, compared_with=timelines), outcome_text(timeline))
+        above = f"<b>{html.escape(printable(caption))}</b><br>" if caption else ""
+        parts.append(f'<div style="flex:1 1 600px;min-width:0;max-width:890px">{above}{drawn}</div>')
+    return f'<div style="display:flex;flex-wrap:wrap;gap:8px;align-items:flex-start">{"".join(parts)}</div>'
 
 
-def race_bundle(timeline: Timeline) -> Bundle:
-    """Show the waterfall of a race."""
-    return bundle(race_image(timeline), render_text(timeline))
+def race_bundle(timeline: Timeline, until: float | None = None) -> Bundle:
+    """Return the waterfall of a race."""
+    return bundle(race_image(timeline, until), render_text(timeline, until=until))
 
 
-def races_bundle(timelines: Sequence[Timeline], *, nothing: str) -> Bundle:
-    """Show a few races, one below the other; or say that there is nothing."""
+def races_bundle(timelines: Sequence[Timeline], *, nothing: str, until: float | None = None) -> Bundle:
+    """Return a few races, one below the other, or what to say if there are none."""
     if not timelines:
         return bundle(f"<em>{html.escape(nothing)}</em>", nothing)
-    images = "<br>\n".join(race_image(timeline) for timeline in timelines)
-    return bundle(images, "\n\n".join(render_text(timeline) for timeline in timelines))
+    images = "<br>\n".join(race_image(timeline, until) for timeline in timelines)
+    return bundle(images, "\n\n".join(render_text(timeline, until=until) for timeline in timelines))
 
 
 def error_bundle(error: ConnectError) -> Bundle:
-    """Show what an error knows of its race, and first its message."""
+    """Return the message of an error, and what it knows of its race."""
     timeline, message = timeline_of_error(error), printable(str(error))
     markup = f"<p>{html.escape(message)}</p>\n{race_image(timeline)}"
     return bundle(markup, f"{message}\n\n{render_text(timeline)}")
 
 
 def connect_errors(error: BaseException) -> Iterator[ConnectError]:
-    """Find the errors of ours that an exception is, holds, was raised from or was raised while handling.
+    """Find the `ConnectError`s that an exception is, contains, was raised from or was raised while handling.
 
-    Each comes once, in the order in which a traceback tells them. A group inside one of ours holds what its attempts
-    met, and has nothing of its own to show.
+    Each comes once, in the order of a traceback. The group inside a `ConnectError` contains the failures of its
+    attempts, which its own picture shows.
     """
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
@@ -96,8 +102,8 @@ def connect_errors(error: BaseException) -> Iterator[ConnectError]:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Bundle:
-    """Show rows of words."""
-    left = ' style="text-align:left"'  # a notebook has numbers in mind, and sets them to the right
+    """Return a table of words."""
+    left = ' style="text-align:left"'  # notebooks align cells to the right, as numbers
     head = "".join(f"<th{left}>{html.escape(heading)}</th>" for heading in headings)
     cells = ["".join(f"<td{left}>{html.escape(printable(cell))}</td>" for cell in row) for row in rows]
     body = "\n".join(f"<tr>{row}</tr>" for row in cells)

@@ -1,10 +1,8 @@
-"""Canvas: cells, lines and columns, for pictures made of text.
+"""Canvas: lines of terminal cells, and the columns of a picture made of text.
 
-The problem: a picture that is wider than its terminal is garbage, and lengths of strings lie: a character may take two
-cells or none, and colour takes none. So a line is a row of cells, each a character and a style, and `Line.put` clips.
-A `Layout` turns times into columns.
-
-What lives here: nothing that knows what a race is. Where a time stands, `_axis` says.
+A terminal wraps lines that are too wide, and the length of a string is not its width: a character may take two cells or
+none, and escape sequences take none. So a line is a list of cells, each a character and a style, and `Line.put` clips.
+`TextLayout` converts times to columns.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ _Cell = tuple[str, str]
 
 
 class Line:
-    """One line of a picture; a text that runs out of it ends in an ellipsis."""
+    """One line of a picture; a text that is too long for it ends in an ellipsis."""
 
     def __init__(self, width: int) -> None:
         self._cells: list[_Cell] = [(" ", "")] * width
@@ -31,11 +29,11 @@ class Line:
         cells = _cells(text, style)
         room = len(self._cells) - column
         if len(cells) > room:
-            if cells[room - 1][0] == "":  # the second half of a wide character: leave no first half alone
+            if cells[room - 1][0] == "":  # the second half of a wide character: remove its first half, too
                 cells[room - 2] = (" ", style)
             cells[room - 1 :] = [("…", style)]
         end = column + len(cells)
-        if cells and self._cells[column][0] == "":  # over the second half of a wide character: leave no half alone
+        if cells and self._cells[column][0] == "":  # written over the second half of a wide character
             self._cells[column - 1] = (" ", "")
         if cells and end < len(self._cells) and self._cells[end][0] == "":
             self._cells[end] = (" ", "")
@@ -46,7 +44,7 @@ class Line:
         self.put(max(0, column - columns_of(text)), text, style)
 
     def replace(self, column: int, text: str, style: str = "") -> None:
-        """Write over what is there, and over nothing that is blank."""
+        """Replace a character that is not blank."""
         if column < len(self._cells) and self._cells[column][0] != " ":
             self._cells[column] = (text, style)
 
@@ -58,11 +56,11 @@ class Line:
         if not color:
             return "".join(character for character, _ in cells)
         runs = itertools.groupby(cells, key=lambda cell: cell[1])
-        return "".join(_painted("".join(character for character, _ in run), style) for style, run in runs)
+        return "".join(_styled("".join(character for character, _ in run), style) for style, run in runs)
 
 
 def _cells(text: str, style: str) -> list[_Cell]:
-    """Spread a text over cells: a wide character takes two, a combining one none."""
+    """Split a text into cells: a wide character takes two, a combining one none."""
     cells: list[_Cell] = []
     for character in text:
         if unicodedata.combining(character) and cells:
@@ -79,25 +77,25 @@ def columns_of(text: str) -> int:
     return len(text) if text.isascii() else len(_cells(text, ""))
 
 
-def _painted(text: str, style: str) -> str:
+def _styled(text: str, style: str) -> str:
     return f"\x1b[{style}m{text}\x1b[0m" if style else text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """Where things stand in a picture: names at the left, then a chart of time, then what became of each."""
+class TextLayout:
+    """The columns of a picture: names at the left, then a chart of time, then how each attempt ended."""
 
     width: int
     names: int
-    """Where names begin; what stands before them has no room if that is 0."""
+    """Where names begin; if 0, families have no column of their own."""
     chart: int
-    """Where time 0 is."""
+    """The column of time 0."""
     columns: int
     """How many columns the chart takes."""
     axis: Axis
     """The time that they stand for."""
     duration: float
-    """When the race was over; with a race beside it, that can be before the axis is."""
+    """When the race was over; if it is compared with a longer one, that is before the end of the axis."""
 
     @property
     def end(self) -> int:
@@ -127,7 +125,7 @@ class Layout:
         return round(self.axis.place(time) * self.columns, 6)
 
     def ticks(self) -> list[Tick]:
-        """Round times that keep their distance, the first one 0."""
+        """Round times at a distance from each other, the first one 0."""
         return self.axis.ticks(_TICK_DISTANCE / self.columns)
 
 
@@ -136,7 +134,7 @@ _TICK_DISTANCE = 7
 
 
 def shortened(address: str, width: int) -> str:
-    """Shorten an address to a width; of IPv6, the first group and as many of the last ones as fit; of a path, its end.
+    """Shorten an address to a width: keep the first group and as many of the last ones as fit, or the end of a path.
 
     Example:
         >>> shortened("2001:db8:1234:5678:9abc:def0:1234:5678", 18)

@@ -1,4 +1,4 @@
-"""IPython: where a picture is shown, if there is a shell at all. This module needs no extra."""
+"""IPython: the shell that this program is, if it is one. IPython is imported only where it is loaded already."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EXTENSION = "_trio_nbconnect_extension"
 
 
 def display(thing: object, **options: Any) -> Any:
-    """Be `IPython.display.display`."""
+    """Call `IPython.display.display`."""
     from IPython.display import display as show  # noqa: PLC0415 - it needs an extra
 
     function: Callable[..., Any] = show
@@ -22,7 +22,7 @@ def current_shell() -> Any:
     """Return the shell that this program is, or None."""
     if "IPython" not in sys.modules:
         return None
-    from IPython import get_ipython  # noqa: PLC0415 - it is there
+    from IPython import get_ipython  # noqa: PLC0415 - it is loaded
 
     current: Callable[[], Any] = get_ipython
     return current()

@@ -1,26 +1,28 @@
-"""Recording: every race of a block, to be looked at afterwards.
+"""Recording: every race of a block, for looking at it afterwards.
 
-The problem: the connection that needs a look is opened deep inside somebody else's library. How we solve it: `record`
-adds a tracer to `listening`, a context variable, so that whatever the block connects is heard, through any
-library and in every task that the block starts.
-
-What lives here: the container, which keeps events and nothing else; timelines and pictures are made when asked for.
-What does not: rendering. Who records and does not look never loads it: methods import what they need. A race that
-began before the block is not in its recording: it never heard of it.
+The connection that one wants to see is opened deep inside another library. `record` adds a tracer to a context
+variable, so that every connection of the block is recorded, through any library and in every task that the block
+starts. Events are kept and nothing else; timelines and pictures are made when they are asked for. A race that began
+before the block is not in its recording: its events go to the tracers of its start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, overload
+from typing import overload
 
 from .. import trace
-from .._race.journal import listening
-from .summaries import Summary, summarize
-
-if TYPE_CHECKING:
-    from .timeline import Timeline
+from .bundles import bundle, page, race_bundle, races_bundle
+from .export import chrome_trace, json_lines, qlog
+from .labels import target_text
+from .summary import Summary, summarize
+from .svg import WIDTH, render_svg
+from .text import render_text
+from .timeline import Timeline, timeline_of
 
 _A_FEW = 6
 """How many races a notebook shows in full; of more, the summary and the last one."""
@@ -31,13 +33,14 @@ class RecordedRace:
 
     Attributes:
         events: What has happened so far, in order; see `trio_nbconnect.trace`.
-        timeline: The same, in the shape of the picture.
+        timeline: The same, sorted by address and lookup.
     """
 
-    __slots__ = ("_events",)
+    __slots__ = ("_events", "_until")
 
     def __init__(self, *events: trace.Event) -> None:
         self._events = list(events)
+        self._until: float | None = None
 
     @property
     def events(self) -> tuple[trace.Event, ...]:
@@ -46,10 +49,36 @@ class RecordedRace:
 
     @property
     def timeline(self) -> Timeline:
-        """The events, sorted by address and look-up."""
-        from .timeline import timeline_of  # noqa: PLC0415 - see above
-
+        """The events, sorted by address and lookup."""
         return timeline_of(self.events)
+
+    def with_scale(self, until: float) -> RecordedRace:
+        """Return the same race, with pictures whose time goes from 0 to `until`, or further if the race took longer.
+
+        A slider draws another race at each step; with one scale for all, bars of equal length took equal time.
+
+        Args:
+            until: Seconds.
+
+        Returns:
+            A race that shares its events with this one.
+
+        Raises:
+            ValueError: `until` is not a positive number.
+
+        Example:
+            >>> from trio_nbconnect.testing import SimulatedNetwork, simulate
+            >>> net = SimulatedNetwork()
+            >>> _ = net.host("192.0.2.1").accepts(after=0.1)
+            >>> race = simulate(net, "192.0.2.1", 443).with_scale(until=1)
+            >>> print(race.text(width=60).splitlines()[3].split())
+            ['0', 'ms', '500']
+        """
+        if not 0 < until < math.inf:
+            raise ValueError(f"until must be a positive number, not {until!r}")
+        race = RecordedRace()
+        race._events, race._until = self._events, float(until)
+        return race
 
     def text(self, *, width: int = 80, color: bool = False) -> str:
         """Draw the waterfall as text: several lines, no newline at the end.
@@ -61,15 +90,18 @@ class RecordedRace:
         Raises:
             ValueError: `width` is too small.
         """
-        from .text import render_text  # noqa: PLC0415 - see above
+        return render_text(self.timeline, width=width, color=color, until=self._until)
 
-        return render_text(self.timeline, width=width, color=color)
+    def svg(self, *, width: float = WIDTH) -> str:
+        """Draw the waterfall as an SVG document, light or dark as its reader prefers; equal races, equal bytes.
 
-    def svg(self) -> str:
-        """Draw the waterfall as an SVG document, light or dark as its reader prefers; equal races, equal bytes."""
-        from .svg import render_svg  # noqa: PLC0415 - see above
+        Args:
+            width: CSS pixels, at least 320. Below 720, names are above the bars.
 
-        return render_svg(self.timeline)
+        Raises:
+            ValueError: `width` is too small.
+        """
+        return render_svg(self.timeline, width=width, until=self._until)
 
     def qlog(self) -> str:
         """Write the events as a qlog file, in the vocabulary of the draft for Happy Eyeballs.
@@ -77,41 +109,84 @@ class RecordedRace:
         See https://datatracker.ietf.org/doc/draft-kuehlewind-happy-qlog/. Every attempt has one outcome there, once
         the race is over.
         """
-        from .qlog import qlog  # noqa: PLC0415 - see above
-
         return qlog([self.events])
+
+    def chrome_trace(self) -> str:
+        """Write the events in Chrome's Trace Event Format, which Perfetto and speedscope open."""
+        return chrome_trace([self.events])
+
+    def json_lines(self) -> str:
+        """Write the events as JSON, one object on each line."""
+        return "".join(f"{line}\n" for line in json_lines(self.events))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the race to a file, in the format that its extension names.
+
+        Args:
+            path: Ends with `.svg` or `.txt` for the waterfall, `.html` for a page with it, `.qlog` for qlog, `.json`
+                for a Chrome trace, `.jsonl` for JSON lines.
+
+        Raises:
+            ValueError: The extension is none of these.
+            OSError: The file cannot be written.
+
+        Example:
+            >>> RecordedRace().save("race.png")
+            Traceback (most recent call last):
+            ValueError: path must end with .svg, .txt, .html, .qlog, .json or .jsonl, not 'race.png'
+        """
+        _save(
+            path,
+            {
+                ".svg": self.svg,
+                ".txt": lambda: f"{self}\n",
+                ".html": lambda: page(self.timeline.host, self._repr_mimebundle_()["text/html"]),
+                ".qlog": self.qlog,
+                ".json": self.chrome_trace,
+                ".jsonl": self.json_lines,
+            },
+        )
 
     def __str__(self) -> str:
         return self.text()
 
     def __repr__(self) -> str:
-        from .labels import target_text  # noqa: PLC0415 - see above
-
         timeline = self.timeline
         return f"<RecordedRace {target_text(timeline)}, {timeline.outcome.value}>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        from .bundles import race_bundle  # noqa: PLC0415 - see above
-
-        return race_bundle(self.timeline)
+        return race_bundle(self.timeline, self._until)
 
 
 class Recording(Sequence[RecordedRace]):
     """The races of a block in the order of their starts; `str()` of it is all their waterfalls."""
 
-    __slots__ = ("_latest", "_races")
+    __slots__ = ("_dropped", "_keep", "_races", "_under_way")
 
-    def __init__(self) -> None:
+    def __init__(self, keep: float = math.inf) -> None:
         self._races: list[RecordedRace] = []
-        self._latest: dict[int, RecordedRace] = {}
+        self._under_way: dict[tuple[int, int], RecordedRace] = {}
+        self._keep = keep
+        self._dropped = 0
 
-    def _hear(self, event: trace.Event) -> None:
-        """Take in one event. Races are numbered anew in each `trio.run`: the latest of a number is meant."""
+    @property
+    def dropped(self) -> int:
+        """How many races are not here any more because later ones took their place."""
+        return self._dropped
+
+    def _record(self, event: trace.Event) -> None:
+        """Add one event. Each `trio.run` numbers its races anew, and several may run in as many threads."""
+        key = threading.get_ident(), event.race
         if isinstance(event, trace.RaceStarted):
-            self._latest[event.race] = RecordedRace(event)
-            self._races.append(self._latest[event.race])
+            race = self._under_way[key] = RecordedRace(event)
+            self._races.append(race)
+            if len(self._races) > self._keep:
+                del self._races[0]
+                self._dropped += 1
         else:
-            self._latest[event.race]._events.append(event)
+            self._under_way[key]._events.append(event)
+        if isinstance(event, trace.RaceWon | trace.RaceLost):
+            del self._under_way[key]
 
     @overload
     def __getitem__(self, index: int) -> RecordedRace: ...
@@ -127,15 +202,39 @@ class Recording(Sequence[RecordedRace]):
         return "\n\n".join(str(race) for race in self._races)
 
     def __repr__(self) -> str:
-        return f"<Recording {self._races}>"
+        dropped = f", {self._dropped} earlier ones dropped" if self._dropped else ""
+        return f"<Recording {self._races}{dropped}>"
 
     def summary(self) -> Summary:
         """Count the races, and draw how long they took; see `summarize`."""
         return summarize(self._races)
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        from .bundles import bundle, races_bundle  # noqa: PLC0415 - see above
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all races to one file, in the format that its extension names; see `RecordedRace.save`.
 
+        The picture of several races in a `.svg` is their summary.
+
+        Args:
+            path: Ends with `.svg`, `.txt`, `.html`, `.qlog`, `.json` or `.jsonl`.
+
+        Raises:
+            ValueError: The extension is none of these.
+            OSError: The file cannot be written.
+        """
+        events, timelines = [race.events for race in self._races], [race.timeline for race in self._races]
+        _save(
+            path,
+            {
+                ".svg": lambda: self[0].svg() if len(self) == 1 else self.summary().svg(),
+                ".txt": lambda: f"{self}\n",
+                ".html": lambda: page("races", races_bundle(timelines, nothing="no race")["text/html"]),
+                ".qlog": lambda: qlog(events),
+                ".json": lambda: chrome_trace(events),
+                ".jsonl": lambda: "".join(race.json_lines() for race in self._races),
+            },
+        )
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         timelines = [race.timeline for race in self._races]
         if len(timelines) <= _A_FEW:
             return races_bundle(timelines, nothing="no race yet")
@@ -143,12 +242,30 @@ class Recording(Sequence[RecordedRace]):
         return bundle(f"{many['text/html']}<br>\n{last['text/html']}", f"{self.summary()}\n\n{self[-1]}")
 
 
+def _save(path: str | os.PathLike[str], formats: Mapping[str, Callable[[], str]]) -> None:
+    """Write a file in the format of its extension."""
+    extension = os.path.splitext(os.fspath(path))[1].lower()
+    if extension not in formats:
+        *first, last = formats
+        raise ValueError(f"path must end with {', '.join(first)} or {last}, not {os.fspath(path)!r}")
+    text = formats[extension]()
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+
+
 @contextmanager
-def record() -> Iterator[Recording]:
+def record(*, keep: float = 100) -> Iterator[Recording]:
     """Record every connection that is opened in a `with` block, through whatever library.
 
-    It hears what the block connects and what tasks started in the block connect. Blocks may be nested; each recording
-    then hears of the race. The recording can be read at any time, also while a race is under way.
+    Connections of tasks that were started in the block are recorded, too. Blocks may be nested; a race is then in each
+    recording. The recording can be read at any time, also while a race is under way.
+
+    Args:
+        keep: How many races are kept, the latest ones, so that a block may last as long as a program; `math.inf` for
+            all.
+
+    Raises:
+        ValueError: `keep` is not at least 1.
 
     Example:
         >>> import socket, trio, trio_nbconnect as nb
@@ -159,9 +276,8 @@ def record() -> Iterator[Recording]:
         >>> trio.run(main)
         127.0.0.1
     """
-    recording = Recording()
-    token = listening.set((*listening.get(), recording._hear))
-    try:
+    if not isinstance(keep, int | float) or not keep >= 1:
+        raise ValueError(f"keep must be at least 1, not {keep!r}")
+    recording = Recording(keep)
+    with trace.listen(recording._record):
         yield recording
-    finally:
-        listening.reset(token)

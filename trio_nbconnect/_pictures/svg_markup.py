@@ -1,18 +1,19 @@
-"""SVG elements: shapes and texts as markup, and the style sheet that colours them.
+"""SVG markup: shapes, texts and the style sheet.
 
-Rule 1: what comes from outside becomes markup here alone, escaped. Rule 2: a number is written with fixed digits, so
-that equal pictures are equal to the byte. Rule 3: no script, no font and no resource from elsewhere; a picture works
-inside `<img>`, where a browser allows neither. Rule 4: colours are classes, light ones and, where the reader prefers
-it, dark ones; each rule of the sheet begins with our own class, so that a picture put into a page changes nothing else.
+Text that comes from outside becomes markup here alone, escaped. Numbers are written with fixed digits, so that equal
+pictures are equal to the byte. There is no script, no font and no resource from elsewhere: a picture works inside
+`<img>`, where browsers allow neither. Colours are classes, light ones and, where the reader prefers it, dark ones; each
+rule of the style sheet begins with our own class, so that a picture inlined into a page changes nothing else in it.
 
-The background is painted: a viewer that knows nothing of dark pages still shows something that can be read.
-What lives here: nothing that knows what a race is.
+The background is painted: a viewer that ignores the reader's preference still shows a picture that can be read.
 """
 
 from __future__ import annotations
 
 import html
 import unicodedata
+
+from .._printable import printable
 
 SANS = "system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif"
 MONO = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
@@ -46,6 +47,8 @@ _COLORS = {
     "cut-line": ("stroke", "#b3b7bc", "#5c6066"),
     "cut-rim": ("stroke", "#a9adb2", "#5c6066"),
     "soft-line": ("stroke", "#7d8085", "#8a8a8a"),
+    "tick": ("stroke", "#1f2328", "#f2f2f2"),
+    "halo": ("stroke", "#ffffff", "#111111"),
 }
 
 _SHAPES = (
@@ -66,6 +69,8 @@ _SHAPES = (
     ".dots{stroke-width:1.2;stroke-dasharray:2 3}",
     ".dash{stroke-dasharray:3 2}",
     ".half{opacity:.45}",
+    ".tick{stroke-width:2}",
+    ".halo{stroke-width:3px;stroke-linejoin:round;paint-order:stroke}",
     ".host{unicode-bidi:isolate}",
 )
 
@@ -84,23 +89,28 @@ def number(value: float) -> str:
 
 
 def escaped(text: str) -> str:
-    """Make text safe between tags and in an attribute; what XML 1.0 cannot hold (section 2.2) is a question mark."""
-    return html.escape("".join(character if character.isprintable() else "?" for character in text))
+    """Escape text for elements and attributes; what XML 1.0 does not allow (section 2.2) is not printable."""
+    return html.escape(printable(text))
 
 
 def text(x: float, y: float, words: str, classes: str = "soft") -> str:
-    """A text whose baseline is at y."""
+    """A text with its baseline at y."""
     return f'<text x="{number(x)}" y="{number(y)}" class="{classes}">{escaped(words)}</text>'
 
 
+def label(x: float, y: float, words: str, classes: str = "soft") -> str:
+    """A text inside of the chart: in the colour of the background around its letters, so that lines do not cross it."""
+    return text(x, y, words, f"{classes} halo")
+
+
 def texts(x: float, y: float, parts: list[tuple[str, str]], classes: str = "") -> str:
-    """A text in parts, each with classes of its own."""
+    """A text of several parts, each with classes of its own."""
     spans = "".join(f'<tspan class="{own}">{escaped(words)}</tspan>' for words, own in parts)
     return f'<text x="{number(x)}" y="{number(y)}" class="{classes}">{spans}</text>'
 
 
 def rect(x: float, y: float, width: float, height: float, classes: str, *, radius: float = 0) -> str:
-    """A rectangle; the corners are no rounder than it has room for."""
+    """A rectangle; the radius of its corners is at most half of its sides."""
     radius = min(radius, width / 2, height / 2)
     rounded = f' rx="{number(radius)}"' if radius else ""
     place = f'x="{number(x)}" y="{number(y)}" width="{number(width)}" height="{number(height)}"'
@@ -113,7 +123,7 @@ def circle(x: float, y: float, radius: float, classes: str) -> str:
 
 
 def path(steps: str, classes: str, x: float = 0, y: float = 0) -> str:
-    """A path, drawn from a point."""
+    """A path that starts at a point."""
     moved = f' transform="translate({number(x)} {number(y)})"' if x or y else ""
     return f'<path d="{steps}"{moved} class="{classes}"/>'
 
@@ -123,8 +133,8 @@ def line(x1: float, y1: float, x2: float, y2: float, classes: str) -> str:
     return path(f"M{number(x1)} {number(y1)}L{number(x2)} {number(y2)}", f"line {classes}")
 
 
-def torn(places: list[float], top: float, bottom: float) -> list[str]:
-    """Tear a chart from top to bottom, where its axis is broken."""
+def break_marks(places: list[float], top: float, bottom: float) -> list[str]:
+    """Mark the breaks of the axis, from the top of a chart to its bottom."""
     parts, teeth = [], int((bottom - top + 8) // 10)
     edge, back = "l3 5l-3 5" * teeth, "l3 -5l-3 -5" * teeth
     for x in places:
@@ -134,7 +144,7 @@ def torn(places: list[float], top: float, bottom: float) -> list[str]:
 
 
 def document(width: float, height: float, parts: list[str], *, title: str, description: str) -> str:
-    """The whole picture: what it shows in words first, then the style sheet, then its parts."""
+    """The whole picture: its description in words, the style sheet, its parts."""
     size = f'width="{number(width)}" height="{number(height)}" viewBox="0 0 {number(width)} {number(height)}"'
     return "\n".join(
         [
@@ -142,7 +152,7 @@ def document(width: float, height: float, parts: list[str], *, title: str, descr
             f"<title>{escaped(title)}</title>",
             f"<desc>{escaped(description)}</desc>",
             f"<style>{_style_sheet()}</style>",
-            f"<defs>{_hatch('cut')}{_hatch('won')}</defs>",
+            f"<defs>{_hatch('cut', 45)}{_hatch('won', 45)}{_hatch('late', 0)}</defs>",
             rect(0, 0, width, height, "bg", radius=6),
             *parts,
             "</svg>\n",
@@ -150,16 +160,17 @@ def document(width: float, height: float, parts: list[str], *, title: str, descr
     )
 
 
-def _hatch(name: str) -> str:
-    """The pattern of what was cut off, or came too late; the same in every picture, and so may its name be."""
+def _hatch(name: str, angle: int) -> str:
+    """The pattern of a kind of bar; it is equal in every picture, so its id may be, too."""
+    turned = f' patternTransform="rotate({angle})"' if angle else ""
     return (
-        f'<pattern id="nbc-{name}" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+        f'<pattern id="nbc-{name}" width="6" height="6" patternUnits="userSpaceOnUse"{turned}>'
         f'<rect width="6" height="6" class="cut"/><path d="M3 0V6" class="line thick {name}-line"/></pattern>'
     )
 
 
 def _style_sheet() -> str:
-    sheet = [*_SHAPES, *(f".hatch-{name}{{fill:url(#nbc-{name})}}" for name in ("cut", "won"))]
+    sheet = [*_SHAPES, *(f".hatch-{name}{{fill:url(#nbc-{name})}}" for name in ("cut", "won", "late"))]
     sheet += [f".{name}{{{what}:{light}}}" for name, (what, light, _) in _COLORS.items()]
     dark = [f".{name}{{{what}:{dark}}}" for name, (what, light, dark) in _COLORS.items() if dark != light]
     scoped = "".join(f".nbc {rule}" for rule in sheet)
@@ -167,14 +178,14 @@ def _style_sheet() -> str:
 
 
 def width_of(words: str, size: float = 12, *, bold: bool = False, mono: bool = False) -> float:
-    """Guess, on the safe side, how wide a text will be: the fonts of whoever looks at it are not ours to know."""
+    """Estimate the width of a text, rather too wide: the reader's fonts are unknown."""
     if mono:
-        return sum(_cells(character) for character in words) * size * 0.61
+        return sum(_columns(character) for character in words) * size * 0.61
     ems = sum(_ems(character) for character in words)
     return ems * size * (1.1 if bold else 1.0)
 
 
-def _cells(character: str) -> int:
+def _columns(character: str) -> int:
     if unicodedata.combining(character):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
@@ -185,11 +196,11 @@ def _ems(character: str) -> float:
         return 0.4
     if character in _WIDE:
         return 0.96
-    return (0.0, 0.7 if character.isupper() else 0.64, 1.05)[_cells(character)]
+    return (0.0, 0.7 if character.isupper() else 0.64, 1.05)[_columns(character)]
 
 
 def fitted(words: str, room: float, size: float = 12, *, bold: bool = False, mono: bool = False) -> str:
-    """Cut a text that would be too wide, and say so with an ellipsis."""
+    """Shorten a text that is too wide, with an ellipsis."""
     if width_of(words, size, bold=bold, mono=mono) <= room:
         return words
     room -= width_of("…", size, bold=bold, mono=mono)

@@ -1,14 +1,16 @@
-"""Timeline: the events of one race, in the shape of its picture.
+"""Timeline: the events of one race, sorted by address and lookup.
 
-The problem: events are many small facts in the order in which they happened. Whoever looks at a race asks otherwise:
-did it connect, to what, after how long; and for each address: since when was it known, when and why was it tried, and
-what became of it.
+Events are small facts in the order in which they happened. A picture needs them sorted: for each address since when it
+was known, when and why it was tried and how the attempt ended; for each lookup what it brought and when. `timeline_of`
+is a pure function from events, of an unfinished race as well, to a frozen `Timeline`; text, SVG and exports are drawn
+from that one value. Times count in seconds from the start of the race. Errors are kept as they were raised; how much of
+them is shown is up to the renderers.
 
-How we solve it: one pure function, `timeline_of`, sorts the facts into a frozen `Timeline`. It takes the events of an
-unfinished race as well. All times in a timeline are seconds since its race started.
+Who did not record has only the error: `timeline_of_error` builds the same from `ConnectError.attempts`. Lookups, the
+policy and the end of the TCP phase are then unknown and left out, and time counts from the first attempt.
 
-What lives here: that value. What does not: glyphs, colours, columns and words for people; text, SVG and qlog are
-renderers over the same timeline. We keep errors as they were raised and let the renderers choose how much to say.
+A host may have hundreds of addresses, and a picture of all of them is unreadable. `visible_attempts` and its siblings
+keep the first and the last rows and always the winner, and count what was left out.
 """
 
 from __future__ import annotations
@@ -21,13 +23,13 @@ from typing import TypeAlias
 
 from .. import trace
 from .._address import Address
-from .._errors import ConnectError, ConnectTimeout
+from .._errors import Attempt, ConnectError, ConnectTimeout, Phase
 from .._policy import Policy
 from .._resolve.query import Service, Source
 
 
-class Outcome(enum.Enum):
-    """How a race stands."""
+class RaceOutcome(enum.Enum):
+    """How a race ended, or that it has not."""
 
     WON = "won"
     LOST = "lost"
@@ -36,19 +38,19 @@ class Outcome(enum.Enum):
     UNDER_WAY = "under way"
 
 
-class Fate(enum.Enum):
-    """What became of an attempt."""
+class AttemptOutcome(enum.Enum):
+    """How an attempt ended, or that it has not."""
 
     WON = "won"
     REFUSED = "refused"
     FAILED = "failed"
     """With any other error; it is in the row."""
     TIMED_OUT = "timed out"
-    """In the kernel, or by a limit of ours: its own or that of the whole race."""
+    """By the kernel, or by a limit of ours: the attempt's own or that of the whole race."""
     CANCELLED = "cancelled"
     """Another one had won, or the caller was cancelled."""
     RUNNER_UP = "runner-up"
-    """It was established, too late to be wanted, and closed."""
+    """It was established after another one had won, and closed unused."""
     UNDER_WAY = "under way"
 
 
@@ -57,7 +59,7 @@ _OUR_OWN_WORK = 0.0001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LookUpRow:
+class LookupRow:
     """One query for addresses."""
 
     source: Source
@@ -84,21 +86,30 @@ class AttemptRow:
     connected: float | None
     """When the TCP handshake was complete; None if it never was."""
     ended: float
-    """When its fate was decided; for an attempt under way, the time of the latest event."""
-    fate: Fate
+    """When it ended; for an attempt under way, the time of the latest event."""
+    outcome: AttemptOutcome
     error: OSError | None
     reason: trace.Reason
     preceded_by: int | None
-    """The number of the attempt that its reason speaks of; None for the first."""
+    """The number of the attempt that its reason refers to; None for the first."""
+    phase: Phase = Phase.HANDSHAKE
+    """How far it had come: `ESTABLISH` once TCP was connected."""
 
     @property
     def duration(self) -> float:
-        """From its start until its fate was decided."""
+        """From its start to its end."""
         return self.ended - self.started
 
     @property
     def has_second_phase(self) -> bool:
-        """Whether something was to be established on top of TCP; what takes no time is our own work."""
+        """Whether something was to be established on top of TCP; what takes no time is our own work.
+
+        An attempt that failed although TCP was connected had a second phase, however short.
+        """
+        if self.phase is not Phase.ESTABLISH:
+            return False
+        if self.outcome in (AttemptOutcome.REFUSED, AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT):
+            return True
         return self.connected is not None and self.ended - self.connected > _OUR_OWN_WORK
 
 
@@ -112,20 +123,20 @@ class UntriedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """One race, as its picture tells it."""
+    """One race, sorted for its picture."""
 
     race: int
     host: str
     port: int
     policy: Policy | None
-    """None if only an error tells of the race."""
+    """None if it was made from an error alone."""
     began: float
     """When it started, on Trio's clock; every other time here counts from then."""
     duration: float
     """Until it was won or lost; of a race under way, until the latest event."""
-    outcome: Outcome
+    outcome: RaceOutcome
     error: ConnectError | None
-    look_ups: tuple[LookUpRow, ...]
+    lookups: tuple[LookupRow, ...]
     attempts: tuple[AttemptRow, ...]
     """In the order of their starts."""
     untried: tuple[UntriedRow, ...]
@@ -133,22 +144,24 @@ class Timeline:
     @property
     def winner(self) -> AttemptRow | None:
         """The attempt whose connection was returned; it has the family and the address."""
-        return next((attempt for attempt in self.attempts if attempt.fate is Fate.WON), None)
+        return next((attempt for attempt in self.attempts if attempt.outcome is AttemptOutcome.WON), None)
 
     @property
     def gave_up(self) -> bool:
-        """Whether a limit on the whole ended it, and not the last attempt's own time-out."""
+        """Whether a limit on the whole race ended it, and not the time-out of its last attempt."""
         if not isinstance(self.error, ConnectTimeout):
             return False
         return not self.attempts or not all(isinstance(attempt.error, TimeoutError) for attempt in self.attempts)
 
     @property
-    def fates(self) -> dict[Fate, int]:
-        """How many attempts met which fate, the most frequent first."""
-        return dict(Counter(attempt.fate for attempt in self.attempts).most_common())
+    def outcomes(self) -> dict[AttemptOutcome, int]:
+        """How many attempts ended how, the most frequent outcome first."""
+        return dict(Counter(attempt.outcome for attempt in self.attempts).most_common())
 
 
-_Decided: TypeAlias = trace.AttemptEstablished | trace.AttemptFailed | trace.AttemptCancelled | trace.RunnerUpDiscarded
+_AttemptEnd: TypeAlias = (
+    trace.AttemptEstablished | trace.AttemptFailed | trace.AttemptCancelled | trace.RunnerUpDiscarded
+)
 
 
 def timeline_of(events: Sequence[trace.Event]) -> Timeline:
@@ -164,7 +177,7 @@ def timeline_of(events: Sequence[trace.Event]) -> Timeline:
     outcome, error = _race_outcome(events[-1])
     known = _known_since(events, start.time)
     attempts = _attempt_rows(events, start.time, known, error)
-    tried = {_place(attempt.address) for attempt in attempts}
+    tried = {_host_key(attempt.address) for attempt in attempts}
     return Timeline(
         race=start.race,
         host=start.host,
@@ -174,43 +187,43 @@ def timeline_of(events: Sequence[trace.Event]) -> Timeline:
         duration=events[-1].time - start.time,
         outcome=outcome,
         error=error,
-        look_ups=_look_up_rows(events, start.time),
+        lookups=_lookup_rows(events, start.time),
         attempts=attempts,
         untried=tuple(
-            UntriedRow(address=address, known_since=known[_place(address)])
+            UntriedRow(address=address, known_since=known[_host_key(address)])
             for address in _latest_addresses(events)
-            if _place(address) not in tried
+            if _host_key(address) not in tried
         ),
     )
 
 
-def _race_outcome(last: trace.Event) -> tuple[Outcome, ConnectError | None]:
+def _race_outcome(last: trace.Event) -> tuple[RaceOutcome, ConnectError | None]:
     """Nothing happens in a race after it was won or lost."""
     if isinstance(last, trace.RaceWon):
-        return Outcome.WON, None
+        return RaceOutcome.WON, None
     if isinstance(last, trace.RaceLost):
-        return (Outcome.CANCELLED if last.error is None else Outcome.LOST), last.error
-    return Outcome.UNDER_WAY, None
+        return (RaceOutcome.CANCELLED if last.error is None else RaceOutcome.LOST), last.error
+    return RaceOutcome.UNDER_WAY, None
 
 
-_Place: TypeAlias = tuple[int, str, int]
-"""An address without its port: a service may have one of its own, which its addresses' records do not know."""
+_HostKey: TypeAlias = tuple[int, str, int]
+"""An address without its port: a service may have a port of its own, which address records do not know."""
 
 
-def _place(address: Address) -> _Place:
+def _host_key(address: Address) -> _HostKey:
     return address.family, address.host, address.scope_id
 
 
-def _known_since(events: Sequence[trace.Event], began: float) -> dict[_Place, float]:
-    known: dict[_Place, float] = {}
+def _known_since(events: Sequence[trace.Event], began: float) -> dict[_HostKey, float]:
+    known: dict[_HostKey, float] = {}
     for event in events:
         if isinstance(event, trace.AnswerReceived):
-            for address in _told(event):
-                known.setdefault(_place(address), event.time - began)
+            for address in _addresses_in(event):
+                known.setdefault(_host_key(address), event.time - began)
     return known
 
 
-def _told(answer: trace.AnswerReceived) -> Iterator[Address]:
+def _addresses_in(answer: trace.AnswerReceived) -> Iterator[Address]:
     """The addresses in an answer, the hints of services included."""
     yield from answer.addresses
     for service in answer.services:
@@ -220,71 +233,167 @@ def _told(answer: trace.AnswerReceived) -> Iterator[Address]:
 def _latest_addresses(events: Sequence[trace.Event]) -> list[Address]:
     """What is known at the end, each address once: a later answer has replaced the earlier one of its source."""
     answers = {(event.source, event.name): event for event in events if isinstance(event, trace.AnswerReceived)}
-    told = [address for answer in answers.values() for address in _told(answer)]
-    return list({_place(address): address for address in reversed(told)}.values())[::-1]
+    addresses = [address for answer in answers.values() for address in _addresses_in(answer)]
+    return list({_host_key(address): address for address in reversed(addresses)}.values())[::-1]
 
 
-def _look_up_rows(events: Sequence[trace.Event], began: float) -> tuple[LookUpRow, ...]:
-    """A row for each query, and for each answer that nobody asked for; what the caller gave is no look-up."""
-    rows: list[LookUpRow] = []
+def _lookup_rows(events: Sequence[trace.Event], began: float) -> tuple[LookupRow, ...]:
+    """A row for each query, and for each answer without one; addresses that the caller gave are no lookup."""
+    rows: list[LookupRow] = []
     pending: dict[tuple[Source, str], int] = {}
     for event in events:
         if not isinstance(event, trace.ResolutionStarted | trace.AnswerReceived) or event.source is Source.GIVEN:
             continue
         now = event.time - began
-        asked = isinstance(event, trace.ResolutionStarted)
         key = (event.source, event.name)
-        if asked or key not in pending:
+        if isinstance(event, trace.ResolutionStarted) or key not in pending:
             pending[key] = len(rows)
-            rows.append(LookUpRow(source=event.source, name=event.name, started=now, ended=None))
+            rows.append(LookupRow(source=event.source, name=event.name, started=now, ended=None))
         if isinstance(event, trace.AnswerReceived):
-            place = pending.pop(key)
-            rows[place] = replace(
-                rows[place], ended=now, addresses=event.addresses, services=event.services, error=event.error
+            index = pending.pop(key)
+            rows[index] = replace(
+                rows[index], ended=now, addresses=event.addresses, services=event.services, error=event.error
             )
     return tuple(rows)
 
 
 def _attempt_rows(
-    events: Sequence[trace.Event], began: float, known: dict[_Place, float], lost: ConnectError | None
+    events: Sequence[trace.Event], began: float, known: dict[_HostKey, float], race_error: ConnectError | None
 ) -> tuple[AttemptRow, ...]:
     connected = {event.attempt: event for event in events if isinstance(event, trace.AttemptConnected)}
-    decided = {event.attempt: event for event in events if isinstance(event, _Decided)}
+    ends = {event.attempt: event for event in events if isinstance(event, _AttemptEnd)}
     rows: list[AttemptRow] = []
     for event in events:
         if isinstance(event, trace.AttemptStarted):
             number, started = event.attempt, event.time - began
-            fate, error = _fate(decided.get(number), lost)
+            outcome, error = _attempt_outcome(ends.get(number), race_error)
             rows.append(
                 AttemptRow(
                     number=number,
                     address=event.address,
-                    known_since=known.get(_place(event.address), started),
+                    known_since=known.get(_host_key(event.address), started),
                     started=started,
                     connected=connected[number].time - began if number in connected else None,
-                    ended=decided.get(number, events[-1]).time - began,
-                    fate=fate,
+                    ended=ends.get(number, events[-1]).time - began,
+                    outcome=outcome,
                     error=error,
                     reason=event.reason,
                     preceded_by=rows[-1].number if rows else None,
+                    phase=Phase.ESTABLISH if number in connected else Phase.HANDSHAKE,
                 )
             )
     return tuple(rows)
 
 
-def _fate(decided: _Decided | None, lost: ConnectError | None) -> tuple[Fate, OSError | None]:
-    """An attempt that was stopped because the race's own time was over has timed out."""
-    if decided is None:
-        return Fate.UNDER_WAY, None
-    if isinstance(decided, trace.AttemptFailed):
-        return fate_of_failure(decided.error), decided.error
-    if isinstance(decided, trace.AttemptCancelled):
-        return (Fate.TIMED_OUT if isinstance(lost, ConnectTimeout) else Fate.CANCELLED), None
-    return (Fate.RUNNER_UP if isinstance(decided, trace.RunnerUpDiscarded) else Fate.WON), None
+def _attempt_outcome(end: _AttemptEnd | None, race_error: ConnectError | None) -> tuple[AttemptOutcome, OSError | None]:
+    """An attempt that was cancelled because the time of the whole race was over has timed out."""
+    if end is None:
+        return AttemptOutcome.UNDER_WAY, None
+    if isinstance(end, trace.AttemptFailed):
+        return outcome_of_failure(end.error), end.error
+    if isinstance(end, trace.AttemptCancelled):
+        return (AttemptOutcome.TIMED_OUT if isinstance(race_error, ConnectTimeout) else AttemptOutcome.CANCELLED), None
+    return (AttemptOutcome.RUNNER_UP if isinstance(end, trace.RunnerUpDiscarded) else AttemptOutcome.WON), None
 
 
-def fate_of_failure(error: OSError) -> Fate:
-    """Tell a refusal and a time-out from all other errors."""
+def outcome_of_failure(error: OSError) -> AttemptOutcome:
+    """Distinguish a refusal and a time-out from all other errors."""
     if isinstance(error, ConnectionRefusedError):
-        return Fate.REFUSED
-    return Fate.TIMED_OUT if isinstance(error, TimeoutError) else Fate.FAILED
+        return AttemptOutcome.REFUSED
+    return AttemptOutcome.TIMED_OUT if isinstance(error, TimeoutError) else AttemptOutcome.FAILED
+
+
+# The timeline of an error
+
+_SOON = Policy().minimum_gap * 1.5
+"""An attempt that begins within this of the end of another began because of it; section 5 makes it wait for a gap."""
+
+
+def timeline_of_error(error: ConnectError) -> Timeline:
+    """Sort the attempts of an error into a timeline.
+
+    Example:
+        >>> timeline_of_error(ConnectError("no route", host="example.org", port=443)).outcome
+        <RaceOutcome.LOST: 'lost'>
+    """
+    began = min((attempt.started for attempt in error.attempts), default=0.0)
+    rows: list[AttemptRow] = []
+    for index, attempt in enumerate(error.attempts):
+        before = error.attempts[index - 1] if index else None
+        rows.append(_row_of_error(attempt, before, began))
+    return Timeline(
+        race=0,
+        host=error.host,
+        port=error.port,
+        policy=None,
+        began=began,
+        duration=max((row.ended for row in rows), default=0.0),
+        outcome=RaceOutcome.LOST,
+        error=error,
+        lookups=(),
+        attempts=tuple(rows),
+        untried=(),
+    )
+
+
+def _row_of_error(attempt: Attempt, before: Attempt | None, began: float) -> AttemptRow:
+    return AttemptRow(
+        number=attempt.number,
+        address=attempt.address,
+        known_since=attempt.started - began,
+        started=attempt.started - began,
+        connected=None,
+        ended=attempt.ended - began,
+        outcome=AttemptOutcome.TIMED_OUT if attempt.error is None else outcome_of_failure(attempt.error),
+        error=attempt.error,
+        reason=_likely_reason(attempt, before),
+        preceded_by=before.number if before else None,
+        phase=attempt.phase,
+    )
+
+
+def _likely_reason(attempt: Attempt, before: Attempt | None) -> trace.Reason:
+    """An error does not say why an attempt began; its start does."""
+    if before is None:
+        return trace.Reason.FIRST
+    follows_its_end = 0 <= attempt.started - before.ended <= _SOON
+    return trace.Reason.PREDECESSOR_FAILED if follows_its_end else trace.Reason.DELAY_OVER
+
+
+# What is shown of a long race
+
+AT_EACH_END = 8
+"""How many attempts are shown at the beginning and at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Elided:
+    """Consecutive attempts that are counted, not shown."""
+
+    attempts: tuple[AttemptRow, ...]
+
+
+def visible_attempts(timeline: Timeline) -> Iterator[tuple[AttemptRow, AttemptRow | None] | Elided]:
+    """Iterate over the attempts, each with the one before it, which its reason refers to."""
+    elided: list[AttemptRow] = []
+    before: AttemptRow | None = None
+    for index, attempt in enumerate(timeline.attempts):
+        at_an_end = min(index, len(timeline.attempts) - 1 - index) < AT_EACH_END
+        if at_an_end or attempt.outcome is AttemptOutcome.WON:
+            if elided:
+                yield Elided(tuple(elided))
+                elided.clear()
+            yield attempt, before
+        else:
+            elided.append(attempt)
+        before = attempt
+
+
+def visible_untried(timeline: Timeline) -> tuple[Sequence[UntriedRow], int]:
+    """The first addresses that were not needed, and how many more there are."""
+    return timeline.untried[: AT_EACH_END // 2], max(len(timeline.untried) - AT_EACH_END // 2, 0)
+
+
+def visible_lookups(timeline: Timeline) -> tuple[Sequence[LookupRow], int]:
+    """The first lookups, and how many more there are."""
+    return timeline.lookups[:AT_EACH_END], max(len(timeline.lookups) - AT_EACH_END, 0)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, TypeAlias
@@ -25,10 +25,13 @@ from .._resolve.query import Answer, QuerySent, Service, Source
 
 if TYPE_CHECKING:
     from .._resolve.history import View
-    from .._resolve.rules import Rules
+    from .._resolve.rfc6724 import Rules
 
 _Key: TypeAlias = tuple[Source, str]
 """A record type and whose it is, empty for the host itself."""
+
+_HURRIED: frozenset[_Key] = frozenset({(Source.AAAA, ""), (Source.A, "")})
+"""What is asked of the system beside its answer for both families, to hurry it."""
 
 
 class Candidates:
@@ -36,19 +39,28 @@ class Candidates:
 
     Args:
         policy: The numbers that the order obeys.
+        families: Those that can be used, the preferred one first; None is all of the policy's.
         view: What earlier connections taught, None if nothing.
-        rules: What decides between the families; None if only the policy's preference does.
+        make_rules: Makes what sorts addresses on this host, when it is first needed; None if nothing does.
     """
 
     __slots__ = (
-        *("_answers", "_first_positive", "_given", "_next", "_order", "_pending", "_policy", "_rules", "_services"),
-        *("_tried", "_view", "failures", "is_encrypted"),
+        *("_answers", "_families", "_first_positive", "_given", "_next", "_order", "_pending", "_policy", "_services"),
+        *("_make_rules", "_rules", "_tried", "_view", "failures", "is_encrypted"),
     )
 
-    def __init__(self, policy: Policy, view: View | None = None, rules: Rules | None = None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        families: tuple[socket.AddressFamily, ...] | None = None,
+        view: View | None = None,
+        make_rules: Callable[[], Rules] | None = None,
+    ) -> None:
         self._policy = policy
+        self._families = policy.families if families is None else families
         self._view = view
-        self._rules = rules
+        self._make_rules = make_rules
+        self._rules: Rules | None = None
         self._pending: frozenset[_Key] = frozenset()
         self._given: tuple[Address, ...] = ()
         self._answers: tuple[tuple[_Key, tuple[Address, ...]], ...] = ()  # the latest of each source
@@ -62,11 +74,15 @@ class Candidates:
         self.is_encrypted = False
         """Whether the services are asked for over encrypted DNS."""
 
-    def expect(self, query: QuerySent) -> None:
-        """Expect an answer from this source."""
-        self._pending |= {(query.source, query.name)}
+    def expect(self, query: QuerySent) -> bool:
+        """Expect an answer from this source; return False if it was expected already."""
+        key = query.source, query.name
+        if key in self._pending:
+            return False
+        self._pending |= {key}
         if query.source is Source.HTTPS and query.encrypted:
             self.is_encrypted = True
+        return True
 
     def start_with(self, addresses: tuple[Address, ...]) -> None:
         """Start with addresses that the caller knows; they wait for nothing."""
@@ -78,6 +94,9 @@ class Candidates:
         """Take in an answer; it replaces the former one of its source."""
         key = answer.source, answer.name
         self._pending -= {key}
+        if answer.source is Source.SYSTEM and (answer.error is None or answer.error.errno != socket.EAI_AGAIN):
+            self._pending -= _HURRIED  # the whole answer takes the place of those that were to hurry it
+            self._answers = tuple((known, addresses) for known, addresses in self._answers if known not in _HURRIED)
         if answer.source is Source.HTTPS:
             self._services = answer.services
         else:
@@ -106,18 +125,45 @@ class Candidates:
         At once when the preferred family has answered, with addresses or without, and so have the services where they
         were asked for; else when the first addresses have waited for that over the Resolution Delay.
         """
-        if self._pending and self._waits():
+        if self._pending and self._order and self._waits():
             return self._first_positive + self._policy.resolution_delay
         return self._first_positive
 
     def _waits(self) -> bool:
-        """Version 3, section 4.2; a hint of an address is a positive answer there."""
-        preferred = self._policy.families[0]
+        """Version 3, section 4.2: whether what is still pending may change which address is the best.
+
+        The operating system's answer for both families was waited for already when others hurry it.
+        """
+        if (Source.SYSTEM, "") in self._pending:
+            return False
         if (Source.HTTPS, "") in self._pending:
             return True
-        return (Source.of(preferred), "") in self._pending and all(
-            address.family != preferred for address in self._order
-        )
+        for service in self._services:
+            offered = self._offered(service)
+            if offered:
+                return self._waits_for_family(service.target, offered)
+            is_elsewhere = service.hints and all(hint.family not in self._families for hint in service.hints)
+            if self._is_pending(service.target) and not is_elsewhere:
+                return True  # the best service's addresses are being asked for: nothing else goes first
+        return self._waits_for_family("", self._order)
+
+    def _waits_for_family(self, name: str, known: Sequence[Address]) -> bool:
+        """Whether the preferred family's addresses of a name are pending; a hint is a positive answer, too.
+
+        IPv6 addresses that any ordinary IPv4 address would come before are none of those that end the wait. A family
+        without a default route is not preferred (version 3, section 4.2).
+        """
+        preferred = self._families[0]
+        if preferred == IPV6 and self._make_rules is not None and (Source.A, name) in self._pending:
+            ours = [address for address in known if address.family == IPV6]
+            if ours and self._sorter.is_inferior(ours[0]):
+                return True
+        if (Source.of(preferred), name) not in self._pending or any(address.family == preferred for address in known):
+            return False
+        return self._make_rules is None or self._sorter.has_default_route(preferred)
+
+    def _is_pending(self, name: str) -> bool:
+        return (Source.AAAA, name) in self._pending or (Source.A, name) in self._pending
 
     def peek(self) -> Address | None:
         """Return the address that is next, None if all that are known were tried."""
@@ -157,22 +203,32 @@ class Candidates:
     def _in_order(self, known: list[Address]) -> list[Address]:
         """Sort and interleave the addresses of one group.
 
-        One answer that holds both families, from a hook or from the caller, is in the order that was meant.
+        What the caller or a hook gave is in the order that was meant. The system's order stands, but for what history
+        knows of equals; of what it was asked family by family each family's order stands.
         """
-        sources = [source for (source, name), _ in self._answers if not name]
-        if not (self._given or Source.HOOK in sources or Source.GIVEN in sources):
-            known = self._view.sort(known) if self._view else known
-            if self._rules is not None and self._policy.families[0] == IPV6:
-                known = self._rules.sort(known)
-            else:
-                known = prefer(self._policy.families, known)
+        sources = {source for (source, name), _ in self._answers if not name}
+        if known and not (self._given or Source.HOOK in sources or Source.GIVEN in sources):
+            if Source.SYSTEM in sources:
+                known = self._sorter.reorder(known) if self._view is not None else known
+            elif self._make_rules is not None:
+                known = self._sorter.merge(known) if (Source.SYSTEM, "") in self._pending else self._sorter.sort(known)
+            if self._make_rules is None or self._families[0] != IPV6:
+                known = prefer(self._families, known)
         return interleave(known, self._policy.first_address_family_count)
+
+    @property
+    def _sorter(self) -> Rules:
+        """RFC 6724's rules on this host, made when they are first needed."""
+        if self._rules is None:
+            assert self._make_rules is not None
+            self._rules = self._make_rules()
+        return self._rules
 
     def _offered(self, service: Service) -> list[Address]:
         """Version 3, section 4.2: the target's addresses, or in their place its hints while there are none."""
         offered: list[Address] = []
         answers = dict(self._answers)
-        for family in self._policy.families:
+        for family in self._families:
             answer = answers.get((Source.of(family), service.target), ())
             hints = [hint for hint in service.hints if hint.family == family]
             offered += answer or hints

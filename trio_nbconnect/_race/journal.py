@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from contextvars import ContextVar
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import trio
+
+from .._listening import listening
 
 if TYPE_CHECKING:
     from .._address import Address
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 ReasonName: TypeAlias = Literal["FIRST", "DELAY_OVER", "PREDECESSOR_FAILED"]
 """A member of `trace.Reason`, by its name: a race that nobody listens to does not import that."""
-
-listening: ContextVar[tuple[Tracer, ...]] = ContextVar("trio_nbconnect.trace.listening", default=())
-"""The tracers of everything that this context, and the tasks it starts, will connect."""
 
 _races: trio.lowlevel.RunVar[Iterator[int]] = trio.lowlevel.RunVar("trio_nbconnect.trace.races")
 

@@ -172,26 +172,24 @@ class Race(Generic[T]):
         await self._resolution.run_alone()
         while self._resolution.is_over and (address := await self._next_candidate()) is not None:
             attempt = self._start(address)
-            if not await self._wait_alone(attempt):
-                break
-
-    async def _wait_alone(self, attempt: RunningAttempt) -> bool:
-        """Wait until the attempt has failed; return False if the race must go on in a nursery, or is won."""
-        if attempt.ended is not None:
-            await trio.lowlevel.checkpoint()
+            if attempt.ended is not None:
+                await trio.lowlevel.checkpoint()
+            elif (limit := self._may_wait_alone_until(attempt)) is None:
+                return
+            else:
+                with until(limit):
+                    await self._run_attempt(attempt)
+                if attempt.error is None:
+                    return
             self._planned = self._clock.current_time()
-            return True
-        due = math.inf
-        if self._candidates.peek() is not None:
-            if self._establish is not None or not self._opener.is_resumable:
-                return False
-            due = self._due(attempt)
-        with until(due):
-            await self._run_attempt(attempt)
-        if attempt.error is None:
-            return False
-        self._planned = self._clock.current_time()
-        return True
+
+    def _may_wait_alone_until(self, attempt: RunningAttempt) -> float | None:
+        """Until when the calling task may wait for an attempt; None if that wait could not be taken up by a task."""
+        if self._candidates.peek() is None:
+            return math.inf
+        if self._establish is not None or not self._opener.is_resumable:
+            return None
+        return self._due(attempt)
 
     async def _staggered(self, nursery: trio.Nursery) -> None:
         """Sections 3, 5 and 6: answers arrive beside the attempts, each of which starts when it is due."""
@@ -394,7 +392,7 @@ class Race(Generic[T]):
         if gave_up_at_limit:
             return gave_up(host, port, self._give_up_after, reports, self._candidates.failures)
         if reports or resolution.unusable:
-            return all_failed(host, port, reports, resolution.unusable)
+            return all_failed(host, port, reports, () if reports else resolution.unusable)
         return no_address(host, port, self._candidates.failures)
 
     def _note(self, attempt: RunningAttempt) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from .._address import IPV4, IPV6, Address, Target
+from .._address import IPV4, IPV6, Address, Target, check_numeric
 from .._errors import ruled_out, timed_out
 from .._policy import Policy
 from .._resolve.query import Answer, Query, QuerySent, Source
@@ -67,8 +67,8 @@ class Resolution:
     """The addresses of one race: brings what is answered to its candidates."""
 
     __slots__ = (
-        *("_families", "_journal", "_last_resort", "_nat64", "_policy", "_resolver", "_target", "_waits_alone"),
-        *("candidates", "change", "fatal_error", "is_over", "unusable"),
+        *("_alone_until", "_families", "_journal", "_last_resort", "_nat64", "_resolver", "_services", "_target"),
+        *("_until", "candidates", "change", "fatal_error", "is_over", "unusable"),
     )
 
     def __init__(
@@ -80,17 +80,21 @@ class Resolution:
         journal: Journal,
         *,
         resolver: Resolver | None = None,
-        waits_alone: bool = False,
+        alone_until: float = -math.inf,
+        services: bool = False,
         nat64: Translator | None = None,
+        last_resort: bool = False,
     ) -> None:
+        limit = policy.give_up_resolution_after
         self._target = target
-        self._policy = policy
+        self._until = limit if limit == math.inf else trio.current_time() + limit
         self._families = families
         self._journal = journal
         self._resolver = resolver
-        self._waits_alone = waits_alone  # there is one answer, and nothing to do until it is there
+        self._alone_until = alone_until  # until when there is nothing to do but to wait for one answer
+        self._services = services
         self._nat64 = nat64
-        self._last_resort = None if nat64 is None or resolver is None else trio.Event()
+        self._last_resort = trio.Event() if last_resort else None
         self.candidates = candidates
         self.is_over = resolver is None
         """Whether no more answers will come."""
@@ -106,36 +110,44 @@ class Resolution:
             given = Answer(Source.GIVEN, self._usable(self._target.addresses))
             self.candidates.start_with(given.addresses)
             self._journal.answer_received(given)
-        elif self._waits_alone:
-            await self.run()
+        elif self._alone_until > trio.current_time():
+            with until(self._alone_until):
+                await self.run()
 
     async def run(self) -> None:
         """Section 3: take in the answers as they come, for as long as the policy lets it take."""
-        assert self._resolver is not None
-        families = self._families
-        if self._nat64 is not None:
-            families = tuple(family for family in families if family == IPV6)
-        query = Query(host=self._target.name, port=self._target.port, families=families, last_resort=self._last_resort)
-        limit = self._policy.give_up_resolution_after
-        try:
-            with until(math.inf if limit == math.inf else trio.current_time() + limit):
-                await self._resolver.resolve(query, self._take)
-        except OSError as error:
-            self.candidates.failures += (error,)
+        with until(self._until):
+            if self._last_resort is None:
+                await self._ask(self._families)
+            else:
+                await self._ask(tuple(family for family in self._families if family == IPV6))
+                await self._last_resort.wait()
+                await self._ask((IPV4,))
         for source, name in self.candidates.unanswered:
             silence = timed_out(f"no answer for {source.value} of {name or self._target.host}")
             self._take(Answer(source, error=silence, name=name))
         self.is_over = True
         self.change.notify()
 
+    async def _ask(self, families: tuple[AddressFamily, ...]) -> None:
+        assert self._resolver is not None
+        target = self._target
+        query = Query(host=target.name, port=target.port, families=families, services=self._services)
+        try:
+            await self._resolver.resolve(query, self._take)
+        except OSError as error:
+            self.candidates.failures += (error,)
+
     def _take(self, item: QuerySent | Answer) -> None:
         """Take in what a resolver does and learns."""
         if isinstance(item, QuerySent):
-            self.candidates.expect(item)
-            self._journal.query_sent(item)
+            if self.candidates.expect(item):
+                self._journal.query_sent(item)
             return
-        if item.source is Source.HTTPS and item.error is not None and self.candidates.is_encrypted:
+        if item.source is Source.HTTPS and item.error is not None and self.candidates.is_encrypted and self._services:
             self.fatal_error = item.error  # version 3, section 6.3: an attacker may have taken services away
+        for address in item.addresses:
+            check_numeric(address)
         usable = self._usable(item.addresses)
         if usable is not item.addresses:
             item = replace(item, addresses=usable)
@@ -162,7 +174,6 @@ class Resolution:
         families = self._families
         if self._nat64 is not None:
             addresses = tuple(map(self._nat64.read, addresses))
-            families = (*families, IPV4)
         left_out = [address for address in addresses if address.family not in families and not address.is_path]
         if not left_out:
             return addresses

@@ -78,8 +78,9 @@ class History:
         ValueError: An argument is out of its range; the text shows it.
 
     Example:
-        >>> from trio_nbconnect._address import IPV4, Address
-        >>> far, near = Address(IPV4, "192.0.2.1", 443), Address(IPV4, "192.0.2.2", 443)
+        >>> import math, socket
+        >>> from trio_nbconnect import Address
+        >>> far, near = (Address(socket.AF_INET, host, 443) for host in ("192.0.2.1", "192.0.2.2"))
         >>> history = History(explore_every=math.inf)
         >>> history.record(far, 0.090, now=1000.0)
         >>> history.record(near, 0.040, now=1001.0)
@@ -240,7 +241,7 @@ class View:
         Args:
             addresses: A run of addresses between which rules 1 to 8 see no difference.
         """
-        return sorted(addresses, key=self._rank)
+        return sorted(addresses, key=self.rank)
 
     def attempt_delay(self, address: Address, *, default: float, minimum: float = 0.100, maximum: float = 2.0) -> float:
         """Return how long the next attempt waits for one to this address.
@@ -259,7 +260,8 @@ class View:
             return default
         return min(max(_TIMEOUT * rtt, minimum), maximum)
 
-    def _rank(self, address: Address) -> tuple[float, bool]:
+    def rank(self, address: Address) -> tuple[float, bool]:
+        """The two rules as a key; the smaller is preferred."""
         rtt = self.rtt(address)
         return (math.inf if rtt is None else rtt, not self.used(address))
 

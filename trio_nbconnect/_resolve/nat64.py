@@ -1,31 +1,27 @@
 """NAT64: reaching IPv4 hosts from a network that speaks IPv6 alone (RFC 6052 and RFC 7050).
 
-The problem: such a network has a translator that stands for all of IPv4 under an IPv6 prefix of its own, Pref64::/n.
-A host that knows only an IPv4 address, a literal say, must write it into that prefix itself (RFC 8305, section 7.1).
-And an AAAA record that a name server made so is an IPv4 address for all that concerns order (its successor, section 8).
+Such a network has a translator that stands for all of IPv4 under an IPv6 prefix of its own, Pref64::/n. A host that
+knows only an IPv4 address, a literal say, must write it into that prefix itself (RFC 8305, section 7.1). And an AAAA
+record that a name server made so is an IPv4 address for all that concerns order (its successor, section 8).
 
-How we solve it:
 - RFC 6052, section 2.2: put the four octets of the IPv4 address behind the prefix and skip octet 8, called u, which is
   zero; the prefix has 32, 40, 48, 56, 64 or 96 bits. `synthesize` writes, `extract` reads back.
 - RFC 7050, section 3: the name ipv4only.arpa has the IPv4 addresses 192.0.0.170 and 192.0.0.171, and no IPv6 address.
   Where AAAA records come back nevertheless, one of the two stands at one of the six places: there is the prefix.
-  `prefixes_from` finds it.
+  `prefixes_from` finds it, and `discover_nat64` asks.
 
-What lives here: those three, on addresses that are given. What does not: asking for ipv4only.arpa, knowing whether
-this network has IPv4, and any decision to synthesise; those wait, or look at the system.
-
-What we chose not to do: RFC 6052, section 3.1, bars private IPv4 addresses from the well-known prefix. Translators drop
-such packets, but some networks do translate them, and an attempt that fails costs what any failed attempt costs. The
-validation by DNSSEC of RFC 7050, section 3.1: a lying prefix can do no more than a lying AAAA record.
+Refused: the validation by DNSSEC of RFC 7050, section 3.1; a lying prefix can do no more than a lying AAAA record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import socket
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from .._address import IPV4, IPV6, Address
+from .._connect.network import KernelNetwork, Network
 
 PREFIX_LENGTHS = (32, 40, 48, 56, 64, 96)
 """RFC 6052, section 2.2: "the prefixes can only have one of the following lengths"."""
@@ -71,6 +67,18 @@ class Prefix:
         return str(self.network)
 
 
+_WELL_KNOWN = Prefix(IPv6Network("64:ff9b::/96"))
+"""RFC 6052, section 3.1: it "MUST NOT be used to represent non-global IPv4 addresses"."""
+
+
+_PRIVATE = tuple(IPv4Network(network) for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
+"""RFC 1918, section 3, and RFC 6598, section 7: networks of somebody's own, which the internet's translators drop."""
+
+
+def _is_private(address: Address) -> bool:
+    return any(IPv4Address(address.host) in network for network in _PRIVATE)
+
+
 def may_synthesize(address: Address) -> bool:
     """Whether this is an IPv4 address that has a meaning beyond this host and this link."""
     return address.family == IPV4 and not any(IPv4Address(address.host) in network for network in NEVER_SYNTHESIZED)
@@ -83,7 +91,7 @@ def synthesize(prefix: Prefix, address: Address) -> Address | None:
         >>> str(synthesize(Prefix.read("64:ff9b::/96"), Address(IPV4, "192.0.2.33", 443)))
         '[64:ff9b::c000:221]:443'
     """
-    if not may_synthesize(address):
+    if not may_synthesize(address) or (prefix == _WELL_KNOWN and _is_private(address)):
         return None
     length = prefix.network.prefixlen
     octets = prefix.network.network_address.packed[: length // 8] + IPv4Address(address.host).packed
@@ -154,22 +162,66 @@ def _well_known_in(number: IPv6Address) -> list[tuple[Prefix, IPv4Address]]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
 class Translator:
-    """A network's NAT64, seen from a host that has no route for IPv4.
+    """A network's NAT64, seen from this host.
+
+    Args:
+        prefixes: Under which it stands for IPv4; all are read, the first is written.
+        source_of: Where the system would connect from, None if it has no way there: what IPv4 reaches by itself needs
+            no translator (Happy Eyeballs version 3, section 8).
 
     Example:
-        >>> translator = Translator(Prefix.read("64:ff9b::/96"))
+        >>> translator = Translator((Prefix.read("64:ff9b::/96"),), {}.get)
         >>> translator.write(translator.read(Address(IPV6, "64:ff9b::c000:201", 443))).host
         '64:ff9b::c000:201'
     """
 
-    prefix: Prefix
+    def __init__(self, prefixes: tuple[Prefix, ...], source_of: Callable[[Address], Address | None]) -> None:
+        self._prefixes = prefixes
+        self._source_of = source_of
 
     def read(self, address: Address) -> Address:
         """Return the IPv4 address that an IPv6 one stands for, for all that concerns order; others as they are."""
-        return extract(self.prefix, address) or address
+        embedded = (extract(prefix, address) for prefix in self._prefixes)
+        return next((found for found in embedded if found is not None), address)
 
     def write(self, address: Address) -> Address:
         """Return the address that can be connected to: an IPv4 one through the translator, others as they are."""
-        return synthesize(self.prefix, address) or address
+        if address.family != IPV4 or self._source_of(address) is not None:
+            return address
+        return synthesize(self._prefixes[0], address) or address
+
+    def source_of(self, address: Address) -> Address | None:
+        """Where an address is connected to from; what is translated has a source beyond the translator."""
+        source = self._source_of(address)
+        return address if source is None and self.write(address) != address else source
+
+
+async def discover_nat64(*, network: Network | None = None) -> tuple[str, ...]:
+    """Find the prefixes of this network's NAT64, by asking for the IPv6 addresses of a name that has none (RFC 7050).
+
+    Args:
+        network: The network below, the kernel's by default.
+
+    Returns:
+        The prefixes, for `Connector(nat64=...)`; none where there is no NAT64.
+
+    Raises:
+        OSError: The look-up failed, other than by there being no such addresses.
+
+    Example:
+        >>> from trio_nbconnect import Connector
+        >>> async def connector() -> Connector:
+        ...     return Connector(nat64=await discover_nat64() or None)
+    """
+    look_up = (network or KernelNetwork()).look_up("ipv4only.arpa.", 0, IPV6)
+    try:
+        addresses = await look_up.wait()
+    except socket.gaierror as error:
+        if error.errno in _NO_SUCH_ADDRESSES:
+            return ()
+        raise
+    return tuple(map(str, prefixes_from(addresses)))
+
+
+_NO_SUCH_ADDRESSES = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None), getattr(socket, "EAI_ADDRFAMILY", None)}

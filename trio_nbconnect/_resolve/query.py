@@ -13,8 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import trio
-
 from .._address import IPV4, IPV6, Address
 
 
@@ -29,6 +27,9 @@ class Source(enum.Enum):
 
     HTTPS = "HTTPS", None
     """The services that offer the name, with hints of their addresses (RFC 9460)."""
+
+    SYSTEM = "system", None
+    """Both families in one answer of the operating system, whose order stands."""
 
     HOOK = "hook", None
     """Both families in one answer, from the resolver set with `trio.socket.set_custom_hostname_resolver`."""
@@ -60,8 +61,8 @@ class Query:
     host: str
     port: int
     families: tuple[socket.AddressFamily, ...]
-    last_resort: trio.Event | None = None
-    """Where NAT64 can make up for missing IPv4: set when all else has failed, and A is to be asked for after all."""
+    services: bool = False
+    """Whether the caller speaks HTTPS, so that HTTPS records are for it (RFC 9460, section 9)."""
 
     @property
     def in_query_order(self) -> list[socket.AddressFamily]:

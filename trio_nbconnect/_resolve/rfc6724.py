@@ -1,28 +1,25 @@
-"""Destination address selection: which address of a host is the better one to try (RFC 6724, section 6).
+"""RFC 6724, section 6: which address of a host is the better one to try, on this host.
 
-The problem: RFC 8305, section 4, wants all addresses of a host in one order, but asks the two families apart. The
-operating system sorts each answer by itself and never sees both, so nobody has compared them. And a resolver that
-asks name servers itself gets no order at all.
+RFC 8305, section 4, wants all addresses of a host in one order. The operating system sorts what it is asked for; where
+the families were asked apart, or name servers were asked directly, nobody has compared them.
 
-How we solve it, in the RFC's own steps: an address has a precedence and a label in the policy table, and a scope
-(`_policy_table`); a destination is judged together with the source address that the system would use. Rules 1 to 8
-judge each destination by itself, so they are one key, `rank`. Rule 9, the longest matching prefix, compares within a
-family only. Rule 10 leaves the order unchanged: every sort here is stable.
+An address has a precedence and a label in the policy table, and a scope; a destination is judged together with the
+source address that the system would use. Rules 1 to 8 judge each destination by itself, so they are one key, `rank`.
+Between rules 8 and 9 stand those of history (RFC 8305, section 4). Rule 9, the longest matching prefix, compares within
+a family only. Rule 10 leaves the order unchanged: every sort here is stable.
 
 - `sort_destinations` is the complete section 6, for addresses that nobody has sorted.
 - `merge_families` keeps each family's order, since the system knows flags of interfaces that we cannot see, and
   decides between the families alone.
+- `Rules.reorder` changes only what the rules leave open in the system's order.
 
-Both meet relations that are not transitive, from which a sort by comparing pairs makes any order at all. Rule 9 tells
-two IPv6 addresses apart, and ties both with the IPv4 address between them: `sort_destinations` lets each family keep
-its places among equals, and fills them by rule 9. And the system may put a before b, while the table puts b before c
-and c before a: `merge_families` takes the better one of the two lists' heads, here c, and never looks back. The
-system's order always holds; a good destination behind a poor one waits for it.
+Relations that are not transitive make any order at all of a sort by pairs. Rule 9 tells two IPv6 addresses apart, and
+ties both with the IPv4 address between them: `sort_destinations` lets each family keep its places among equals, and
+fills them by rule 9. And the system may put a before b, while the table puts b before c and c before a:
+`merge_families` takes the better one of the two lists' heads and never looks back.
 
-What lives here: the rules. What does not: looking for source addresses, and the interleaving that follows (`_order`).
-
-What we chose not to do: rule 9 between the families, which the RFC excludes; rules 3, 4 and 7 by guesswork, they hold
-where the caller knows the facts.
+Refused: rule 9 between the families, which the RFC excludes; rules 3, 4 and 7 by guesswork, they hold where the caller
+knows the facts.
 """
 
 from __future__ import annotations
@@ -32,10 +29,13 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._address import IPV4, IPV6, Address
 from .._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyTable, label_of, number_of, precedence_of, scope_of
+
+if TYPE_CHECKING:
+    from .history import View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +115,17 @@ def sort_destinations(
     return order
 
 
-def _sort_equals(equals: list[Destination], families: Collection[socket.AddressFamily]) -> list[Destination]:
-    """Rule 9, among destinations of one rank: each family keeps its places, and fills them by the matching prefix."""
-    lengths = {destination: _matching_length(destination) for destination in equals}
-    order = equals
+def _sort_equals(
+    equals: list[Destination],
+    families: Collection[socket.AddressFamily],
+    history: Callable[[Address], tuple[float, bool]] = lambda _: (0.0, False),
+) -> list[Destination]:
+    """Sort destinations of one rank: by history, then by rule 9, which lets each family keep its places."""
+    order = sorted(equals, key=lambda destination: history(destination.address))
     for family in families:
         ours = [destination for destination in order if destination.address.family == family]
-        best = iter(sorted(ours, key=lambda destination: -lengths[destination]))
+        ours.sort(key=lambda destination: (history(destination.address), -_matching_length(destination)))
+        best = iter(ours)
         order = [next(best) if destination.address.family == family else destination for destination in order]
     return order
 
@@ -171,3 +175,76 @@ def _judge(
     destinations = [Destination(address=address, source=source_of(address)) for address in family]
     destinations.sort(key=lambda destination: destination.source is None)
     return deque(_Judged(rank(destination, table), destination.address) for destination in destinations)
+
+
+_AS_GOOD_AS_IPV4 = (False, False, False, True, True, False, False, -35)
+"""The rank of an ordinary IPv4 address up to rule 6: usable, scope and label match, the default table's precedence."""
+
+
+_SOMEWHERE = {IPV6: Address(IPV6, "2001:503:ba3e::2:30", 53), IPV4: Address(IPV4, "198.41.0.4", 53)}
+"""A root name server, far from every host; nothing is ever sent to it."""
+
+
+class Rules:
+    """The rules on this host, for one race.
+
+    Args:
+        source_of: Where the system would connect from, None if it has no way there.
+        table: The policy table.
+        view: What earlier connections taught, None if nothing.
+    """
+
+    __slots__ = ("_ranks", "_source_of", "_table", "_view")
+
+    def __init__(
+        self,
+        source_of: Callable[[Address], Address | None],
+        table: PolicyTable,
+        view: View | None = None,
+    ) -> None:
+        self._source_of = source_of
+        self._table = table
+        self._view = view
+        self._ranks: dict[Address, tuple[Destination, tuple[int, ...]]] = {}
+
+    def sort(self, addresses: Sequence[Address]) -> list[Address]:
+        """Sort addresses that nobody has sorted, by all rules."""
+        ranked = sorted((self._judge(address) for address in addresses), key=lambda pair: pair[1])
+        order: list[Address] = []
+        for _, pairs in groupby(ranked, key=lambda pair: pair[1]):
+            equals = [destination for destination, _ in pairs]
+            order += [destination.address for destination in _sort_equals(equals, (IPV6,), self._history)]
+        return order
+
+    def merge(self, addresses: Sequence[Address]) -> list[Address]:
+        """Bring together what the system said of each family by itself; the order inside each is kept."""
+        six, four = ([address for address in addresses if address.family == family] for family in (IPV6, IPV4))
+        return merge_families(six, four, lambda address: self._judge(address)[0].source, self._table)
+
+    def reorder(self, addresses: Sequence[Address]) -> list[Address]:
+        """Let history decide what the system left to rules 9 and 10: equals of one family change places."""
+        if self._view is None:
+            return list(addresses)
+        groups: dict[object, list[Address]] = {}
+        for address in addresses:
+            groups.setdefault((address.family, self._judge(address)[1]), []).append(address)
+        best = {key: iter(self._view.sort(group)) for key, group in groups.items()}
+        return [next(best[address.family, self._judge(address)[1]]) for address in addresses]
+
+    def is_inferior(self, address: Address) -> bool:
+        """Whether an ordinary IPv4 address would come before this one."""
+        return self._judge(address)[1][: len(_AS_GOOD_AS_IPV4)] > _AS_GOOD_AS_IPV4
+
+    def has_default_route(self, family: socket.AddressFamily) -> bool:
+        """Whether this host can send to the internet over a family."""
+        return self._source_of(_SOMEWHERE[family]) is not None
+
+    def _history(self, address: Address) -> tuple[float, bool]:
+        return (0.0, False) if self._view is None else self._view.rank(address)
+
+    def _judge(self, address: Address) -> tuple[Destination, tuple[int, ...]]:
+        """Judge each address once."""
+        if address not in self._ranks:
+            destination = Destination(address=address, source=self._source_of(address))
+            self._ranks[address] = destination, rank(destination, self._table)
+        return self._ranks[address]

@@ -1,25 +1,31 @@
-"""Resolve: addresses that arrive over time (RFC 8305, section 3).
+"""System: what a name means is what the operating system says (RFC 8305, section 3).
 
-The problem: one look-up for both families waits for the slower one, and a look-up in a thread cannot be cancelled: a
-few dozen of them behind a dead name server use up the threads of the whole application.
+The C library decides in each call where a name comes from (the hosts file, mDNS, DNS), which search domain completes it
+and which scope its addresses have. Asked for each family by itself it may decide differently, and the race reaches a
+stranger. So one look-up for both families is the truth, and its order stands. It waits for the slower family; hence:
 
-How we solve it: AAAA and A are asked side by side, AAAA first, each in a thread of a limiter of its own family, which
-nothing else uses. Each answer is delivered when it comes. A failed look-up is an answer too, a negative one.
+1. If it answers within the Resolution Delay, that is all.
+2. If it does not, A and AAAA are looked up by themselves beside it, of the *absolute* name, and whatever they bring may
+   be tried at once. They only hurry the race: names that search domains may complete are not hurried, nor is `.local`,
+   which is not DNS's (RFC 6762); link-local addresses without a scope are left out.
+3. When the answer for both comes, it takes the place of theirs. Where it fails for now (EAI_AGAIN; say, because one
+   family's name server does), theirs count.
 
-What lives here: the protocol that every resolver follows; the default one, which asks the operating system; and the one
-that honours Trio's hook. What does not: the decision when to begin (`_agenda`), and any cache: the system has one.
+Refused: asking whether a family "has a route". An address without one fails at once and sends no packet.
 """
 
 from __future__ import annotations
 
+import math
 import socket
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Protocol
 
 import trio
 
-from .._address import IPV4, IPV6
-from .._connect.network import Network, from_getaddrinfo
+from .._address import Address
+from .._connect.look_ups import LookUp, from_getaddrinfo
+from .._connect.network import Network
 from .query import Answer, Query, QuerySent, SendAnswer, Source
 
 
@@ -27,78 +33,85 @@ class Resolver(Protocol):
     """Whoever can find the addresses of a host."""
 
     async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
-        """SendAnswer `QuerySent` for each query and `Answer` for each result, and return when no more will come.
+        """Send `QuerySent` for each query and `Answer` for each result, and return when no more will come.
 
         A failed query is an `Answer` with its error. It runs beside the race and is cancelled when that is won.
         """
 
 
-@dataclass(slots=True, eq=False)
-class _Threads:
-    """The limiters of one `trio.run`; one for each family, so that silence in one cannot starve the other."""
-
-    ipv6: trio.CapacityLimiter = field(init=False, default_factory=lambda: trio.CapacityLimiter(_LOOK_UPS_AT_ONCE))
-    ipv4: trio.CapacityLimiter = field(init=False, default_factory=lambda: trio.CapacityLimiter(_LOOK_UPS_AT_ONCE))
-
-
-_LOOK_UPS_AT_ONCE = 64
-"""How many threads may wait for the system's resolver in one family. Abandoned ones count until they return."""
-
-_threads: trio.lowlevel.RunVar[_Threads] = trio.lowlevel.RunVar("trio_nbconnect.resolve.threads")
-
-
 class SystemResolver:
-    """Ask the operating system, each family by itself: `/etc/hosts`, mDNS and all that it is configured for.
+    """Ask the operating system for the addresses of one race.
+
+    `resolve` may be cancelled and called again: look-ups live in threads, and go on.
 
     Args:
         network: The network whose `getaddrinfo` is asked.
+        hurry_at: When the families are asked by themselves, on Trio's clock.
     """
 
-    def __init__(self, network: Network) -> None:
+    __slots__ = ("_hurry_at", "_look_ups", "_network")
+
+    def __init__(self, network: Network, hurry_at: float) -> None:
         self._network = network
+        self._hurry_at = hurry_at
+        self._look_ups: dict[Source, LookUp] = {}
 
     async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
-        """Section 3: the AAAA query, "immediately followed by" the A query; this task sends the first one itself."""
-        first, *others = query.in_query_order
-        for family in (first, *others):
+        """Send the one answer for both families, and what hurries it if it is late."""
+        send_answer(QuerySent(Source.SYSTEM))
+        can_be_hurried = self._network.is_absolute(query.host)
+        answer: Answer | None = None
+        with trio.CancelScope(deadline=self._hurry_at if can_be_hurried else math.inf):
+            answer = await self._ask(query, Source.SYSTEM)
+        if answer is not None and not (can_be_hurried and _may_be_one_family(answer)):
+            send_answer(answer)
+            return
+        for family in query.in_query_order:
             send_answer(QuerySent(Source.of(family)))
-        if not others:
-            await self._look_up(query, first, send_answer)
-        else:
-            async with trio.open_nursery() as nursery:
-                for family in others:
-                    nursery.start_soon(self._look_up, query, family, send_answer)
-                await self._look_up(query, first, send_answer)
-        if query.last_resort is not None and IPV4 not in query.families:
-            await query.last_resort.wait()
-            send_answer(QuerySent(Source.A))
-            await self._look_up(query, IPV4, send_answer)
+            self._look_up(query, Source.of(family))
+        async with trio.open_nursery() as nursery:
+            for family in query.in_query_order:
+                nursery.start_soon(self._hurry, query, Source.of(family), send_answer)
+            answer = answer or await self._ask(query, Source.SYSTEM)
+            send_answer(answer)
+            if not _may_be_one_family(answer):
+                nursery.cancel_scope.cancel()
 
-    async def _look_up(self, query: Query, family: socket.AddressFamily, send_answer: SendAnswer) -> None:
-        source = Source.of(family)
+    async def _hurry(self, query: Query, source: Source, send_answer: SendAnswer) -> None:
+        send_answer(await self._ask(query, source))
+
+    async def _ask(self, query: Query, source: Source) -> Answer:
         try:
-            addresses = await self._network.getaddrinfo(query.host, query.port, family, limiter_of(family))
+            addresses = await self._look_up(query, source).wait()
         except OSError as error:
-            send_answer(Answer(source, error=error))
-        else:
-            send_answer(Answer(source, tuple(addresses)))
+            return Answer(source, error=error)
+        if source.family is not None:
+            addresses = [address for address in addresses if address.scope_id or not address.is_link_local]
+        return Answer(source, tuple(_with_port(address, query.port) for address in addresses))
+
+    def _look_up(self, query: Query, source: Source) -> LookUp:
+        """Look up both families, or one of the absolute name; or join the look-up that was begun."""
+        if source not in self._look_ups:
+            host = query.host if source.family is None else f"{query.host.removesuffix('.')}."
+            self._look_ups[source] = self._network.look_up(host, query.port, source.family or socket.AF_UNSPEC)
+        return self._look_ups[source]
 
 
-def limiter_of(family: socket.AddressFamily) -> trio.CapacityLimiter:
-    """The threads that may look up addresses of this family in this `trio.run`."""
-    try:
-        threads = _threads.get()
-    except LookupError:
-        threads = _Threads()
-        _threads.set(threads)
-    return threads.ipv6 if family == IPV6 else threads.ipv4
+def _with_port(address: Address, port: int) -> Address:
+    """A look-up may have been begun for another port."""
+    return address if address.port == port else replace(address, port=port)
+
+
+def _may_be_one_family(answer: Answer) -> bool:
+    """Whether the system failed for now, perhaps since one family's name server did."""
+    return answer.error is not None and answer.error.errno == socket.EAI_AGAIN
 
 
 class HookResolver:
     """Ask the resolver set with `trio.socket.set_custom_hostname_resolver`, in the one call that Trio makes."""
 
     async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
-        """SendAnswer its one answer, which holds both families."""
+        """Send its one answer, which holds both families."""
         send_answer(QuerySent(Source.HOOK))
         try:
             entries = await trio.socket.getaddrinfo(query.host, query.port, type=socket.SOCK_STREAM)

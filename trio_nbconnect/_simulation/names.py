@@ -1,7 +1,7 @@
-"""Simulated names: what name servers say, and when.
+"""Simulated names: which records name servers have, when they answer, and who has asked.
 
-What lives here: the records of a simulated network, and who asked for them. `testing` has the words to say them with;
-the system's resolver and the stub resolver read them, each in its way.
+Both kinds of resolver read the same zone: the system's, which gets addresses only, and one that asks for HTTPS records
+as well. An answer is known when the query is sent, and handed over when its time has come.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import trio
@@ -17,29 +17,30 @@ import trio
 from .._address import Address, check_host, check_name, parse_literal
 from .._dns.services import Records
 from .._resolve.query import Source
+from .._resolve.rfc6724 import Rules
 
 _NONE = Records()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """What a name server says of a name, in one record type."""
+class ZoneEntry:
+    """What a name server answers for one name and record type, and after how many seconds."""
 
     records: Records = _NONE
     after: float = 0.0
     error: OSError | None = field(
         default_factory=lambda: socket.gaierror(socket.EAI_NONAME, "Name or service not known")
     )
-    """What it means when there are no records; None means just that."""
+    """What the lack of records means; None means just that there are none."""
 
     def text(self) -> str:
         """Say it in words: `192.0.2.1, 192.0.2.2 after 0.02 s`."""
         services = (f"{service.priority} {service.target or '.'}" for service in self.records.services)
         alias = [f"alias {self.records.alias}"] if self.records.alias else []
-        said = ", ".join([*self.records.addresses, *services, *alias])
-        if not said:
-            said = "no records" if self.error is None else self.error.strerror or str(self.error)
-        return "never answers" if self.after == math.inf else f"{said} after {self.after:g} s"
+        words = ", ".join([*self.records.addresses, *services, *alias])
+        if not words:
+            words = "no records" if self.error is None else self.error.strerror or str(self.error)
+        return "never answers" if self.after == math.inf else f"{words} after {self.after:g} s"
 
     def read(self) -> Records:
         """Return the records, or raise what there is instead."""
@@ -49,7 +50,7 @@ class Told:
 
 
 class NameServer:
-    """All that is said of names.
+    """The zone, and a log of queries.
 
     Attributes:
         queries: Every look-up: its time, the record type and the name.
@@ -57,28 +58,56 @@ class NameServer:
 
     def __init__(self) -> None:
         self.queries: list[tuple[float, Source, str]] = []
-        self._told: dict[tuple[str, Source], Told] = {}
+        self._zone: dict[tuple[str, Source], ZoneEntry] = {}
 
-    def say(self, name: str, source: Source, told: Told) -> None:
-        """Say it; the last word counts."""
-        self._told[_key(name), source] = told
+    def set(self, name: str, source: Source, entry: ZoneEntry) -> None:
+        """Set an entry, in place of an earlier one."""
+        self._zone[_key(name), source] = entry
 
     def rows(self) -> Iterator[tuple[str, str]]:
-        """Tell of each name and record type what is said of it, in words."""
-        for (name, source), told in self._told.items():
-            yield f"{name} {source.value}", told.text()
+        """Describe each entry of the zone: `("example.org A", "192.0.2.1 after 0.02 s")`."""
+        for (name, source), entry in self._zone.items():
+            yield f"{name} {source.value}", entry.text()
 
-    def ask(self, name: str, source: Source) -> Told:
-        """Send a query, and know the answer before it is there."""
+    def ask(self, name: str, source: Source) -> ZoneEntry:
+        """Log a query and return the entry, without waiting for its time."""
         self.queries.append((trio.current_time(), source, name))
-        unknown = Told(error=None) if source is Source.HTTPS else Told()
-        return self._told.get((_key(name), source), unknown)
+        return self.entry(name, source)
+
+    def entry(self, name: str, source: Source) -> ZoneEntry:
+        """Return what the zone has on a name in one record type."""
+        unknown = ZoneEntry(error=None) if source is Source.HTTPS else ZoneEntry()
+        return self._zone.get((_key(name), source), unknown)
 
     async def look_up(self, name: str, source: Source) -> Records:
-        """Answer when it is time to."""
-        told = self.ask(name, source)
-        await trio.sleep(told.after)
-        return told.read()
+        """Return the records when their time has come."""
+        entry = self.ask(name, source)
+        await trio.sleep(entry.after)
+        return entry.read()
+
+
+class SimulatedLookUp:
+    """A look-up as the operating system makes it: of one family, or of both, whose addresses it sorts."""
+
+    def __init__(self, entries: Sequence[ZoneEntry], port: int, make_rules: Callable[[], Rules] | None = None) -> None:
+        self._entries = entries
+        self._port = port
+        self._make_rules = make_rules
+        self._at = trio.current_time() + max(entry.after for entry in entries)
+
+    async def wait(self) -> list[Address]:
+        """Return the addresses when they are there; the last error counts if there are none at all."""
+        await trio.sleep_until(self._at)
+        addresses: list[Address] = []
+        failure: OSError | None = None
+        for entry in self._entries:
+            try:
+                addresses += [literal(text, port=self._port) for text in entry.read().addresses]
+            except OSError as error:
+                failure = error
+        if not addresses and failure is not None:
+            raise failure
+        return addresses if self._make_rules is None else self._make_rules().sort(addresses)
 
 
 def literal(text: str, family: socket.AddressFamily | None = None, port: int = 0) -> Address:
@@ -94,5 +123,5 @@ def literal(text: str, family: socket.AddressFamily | None = None, port: int = 0
 
 
 def _key(name: str) -> str:
-    """A name as DNS compares it (RFC 4343), in the form that goes to a resolver."""
+    """Return a name as DNS compares it (RFC 4343), in the form that goes to a resolver."""
     return check_name(check_host(name)).removesuffix(".").lower()

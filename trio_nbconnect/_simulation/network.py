@@ -1,16 +1,14 @@
-"""Testing: a network in virtual time, for applications that must work on bad ones.
+"""Simulated network: bad networks in virtual time, for applications that must work on them.
 
-The problem: black holes, late answers and refusals are hard to come by on a good network, and take real seconds on a
-bad one. Here they are said in a line each, and with Trio's mock clock they take no time.
+Black holes, late answers and refusals are hard to come by on a good network, and take real seconds on a bad one. Here
+each is set up in one line, and on Trio's mock clock they take no time.
 
-How it works: `SimulatedNetwork` is a network *below* the connector. Every socket goes through the same system calls
-as on the kernel, `EINPROGRESS` and all, so what is tested is what runs. Connections carry bytes: `accept` returns the
-server's end. For code that calls Trio itself, `installed` puts it behind Trio's own hooks. `simulate` runs one race on
-it where nothing is async: the value of an expression, to be looked at.
+`SimulatedNetwork` is a network *below* the connector: every socket goes through the same system calls as on the
+kernel, EINPROGRESS included, so that what is tested is what runs. Connections carry bytes; `accept` returns the
+server's end. For code that calls Trio itself, `installed` puts it behind Trio's hooks. `simulate` runs one race where
+nothing is async, as the value of an expression.
 
-What lives here: the network, its names and its hosts, and `simulate`. What a host does is in `_simulated_host`, the
-sockets are in `_simulated`, Trio's hooks in `_simulated_hooks`, and how one race is run in `_simulate`. What we left
-out: packets; a time is said, not computed from losses.
+There are no packets: a delay is given, not computed from losses.
 """
 
 from __future__ import annotations
@@ -35,11 +33,12 @@ from .._dns.services import Records, SVCBResolver
 from .._pictures.recording import RecordedRace
 from .._policy import Policy, check_seconds
 from .._resolve.query import Service, Source
+from .._resolve.rfc6724 import Rules
 from .host import SimulatedHost
-from .names import NameServer, Told, literal
+from .names import NameServer, SimulatedLookUp, ZoneEntry, literal
 from .run import Serve, recorded
-from .sockets import Endpoint, Outcome, source_address
-from .trio_hooks import Hooks, SimulatedSocket
+from .sockets import ConnectOutcome, SimulatedSocket, source_address
+from .trio_hooks import Hooks, SimulatedTrioSocket
 
 __all__ = ["SimulatedHost", "SimulatedNetwork", "simulate"]
 
@@ -47,7 +46,7 @@ _FAMILIES = {IPV6: "IPv6", IPV4: "IPv4"}
 
 
 class SimulatedNetwork:
-    """A network whose names, hosts and delays you decide; a `Connector` uses it as its `network`.
+    """A network whose names, hosts and delays you set; a `Connector` uses it as its `network`.
 
     Args:
         ipv6: Whether this host has a route for IPv6.
@@ -75,7 +74,7 @@ class SimulatedNetwork:
         self._routes = {IPV6: ipv6, IPV4: ipv4}
         self._names = NameServer()
         self._hosts: dict[tuple[str, int | None], SimulatedHost] = {}
-        self._open: set[Endpoint] = set()
+        self._open: set[SimulatedSocket] = set()
         self._ports = itertools.count()
 
     def answers(
@@ -89,10 +88,10 @@ class SimulatedNetwork:
         after: float = 0.0,
         error: OSError | None = None,
     ) -> None:
-        """Say what a name server knows of a name.
+        """Set which records a name has, and when the name server answers.
 
-        A record type that was never mentioned has no records, and says so at once. Names are those of DNS: upper and
-        lower case are the same, and a dot at the end changes nothing.
+        A record type that was never mentioned has no records, and is answered at once. Names are those of DNS: upper
+        and lower case are the same, and a dot at the end changes nothing.
 
         Args:
             name: The host name.
@@ -108,27 +107,27 @@ class SimulatedNetwork:
             ValueError: An address is not numeric, or not of its family; or the name or the time makes no sense.
 
         Example:
+            >>> import socket
             >>> net = SimulatedNetwork()
             >>> net.answers("example.org", a=["192.0.2.1", "192.0.2.2"], after=0.02)
             >>> net.answers("example.org", aaaa=[], after=0.5, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL"))
         """
         check_seconds("after", after)
-        said = {
-            source: addresses for source, addresses in ((Source.AAAA, aaaa), (Source.A, a)) if addresses is not None
-        }
-        if any(isinstance(addresses, str) for addresses in said.values()):
+        given = {Source.AAAA: aaaa, Source.A: a}
+        by_source = {source: addresses for source, addresses in given.items() if addresses is not None}
+        if any(isinstance(addresses, str) for addresses in by_source.values()):
             raise TypeError(f"aaaa and a must be lists of addresses: {name!r}")
-        told = {
+        zone = {
             source: Records(addresses=tuple(literal(text, source.family).ip for text in addresses))
-            for source, addresses in said.items()
+            for source, addresses in by_source.items()
         }
         if https is not None or alias:
-            told[Source.HTTPS] = Records(services=tuple(https or ()), alias=alias)
-        if not told:
+            zone[Source.HTTPS] = Records(services=tuple(https or ()), alias=alias)
+        if not zone:
             raise TypeError(f"aaaa, a, https and alias are all missing: {name!r}")
-        for source, records in told.items():
-            nothing = Told(error=None) if source is Source.HTTPS else Told()
-            self._names.say(name, source, replace(nothing, records=records, after=after, error=error or nothing.error))
+        for source, records in zone.items():
+            empty = ZoneEntry(error=None) if source is Source.HTTPS else ZoneEntry()
+            self._names.set(name, source, replace(empty, records=records, after=after, error=error or empty.error))
 
     @property
     def queries(self) -> list[tuple[float, Source, str]]:
@@ -158,7 +157,7 @@ class SimulatedNetwork:
     def host(self, address: str, port: int | None = None) -> SimulatedHost:
         """Return the host with this address, or just one port of it, to say what it does.
 
-        What is said of a port counts for that port, what is said of the address for all others.
+        What is set for a port counts for that port, what is set for the address for all others.
 
         Raises:
             TypeError: `port` is no int.
@@ -194,6 +193,7 @@ class SimulatedNetwork:
         are put back.
 
         Example:
+            >>> import trio
             >>> async def main():
             ...     net = SimulatedNetwork()
             ...     net.answers("example.org", a=["192.0.2.1"])
@@ -214,93 +214,100 @@ class SimulatedNetwork:
             trio.socket.set_custom_socket_factory(factory)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        """Show a notebook what was said of names and hosts."""
+        """Show a notebook the names and hosts."""
         from .._pictures.bundles import table  # noqa: PLC0415 - who never asks never loads it
 
         missing = " and ".join(name for family, name in _FAMILIES.items() if not self._routes[family])
-        hosts = [(host._name, host._deed) for host in self._hosts.values()]
+        hosts = [(host._name, host._behaviour) for host in self._hosts.values()]
         caption = f"SimulatedNetwork without {missing}" if missing else "SimulatedNetwork"
         return table(["name or host", "what it does"], [*self._names.rows(), *hosts], caption)
 
     # What follows is `Network`, the port.
 
-    def open(self, family: socket.AddressFamily, protocol: int = 0) -> Endpoint:
+    def open(self, family: socket.AddressFamily, protocol: int = 0) -> SimulatedSocket:
         if protocol:  # this host has no Multipath TCP
             raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
         if family not in self._routes:
             raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
-        endpoint = Endpoint(self, family)
-        self._open.add(endpoint)
-        return endpoint
+        sock = SimulatedSocket(self, family)
+        self._open.add(sock)
+        return sock
 
-    async def wait_writable(self, sock: Endpoint) -> None:
+    async def wait_writable(self, sock: SimulatedSocket) -> None:
         await sock.wait_writable()
 
-    def close(self, sock: Endpoint) -> None:
+    def close(self, sock: SimulatedSocket) -> None:
         sock.close()
 
-    def stream(self, sock: Endpoint) -> trio.SocketStream:
-        return trio.SocketStream(SimulatedSocket(sock))
+    def stream(self, sock: SimulatedSocket) -> trio.SocketStream:
+        return trio.SocketStream(SimulatedTrioSocket(sock))
 
-    async def getaddrinfo(
-        self, host: str, port: int, family: socket.AddressFamily, limiter: trio.CapacityLimiter | None = None
-    ) -> list[Address]:
-        records = await self._names.look_up(host, Source.of(family))
-        return [literal(text, port=port) for text in records.addresses]
+    def look_up(self, host: str, port: int, family: int) -> SimulatedLookUp:
+        """Ask for one family, or for both; the answer for both is there when the slower one is."""
+        if family:
+            return SimulatedLookUp([self._names.ask(host, Source.of(socket.AddressFamily(family)))], port)
+        self.queries.append((trio.current_time(), Source.SYSTEM, host))
+        entries = [self._names.entry(host, source) for source in (Source.AAAA, Source.A)]
+        return SimulatedLookUp(entries, port, partial(Rules, self.source_address, self.policy_table()))
 
-    def round_trip_time(self, sock: Endpoint) -> float | None:
+    def is_absolute(self, name: str) -> bool:
+        return "." in name
+
+    def localhost(self) -> tuple[str, ...]:
+        return "::1", "127.0.0.1"
+
+    def round_trip_time(self, sock: SimulatedSocket) -> float | None:
         """Measure nothing; the time that a handshake takes is what was asked for."""
         return None
 
-    def has_route(self, family: socket.AddressFamily) -> bool:
-        return self._routes[family]
-
-    def source_address(self, address: Address) -> Address | None:
+    def source_address(
+        self, address: Address, local: Address | None = None, settings: Iterable[object] = ()
+    ) -> Address | None:
         return source_address(address) if self._routes[address.family] or address.is_loopback else None
 
     def policy_table(self) -> PolicyTable:
         return DEFAULT_POLICY_TABLE
 
-    # What follows is `Fabric`, for the sockets.
+    # What follows is `SocketOwner`, for the sockets.
 
     def free_port(self) -> int:
         """Take the next of the dynamic ports (RFC 6335, section 6)."""
         return 49152 + next(self._ports) % 16384
 
-    def connecting(self, target: Address) -> Outcome:
-        """Say what will become of a connect that begins now; loopback needs no route."""
+    def begin_connect(self, target: Address) -> ConnectOutcome:
+        """Return the outcome of a connect that begins now; loopback needs no route."""
         if not self._routes[target.family] and not target.is_loopback:
-            return Outcome(errno.ENETUNREACH, at_once=True)
+            return ConnectOutcome(errno.ENETUNREACH, at_once=True)
         outcome = self._find(target)._outcome
         if not outcome.at_once:
             self.connects.append((trio.current_time(), target))
         return outcome
 
-    def connected(self, target: Address, far: Endpoint) -> None:
+    def queue_connection(self, target: Address, server_end: SimulatedSocket) -> None:
         """Queue the server's end of a connection for `accept`."""
-        self._find(target)._accepted.send_nowait(far)
+        self._find(target)._accepted.send_nowait(server_end)
 
-    def closed(self, endpoint: Endpoint) -> None:
-        """Forget a socket."""
-        self._open.discard(endpoint)
+    def forget_socket(self, sock: SimulatedSocket) -> None:
+        """Count a socket as closed."""
+        self._open.discard(sock)
 
     def _find(self, target: Address) -> SimulatedHost:
         return self._hosts.get((target.ip, target.port)) or self.host(target.ip)
 
     # What follows is for `simulate`.
 
-    def _forget(self) -> None:
-        """Be as if nobody had used it: what was said stays, what was done goes."""
+    def _reset(self) -> None:
+        """Forget what was done on it; what was set up stays."""
         self.connects.clear()
         self.queries.clear()
         self._ports = itertools.count()
         for host in self._hosts.values():
-            host._forget()
+            host._reset()
 
-    def _hang_up(self) -> None:
+    def _close_all(self) -> None:
         """Close every socket of this host."""
-        for endpoint in tuple(self._open):
-            endpoint.close()
+        for sock in tuple(self._open):
+            sock.close()
 
 
 def simulate(
@@ -320,8 +327,8 @@ def simulate(
     It takes a millisecond or two, however long the race is, and may be called anywhere, also where Trio is running.
     A race that is lost is a result like any other: the recording shows it, and its `timeline.error` is the error. One
     that would last for ever, since nobody answers and nothing gives up, is returned as it stands. The connection is
-    closed. The network may be used again: what was said of it stays, what it saw (`connects`, `queries`, `started`)
-    is of the latest race.
+    closed. The network may be used again: its names and hosts stay, what it saw (`connects`, `queries`, `started`) is
+    of the latest race.
 
     Only this recording, and the connector's own tracer, hear of the race. `record()` blocks around the call do not:
     their races are on another clock, and numbered by it.
@@ -344,6 +351,7 @@ def simulate(
         ValueError: An argument makes no sense, or the network has open sockets: somebody else uses it.
 
     Example:
+        >>> from trio_nbconnect import Policy
         >>> net = SimulatedNetwork()
         >>> net.answers("example.org", aaaa=["2001:db8::1"], a=["192.0.2.1"], after=0.02)
         >>> net.host("2001:db8::1").drops(), net.host("192.0.2.1").accepts(after=0.03)
@@ -358,7 +366,7 @@ def simulate(
         raise TypeError(f"network must be a SimulatedNetwork, not {network!r}")
     if network.open_sockets:
         raise ValueError(f"network must be one that nobody uses, not one with {network.open_sockets} open sockets")
-    network._forget()
+    network._reset()
     connector = replace(connector, network=network, policy=connector.policy if policy is None else policy)
     connect = partial(connector.connect, establish=establish) if establish else connector.open_tcp_stream
 
@@ -366,6 +374,6 @@ def simulate(
         try:
             await connect(host, port, addresses=addresses, give_up_after=give_up_after)
         finally:
-            network._hang_up()
+            network._close_all()
 
     return recorded(race, network._hosts.values(), serve)

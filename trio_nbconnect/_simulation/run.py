@@ -1,44 +1,54 @@
-"""Simulate: one race in virtual time, the servers beside it, and what is left when it is over.
+"""Run: one race in virtual time, from wherever one happens to be, and its recording.
 
-The problem: to show a race as a value, somebody must run it on the mock clock, let servers answer where a second phase
-is part of it, hear its events, and take losing for the result that it is.
+Whoever explores wants a race as the value of an expression: a slider calls a plain function, and draws what it returns.
+But a race is async, the caller may already be inside a Trio or an asyncio that runs, a black hole lasts for ever, and
+he who gets impatient presses the stop button.
 
-How we solve it: the servers are tasks in a nursery whose body is the race. What the body raises comes out as it is; a
-lost race raises nothing, as its last event tells how it was lost. What happens at the horizon of virtual time or past
-it is not recorded: a race that is still under way then is shown as it stands. Trio wakes tasks of the same instant in
-an order of its own choice, different each time; we put their events in order, so that equal races are equal values.
+So a race has a Trio of its own, on a clock that jumps to what happens next, in a thread of its own, and the caller
+blocks for the millisecond or two that it takes. A thread is needed where Trio runs in the caller's; we always take
+one, for 0.3 ms, so that there is one way, and nobody's signal handling is touched. What would last for ever ends at
+the horizon. Servers are tasks in a nursery whose body is the race; a lost race raises nothing, since its last event
+says how it was lost. Trio wakes tasks of the same instant in a random order; their events are sorted, so that equal
+races are equal values.
 
-What lives here: that. What does not: the network and the arguments, which are `testing.simulate`'s, and the clock and
-its thread, which are `_virtual`'s.
+`trio.testing.MockClock` would do as well, but where pytest is installed `trio.testing` imports it. Whatever waits for
+something outside, a real socket or another thread, sees the clock jump past it.
 """
 
 from __future__ import annotations
 
+import contextvars
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 import trio
 
 from .. import trace
 from .._errors import ConnectError, sole
+from .._listening import listening
 from .._pictures.recording import RecordedRace, Recording
-from .._race.journal import listening
 from .._resolve.query import Source
 from .host import SimulatedHost
-from .virtual_time import HORIZON, run_virtually
 
 if sys.version_info < (3, 11):  # trio brings the backport on 3.10
     from exceptiongroup import BaseExceptionGroup
+
+T = TypeVar("T")
 
 Connect: TypeAlias = Callable[[], Awaitable[object]]
 """Run the race."""
 
 Serve: TypeAlias = Callable[[trio.SocketStream], Awaitable[object]]
 """Be the server of one connection."""
+
+HORIZON = 86400.0
+"""A day, in virtual seconds: what is not over by then is taken to last for ever."""
 
 
 def recorded(connect: Connect, hosts: Iterable[SimulatedHost], serve: Serve | None) -> RecordedRace:
@@ -47,7 +57,7 @@ def recorded(connect: Connect, hosts: Iterable[SimulatedHost], serve: Serve | No
 
     def hear(event: trace.Event) -> None:
         if event.time < HORIZON:
-            recording._hear(event)
+            recording._record(event)
 
     run_virtually(partial(_race, connect, () if serve is None else tuple(hosts), serve, hear))
     race = recording[0]
@@ -56,7 +66,7 @@ def recorded(connect: Connect, hosts: Iterable[SimulatedHost], serve: Serve | No
 
 
 def _in_order(events: Iterable[trace.Event]) -> Iterator[trace.Event]:
-    """Put events of one kind and one instant, between which nothing else happened, in order."""
+    """Sort events of one kind and one instant, between which nothing else happened."""
     for _, ties in groupby(events, key=lambda event: (_kind(event), event.time)):
         yield from sorted(ties, key=_rank)
 
@@ -76,8 +86,8 @@ _SOURCES = list(Source)
 
 
 async def _race(connect: Connect, hosts: tuple[SimulatedHost, ...], serve: Serve | None, hear: trace.Tracer) -> None:
-    """Only `hear` is told: those who listen to the caller count races and seconds of another run."""
-    with _bare():
+    """Only `hear` is called: those who listen to the caller count races and seconds of another run."""
+    with _without_group():
         async with trio.open_nursery() as nursery:
             if serve is not None:
                 for host in hosts:
@@ -90,14 +100,14 @@ async def _race(connect: Connect, hosts: tuple[SimulatedHost, ...], serve: Serve
 
 async def _accept(host: SimulatedHost, serve: Serve) -> None:
     """Serve every connection to a host."""
-    with _bare():
+    with _without_group():
         async with trio.open_nursery() as nursery:
             while True:
                 nursery.start_soon(_serve_one, await host.accept(), serve)
 
 
 @contextmanager
-def _bare() -> Iterator[None]:
+def _without_group() -> Iterator[None]:
     """Let what is raised in a nursery leave it as it is, in no group."""
     try:
         yield
@@ -107,7 +117,81 @@ def _bare() -> Iterator[None]:
 
 
 async def _serve_one(stream: trio.SocketStream, serve: Serve) -> None:
-    """Serve one connection. Clients leave when they have lost, or do not like what they see: no news to a server."""
+    """Serve one connection; clients that lose, or do not like what they see, close it, which a server expects."""
     with suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError):
         async with stream:
             await serve(stream)
+
+
+def run_virtually(main: Callable[[], Awaitable[T]]) -> T | None:
+    """Run an async function on a clock of its own, which begins at 0; return None where it goes past the horizon.
+
+    It sees the caller's context variables, and what it sets stays in it. When the caller is interrupted, it is
+    cancelled.
+
+    Example:
+        >>> async def main():
+        ...     await trio.sleep(3600)
+        ...     return trio.current_time()
+        >>> run_virtually(main)
+        3600.0
+    """
+    run = _Run(main)
+    context = contextvars.copy_context()
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="trio_nbconnect simulation") as thread:
+        future = thread.submit(context.run, run)
+        try:
+            return future.result()
+        except BaseException:
+            if not future.done():  # else the exception is the function's own
+                run.stop()
+            raise
+
+
+@dataclass(eq=False)
+class _Run(Generic[T]):
+    """One run, and how another thread stops it."""
+
+    main: Callable[[], Awaitable[T]]
+    _scope: trio.CancelScope = field(init=False, default_factory=lambda: trio.CancelScope(deadline=HORIZON))
+    _token: trio.lowlevel.TrioToken | None = field(init=False, default=None)
+    _is_stopped: bool = field(init=False, default=False)
+
+    def __call__(self) -> T | None:
+        return trio.run(self._bounded, clock=JumpingClock())
+
+    def stop(self) -> None:
+        """Cancel it. The flag is set first: whichever of the two threads comes second sees what the first has set."""
+        self._is_stopped = True
+        if self._token is not None:
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self._scope.cancel)
+
+    async def _bounded(self) -> T | None:
+        self._token = trio.lowlevel.current_trio_token()
+        if self._is_stopped:
+            return None
+        with self._scope:
+            return await self.main()
+        return None
+
+
+class JumpingClock(trio.abc.Clock):
+    """A clock that begins at 0 and stands still while a task can run; when none can, it is at the next deadline.
+
+    Trio asks how long to sleep exactly when no task can run.
+    """
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def start_clock(self) -> None:
+        pass
+
+    def current_time(self) -> float:
+        return self._now
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        if deadline < float("inf"):
+            self._now = max(self._now, deadline)
+        return max(0.0, deadline - self._now)

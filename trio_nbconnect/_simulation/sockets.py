@@ -1,42 +1,34 @@
-"""Simulated sockets: what the kernel does on a connect, in virtual time.
+"""Simulated sockets: what the kernel does on a connect, call by call, in virtual time.
 
-The problem: a race over a simulated network is worth what its sockets are worth. So they behave, call by call, as the
-kernel's do: `connect_ex` says EINPROGRESS and then EALREADY, `SO_ERROR` is cleared by reading it, and a fresh socket is
-writable. `tests/test_network_contract.py` holds both to the same contract, which was measured on Linux 6.18.
+A race over a simulated network is worth what its sockets are worth. So `connect_ex` says EINPROGRESS and then
+EALREADY, reading `SO_ERROR` clears it, and a fresh socket is writable; bytes that have arrived can still be read after
+a reset, an end of file ends one direction only, and what is sent to a closed peer is answered with a reset. The
+kernel's sockets and these pass one contract test, whose values were measured on Linux 6.18.
 
-How we solve it: nothing runs in the background. A connect notes what will become of it and when; whoever looks, or has
-waited, finds that what is due by then has happened.
-
-What lives here: `Endpoint`, the socket as system calls see it, and how two of them become connected. What does not: the
-bytes between them, which are `_simulated_bytes`; how Trio's sockets look, which is `_simulated_hooks`; and what becomes
-of a connect, which is `_simulated_host`'s to say. What we left out: datagrams, and listening: a host accepts instead.
+Nothing runs in the background. A connect stores its outcome and the time when it is due; every call first lets happen
+what is due. Only a connect takes time, bytes arrive at once. Left out: datagrams, urgent data, and listening sockets: a
+simulated host accepts instead.
 """
 
 from __future__ import annotations
 
+import enum
 import errno
 import math
+import os
 import socket
 import struct
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import trio
 
 from .._address import IPV4, IPV6, Address, from_sockaddr
-from .byte_stream import ByteStream, State, os_error
 
-
-def source_address(address: Address) -> Address:
-    """Where this host sends from to an address: from the address itself on loopback, from its link on a link."""
-    if address.is_loopback:
-        return address
-    if address.host.startswith("fe80:"):
-        return replace(address, host="fe80::fffe", port=0)
-    return Address(address.family, _SOURCES[address.family], 0)
-
+CAPACITY = 65536
+"""How many unread bytes one direction of a connection holds; then the sender has to wait."""
 
 _SOURCES = {IPV4: "192.0.2.254", IPV6: "2001:db8::fffe"}
 """This host's addresses, in the networks that RFC 5737 and RFC 3849 keep for documentation."""
@@ -48,8 +40,8 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What becomes of a connect: an errno, 0 for a connection, and how many seconds later.
+class ConnectOutcome:
+    """How a connect ends: with an errno, or 0 for a connection, `after` so many seconds.
 
     With `at_once` the system call itself says so, and no packet is sent.
     """
@@ -59,37 +51,48 @@ class Outcome:
     at_once: bool = False
 
 
-class Fabric(Protocol):
-    """What a socket needs of the network that it belongs to."""
+class SocketOwner(Protocol):
+    """What a socket asks of the network that has opened it."""
 
     def free_port(self) -> int:
-        """Find a local port."""
+        """Return an unused local port."""
 
-    def connecting(self, target: Address) -> Outcome:
-        """Say what will become of a connect that begins now."""
+    def begin_connect(self, target: Address) -> ConnectOutcome:
+        """Return the outcome of a connect that begins now."""
 
-    def connected(self, target: Address, far: Endpoint) -> None:
-        """Take the server's end of a connection."""
+    def queue_connection(self, target: Address, server_end: SimulatedSocket) -> None:
+        """Keep the server's end of a new connection until it is accepted."""
 
-    def closed(self, endpoint: Endpoint) -> None:
-        """Hear that a socket was closed."""
+    def forget_socket(self, sock: SimulatedSocket) -> None:
+        """Count a socket as closed."""
 
 
-class Endpoint:
-    """A non-blocking TCP socket of a simulated network; its methods are the system calls.
+def source_address(address: Address) -> Address:
+    """Return the address this host sends from: on loopback the address itself, to a link-local one that of the link."""
+    if address.is_loopback:
+        return address
+    if address.host.startswith("fe80:"):
+        return replace(address, host="fe80::fffe", port=0)
+    return Address(address.family, _SOURCES[address.family], 0)
 
-    Nothing runs in the background: whoever looks finds that what is due by then has happened.
-    """
+
+def os_error(number: int) -> OSError:
+    """Return what Python raises for an errno."""
+    return OSError(number, os.strerror(number))
+
+
+class SimulatedSocket:
+    """A non-blocking TCP socket of a simulated network; its methods are the system calls."""
 
     type = socket.SOCK_STREAM
 
-    def __init__(self, fabric: Fabric, family: socket.AddressFamily) -> None:
+    def __init__(self, owner: SocketOwner, family: socket.AddressFamily) -> None:
         self.family = family
-        self._fabric = fabric
+        self._owner = owner
         self._stream = ByteStream()
-        self._outcome = Outcome()
+        self._outcome = ConnectOutcome()
         self._ready_at = math.inf
-        self._told = False
+        self._success_reported = False
         self._local = self._remote = Address(family, "0.0.0.0" if family == IPV4 else "::", 0)
         self._options: dict[tuple[int, int], bytes] = {}
         self._waiting: set[Callable[[], bool]] = set()
@@ -97,7 +100,7 @@ class Endpoint:
     @property
     def is_closed(self) -> bool:
         """Whether it was closed."""
-        return self._stream.state is State.CLOSED
+        return self._stream.state is SocketState.CLOSED
 
     def bind(self, address: Any, /) -> None:
         """Take a local address; whether it is one of this host's, and free, is not checked."""
@@ -106,22 +109,22 @@ class Endpoint:
             raise os_error(errno.EINVAL)
         local = from_sockaddr(self.family, address)
         reserves = not local.port and not any(self._options.get(_NO_PORT, b""))
-        self._local = replace(local, port=self._fabric.free_port()) if reserves else local
+        self._local = replace(local, port=self._owner.free_port()) if reserves else local
 
     def connect_ex(self, address: Any, /) -> int:
         """Begin to connect, or say how that stands."""
-        stream = self._settle()
-        if stream.state is State.CLOSED:
+        stream = self._up_to_date()
+        if stream.state is SocketState.CLOSED:
             return errno.EBADF
-        if stream.state is State.HANDSHAKING:
+        if stream.state is SocketState.HANDSHAKING:
             return errno.EALREADY
-        if self._told:
+        if self._success_reported:
             return errno.EISCONN
-        if stream.state is State.CONNECTED:
-            self._told = True
+        if stream.state is SocketState.CONNECTED:
+            self._success_reported = True
             return 0
-        if stream.state is State.FAILED:
-            stream.state = State.FRESH
+        if stream.state is SocketState.FAILED:
+            stream.state = SocketState.FRESH
             return stream.take_error() or errno.ECONNABORTED
         return self._connect(from_sockaddr(self.family, address))
 
@@ -131,7 +134,7 @@ class Endpoint:
 
     def read_option(self, level: int, option: int) -> bytes:
         """Read an option as the bytes that the kernel would copy."""
-        stream = self._settle()
+        stream = self._up_to_date()
         stream.check_open()
         if (level, option) == _ERROR:
             return struct.pack("i", stream.take_error())
@@ -144,7 +147,7 @@ class Endpoint:
 
     def getpeername(self) -> Any:
         """Return the other side's address; ENOTCONN while there is none."""
-        self._settle().check_connected()
+        self._up_to_date().check_connected()
         return self._remote.sockaddr
 
     def getsockname(self) -> Any:
@@ -154,34 +157,34 @@ class Endpoint:
 
     def send(self, data: Any, /) -> int:
         """Hand over as many bytes as there is room for."""
-        return self._settle().send(data)
+        return self._up_to_date().send(data)
 
     def recv(self, most: int, /) -> bytes:
         """Take what has come, at most so many bytes; none at the end."""
-        return self._settle().recv(most)
+        return self._up_to_date().recv(most)
 
     def shutdown(self, flag: int, /) -> None:
         """Send an end of file; `SHUT_RD` changes nothing."""
-        self._settle().shutdown(flag)
+        self._up_to_date().shutdown(flag)
 
     def close(self) -> None:
         """Close, and wake whoever waits."""
-        stream = self._settle()  # a handshake that is over has reached the server, whoever looked
-        if stream.state is State.CLOSED:
+        stream = self._up_to_date()  # a handshake that is over has reached the server, whether or not anybody looked
+        if stream.state is SocketState.CLOSED:
             return
         stream.close(reset=self._options.get(_LINGER) == _RESET_ON_CLOSE)
-        self._fabric.closed(self)
+        self._owner.forget_socket(self)
 
     def is_writable(self) -> bool:
         """Whether `send` has room, or an error to report; a socket that never began to connect is writable."""
-        return self._settle().is_writable()
+        return self._up_to_date().is_writable()
 
     def is_readable(self) -> bool:
         """Whether `recv` has bytes, an end of file or an error."""
-        return self._settle().is_readable()
+        return self._up_to_date().is_readable()
 
     async def wait_writable(self) -> None:
-        """Wait until it is writable, so until a connect is decided. Cancel it and call it again as you like."""
+        """Wait until it is writable, so until a connect is decided; may be cancelled and called again."""
         await self._wait_until(self.is_writable)
 
     async def wait_readable(self) -> None:
@@ -199,36 +202,165 @@ class Endpoint:
                 await trio.lowlevel.checkpoint()
             while not ready():
                 with trio.move_on_at(self._ready_at):
-                    await self._stream.news.wait()
+                    await self._stream.changed.wait()
         finally:
             self._waiting.discard(ready)
         if self.is_closed:
             raise trio.ClosedResourceError("another task closed this socket")
 
     def _connect(self, target: Address) -> int:
-        outcome = self._fabric.connecting(target)
+        outcome = self._owner.begin_connect(target)
         if outcome.at_once:
             return outcome.errno
-        self._stream.state = State.HANDSHAKING
+        self._stream.state = SocketState.HANDSHAKING
         self._outcome, self._remote = outcome, target
         self._ready_at = trio.current_time() + outcome.after
         if not self._local.port:
             host = _SOURCES[self.family] if self._local.host in ("0.0.0.0", "::") else self._local.host
-            self._local = replace(self._local, host=host, port=self._fabric.free_port())
+            self._local = replace(self._local, host=host, port=self._owner.free_port())
         return errno.EINPROGRESS
 
-    def _settle(self) -> ByteStream:
-        """Let what is due have happened, and return what carries the bytes, now in its true state."""
-        if self._stream.state is State.HANDSHAKING and self._ready_at <= trio.current_time():
+    def _up_to_date(self) -> ByteStream:
+        """Let happen what is due, and return the byte stream in its present state."""
+        if self._stream.state is SocketState.HANDSHAKING and self._ready_at <= trio.current_time():
             self._ready_at = math.inf
             if self._outcome.errno:
                 self._stream.fail(self._outcome.errno)
             else:
-                self._meet(Endpoint(self._fabric, self.family))
+                self._establish(SimulatedSocket(self._owner, self.family))
         return self._stream
 
-    def _meet(self, far: Endpoint) -> None:
+    def _establish(self, server_end: SimulatedSocket) -> None:
         """Become connected to the server's end, which knows us from the start."""
-        far._local, far._remote = self._remote, self._local
-        self._stream.meet(far._stream)
-        self._fabric.connected(self._remote, far)
+        server_end._local, server_end._remote = self._remote, self._local
+        self._stream.connect_to(server_end._stream)
+        self._owner.queue_connection(self._remote, server_end)
+
+
+class SocketState(enum.Enum):
+    """How far a socket has come."""
+
+    FRESH = enum.auto()
+    HANDSHAKING = enum.auto()
+    CONNECTED = enum.auto()
+    FAILED = enum.auto()  # also a connection that was reset, or has ended in both directions
+    CLOSED = enum.auto()
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class ByteStream:
+    """One side of a connection: the bytes that came in and were not read, and the error that nobody has read yet.
+
+    Both sides are changed at once, by whichever of them acts; nothing is on the way.
+    """
+
+    state: SocketState = SocketState.FRESH
+    changed: trio.Event = field(default_factory=trio.Event)
+    """Set, and replaced, when something has changed."""
+    _peer: ByteStream | None = None  # while connected, and only then
+    _error: int = 0
+    _inbox: bytearray = field(default_factory=bytearray)
+    _eof_sent: bool = False
+    _eof_received: bool = False
+
+    def connect_to(self, peer: ByteStream) -> None:
+        """Become connected to the other side."""
+        peer.state = self.state = SocketState.CONNECTED
+        peer._peer, self._peer = self, peer
+
+    def send(self, data: Any) -> int:
+        """Hand over as many bytes as there is room for. A peer that has closed answers them with a reset."""
+        self.check_open()
+        if self.state is SocketState.HANDSHAKING:
+            raise os_error(errno.EAGAIN)
+        if self._error or self._peer is None or self._eof_sent:
+            raise os_error(self.take_error() or errno.EPIPE)
+        if self._peer.state is SocketState.CLOSED:
+            self.fail(errno.EPIPE)
+            return len(data)
+        taken = data[: CAPACITY - len(self._peer._inbox)]
+        if data and not taken:
+            raise os_error(errno.EAGAIN)
+        self._peer._inbox += taken
+        self._peer._notify()
+        return len(taken)
+
+    def recv(self, most: int) -> bytes:
+        """Take what has come, at most so many bytes; none at the end."""
+        self.check_open()
+        if self._inbox:
+            taken = bytes(self._inbox[:most])
+            del self._inbox[:most]
+            if self._peer is not None:
+                self._peer._notify()
+            return taken
+        if self._eof_received:
+            return b""
+        if self._error:
+            raise os_error(self.take_error())
+        if self.state is SocketState.FAILED:
+            return b""
+        raise os_error(errno.ENOTCONN if self.state is SocketState.FRESH else errno.EAGAIN)
+
+    def shutdown(self, flag: int) -> None:
+        """Send an end of file; `SHUT_RD` changes nothing."""
+        self.check_connected()
+        if flag != socket.SHUT_RD and self._peer is not None:
+            self._eof_sent = True
+            self._peer._receive_eof()
+            self._end_if_both_have()
+
+    def close(self, *, reset: bool) -> None:
+        """Close, and wake whoever waits. Bytes that nobody has read turn the end of file into a reset, too."""
+        peer, self._peer = self._peer, None
+        self.state = SocketState.CLOSED
+        if peer is not None and (self._inbox or reset):
+            peer.fail(errno.ECONNRESET)
+        elif peer is not None:
+            peer._receive_eof()
+        self._notify()
+
+    def fail(self, number: int) -> None:
+        """Be no connection, or one no longer; the errno says why, and 0 that nothing went wrong."""
+        self.state, self._error, self._peer = SocketState.FAILED, number, None
+        self._notify()
+
+    def take_error(self) -> int:
+        """Return the errno that nobody has read yet, and forget it."""
+        self._error, error = 0, self._error
+        return error
+
+    def is_writable(self) -> bool:
+        """Whether `send` has room, or an error to report; a socket that never began to connect is writable."""
+        if self.state is SocketState.HANDSHAKING:
+            return False
+        return self._peer is None or self._peer.state is SocketState.CLOSED or len(self._peer._inbox) < CAPACITY
+
+    def is_readable(self) -> bool:
+        """Whether `recv` has bytes, an end of file or an error."""
+        idle = self.state in (SocketState.HANDSHAKING, SocketState.CONNECTED)
+        return not idle or bool(self._inbox) or self._eof_received
+
+    def check_open(self) -> None:
+        """Raise EBADF once closed."""
+        if self.state is SocketState.CLOSED:
+            raise os_error(errno.EBADF)
+
+    def check_connected(self) -> None:
+        """Raise ENOTCONN while there is no connection."""
+        self.check_open()
+        if self.state is not SocketState.CONNECTED:
+            raise os_error(errno.ENOTCONN)
+
+    def _receive_eof(self) -> None:
+        self._eof_received = True
+        self._end_if_both_have()
+        self._notify()
+
+    def _end_if_both_have(self) -> None:
+        if self._eof_sent and self._eof_received:
+            self.fail(0)
+
+    def _notify(self) -> None:
+        self.changed.set()
+        self.changed = trio.Event()

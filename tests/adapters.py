@@ -1,4 +1,4 @@
-"""Company: what the tests of other libraries share: a host with broken addresses, and a real HTTPS server."""
+"""Adapters: what their tests share: a host with broken addresses, a real HTTPS server, imports without an extra."""
 
 from __future__ import annotations
 

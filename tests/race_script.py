@@ -1,4 +1,4 @@
-"""Stories: the events of a race, told by hand. Times are seconds since it started."""
+"""The events of a race, written by hand. Times are seconds since it started."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from trio_nbconnect import Address, ConnectError, Policy, Source, trace
 from trio_nbconnect._address import parse_literal
 
 START = 100.1
-"""When all stories start on Trio's clock: at no round number."""
+"""When all scripts start on Trio's clock: not a round number."""
 
 _Answers = tuple[str, ...]
 
@@ -18,7 +18,7 @@ def address(text: str, port: int = 443) -> Address:
     return literal
 
 
-class Story:
+class RaceScript:
     """One race. Attempts are numbered in the order of their starts and called by their addresses."""
 
     def __init__(self, host: str = "example.org", port: int = 443, policy: Policy | None = None, race: int = 1) -> None:
@@ -29,7 +29,7 @@ class Story:
         self._numbers: dict[str, int] = {}
         self._port = port
 
-    def asks(self, source: Source, time: float = 0.0) -> None:
+    def queries(self, source: Source, time: float = 0.0) -> None:
         """A query goes out."""
         self.events.append(trace.ResolutionStarted(race=self.race, time=START + time, source=source))
 
@@ -51,11 +51,11 @@ class Story:
 
     def connects(self, text: str, time: float) -> None:
         """TCP is connected."""
-        self._tell(trace.AttemptConnected, text, time)
+        self._add(trace.AttemptConnected, text, time)
 
     def establishes(self, text: str, time: float) -> None:
         """The attempt is established."""
-        self._tell(trace.AttemptEstablished, text, time)
+        self._add(trace.AttemptEstablished, text, time)
 
     def fails(self, text: str, time: float, error: OSError) -> None:
         """The attempt fails."""
@@ -71,21 +71,21 @@ class Story:
 
     def cancels(self, text: str, time: float) -> None:
         """The attempt is cancelled."""
-        self._tell(trace.AttemptCancelled, text, time)
+        self._add(trace.AttemptCancelled, text, time)
 
     def discards(self, text: str, time: float) -> None:
         """The attempt is the runner-up."""
-        self._tell(trace.RunnerUpDiscarded, text, time)
+        self._add(trace.RunnerUpDiscarded, text, time)
 
     def wins(self, text: str, time: float) -> None:
         """The race is won."""
-        self._tell(trace.RaceWon, text, time)
+        self._add(trace.RaceWon, text, time)
 
     def loses(self, time: float, error: ConnectError | None = None) -> None:
         """The race is lost, or cancelled."""
         self.events.append(trace.RaceLost(race=self.race, time=START + time, error=error))
 
-    def _tell(
+    def _add(
         self,
         happened: type[
             trace.AttemptConnected
@@ -103,47 +103,47 @@ class Story:
 
 
 def refused() -> OSError:
-    """What a host says where nobody listens."""
+    """The error of a port without a listener."""
     return ConnectionRefusedError(111, "Connection refused")
 
 
-def story_of_a_won_race() -> Story:
+def script_of_a_won_race() -> RaceScript:
     """Two black holes, one refusal, one winner, one address that was not needed."""
-    story = _story_with_five_addresses()
-    story.starts("2001:db8:1::10", 0.024, trace.Reason.FIRST)
-    story.answers(Source.A, 0.041, "198.51.100.7", "203.0.113.24", "192.0.2.80")
-    story.starts("198.51.100.7", 0.274)
-    story.fails("198.51.100.7", 0.336, refused())
-    story.starts("2001:db8:1::11", 0.336, trace.Reason.PREDECESSOR_FAILED)
-    story.starts("203.0.113.24", 0.586)
-    story.connects("203.0.113.24", 0.704)
-    story.establishes("203.0.113.24", 0.704)
-    story.cancels("2001:db8:1::10", 0.704)
-    story.cancels("2001:db8:1::11", 0.704)
-    story.wins("203.0.113.24", 0.704)
-    return story
+    script = _script_with_five_addresses()
+    script.starts("2001:db8:1::10", 0.024, trace.Reason.FIRST)
+    script.answers(Source.A, 0.041, "198.51.100.7", "203.0.113.24", "192.0.2.80")
+    script.starts("198.51.100.7", 0.274)
+    script.fails("198.51.100.7", 0.336, refused())
+    script.starts("2001:db8:1::11", 0.336, trace.Reason.PREDECESSOR_FAILED)
+    script.starts("203.0.113.24", 0.586)
+    script.connects("203.0.113.24", 0.704)
+    script.establishes("203.0.113.24", 0.704)
+    script.cancels("2001:db8:1::10", 0.704)
+    script.cancels("2001:db8:1::11", 0.704)
+    script.wins("203.0.113.24", 0.704)
+    return script
 
 
-def story_of_a_lost_race(error: ConnectError) -> Story:
+def script_of_a_lost_race(error: ConnectError) -> RaceScript:
     """Three black holes, two refusals, and then the time was over."""
-    story = _story_with_five_addresses()
-    story.starts("2001:db8:1::10", 0.024, trace.Reason.FIRST)
-    story.answers(Source.A, 0.041, "198.51.100.7", "203.0.113.24", "192.0.2.80")
-    story.starts("198.51.100.7", 0.274)
-    story.fails("198.51.100.7", 0.336, refused())
-    story.starts("2001:db8:1::11", 0.336, trace.Reason.PREDECESSOR_FAILED)
-    story.starts("203.0.113.24", 0.586)
-    story.starts("192.0.2.80", 0.836)
-    story.fails("192.0.2.80", 0.856, refused())
+    script = _script_with_five_addresses()
+    script.starts("2001:db8:1::10", 0.024, trace.Reason.FIRST)
+    script.answers(Source.A, 0.041, "198.51.100.7", "203.0.113.24", "192.0.2.80")
+    script.starts("198.51.100.7", 0.274)
+    script.fails("198.51.100.7", 0.336, refused())
+    script.starts("2001:db8:1::11", 0.336, trace.Reason.PREDECESSOR_FAILED)
+    script.starts("203.0.113.24", 0.586)
+    script.starts("192.0.2.80", 0.836)
+    script.fails("192.0.2.80", 0.856, refused())
     for text in ("2001:db8:1::10", "2001:db8:1::11", "203.0.113.24"):
-        story.cancels(text, 0.9)
-    story.loses(0.9, error)
-    return story
+        script.cancels(text, 0.9)
+    script.loses(0.9, error)
+    return script
 
 
-def _story_with_five_addresses() -> Story:
-    story = Story()
-    story.asks(Source.AAAA)
-    story.asks(Source.A)
-    story.answers(Source.AAAA, 0.024, "2001:db8:1::10", "2001:db8:1::11")
-    return story
+def _script_with_five_addresses() -> RaceScript:
+    script = RaceScript()
+    script.queries(Source.AAAA)
+    script.queries(Source.A)
+    script.answers(Source.AAAA, 0.024, "2001:db8:1::10", "2001:db8:1::11")
+    return script

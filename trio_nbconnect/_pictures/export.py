@@ -1,27 +1,38 @@
-"""qlog: the events of a race in the vocabulary that other tools speak.
+"""Export: the events of a race for other programs: a qlog file, a Chrome trace, JSON lines.
 
-The form is the contained JSON of the qlog main schema (draft-ietf-quic-qlog-main-schema, section 3); the events are
-those of Happy Eyeballs (draft-kuehlewind-happy-qlog-00, namespace `hev3`). Times are milliseconds since the race began.
+qlog has the form of the contained JSON of its main schema (draft-ietf-quic-qlog-main-schema, section 3) and the events
+of Happy Eyeballs (draft-kuehlewind-happy-qlog-00, namespace `hev3`); times are milliseconds since the race began. Only
+what was seen is written: events do not say when a timer was set or how candidates were sorted, so neither does the
+file. Every `attempt_started` has exactly one `attempt_outcome`, once the race is over. Where the draft has no word, as
+little as possible is added: the family of a UNIX socket is "unix", and addresses that the caller gave were not
+discovered. First come two fields of older drafts, without which qvis loads no file.
 
-Rule 1: we write what was seen and invent nothing. When a timer was set, or how candidates were sorted, our events do
-not say, and so there are no such events here. Rule 2: every `attempt_started` has exactly one `attempt_outcome`, once
-the race is over. Rule 3: where the draft has no word we add as little as possible: the family of a UNIX socket is
-"unix", and addresses that the caller gave were not discovered.
+A Chrome trace is a JSON object in the Trace Event Format, which Perfetto, speedscope and chrome://tracing open: a
+process for each race, a thread for each lookup and attempt, and in an attempt its phases. Times are microseconds.
+
+JSON lines have one object on each line: the name of the event, the number of its race, the time in seconds since the
+race started, and then the fields of that event by their names in `trace`. Addresses are strings; families are `IPv6`
+and `IPv4`; an error is its type, number and message; a limit of infinity is null.
 """
 
 from __future__ import annotations
 
+import enum
 import errno
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 
 from .. import trace
 from .._address import IPV6, Address
 from .._errors import ConnectError, ConnectTimeout, ResolutionError
 from .._policy import Policy
 from .._resolve.query import Service, Source
-from .timeline import Fate, Timeline, timeline_of
+from .labels import address_text, failure_text, lookup_text, source_text, target_text
+from .timeline import AttemptOutcome, Timeline, timeline_of
+
+# qlog
 
 _Data = dict[str, object]
 
@@ -32,15 +43,15 @@ _MILLISECONDS = {
     "max_connection_attempt_delay_ms": "maximum_delay",
     "last_resort_local_synthesis_delay_ms": "last_resort_delay",
 }
-"""The draft's names for what is in a `Policy`."""
+"""The draft's names for fields of a `Policy`."""
 
 _RESULTS = {
-    Fate.WON: "success",
-    Fate.RUNNER_UP: "success",
-    Fate.REFUSED: "failure",
-    Fate.FAILED: "failure",
-    Fate.TIMED_OUT: "timeout",
-    Fate.CANCELLED: "canceled",
+    AttemptOutcome.WON: "success",
+    AttemptOutcome.RUNNER_UP: "success",
+    AttemptOutcome.REFUSED: "failure",
+    AttemptOutcome.FAILED: "failure",
+    AttemptOutcome.TIMED_OUT: "timeout",
+    AttemptOutcome.CANCELLED: "canceled",
 }
 
 
@@ -53,6 +64,8 @@ def qlog(races: Iterable[Sequence[trace.Event]]) -> str:
         ['hev3:config_set']
     """
     file = {
+        "qlog_version": "0.3",
+        "qlog_format": "JSON",
         "file_schema": "urn:ietf:params:qlog:file:contained",
         "serialization_format": "application/qlog+json",
         "traces": [_trace(events) for events in races],
@@ -75,22 +88,22 @@ def _trace(events: Sequence[trace.Event]) -> _Data:
 
 
 class _Writer:
-    """Writes the events of one race; it remembers which answers stand, to tell what is new in the next one."""
+    """Write the events of one race; the answers so far are kept, to see what the next one adds and removes."""
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self._asked: dict[tuple[Source, str], tuple[str, float]] = {}
+        self._pending: dict[tuple[Source, str], tuple[str, float]] = {}
         self._queries = 0
         self._known: dict[tuple[Source, str], dict[Address, str]] = {}
 
     def events(self, events: Sequence[trace.Event]) -> Iterator[_Data]:
         for event in events:
-            for name, data in self._written(event):
+            for name, data in self._draft_events(event):
                 time = round((event.time - self._timeline.began) * 1000, 6)
                 session = {"he_session_id": str(self._timeline.race)}
                 yield {"time": time, "name": f"hev3:{name}", "data": {**session, **data}}
 
-    def _written(self, event: trace.Event) -> Iterator[tuple[str, _Data]]:
+    def _draft_events(self, event: trace.Event) -> Iterator[tuple[str, _Data]]:
         if isinstance(event, trace.RaceStarted):
             yield "config_set", {"policy": _policy(event.policy), "reason": "app_config"}
         elif isinstance(event, trace.ResolutionStarted):
@@ -113,25 +126,25 @@ class _Writer:
 
     def _query(self, event: trace.ResolutionStarted) -> _Data:
         self._queries += 1
-        self._asked[event.source, event.name] = (str(self._queries), event.time)
+        self._pending[event.source, event.name] = (str(self._queries), event.time)
         types = ["AAAA", "A"] if event.source is Source.HOOK else [event.source.value]
         host = event.name or self._timeline.host
         return {"dns_id": str(self._queries), "hostname": host, "qtypes": types}
 
     def _answer(self, event: trace.AnswerReceived) -> _Data:
-        asked = self._asked.pop((event.source, event.name), None)
-        if asked is None:  # nobody asked for it: a push
+        query = self._pending.pop((event.source, event.name), None)
+        if query is None:  # an answer without a query
             self._queries += 1
-            asked = (str(self._queries), event.time)
+            query = (str(self._queries), event.time)
         results = [_record(address) for address in event.addresses] + [_service(row) for row in event.services]
-        data: _Data = {"dns_id": asked[0], "hostname": event.name or self._timeline.host, "results": results}
+        data: _Data = {"dns_id": query[0], "hostname": event.name or self._timeline.host, "results": results}
         data["answer_type"] = "positive" if results else "negative" if event.error is None else "error"
         if event.error is not None:
             data |= {"error_code": _code(event.error), "error_message": str(event.error)}
-        return {**data, "duration_ms": _milliseconds(event.time - asked[1])}
+        return {**data, "duration_ms": _milliseconds(event.time - query[1])}
 
     def _candidates(self, event: trace.AnswerReceived) -> Iterator[tuple[str, _Data]]:
-        """What an answer adds, and what it takes away: it replaces the earlier one of its source."""
+        """What an answer adds and what it removes: it replaces the earlier one of its source."""
         key = (event.source, event.name)
         before = dict.fromkeys(address for known in self._known.values() for address in known)
         hints = [address for service in event.services for address in service.hints]
@@ -147,7 +160,7 @@ class _Writer:
 
     def _outcome(self, event: trace.AttemptEstablished | trace.AttemptFailed | trace.AttemptCancelled) -> _Data:
         row = next(row for row in self._timeline.attempts if row.number == event.attempt)
-        data: _Data = {**_attempt(event), "result": _RESULTS[row.fate]}
+        data: _Data = {**_attempt(event), "result": _RESULTS[row.outcome]}
         if isinstance(event, trace.AttemptFailed):
             data["error_code"] = _code(event.error)
         taken = event.time - self._timeline.began - row.started
@@ -155,13 +168,13 @@ class _Writer:
 
     def _metrics(self) -> _Data:
         timeline, winner = self._timeline, self._timeline.winner
-        successes = sum(_RESULTS.get(row.fate) == "success" for row in timeline.attempts)
+        successes = sum(_RESULTS.get(row.outcome) == "success" for row in timeline.attempts)
         data: _Data = {
             "outcome": "success" if winner else "aborted",
             "total_duration_ms": _milliseconds(timeline.duration),
         }
         if winner is not None:
-            first = min(row.ended for row in timeline.attempts if _RESULTS.get(row.fate) == "success")
+            first = min(row.ended for row in timeline.attempts if _RESULTS.get(row.outcome) == "success")
             data |= {
                 "tt_first_success_ms": _milliseconds(first),
                 "first_success_family": _family(winner.address),
@@ -177,7 +190,7 @@ class _Writer:
 
 
 def _policy(policy: Policy) -> _Data:
-    """What the draft knows of a policy; what never comes to an end is left out."""
+    """The fields of a policy that the draft has; infinite ones are left out."""
     times = {name: getattr(policy, ours) for name, ours in _MILLISECONDS.items()}
     return {
         **{name: _milliseconds(seconds) for name, seconds in times.items() if seconds < math.inf},
@@ -242,3 +255,114 @@ def _why(error: ConnectError | None) -> str:
 def _milliseconds(seconds: float) -> int:
     """The draft's uint32."""
     return min(max(round(seconds * 1000), 0), 2**32 - 1)
+
+
+# Chrome trace
+
+
+def chrome_trace(races: Iterable[Sequence[trace.Event]]) -> str:
+    """Write races as one file in Chrome's Trace Event Format.
+
+    Example:
+        >>> start = trace.RaceStarted(race=1, time=7.0, host="example.org", port=443, policy=Policy())
+        >>> [event["ph"] for event in json.loads(chrome_trace([[start]]))["traceEvents"]]
+        ['M', 'M', 'X']
+    """
+    rows: list[_Data] = []
+    timelines = [timeline_of(events) for events in races]
+    for process, (timeline, offset) in enumerate(zip(timelines, _offsets(timelines), strict=True), start=1):
+        rows += _process(timeline, process, offset)
+    return json.dumps({"traceEvents": rows, "displayTimeUnit": "ms"}, indent=1, allow_nan=False) + "\n"
+
+
+def _offsets(timelines: Sequence[Timeline]) -> Iterator[float]:
+    """When each race started, in seconds since the first one.
+
+    Each `trio.run` has a clock of its own that starts anywhere; its races begin where those of the run before ended.
+    """
+    zero, end, latest = 0.0, 0.0, 0
+    for index, timeline in enumerate(timelines):
+        if index == 0 or timeline.race <= latest:
+            zero = timeline.began - end
+        latest = timeline.race
+        offset = timeline.began - zero
+        end = max(end, offset + timeline.duration)
+        yield offset
+
+
+def _process(timeline: Timeline, process: int, offset: float) -> Iterator[_Data]:
+    """The rows of one race: first its names, then what took time."""
+
+    def span(thread: int, name: str, kind: str, start: float, end: float, **details: object) -> _Data:
+        times = {"ts": round((offset + start) * 1e6, 3), "dur": round((end - start) * 1e6, 3)}
+        return {"ph": "X", "pid": process, "tid": thread, "name": name, "cat": kind, **times, "args": details}
+
+    def named(what: str, name: str, thread: int = 0) -> _Data:
+        return {"ph": "M", "pid": process, "tid": thread, "name": what, "args": {"name": name}}
+
+    target = target_text(timeline)
+    yield named("process_name", target)
+    yield named("thread_name", "race")
+    yield span(0, timeline.outcome.value, "race", 0.0, timeline.duration, target=target)
+    thread = 0
+    for thread, lookup in enumerate(timeline.lookups, start=1):
+        name, end = source_text(lookup), timeline.duration if lookup.ended is None else lookup.ended
+        yield named("thread_name", name, thread)
+        addresses = [address.ip for address in lookup.addresses]
+        yield span(
+            thread, lookup_text(lookup, timeline), "lookup", lookup.started, end, source=name, addresses=addresses
+        )
+    for number, attempt in enumerate(timeline.attempts, start=thread + 1):
+        address = address_text(attempt.address, timeline)
+        yield named("thread_name", address, number)
+        details = {"reason": attempt.reason.value, "error": failure_text(attempt)}
+        yield span(
+            number,
+            f"{attempt.outcome.value} {address}",
+            "attempt",
+            attempt.started,
+            attempt.ended,
+            attempt=attempt.number,
+            **{name: detail for name, detail in details.items() if detail},
+        )
+        if attempt.connected is not None and attempt.has_second_phase:
+            yield span(number, "TCP handshake", "phase", attempt.started, attempt.connected)
+            yield span(number, "established on TCP", "phase", attempt.connected, attempt.ended)
+
+
+# JSON lines
+
+
+def json_lines(events: Sequence[trace.Event]) -> Iterator[str]:
+    """Write the events of one race, each as a line without its newline.
+
+    Example:
+        >>> start = trace.RaceStarted(race=1, time=7.0, host="example.org", port=443, policy=Policy())
+        >>> lost = trace.RaceLost(race=1, time=7.5, error=None)
+        >>> list(json_lines([start, lost]))[1]
+        '{"event": "RaceLost", "race": 1, "time": 0.5, "error": null}'
+    """
+    for event in events:
+        values = _fields(event)
+        values["time"] = round(event.time - events[0].time, 9)
+        yield json.dumps({"event": type(event).__name__, **values}, default=_plain, allow_nan=False)
+
+
+def _fields(value: trace.Event | Policy | Service) -> dict[str, object]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _plain(value: object) -> object:
+    """Convert what JSON has no type for."""
+    if isinstance(value, Address):
+        return str(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, OSError):
+        return {"type": type(value).__name__, "errno": value.errno, "message": str(value)}
+    if isinstance(value, Service):
+        return _fields(value)
+    if isinstance(value, Policy):
+        settings = {name: None if setting == math.inf else setting for name, setting in _fields(value).items()}
+        return {**settings, "families": ["IPv6" if family == IPV6 else "IPv4" for family in value.families]}
+    raise TypeError(f"no JSON for {value!r}")  # a new type in an event has to be added above

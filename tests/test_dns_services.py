@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from trio_nbconnect import Address, Answer, Query, QuerySent, Service, Source
-from trio_nbconnect._dns.services import SERVICES, Records, SVCBResolver
+from trio_nbconnect._dns.services import ADDRESSES_OF_TARGETS, SERVICES, Records, SVCBResolver
 
 pytestmark = pytest.mark.virtual_time
 
@@ -40,7 +40,7 @@ async def heard(
     items: list[QuerySent | Answer] = []
     asked: list[tuple[str, Source]] = []
     stub = SVCBResolver(ask(known, asked), services=services, rng=random.Random(1))
-    await stub.resolve(Query(host=HOST, port=port, families=tuple(families)), items.append)
+    await stub.resolve(Query(host=HOST, port=port, families=tuple(families), services=services), items.append)
     return items, asked
 
 
@@ -66,9 +66,12 @@ async def test_only_what_can_be_used_is_asked_for() -> None:
     assert (await heard({}, families=[socket.AF_INET], services=False))[1] == [(HOST, Source.A)]
 
 
-@pytest.mark.parametrize(("port", "name"), [(443, HOST), (8443, f"_8443._https.{HOST}")])
+@pytest.mark.parametrize(("port", "name"), [(443, HOST), (80, HOST), (8443, f"_8443._https.{HOST}")])
 async def test_another_port_has_a_name_of_its_own(port: int, name: str) -> None:
-    """RFC 9460, section 9.1: "the HTTPS RR for a non-default port" is at `_8443._https.`; "." is that name."""
+    """RFC 9460, section 9.1: "the HTTPS RR for a non-default port" is at `_8443._https.`; "." is that name.
+
+    Port 80 is `http:`, whose records are the host's (section 9.5).
+    """
     known: Known = {(name, Source.HTTPS): Records(services=(Service(priority=1), Service(priority=2, target=HOST)))}
     items, asked = await heard(known, port=port)
 
@@ -89,7 +92,7 @@ async def test_a_failure_is_delivered(source: Source) -> None:
 
 
 async def test_targets_are_asked_for_at_once_and_each_once() -> None:
-    """Section 4.2: a name that a service points to triggers queries of its own, before the services are told."""
+    """Section 4.2: a name that a service points to triggers queries of its own, before the services are delivered."""
     service = Service(priority=1, target="cdn.example.org", port=8443)
     known: Known = {
         (HOST, Source.HTTPS): Records(services=(service, Service(priority=2, target="cdn.example.org"))),
@@ -142,14 +145,14 @@ async def test_services_of_equal_priority_are_shuffled() -> None:
     """RFC 9460, section 2.4.1: "clients SHOULD apply a random shuffle"."""
     known: Known = {
         (HOST, Source.HTTPS): Records(
-            services=(Service(priority=9), *(Service(priority=1, port=port) for port in range(8)))
+            services=(Service(priority=9), *(Service(priority=1, port=port) for port in range(8000, 8008)))
         )
     }
     found = services((await heard(known))[0])
 
     assert found[-1].priority == 9
-    assert sorted(service.port or 0 for service in found[:-1]) == list(range(8))
-    assert [service.port for service in found[:-1]] != list(range(8))
+    assert sorted(service.port or 0 for service in found[:-1]) == list(range(8000, 8008))
+    assert [service.port for service in found[:-1]] != list(range(8000, 8008))
 
 
 async def test_a_flood_of_services_is_cut_off() -> None:
@@ -157,6 +160,34 @@ async def test_a_flood_of_services_is_cut_off() -> None:
     _, asked = await heard({(HOST, Source.HTTPS): Records(services=many)})
 
     assert len(asked) == 3 + 2 * SERVICES
+
+
+@pytest.mark.parametrize(("port", "followed"), [(8443, True), (80, True), (25, False), (6667, False), (0, False)])
+async def test_no_record_leads_to_a_bad_port(port: int, *, followed: bool) -> None:
+    """The Fetch standard, "bad port": what lives there speaks another protocol."""
+    known: Known = {(HOST, Source.HTTPS): Records(services=(Service(priority=1, target="t.example", port=port),))}
+    items, asked = await heard(known)
+    assert bool(services(items)) is followed
+    assert (("t.example", Source.A) in asked) is followed
+
+
+async def test_the_port_of_the_caller_is_never_bad() -> None:
+    name = f"_6667._https.{HOST}"
+    known: Known = {(name, Source.HTTPS): Records(services=(Service(priority=1, port=6667),))}
+    assert len(services((await heard(known, port=6667))[0])) == 1
+
+
+async def test_a_flood_of_addresses_is_cut_off() -> None:
+    """The host itself is not what is cut off."""
+    many = tuple(f"192.0.2.{number}" for number in range(32))
+    targets = [f"t{number}.example" for number in range(16)]
+    known: Known = {(target, Source.A): Records(addresses=many) for target in targets}
+    known[HOST, Source.HTTPS] = Records(services=tuple(Service(priority=1, target=target) for target in targets))
+    known[HOST, Source.A] = Records(addresses=many)
+    items, _ = await heard(known)
+    delivered = [item for item in items if isinstance(item, Answer)]
+    assert sum(len(item.addresses) for item in delivered if item.name) == ADDRESSES_OF_TARGETS
+    assert len(answers(items, Source.A)[0].addresses) == 32
 
 
 async def test_an_alias_takes_the_place_of_the_host() -> None:
@@ -173,7 +204,7 @@ async def test_an_alias_takes_the_place_of_the_host() -> None:
 
 
 async def test_an_alias_whose_services_cannot_be_known() -> None:
-    """Section 3: "whether successful or not", the end of the chain is appended; the failure is told as well."""
+    """Section 3: "whether successful or not", the end of the chain is appended; the failure is delivered as well."""
     failure = socket.gaierror(socket.EAI_AGAIN, "SERVFAIL")
     known: Known = {(HOST, Source.HTTPS): Records(alias="a.example"), ("a.example", Source.HTTPS): failure}
     items, _ = await heard(known)
@@ -210,13 +241,13 @@ async def test_aliases_that_lead_nowhere(aliases: dict[str, str], text: str) -> 
 def expired(records: Records, fresh: Records | OSError, after: float = 0.1) -> Records:
     """Records that hold no more, and what is found in their place."""
 
-    async def fresher() -> Records:
+    async def refresh() -> Records:
         await trio.sleep(after)
         if isinstance(fresh, OSError):
             raise fresh
         return fresh
 
-    return Records(addresses=records.addresses, services=records.services, alias=records.alias, fresher=fresher)
+    return Records(addresses=records.addresses, services=records.services, alias=records.alias, refresh=refresh)
 
 
 OLD = Records(addresses=("192.0.2.1",))
@@ -232,7 +263,7 @@ OLD = Records(addresses=("192.0.2.1",))
     ],
 )
 async def test_an_expired_answer_is_delivered_and_replaced(fresh: Records | OSError, later: list[list[str]]) -> None:
-    """Section 4.4: expired answers "may be used"; what confirms them is no news."""
+    """Section 4.4: expired answers "may be used"; what confirms them changes nothing."""
     items, _ = await heard({(HOST, Source.A): expired(OLD, fresh)})
 
     found = answers(items, Source.A)

@@ -1,0 +1,262 @@
+"""Look-ups in threads, and what the system's own files say."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from trio_nbconnect import Connector, ResolutionError, trace
+from trio_nbconnect._address import Address
+from trio_nbconnect._connect import look_ups, system_files
+from trio_nbconnect._connect.network import KernelNetwork, read_policy_table
+from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE
+
+# Threads
+
+
+class DeadLibrary:
+    """A C library whose look-ups of names that end in "dead" do not come back until it is told to."""
+
+    def __init__(self) -> None:
+        self.alive = threading.Event()
+        self.called = threading.Event()
+        self.calls: list[str] = []
+
+    def getaddrinfo(self, host: bytes, port: int, family: int, kind: int) -> list[object]:
+        """Sit in a thread, as the C library does."""
+        name = host.decode()
+        self.calls.append(name)
+        self.called.set()
+        if name.rstrip(".").endswith("dead"):
+            self.alive.wait()
+            raise socket.gaierror(socket.EAI_AGAIN, "dead")
+        return [(socket.AF_INET, kind, 6, "", ("127.0.0.1", port))]
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeadLibrary]:
+    """The library in the place of the real one; its threads are let go at the end."""
+    library = DeadLibrary()
+    monkeypatch.setattr(socket, "getaddrinfo", library.getaddrinfo)
+    yield library
+    library.alive.set()
+
+
+async def connect(host: str, port: int = 9) -> None:
+    with contextlib.suppress(OSError):
+        stream = await Connector().open_tcp_stream(host, port)
+        stream.socket.close()
+
+
+async def abandon(host: str) -> None:
+    with trio.move_on_after(0.001):
+        await connect(host)
+
+
+async def test_one_look_up_for_all_who_ask_for_a_name(library: DeadLibrary) -> None:
+    """Who gives up leaves it to the others."""
+    async with trio.open_nursery() as nursery:
+        for _ in range(50):
+            nursery.start_soon(abandon, "host.dead")
+    await trio.to_thread.run_sync(library.called.wait)
+    assert library.calls == ["host.dead"]
+
+
+async def test_abandoned_look_ups_hold_nobody_up(library: DeadLibrary) -> None:
+    """Seventy names that nobody waits for any more, and one that answers."""
+    for number in range(70):
+        await abandon(f"host{number}.dead")
+    with trio.fail_after(5):
+        await connect("good.example")
+    assert trio.to_thread.current_default_thread_limiter().borrowed_tokens == 0
+
+
+async def test_so_many_run_at_once(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that somebody waits for have their turn, in the order in which they came."""
+    monkeypatch.setattr(look_ups, "AT_ONCE", 2)
+    shared = look_ups.look_ups()
+    async with trio.open_nursery() as nursery:
+        for host in ("a.dead", "b.dead", "c.example", "d.example"):
+            nursery.start_soon(shared.join(host, 80, 0).wait)
+            await trio.testing.wait_all_tasks_blocked()
+        assert library.calls == ["a.dead", "b.dead"]
+        nursery.cancel_scope.cancel()
+    with trio.fail_after(5):
+        assert await shared.join("e.example", 80, 0).wait() == [Address(socket.AF_INET, "127.0.0.1", 80)]
+    assert "e.example" in library.calls
+
+
+async def test_who_comes_back_finds_the_look_up_under_way(library: DeadLibrary) -> None:
+    look_up = look_ups.look_ups().join("a.dead", 80, 0)
+    with trio.move_on_after(0.01):
+        await look_up.wait()
+    assert look_ups.look_ups().join("A.dead", 80, 0) is look_up
+    library.alive.set()
+    with trio.fail_after(5):
+        for _ in range(2):
+            with pytest.raises(socket.gaierror):
+                await look_up.wait()
+    assert library.calls == ["a.dead"]
+
+
+async def test_there_is_a_most(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each abandoned one holds a thread, so at some number it is an error, which says so."""
+    monkeypatch.setattr(look_ups, "AT_MOST", 5)
+    for number in range(5):
+        await abandon(f"host{number}.dead")
+    with pytest.raises(ResolutionError) as caught:
+        await Connector().open_tcp_stream("good.example", 9)
+    assert caught.value.errno == errno.EAGAIN
+    assert caught.value.__cause__ is not None
+    assert "5 look-ups have not ended" in str(caught.value.__cause__.exceptions[0])  # type: ignore[attr-defined]
+
+
+async def test_a_system_without_threads_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(trio.lowlevel, "start_thread_soon", fail)
+    with pytest.raises(ResolutionError, match="lookup") as caught:
+        await Connector().open_tcp_stream("good.example", 9)
+    assert caught.value.errno == errno.EAGAIN
+
+
+async def test_a_bug_in_a_look_up_comes_out_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(ZeroDivisionError):
+        await Connector().open_tcp_stream("good.example", 9)
+
+
+def test_a_look_up_that_ends_after_the_run_harms_nobody(library: DeadLibrary) -> None:
+    trio.run(abandon, "host.dead")
+    library.alive.set()
+
+
+async def test_a_name_that_does_not_exist() -> None:
+    """The system says so, and the error is a `gaierror` with its number."""
+    with trio.fail_after(20), pytest.raises(socket.gaierror) as caught:
+        await Connector().open_tcp_stream("does-not-exist.invalid", 443)
+    assert isinstance(caught.value, ResolutionError)
+    assert str(caught.value) == "no results found for hostname lookup: does-not-exist.invalid:443"
+
+
+# What the system's own files say
+
+
+@pytest.mark.parametrize(
+    ("hosts", "expected"),
+    [
+        ("127.0.0.1 localhost\n::1 localhost ip6-localhost # ours\n", ("::1", "127.0.0.1")),
+        ("127.0.0.1 Localhost", ("127.0.0.1",)),
+        ("192.0.2.1 other\nnonsense localhost\n", ()),
+        ("127.0.0.1 localhost\n192.0.2.1 localhost\n", None),
+        ("fe80::1%lo localhost", None),
+    ],
+)
+def test_localhost_is_what_the_hosts_file_says(hosts: str, expected: tuple[str, ...] | None) -> None:
+    assert system_files._parse_localhost(hosts) == expected
+
+
+async def test_localhost_needs_no_look_up() -> None:
+    """RFC 6761, section 6.3: resolvers "SHOULD always return the IP loopback address": no thread, no query."""
+    events: list[trace.Event] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener, trio.fail_after(5):
+        stream = await Connector(tracer=events.append).open_tcp_stream("localhost", listener.getsockname()[1])
+        assert stream.socket.getpeername() == listener.getsockname()
+        stream.socket.close()
+    assert not [event for event in events if isinstance(event, trace.ResolutionStarted)]
+
+
+@pytest.mark.parametrize(
+    ("text", "ndots"),
+    [
+        ("nameserver 192.0.2.1\n", 1),
+        ("options ndots:5\n", 5),
+        ("options rotate ndots:3 timeout:1\n", 3),
+        ("options ndots:2\noptions ndots:99\n", 15),
+        ("options ndots:x\n# options ndots:7\n", 1),
+    ],
+)
+def test_how_many_dots_make_a_name_absolute(text: str, ndots: int) -> None:
+    assert system_files._parse_ndots(text) == ndots
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("example.org", "", True),
+        ("example.org", "ndots:2", False),
+        ("www.example.org", "ndots:5 ndots:2", True),
+        ("example", "ndots:0", False),
+        ("example.", "ndots:9", True),
+        ("printer.local.", "", False),
+    ],
+)
+async def test_which_names_are_absolute(
+    name: str, options: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RES_OPTIONS", options)
+    monkeypatch.setattr(system_files, "_resolv_conf", system_files.SmallFile("/nowhere", len, 1))
+    assert system_files.is_absolute(name) is expected
+
+
+async def test_a_file_is_read_when_it_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    calls: list[str] = []
+
+    def parse(text: str) -> str:
+        calls.append(text)
+        return text
+
+    file = system_files.SmallFile(str(path), parse, "nothing")
+    assert file.read() == "nothing"
+    path.write_text("one")
+    assert [file.read(), file.read()] == ["one", "one"]
+    path.write_text("three")
+    assert file.read() == "three"
+    path.write_text("x" * (system_files.LONGEST + 1))
+    assert file.read() == "nothing"
+    path.unlink()
+    assert file.read() == "nothing"
+    assert calls == ["one", "three"]
+
+
+def test_no_source_where_there_is_no_way() -> None:
+    assert KernelNetwork().source_address(Address(socket.AF_INET, "127.0.0.2", 80)) is not None
+    assert KernelNetwork().source_address(Address(socket.AF_INET6, "fe80::1", 80)) is None
+
+
+def test_the_source_is_that_of_the_caller_s_sockets() -> None:
+    """A local address of the caller's is what it would connect from; an option that is refused leaves no way."""
+    local = Address(socket.AF_INET, "127.0.0.9", 0)
+    source = KernelNetwork().source_address(Address(socket.AF_INET, "127.0.0.2", 80), local)
+    assert source is not None
+    assert source.host == "127.0.0.9"
+
+
+# Policy table
+
+
+async def test_the_system_s_policy_table_is_read_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As the C library does it, which reads `gai.conf` once in a process."""
+    calls = iter([read_policy_table(str(tmp_path / "missing"))])
+    monkeypatch.setattr("trio_nbconnect._connect.network.read_policy_table", lambda: next(calls))
+    assert KernelNetwork().policy_table() is KernelNetwork().policy_table() is DEFAULT_POLICY_TABLE
+
+
+def test_the_policy_table_of_a_file(tmp_path: Path) -> None:
+    """RFC 6724, section 2.1: implementations "SHOULD" let the table be configured; `gai.conf` is how Linux does."""
+    path = tmp_path / "gai.conf"
+    path.write_text("precedence ::ffff:0:0/96 100\n")
+    assert read_policy_table(str(path)).classify(Address(socket.AF_INET, "192.0.2.1", 0))[0] == 100

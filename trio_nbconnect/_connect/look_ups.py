@@ -1,0 +1,181 @@
+"""Look-ups: the system's `getaddrinfo`, in threads, each shared by all who wait for the same name.
+
+A call of `getaddrinfo` cannot be cancelled, and behind a dead name server it takes minutes. So it runs in a thread that
+outlives whoever gave up, and two things keep that from harm. *A look-up lives in its thread, not in a task*: who waits
+may be cancelled and wait again, and the next one who asks for the same name finds it under way. And what nobody waits
+for any more takes no place from other names: abandoned look-ups do not count against those that may run at once.
+
+Refused: `trio.to_thread.run_sync`, whose result is lost when the waiting task is cancelled, and whose limiter counts
+the abandoned.
+"""
+
+from __future__ import annotations
+
+import copy
+import errno
+import socket
+from contextlib import suppress
+from functools import partial
+from typing import Any, Protocol
+
+import trio
+
+from .._address import Address
+
+AT_ONCE = 64
+"""How many look-ups that somebody waits for run at once; others wait for their turn."""
+
+AT_MOST = 256
+"""How many run at all, abandoned ones included: each holds a thread until the C library gives up."""
+
+_Key = tuple[str, int]
+
+
+class LookUp(Protocol):
+    """A look-up under way."""
+
+    async def wait(self) -> list[Address]:
+        """Return the addresses in the system's order. May be cancelled and called again: nothing is lost.
+
+        Raises:
+            OSError: There are none; `socket.gaierror` says why.
+        """
+
+
+class SystemLookUp:
+    """One call of `getaddrinfo`."""
+
+    __slots__ = ("_done", "_entries", "_error", "_key", "_look_ups", "_port", "waiting")
+
+    def __init__(self, look_ups: LookUps, key: _Key, port: int) -> None:
+        self._look_ups = look_ups
+        self._key = key
+        self._port = port
+        self._done = trio.Event()
+        self._entries: list[Any] = []
+        self._error: BaseException | None = None
+        self.waiting = 0  # how many wait for it now
+
+    async def wait(self) -> list[Address]:
+        """Return the addresses, when they are known."""
+        self.waiting += 1
+        self._look_ups.wait_began(self, self._key)
+        try:
+            await self._done.wait()
+        finally:
+            self.waiting -= 1
+            self._look_ups.wait_ended(self, self._key)
+        if self._error is not None:
+            raise copy.copy(self._error)  # several tasks may have to raise it
+        return [from_getaddrinfo(entry[0], entry[4]) for entry in self._entries]
+
+    def start(self) -> None:
+        """Have a thread call `getaddrinfo`."""
+        host, family = self._key
+        call = partial(socket.getaddrinfo, host.encode("ascii"), self._port, family, socket.SOCK_STREAM)
+        token = trio.lowlevel.current_trio_token()
+
+        def finish_soon(outcome: Any) -> None:
+            """Bring the result to Trio's thread, if that still runs."""
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(self._finish, outcome)
+
+        try:
+            trio.lowlevel.start_thread_soon(call, finish_soon, "trio_nbconnect look-up")
+        except RuntimeError as error:  # the system has no more threads
+            self.fail(OSError(errno.EAGAIN, f"no thread to look {host} up: {error}"))
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error."""
+        self._error = error.with_traceback(None)
+        self._look_ups.ended(self, self._key)
+        self._done.set()
+
+    def _finish(self, outcome: Any) -> None:
+        """Hand what the thread has brought (an `outcome.Outcome`) to all who wait."""
+        try:
+            self._entries = outcome.unwrap()
+        except BaseException as error:  # noqa: BLE001 - it comes from a thread: whoever waits raises it
+            self.fail(error)
+        else:
+            self._look_ups.ended(self, self._key)
+            self._done.set()
+
+
+class LookUps:
+    """The look-ups of one `trio.run`, one for each name and family."""
+
+    __slots__ = ("_queued", "_running", "_waited_for")
+
+    def __init__(self) -> None:
+        self._running: dict[_Key, SystemLookUp] = {}
+        self._queued: dict[_Key, SystemLookUp] = {}  # in the order in which they were asked for
+        self._waited_for = 0  # how many of the running ones somebody waits for
+
+    def join(self, host: str, port: int, family: int) -> SystemLookUp:
+        """Return the look-up of this name and family that is under way, or begin one."""
+        key = (host.lower(), family)
+        look_up = self._running.get(key) or self._queued.get(key)
+        if look_up is None:
+            look_up = self._queued[key] = SystemLookUp(self, key, port)
+            self._start_queued()
+        return look_up
+
+    def wait_began(self, look_up: SystemLookUp, key: _Key) -> None:
+        """Count a look-up for which the first one waits."""
+        if look_up.waiting == 1 and self._running.get(key) is look_up:
+            self._waited_for += 1
+
+    def wait_ended(self, look_up: SystemLookUp, key: _Key) -> None:
+        """Let a look-up that nobody waits for any more give its place to the next."""
+        if look_up.waiting:
+            return
+        if self._running.get(key) is look_up:
+            self._waited_for -= 1
+        elif self._queued.get(key) is look_up:
+            del self._queued[key]
+        self._start_queued()
+
+    def ended(self, look_up: SystemLookUp, key: _Key) -> None:
+        """Forget a look-up whose result is there."""
+        if self._running.pop(key, None) is not None and look_up.waiting:
+            self._waited_for -= 1
+        self._start_queued()
+
+    def _start_queued(self) -> None:
+        while self._queued and self._waited_for < AT_ONCE:
+            key = next(iter(self._queued))
+            look_up = self._queued.pop(key)
+            if len(self._running) >= AT_MOST:
+                text = f"{AT_MOST} look-ups have not ended, and most are waited for by nobody any more: {key[0]}"
+                look_up.fail(OSError(errno.EAGAIN, text))
+            else:
+                self._running[key] = look_up
+                self._waited_for += look_up.waiting > 0
+                look_up.start()
+
+
+_look_ups: trio.lowlevel.RunVar[LookUps] = trio.lowlevel.RunVar("trio_nbconnect.look_ups")
+
+
+def look_ups() -> LookUps:
+    """Return the look-ups of this `trio.run`."""
+    try:
+        return _look_ups.get()
+    except LookupError:
+        _look_ups.set(LookUps())
+        return _look_ups.get()
+
+
+def from_getaddrinfo(family: int, sockaddr: tuple[Any, ...]) -> Address:
+    """Read an entry of the system's resolver; its scope is in the number, and may be in the text as well."""
+    if len(sockaddr) == 2 and "%" not in sockaddr[0]:
+        return Address(_member(family), *sockaddr)
+    host, port, *rest = sockaddr
+    flow_info, scope_id = (*rest, 0, 0)[:2]
+    return Address(_member(family), host.partition("%")[0], port, flow_info, scope_id)
+
+
+def _member(family: int) -> socket.AddressFamily:
+    """The standard library has it as the enum's member already, which is slow to look up; a hook may give a number."""
+    return family if isinstance(family, socket.AddressFamily) else socket.AddressFamily(family)

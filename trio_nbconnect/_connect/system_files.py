@@ -1,0 +1,105 @@
+"""System files: the few things that the system's own files say, and nobody needs to be asked for.
+
+Each file is read again when it has changed. They are small, so that nothing waits for them; one that is not is left to
+the system, which reads it in a thread.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import trio
+
+from .._address import parse_literal
+
+T = TypeVar("T")
+
+LONGEST = 65536
+"""Octets of a file that are read where every task waits for it."""
+
+
+class SmallFile(Generic[T]):
+    """A file whose meaning is kept for each `trio.run`, for as long as the file is the same."""
+
+    def __init__(self, path: str, parse: Callable[[str], T], otherwise: T) -> None:
+        self._path = path
+        self._parse = parse
+        self._otherwise = otherwise
+        self._known: trio.lowlevel.RunVar[tuple[tuple[int, ...], T]] = trio.lowlevel.RunVar(f"trio_nbconnect {path}")
+
+    def read(self) -> T:
+        """Return what it says now; what stands for a file that is too long or cannot be read is said otherwise."""
+        try:
+            status = os.stat(self._path)
+            seen = (status.st_mtime_ns, status.st_size, status.st_ino)
+            known = self._known.get((seen[:0], self._otherwise))
+            if known[0] != seen:
+                known = seen, self._parse(self._text()) if status.st_size <= LONGEST else self._otherwise
+                self._known.set(known)
+            return known[1]
+        except OSError:
+            return self._otherwise
+
+    def _text(self) -> str:
+        with open(self._path, encoding="utf-8", errors="replace") as file:
+            return file.read(LONGEST)
+
+
+def _parse_ndots(text: str) -> int:
+    """The last `ndots` of the `options` lines counts, 15 at most (resolv.conf(5))."""
+    ndots = 1
+    for line in text.splitlines():
+        if line.startswith("options"):
+            for digits in re.findall(r"\sndots:([0-9]{1,5})(?=\s|$)", line):
+                ndots = min(int(digits), 15)
+    return ndots
+
+
+def _parse_localhost(text: str) -> tuple[str, ...] | None:
+    """The addresses of "localhost", IPv6 first as RFC 6724 has it; None if one of them is not this machine."""
+    found: list[str] = []
+    for line in text.splitlines():
+        number, *names = line.partition("#")[0].split() or [""]
+        if "localhost" not in (name.lower() for name in names):
+            continue
+        try:
+            address = parse_literal(number, 0)
+        except ValueError:
+            continue
+        if address is not None and not address.is_loopback:
+            return None
+        if address is not None:
+            found.append(address.host)
+    return tuple(sorted(dict.fromkeys(found), key=lambda host: ":" not in host))
+
+
+_resolv_conf = SmallFile("/etc/resolv.conf", _parse_ndots, 1)
+_hosts: SmallFile[tuple[str, ...] | None] = SmallFile("/etc/hosts", _parse_localhost, None)
+
+
+def is_absolute(name: str) -> bool:
+    """Whether the system looks up a name as it stands before it tries any search domain (resolv.conf(5), `ndots`).
+
+    Names in `.local` are none of DNS (RFC 6762, section 3), and what ends in a number may be an old spelling of an
+    address: these count as not absolute.
+    """
+    last = name.removesuffix(".").rpartition(".")[2].lower()
+    if last == "local" or last.isdigit() or last.startswith("0x"):
+        return False
+    if name.endswith("."):
+        return True
+    options = re.findall(r"(?:^|\s)ndots:([0-9]{1,5})(?=\s|$)", os.environ.get("RES_OPTIONS", ""))
+    ndots = min(int(options[-1]), 15) if options else _resolv_conf.read()
+    return name.count(".") >= max(ndots, 1)
+
+
+def localhost() -> tuple[str, ...] | None:
+    """The addresses of "localhost" as the hosts file has them; both loopback addresses where it does not name it.
+
+    None if it gives another machine, or cannot be read: then the system must be asked.
+    """
+    found = _hosts.read()
+    return found if found is None or found else ("::1", "127.0.0.1")

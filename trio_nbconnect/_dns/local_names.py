@@ -1,0 +1,294 @@
+"""Local names: what this machine knows without asking, and which names a short name stands for.
+
+The problem: an administrator has written addresses into the hosts file, "localhost" is this machine whatever a name
+server says, and "db" means "db.corp.example" in a network that says so.
+
+Algorithm: the hosts file comes first, then the special names of RFC 6761 and RFC 7686; a name that is known here is
+known for both families. All other names are tried one after the other in the order of resolv.conf(5), and all that one
+race gets belongs to one of them: the first that exists and has anything to connect to.
+
+What is said of a name is held back until something good is among it; bad answers alone cannot make an attempt begin.
+NXDOMAIN for one record type is NXDOMAIN for the name (RFC 8020), and a type that nobody answers does not hold the next
+name back for longer than `PATIENCE`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import trio
+
+from .._address import IPV4, IPV6, Address, parse_literal
+from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Source
+from .hedging import PAUSE, Unanswered
+from .message import ADDRESSES
+
+T = TypeVar("T")
+
+_Stamp = tuple[int, int, int, int]
+
+Hosts = Mapping[str, str]
+"""The addresses of each name as they are written, with blanks between, in the order of the file. A text and no list:
+the garbage collector would look at each of a million lists, again and again."""
+
+SMALL = 32768
+"""Octets that are read where they are needed; a longer file goes to a thread. That many are parsed in a millisecond."""
+
+LONGEST = 1 << 26
+"""Octets of a file that are read at most, so that a mistake does not fill the memory. The longest block lists have
+a million lines and half of that."""
+
+_LOOPBACK = (Address(IPV6, "::1", 0), Address(IPV4, "127.0.0.1", 0))
+
+
+@dataclass(slots=True)
+class CachedFile(Generic[T]):
+    """A file that is read when it has changed since. One that cannot be read is as good as empty."""
+
+    path: str
+    parse: Callable[[str], T]
+    _stamp: _Stamp | None = field(init=False, default=None)
+    _value: T | None = field(init=False, default=None)
+    _lock: trio.Lock = field(init=False, default_factory=trio.Lock)
+
+    async def read(self) -> T:
+        """Return what the file says now; a checkpoint only where it is read in a thread."""
+        stamp, size = self._look()
+        value = self._value
+        if value is not None and stamp == self._stamp:
+            return value
+        if size <= SMALL:
+            value = self._parsed()
+            self._value, self._stamp = value, stamp
+            return value
+        async with self._lock:
+            stamp, _ = self._look()
+            value = self._value
+            if value is None or stamp != self._stamp:
+                value = await trio.to_thread.run_sync(self._parsed, abandon_on_cancel=True)
+                self._value, self._stamp = value, stamp
+            return value
+
+    def forget(self) -> None:
+        """Read it again the next time: what it means may change without it."""
+        self._value = None
+
+    def _look(self) -> tuple[_Stamp | None, int]:
+        """Find out what would have changed with the file; whatever is no plain file counts as none."""
+        try:
+            now = os.stat(self.path)
+        except (OSError, ValueError):
+            return None, 0
+        if not stat.S_ISREG(now.st_mode):
+            return None, 0
+        return (now.st_mtime_ns, now.st_ctime_ns, now.st_size, now.st_ino), now.st_size
+
+    def _parsed(self) -> T:
+        return self.parse(self._text())
+
+    def _text(self) -> str:
+        try:
+            with open(self.path, "rb", opener=_without_waiting) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    return ""
+                return file.read(LONGEST).decode("utf-8", "replace")
+        except (OSError, ValueError):
+            return ""
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe that has come in its place does not make us wait for its other end."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def parse_hosts(text: str) -> Hosts:
+    """Read a hosts file; each name has as many addresses as are considered at all.
+
+    Example:
+        >>> parse_hosts("192.0.2.1 www.example www # ours")["www"]
+        '192.0.2.1'
+    """
+    hosts: dict[str, str] = {}
+    former, makes_sense = "", False
+    for line in io.StringIO(text):
+        number, *names = line.partition("#")[0].split() or [""]
+        if number != former:
+            former, makes_sense = number, _is_address(number)
+        if not makes_sense:
+            continue
+        for name in map(_plain, names):
+            known = hosts.get(name)
+            if known is None:
+                hosts[name] = number
+            elif known.count(" ") < ADDRESSES - 1 and number not in known.split():
+                hosts[name] = f"{known} {number}"
+    return hosts
+
+
+def _is_address(text: str) -> bool:
+    """Tell lines that make no sense from others; whether an interface exists is seen when the name is looked up."""
+    try:
+        return parse_literal(text.partition("%")[0], 0) is not None
+    except ValueError:
+        return False
+
+
+def _read_numbers(numbers: str) -> Iterator[Address]:
+    """Read the addresses of a name, those left out whose interface does not exist now."""
+    for number in numbers.split():
+        with suppress(ValueError):
+            yield _checked(number)
+
+
+def _checked(number: str) -> Address:
+    """Read one; it has made sense before.
+
+    Raises:
+        ValueError: Its interface does not exist.
+    """
+    address = parse_literal(number, 0)
+    assert address is not None
+    return address
+
+
+def known_here(host: str, hosts: Hosts) -> tuple[Address, ...] | None:
+    """Return the addresses of a name that nobody needs to be asked for, or None.
+
+    Raises:
+        socket.gaierror: Nobody may be asked for it.
+    """
+    name = _plain(host)
+    found = tuple(dict.fromkeys(_read_numbers(hosts.get(name, ""))))
+    if found:
+        return found
+    last = name.rpartition(".")[2]
+    if last == "localhost":
+        return _LOOPBACK
+    check_may_be_asked(name)
+    return None
+
+
+def check_may_be_asked(name: str) -> None:
+    """Keep names that no name server may see: RFC 6761, sections 6.3 and 6.4, and RFC 7686, section 2.
+
+    The other names of RFC 6761 are no exception: resolvers "SHOULD NOT" treat "test" and "example" specially.
+
+    Raises:
+        socket.gaierror: This is one of them.
+    """
+    last = _plain(name).rpartition(".")[2]
+    if last in ("localhost", "invalid", "onion"):
+        raise socket.gaierror(socket.EAI_NONAME, f"name servers are not asked for names below {last}: {name}")
+
+
+def _plain(name: str) -> str:
+    """A name as names are compared (RFC 4343)."""
+    return name.removesuffix(".").lower()
+
+
+def candidates(host: str, search: Sequence[str], ndots: int) -> list[str]:
+    """Return the names to try, in order and without the last dot.
+
+    Example:
+        >>> candidates("db", ["corp.example", "example"], 1)
+        ['db.corp.example', 'db.example', 'db']
+        >>> candidates("db.corp", ["example"], 1)
+        ['db.corp', 'db.corp.example']
+        >>> candidates("db.", ["example"], 1)
+        ['db']
+    """
+    name = host.removesuffix(".")
+    if name != host or not search:
+        return [name]
+    longer = [f"{name}.{suffix}" for suffix in search]
+    return [name, *longer] if name.count(".") >= ndots else [*longer, name]
+
+
+PATIENCE = PAUSE
+"""Seconds that a record type may be silent where another one of the same name has nothing to connect to: as long as a
+name server has to itself. It may still have an address, and then the next name would be a stranger's."""
+
+BESIDE_NXDOMAIN = 0.05
+"""The same where the other one says that there is no such name. A few name servers say so of AAAA alone (RFC 4074,
+section 4.2); their next answer is under way."""
+
+
+@dataclass(slots=True)
+class SearchBuffer:
+    """Hold back what is said of a name until it turns out to be the right one."""
+
+    send_answer: SendAnswer
+    query: Query
+    found: bool = False
+    """Whether the present name has anything to connect to."""
+
+    _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    _asked: set[QuerySent] = field(default_factory=set)
+    _held: list[Answer] = field(default_factory=list)
+    _best: list[Answer] | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no server has answered for the present name, so that no other name is worth a try."""
+        return bool(self._held) and all(isinstance(answer.error, Unanswered) for answer in self._held)
+
+    def next_name(self) -> trio.CancelScope:
+        """Begin with another name, to be asked for in this scope."""
+        self._keep_best()
+        self._scope = trio.CancelScope()
+        return self._scope
+
+    def take(self, item: QuerySent | Answer) -> None:
+        """Be the `send_answer` of one name after the other."""
+        if isinstance(item, QuerySent):
+            if item not in self._asked:
+                self._asked.add(item)
+                self.send_answer(item)
+            return
+        self._held.append(item)
+        if item.addresses or item.services:
+            self.found = True
+            self._scope.deadline = float("inf")
+        if self.found:
+            self._release(self._held)
+        elif not item.name:
+            self._wait_no_longer_than(self._patience(item))
+
+    def finish(self) -> None:
+        """No name was the right one: say what is known."""
+        self._keep_best()
+        self._release(self._best or [])
+
+    def _patience(self, item: Answer) -> float:
+        """How long the other types may take, after this answer without addresses."""
+        if item.error is not None and item.error.errno == socket.EAI_NONAME:
+            return BESIDE_NXDOMAIN
+        if isinstance(item.error, (Unanswered, TimeoutError)) or item.source is Source.HTTPS:
+            return float("inf")
+        return PATIENCE
+
+    def _wait_no_longer_than(self, seconds: float) -> None:
+        self._scope.deadline = min(self._scope.deadline, trio.current_time() + seconds)
+
+    def _keep_best(self) -> None:
+        """What was said of a name that may exist after all is what counts in the end."""
+        if self._best is None or (_is_unknown(self._held) and not _is_unknown(self._best)):
+            self._best = self._held or None
+        self._held = []
+
+    def _release(self, answers: list[Answer]) -> None:
+        for answer in answers:
+            self.send_answer(answer)
+        answers.clear()
+
+
+def _is_unknown(answers: list[Answer]) -> bool:
+    """Whether a later look-up might find what this one did not."""
+    return any(answer.error is not None and answer.error.errno == socket.EAI_AGAIN for answer in answers)
