@@ -250,7 +250,7 @@ class SimulatedNetwork:
         entries = [self._names.entry(host, source) for source in (Source.AAAA, Source.A)]
         return SimulatedLookUp(entries, port, partial(Rules, self.source_address, self.policy_table()))
 
-    def is_absolute(self, name: str) -> bool:
+    def is_dns_name(self, name: str) -> bool:
         return "." in name
 
     def localhost(self) -> tuple[str, ...]:
