@@ -93,13 +93,13 @@ class SystemLookUp:
         try:
             trio.lowlevel.start_thread_soon(call, finish_soon, "trio_nbconnect look-up")
         except RuntimeError as error:  # the system has no more threads
-            self.fail(OSError(errno.EAGAIN, f"no thread to look {host} up: {error}"))
+            self.refuse(OSError(errno.EAGAIN, f"no thread to look {host} up: {error}"))
+            self._look_ups.forget(self)
 
-    def fail(self, error: BaseException) -> None:
+    def refuse(self, error: BaseException) -> None:
         """End with an error."""
         self.is_started = True
         self._error = error.with_traceback(None)
-        self._look_ups.forget(self)
         self._done.set()
 
     def _finish(self, outcome: Any) -> None:
@@ -107,10 +107,10 @@ class SystemLookUp:
         try:
             self._entries = outcome.unwrap()
         except BaseException as error:  # noqa: BLE001 - it comes from a thread: whoever waits raises it
-            self.fail(error)
+            self.refuse(error)
         else:
-            self._look_ups.forget(self)
             self._done.set()
+        self._look_ups.forget(self)
 
 
 class LookUps:
@@ -158,7 +158,7 @@ class LookUps:
         while self._queued and len(self._fresh) < AT_ONCE:
             key, look_up = self._queued.popitem()
             if len(self._running) >= (AT_MOST // 2 if key[1] else AT_MOST):
-                look_up.fail(OSError(errno.EAGAIN, f"{len(self._running)} look-ups have not ended yet: {key[0]}"))
+                look_up.refuse(OSError(errno.EAGAIN, f"{len(self._running)} look-ups have not ended yet: {key[0]}"))
                 continue
             self._running[key] = look_up
             self._fresh[look_up] = now
