@@ -67,7 +67,7 @@ def test_examples_of_methods_are_found_where_they_are_offered() -> None:
 WITHOUT_PYTEST = """
 import sys
 import trio_nbconnect.testing, trio_nbconnect.anyio, trio_nbconnect.httpcore, trio_nbconnect.proxy
-import trio_nbconnect.dns
+import trio_nbconnect.dns, trio_nbconnect.notebook, trio_nbconnect._cli.command
 network = trio_nbconnect.testing.SimulatedNetwork()
 network.host("192.0.2.1").accepts()
 assert trio_nbconnect.testing.simulate(network, "192.0.2.1", 80).timeline.error is None

@@ -483,10 +483,10 @@ def test_where_trio_does_not_run_it_says_what_to_do(
 
 
 @pytest.mark.parametrize("moment", ["before", "between"])
-def test_an_interrupt_between_two_pieces_reaches_the_next_one(moment: str) -> None:
-    """The kernel's own handler would cancel the cell once its loop comes round, and the next piece may be a loop.
+def test_an_interrupt_between_two_parts_reaches_the_next_one(moment: str) -> None:
+    """The kernel's own handler would cancel the cell once its loop comes round, and the next part may be a loop.
 
-    It comes before IPython has asked whether one is due, or between that and the piece.
+    It comes before IPython has asked whether one is due, or between that and the part.
     """
     interrupts, heard_by_the_kernel = Interrupts(), []
     endless = compile("while True: pass", "a cell", "exec")

@@ -94,7 +94,7 @@ def transport(connector: Connector | None = None, *, library: HTTPLibrary[Any] =
     """Make a transport for `httpx.AsyncClient` whose connections are opened by a connector.
 
     TLS is part of the race: an address that completes TCP and then fails the handshake, or never answers it, lets the
-    others go on. The client must run under Trio. What concerns connections is said here and not to the client, which
+    others go on. The client must run under Trio. What concerns connections goes here and not to the client, which
     ignores it when it is given a transport: `verify`, `http2`, `limits`, `proxy` and so on.
 
     Args:
