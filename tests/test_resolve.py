@@ -80,7 +80,7 @@ async def test_a_late_family_is_hurried(net: SimulatedNetwork) -> None:
 async def test_what_hurries_ends_with_the_whole_answer(net: SimulatedNetwork) -> None:
     """Its answer takes the place of theirs: nobody waits for a family any more."""
     net.answers("example.org", aaaa=[SIX], a=[FOUR], after=0.07)
-    assert answers(await heard(net)) == [(pytest.approx(0.07), "system", [SIX, FOUR])]
+    assert answers(await heard(net)) == [(approx(0.07), "system", [SIX, FOUR])]
 
 
 @pytest.mark.parametrize("host", ["db", "printer.local", "host.127.1", "host.0x7f"])
