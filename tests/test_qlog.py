@@ -144,7 +144,7 @@ def test_a_policy_is_in_milliseconds_without_infinities() -> None:
         "resolution_delay_ms": 50,
         "min_connection_attempt_delay_ms": 100,
         "max_connection_attempt_delay_ms": 2000,
-        "last_resort_local_synthesis_delay_ms": 0,
+        "last_resort_local_synthesis_delay_ms": 2000,
         "preferred_address_family_count": 1,
         "preferred_family": "ipv4",
         "use_historical_rtt": True,
