@@ -35,7 +35,7 @@ import trio_nbconnect as nb
 from trio_nbconnect._errors import all_failed
 from trio_nbconnect._listening import listening
 from trio_nbconnect._notebook import tracebacks as _tracebacks
-from trio_nbconnect._notebook.cells import Cells
+from trio_nbconnect._notebook.cells import Cells, CellTask
 from trio_nbconnect._notebook.guest import Guest
 from trio_nbconnect._notebook.interrupts import InterruptCount, Interrupts, _is_between_parts, _runs, defer_sigint
 from trio_nbconnect._notebook.nursery import BackgroundNursery
@@ -483,10 +483,10 @@ def test_where_trio_does_not_run_it_says_what_to_do(
 
 
 @pytest.mark.parametrize("moment", ["before", "between"])
-def test_an_interrupt_between_two_pieces_reaches_the_next_one(moment: str) -> None:
-    """The kernel's own handler would cancel the cell once its loop comes round, and the next piece may be a loop.
+def test_an_interrupt_between_two_parts_reaches_the_next_one(moment: str) -> None:
+    """The kernel's own handler would cancel the cell once its loop comes round, and the next part may be a loop.
 
-    It comes before IPython has asked whether one is due, or between that and the piece.
+    It comes before IPython has asked whether one is due, or between that and the part.
     """
     interrupts, heard_by_the_kernel = Interrupts(), []
     endless = compile("while True: pass", "a cell", "exec")
@@ -781,3 +781,24 @@ def test_a_race_that_was_heard_in_part_is_not_remembered() -> None:
     races(nb.trace.AttemptCancelled(race=7, time=0.0, attempt=1, address=nb.Address(socket.AF_INET, "192.0.2.1", 80)))
 
     assert races._under_way == {}
+
+
+def test_a_cancellation_of_the_kernel_s_own_is_an_interrupt(fake: tuple[Any, Cells]) -> None:
+    """It comes where the kernel's handler was called in place of ours; the second time the part is left."""
+    _, cells = fake
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        cells._guest = cast(Guest, SimpleNamespace(ended=loop.create_future(), call_soon=loop.call_soon))
+        code = trio.sleep_forever()
+        part = CellTask(code, loop)
+        waiting = loop.create_task(cells._wait(part))
+        for _ in range(2):
+            await asyncio.sleep(0)
+            waiting.cancel()
+        await waiting
+        part.interrupt()  # it is over; nothing happens
+        assert "goes on in the background" in str(part.error())
+        code.close()
+
+    in_loop(main)

@@ -294,7 +294,7 @@ async def test_loopback_needs_no_route(autojump_clock: MockClock) -> None:
 
 
 async def test_local_ports_go_round(net: SimulatedNetwork) -> None:
-    ports = [net.free_port() for _ in range(16385)]
+    ports = [net._sockets.free_port() for _ in range(16385)]
     assert sorted(set(ports)) == list(range(49152, 65536))
     assert ports[0] == ports[-1]
 
