@@ -144,7 +144,7 @@ def test_an_event_is_a_frozen_fact(kind: type) -> None:
     assert [field.name for field in fields][:2] == ["race", "time"]
     assert all(field.kw_only for field in fields)
     assert kind.__doc__ is not None
-    assert kind.__doc__.endswith(".")
+    assert kind.__doc__.splitlines()[0].endswith(".")
     event = kind(**dict.fromkeys((field.name for field in fields), 1))
     with pytest.raises(dataclasses.FrozenInstanceError):
         event.time = 2  # type: ignore[attr-defined]  # every event has one, as was just asserted
