@@ -359,7 +359,7 @@ INCOMPLETE = "it must be an address with rtt, measured and used"
         ("192.0.2.1", {**FINE, "rtt": -1}, "rtt must not be negative, not -1"),
         ("192.0.2.1", {**FINE, "rtt": math.nan}, "rtt must not be negative, not nan"),
         ("192.0.2.1", {**FINE, "measured": math.inf}, "measured must be finite, not inf"),
-        ("192.0.2.1", {**FINE, "used": 10**400}, f"used must be finite, not {10**400}"),
+        ("192.0.2.1", {**FINE, "used": 10**400}, "used is too large, use math.inf for never: "),
         ("192.0.2.1", {**FINE, "used": True}, "used must be a number of seconds, not True"),
     ],
 )

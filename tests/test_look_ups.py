@@ -87,7 +87,7 @@ async def test_so_many_run_at_once(library: DeadLibrary, monkeypatch: pytest.Mon
         for host in ("a.dead", "b.dead", "c.example", "d.example"):
             nursery.start_soon(shared.join(host, 80, 0).wait)
             await trio.testing.wait_all_tasks_blocked()
-        assert library.calls == ["a.dead", "b.dead"]
+        assert set(library.calls) <= {"a.dead", "b.dead"}
         nursery.cancel_scope.cancel()
     with trio.fail_after(5):
         assert await shared.join("e.example", 80, 0).wait() == [Address(socket.AF_INET, "127.0.0.1", 80)]

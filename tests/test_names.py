@@ -8,15 +8,20 @@ selected run side by side, and the slowest is what the file takes.
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .name_programs import NOBODY, abandoned, connect, crowd, half_dead, libc
-from .namespaces import DROPS, PORT, Program, Result, World, Zone, has_nss_module, run, says, why_not
+from .namespaces import DROPS, PORT, Program, Result, World, Zone, has_nss_module, hesiod_path, run, says, why_not
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "there are namespaces")
 
@@ -66,7 +71,7 @@ addr add fe80::5/64 dev v0 nodad
 
 LOCALHOST = "127.0.0.1 localhost\n::1 localhost\n"
 SEARCH = "search corp.example lab.example\nnameserver 127.0.0.53\n"
-IMPATIENT = "nameserver 127.0.0.53\noptions timeout:1 attempts:1\n"
+IMPATIENT = "nameserver 127.0.0.53\noptions timeout:3 attempts:1\n"
 KUBERNETES = """\
 search prod.svc.cluster.local svc.cluster.local cluster.local
 nameserver 127.0.0.53
@@ -105,7 +110,7 @@ class Case:
     """Whether the order is to be the C library's; it cannot be where one family's answer is late."""
     winner: str | None = None
     """Where a connection is to be made to; None for the first of all, "" for nowhere."""
-    within: float = 1.0
+    within: float = 2.5
     knobs: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     dns: bool = False
@@ -123,8 +128,9 @@ class Case:
         """Where a connection is to be made to."""
         return self.winner if self.winner is not None else self.all_attempted[0]
 
-    def start(self) -> dict[str, Result]:
-        """Run the programs."""
+    @property
+    def parts(self) -> list[Callable[[], dict[str, Result]]]:
+        """What is to be called for the results; slow programs are in worlds of their own, side by side."""
         programs = [
             Program(name="libc", function=libc, arguments=(self.host,), environment=self.environment),
             self._connect("refused", NOBODY, self.knobs),
@@ -132,7 +138,23 @@ class Case:
         ]
         if self.dns:
             programs.append(self._connect("dns", NOBODY, {**self.knobs, "dns": True}))
-        return run(self.world, programs)
+        if self.is_quick:
+            return [partial(self._run_quickly, programs)]
+        return [partial(run, self.world, [program]) for program in programs]
+
+    def _run_quickly(self, programs: Sequence[Program]) -> dict[str, Result]:
+        """Run programs, and again if this computer was too busy for the Resolution Delay."""
+        for _ in range(5):
+            results = run(self.world, programs)
+            if not any(results[name].value["hurried"] for name in ("refused", "open")):
+                break
+        return results
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether the system's answer comes within the Resolution Delay, if this computer is not busy."""
+        said = [say for zone in self.world.servers.values() for types in zone.values() for say in types.values()]
+        return not self.world.hesiod and not any(say.drops or say.after for say in said)
 
     def _connect(self, name: str, port: int, knobs: Mapping[str, Any]) -> Program:
         arguments = (self.host, port, dict(knobs))
@@ -216,7 +238,6 @@ def hosts_cases() -> Iterator[Case]:
         host="slow.example",
         world=machine({"slow.example": {"*": DROPS}}, hosts=f"{LOCALHOST}{RIGHT4} slow.example\n"),
         libc=[RIGHT4],
-        within=0.5,
         dns=True,
     )
     yield Case(
@@ -268,6 +289,7 @@ def _with(world: World, nsswitch: str) -> World:
 
 def nss_cases() -> Iterator[Case]:
     """Real modules beside files and dns."""
+    yield from _slow_module_cases()
     lan = {"printer.local": {"A": says(STRANGER4), "AAAA": says(STRANGER6)}}
     mdns4 = "files mdns4_minimal [NOTFOUND=return] dns"
     yield Case(
@@ -335,6 +357,52 @@ def nss_cases() -> Iterator[Case]:
         libc=["::1", "127.0.0.1"],
         nss="myhostname",
     )
+
+
+def _slow_module_cases() -> Iterator[Case]:
+    """A directory server has the say before DNS, knows one family, and is slow: nothing may hurry past it."""
+    zone = {"nas.home.example": {"A": says(STRANGER4), "AAAA": says(STRANGER6)}}
+    for nsswitch in ("files hesiod dns", "hesiod [NOTFOUND=return] dns"):
+        yield Case(
+            id=f"slow-module-{nsswitch.split()[0]}-first",
+            host="nas.home.example",
+            world=machine(zone, nsswitch=nsswitch, hesiod=slow_module()),
+            libc=[RIGHT4],
+            knobs={"settle": 0.5},
+            nss="hesiod",
+        )
+    yield Case(
+        id="slow-module-before-hosts",
+        host="pinned.example",
+        world=machine(
+            BESIDE, nsswitch="hesiod files dns", hosts=f"{LOCALHOST}{RIGHT4} pinned.example\n", hesiod=slow_module()
+        ),
+        libc=[RIGHT4],
+        knobs={"settle": 0.5},
+        nss="hesiod",
+    )
+    late = {"www.shop.example": {"A": says(RIGHT4), "AAAA": says(RIGHT6, after=1.0)}}
+    yield Case(
+        id="slow-module-knows-nothing",
+        host="www.shop.example",
+        world=machine(late, nsswitch="files hesiod dns", hesiod=slow_module()),
+        libc=[RIGHT6, RIGHT4],
+        in_order=False,
+        winner=f"{RIGHT4} {RIGHT6}",  # to wait is right, and to hurry is as well: it knows this name at once
+        nss="hesiod",
+    )
+
+
+@cache
+def slow_module() -> bytes:
+    """Compile the slow module; empty where there is no compiler."""
+    source = Path(__file__).with_name("slow_nss_module.c")
+    if why_not() or not hesiod_path() or shutil.which("cc") is None:
+        return b""
+    with tempfile.TemporaryDirectory() as folder:
+        module = Path(folder, "module.so")
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", module, source], check=True, timeout=60)
+        return module.read_bytes()
 
 
 def search_cases() -> Iterator[Case]:
@@ -492,7 +560,7 @@ def answer_cases() -> Iterator[Case]:
                 libc=[RIGHT6, RIGHT4],
                 in_order=False,
                 winner=f"{RIGHT6} {RIGHT4}" if after == 0.05 else early,
-                within=0.8,
+                within=2.5 if after < 1 else 0.9 * after,
             )
         yield Case(
             id=f"{kind}-never",
@@ -500,7 +568,6 @@ def answer_cases() -> Iterator[Case]:
             world=machine({"half.example": {kind: DROPS, other: says(early)}}, resolv=IMPATIENT),
             libc=[RIGHT4] if kind == "AAAA" else TRY_AGAIN,  # glibc 2.36 keeps the first answer, and not the second
             attempted=[early],
-            within=0.8,
         )
         for rcode in ("SERVFAIL", "REFUSED", "NOTIMP", "NXDOMAIN"):
             zone = {"odd.example": {kind: says(rcode=rcode), other: says(early)}}
@@ -553,7 +620,6 @@ def server_cases() -> Iterator[Case]:
         libc=[RIGHT6, RIGHT4],
         in_order=False,
         winner=f"{RIGHT6} {RIGHT4}",
-        within=2.5,
         dns=True,
     )
     yield Case(
@@ -660,11 +726,11 @@ CASES = [
 class Runs:
     """The runs of the cases that were selected, side by side."""
 
-    started: Mapping[str, Future[dict[str, Result]]]
+    started: Mapping[str, list[Future[dict[str, Result]]]]
 
     def of(self, case: Case | Crowd) -> dict[str, Result]:
-        """Wait for the results of a case."""
-        return self.started[case.id].result()
+        """Return the results of a case, or raise what went wrong."""
+        return {name: result for part in self.started[case.id] for name, result in part.result().items()}
 
 
 @pytest.fixture(scope="module")
@@ -675,14 +741,20 @@ def runs(request: pytest.FixtureRequest) -> Runs:
         case = item.callspec.params.get("case") if hasattr(item, "callspec") else None
         if isinstance(case, (Case, Crowd)):
             selected[case.id] = case
-    slow_first = sorted(selected.values(), key=lambda case: isinstance(case, Case) and "5.0" not in case.id)
-    with ThreadPoolExecutor(max_workers=12) as pool:
-        return Runs({case.id: pool.submit(case.start) for case in slow_first})
+    cases = sorted(
+        (case for case in selected.values() if isinstance(case, Case)), key=lambda case: "5.0" not in case.id
+    )
+    crowds = [case for case in selected.values() if isinstance(case, Crowd)]
+    started: dict[str, list[Future[dict[str, Result]]]] = {}
+    for together in (cases, crowds):  # a crowd needs the machine
+        with ThreadPoolExecutor(max_workers=8 if together is cases else 3) as pool:
+            started |= {case.id: [pool.submit(part) for part in case.parts] for case in together}
+    return Runs(started)
 
 
 def marked(case: Case) -> Any:
     """Make a case a parameter, skipped where its NSS module is not installed."""
-    missing = bool(case.nss) and not has_nss_module(case.nss)
+    missing = bool(case.nss) and not (slow_module() if case.nss == "hesiod" else has_nss_module(case.nss))
     marks = [pytest.mark.skip(reason=f"libnss_{case.nss}.so.2 is not installed")] if missing else []
     return pytest.param(case, id=case.id, marks=marks)
 
@@ -747,10 +819,11 @@ class Crowd:
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
 
-    def start(self) -> dict[str, Result]:
-        """Run it."""
+    @property
+    def parts(self) -> list[Callable[[], dict[str, Result]]]:
+        """What is to be called for the result."""
         program = Program(name="it", function=self.function, arguments=self.arguments, give_up_after=60)
-        return run(self.world, [program])
+        return [partial(run, self.world, [program])]
 
 
 GOOD = {"good.example": {"A": says(RIGHT4), "AAAA": says(RIGHT6)}}
@@ -788,7 +861,7 @@ def test_a_crowd_at_one_name_shares_its_look_up(case: Crowd, runs: Runs) -> None
     assert done["threads"] < 20
 
 
-@crowds(half_dead, aaaa=(HALF, ("half.example", 80, "six.example")))
+@crowds(half_dead, aaaa=(HALF, ("half.example", 40, "six.example")))
 def test_a_zone_that_drops_aaaa_holds_nobody_up(case: Crowd, runs: Runs) -> None:
     """RFC 4074, section 4.1: some name servers ignore queries for AAAA. Connects go on, and so do those to others."""
     done = runs.of(case)["it"].value

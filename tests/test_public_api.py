@@ -63,6 +63,7 @@ NAMES = {
     "SendAnswer",
     "Service",
     "SocketOptions",
+    "StreamOpener",
     "Source",
     "Summary",
     "TLSError",
@@ -96,11 +97,8 @@ DROP_INS: list[tuple[Callable[..., Any], Callable[..., Any]]] = [
 ]
 
 PENDING = {
-    "test_type_hints_can_be_read[Connector]",
-    "test_type_hints_can_be_read[Connector.__init__]",
     "test_type_hints_can_be_read[Network.source_address]",
     "test_type_hints_can_be_read[Network.policy_table]",
-    "test_every_type_of_a_signature_is_public[Connector.__init__]",
     "test_every_type_of_a_signature_is_public[Handshake.__init__]",
     "test_every_type_of_a_signature_is_public[Handshake.begin]",
     "test_every_type_of_a_signature_is_public[History.view]",
@@ -122,23 +120,6 @@ PENDING = {
     "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.begin_connect]",
     "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.queue_connection]",
     "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.forget_socket]",
-    "test_a_connector_is_a_value[deepcopy-connector0]",
-    "test_a_connector_is_a_value[deepcopy-connector1]",
-    "test_a_connector_is_a_value[<lambda>-connector0]",
-    "test_a_connector_is_a_value[<lambda>-connector1]",
-    "test_a_connector_from_a_pickle_connects",
-    "test_a_connector_can_be_changed_in_a_part",
-    "test_an_address_is_parsed_as_it_is_shown[192.0.2.1:80-parts0]",
-    "test_an_address_is_parsed_as_it_is_shown[[2001:db8::1]:443-parts1]",
-    "test_what_is_no_address_and_port_is_refused[]",
-    "test_what_is_no_address_and_port_is_refused[192.0.2.1]",
-    "test_what_is_no_address_and_port_is_refused[example.org:80]",
-    "test_what_is_no_address_and_port_is_refused[[2001:db8::1]]",
-    "test_what_is_no_address_and_port_is_refused[192.0.2.1:65536]",
-    "test_what_is_no_address_and_port_is_refused[::1:80]",
-    "test_a_connector_and_a_proxy_open_streams[0]",
-    "test_a_connector_and_a_proxy_open_streams[1]",
-    "test_a_connector_and_a_proxy_open_streams[2]",
 }
 """What is not true yet; each goes when it has become true."""
 

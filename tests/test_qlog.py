@@ -136,7 +136,7 @@ def test_a_runner_up_is_one_success() -> None:
 
 
 def test_a_policy_is_in_milliseconds_without_infinities() -> None:
-    script = RaceScript(policy=Policy(attempt_delay=float("inf"), families=(socket.AF_INET,)))
+    script = RaceScript(policy=Policy(attempt_delay=float("inf"), last_resort_delay=2, families=(socket.AF_INET,)))
 
     (config,) = named(script.events, "config_set")
 
@@ -144,7 +144,7 @@ def test_a_policy_is_in_milliseconds_without_infinities() -> None:
         "resolution_delay_ms": 50,
         "min_connection_attempt_delay_ms": 100,
         "max_connection_attempt_delay_ms": 2000,
-        "last_resort_local_synthesis_delay_ms": 2000,
+        "last_resort_local_synthesis_delay_ms": 0,
         "preferred_address_family_count": 1,
         "preferred_family": "ipv4",
         "use_historical_rtt": True,

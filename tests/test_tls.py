@@ -487,6 +487,14 @@ async def test_the_closing_handshake_is_the_caller_s_choice(authority: trustme.C
             peer(stream)
 
 
+async def test_a_name_that_makes_no_sense_costs_the_stream() -> None:
+    """Whoever wraps a stream has given it away; the fixture counts the sockets."""
+    async with serving({GOOD: hangs}) as port:
+        stream = await nb.open_tcp_stream(GOOD, port)
+        with pytest.raises(ValueError, match="host must not have an empty label"):
+            _tls.wrap(stream, ssl.create_default_context(), "a..example", True)
+
+
 # The shared context
 
 

@@ -20,6 +20,7 @@ from ._connect.options import Options as Options
 from ._connect.options import SocketOptions as SocketOptions
 from ._connect.sockets import connect_socket as connect_socket
 from ._connector import Connector as Connector
+from ._connector import StreamOpener as StreamOpener
 from ._errors import Attempt as Attempt
 from ._errors import ConnectError as ConnectError
 from ._errors import ConnectRefused as ConnectRefused
@@ -97,6 +98,7 @@ __all__ = [
     "Service",
     "SocketOptions",
     "Source",
+    "StreamOpener",
     "Summary",
     "TLSError",
     "Timeline",

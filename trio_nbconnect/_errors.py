@@ -321,7 +321,7 @@ def _as_os_error(error: BaseException, address: Address) -> OSError | None:
 
 def crash_of(error: Exception, address: Address) -> OSError:
     """How an attempt ended in which foreign code has crashed, for those who listen; the bug itself is raised."""
-    return OSError(None, f"{type(error).__name__} in establish: {address}")
+    return OSError(f"{type(error).__name__} in establish: {address}")
 
 
 def ruled_out(address: Address) -> OSError:

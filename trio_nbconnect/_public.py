@@ -26,7 +26,7 @@ NAMES = {
     "_connect.network": ("Network",),
     "_connect.options": ("Configure", "KeepAlive", "Options", "SocketOptions"),
     "_connect.sockets": ("connect_socket",),
-    "_connector": ("Connector",),
+    "_connector": ("Connector", "StreamOpener"),
     "_errors": (
         "Attempt",
         "ConnectError",

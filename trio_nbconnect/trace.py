@@ -290,7 +290,7 @@ def check_tracer(tracer: Tracer) -> Tracer:
 
 
 class Listener:
-    """A tracer that hears what a context connects, from `start` to `stop` or in a `with` block; see `listen`."""
+    """Calls a tracer for what a context connects, from `start` to `stop` or in a `with` block; see `listen`."""
 
     __slots__ = ("_tracer",)
 
@@ -303,7 +303,7 @@ class Listener:
         return self
 
     def stop(self) -> None:
-        """Listen no more in this context; races that have started are heard to their end."""
+        """End listening in this context; the tracer still gets the events of races that have started."""
         tracers = list(listening.get())
         if self._tracer in tracers:
             tracers.remove(self._tracer)
@@ -320,7 +320,7 @@ def listen(tracer: Tracer) -> Listener:
     """Call a tracer with the events of all that is connected, through any library.
 
     In a `with` block: what the block and the tasks that it starts connect. For a whole program, call `start` before
-    `trio.run`; the runs that follow in this thread are heard. A race that began earlier is not.
+    `trio.run`; it is for all runs that follow in this thread. A race that began earlier has no events for it.
 
     Args:
         tracer: Called with each event. Not async, and quick: the race waits for it.

@@ -156,8 +156,15 @@ class Summary:
 
     __slots__ = ("_groups", "_total")
 
-    def __init__(self, total: RaceStatistics, groups: Iterable[RaceStatistics]) -> None:
-        self._total, self._groups = total, tuple(groups)
+    def __init__(self, races: Iterable[HasTimeline] | Mapping[str, Iterable[HasTimeline]]) -> None:
+        if isinstance(races, Mapping):
+            labelled = {label: [race.timeline for race in group] for label, group in races.items()}
+            timelines = [timeline for group in labelled.values() for timeline in group]
+            self._groups = [statistics_of(label, group) for label, group in labelled.items() if group]
+        else:
+            timelines = [race.timeline for race in races]
+            self._groups = by_family(timelines)
+        self._total = statistics_of("all", timelines)
 
     def __len__(self) -> int:
         return self._total.races
@@ -302,15 +309,7 @@ def summarize(races: Iterable[HasTimeline] | Mapping[str, Iterable[HasTimeline]]
         >>> print(summarize([]))
         no races
     """
-    if isinstance(races, Mapping):
-        labelled = {label: [race.timeline for race in group] for label, group in races.items()}
-        everything = [timeline for group in labelled.values() for timeline in group]
-        return Summary(
-            statistics_of("all", everything),
-            [statistics_of(label, group) for label, group in labelled.items() if group],
-        )
-    timelines = [race.timeline for race in races]
-    return Summary(statistics_of("all", timelines), by_family(timelines))
+    return Summary(races)
 
 
 # The summary as text

@@ -1,8 +1,6 @@
-"""Chaos: real sockets, cancelled at random moments, and then a count of what is left.
+"""Moments: many connects at once to real sockets, each cancelled after a random time.
 
-`python -m tests.chaos [ROUNDS]`. Each round connects over TCP or over a UNIX socket, to listeners that accept, whose
-queue is full, or that are not there, and is cancelled after a random time. What must never be: a stream that is not
-connected, a socket that stays open, a wait that does not end.
+They connect over TCP or over a UNIX socket, to listeners that accept, whose queue is full, or that are not there.
 """
 
 from __future__ import annotations
@@ -10,7 +8,6 @@ from __future__ import annotations
 import gc
 import random
 import socket
-import sys
 from collections import Counter
 from contextlib import ExitStack
 
@@ -18,14 +15,15 @@ import trio
 
 import trio_nbconnect as nb
 
-from .conftest import open_sockets
+from ..conftest import open_sockets
+from .findings import Report
 
 
 class Chaos:
     """A few listeners, and what became of the connects to them."""
 
-    def __init__(self, stack: ExitStack) -> None:
-        self.rng = random.Random()
+    def __init__(self, stack: ExitStack, rng: random.Random) -> None:
+        self.rng = rng
         self.became: Counter[str] = Counter()
         accepts = self._listen(stack, socket.AF_INET, ("127.0.0.1", 0), backlog=4096)
         port = accepts.getsockname()[1]
@@ -48,7 +46,7 @@ class Chaos:
         return sock
 
     async def round(self) -> None:
-        """Connect once, for as long as the rng say."""
+        """Connect once, for as long as the dice say."""
         with trio.move_on_after(self.rng.choice([0.0, 0.0001, 0.0005, 0.002, 0.02]) * self.rng.random()) as scope:
             try:
                 stream = await self._connect()
@@ -86,10 +84,11 @@ class Chaos:
                 pass
 
 
-async def main(rounds: int) -> int:
-    """Run the rounds, twenty at a time, and return how many sockets are left."""
+async def cancel_at_random_moments(rounds: int, seed: int | None = None) -> Report:
+    """Run the rounds, twenty at a time."""
+    report = Report("random moments")
     with ExitStack() as stack:
-        chaos = Chaos(stack)
+        chaos = Chaos(stack, random.Random(seed))
         before = open_sockets()
         with trio.fail_after(60 + rounds / 20):
             for _ in range(rounds // 20):
@@ -97,10 +96,6 @@ async def main(rounds: int) -> int:
                     for _ in range(20):
                         nursery.start_soon(chaos.round)
         gc.collect()
-        left = open_sockets() - before
-        print(f"{rounds} rounds: {dict(chaos.became)}; {len(left)} sockets left open")
-        return len(left)
-
-
-if __name__ == "__main__":
-    sys.exit(bool(trio.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 5000)))
+        report.outcomes += chaos.became
+        report.faults += [f"{len(left)} sockets left" for left in [open_sockets() - before] if left]
+    return report

@@ -1,0 +1,181 @@
+"""Operations: every way to open a connection, each against a server that accepts in the end."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+
+import trio_nbconnect as nb
+from trio_nbconnect.proxy import HTTPProxy, SOCKS5Proxy
+
+from .place import HOST, Place
+
+GOOD, DROPS, REFUSES, SILENT = "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"
+FAST = nb.Policy(attempt_delay=0.010, minimum_delay=0.010)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """A way to open a connection; what it returns can be closed by `close`."""
+
+    name: str
+    open: Callable[[Place, nb.Connector], Awaitable[Any]]
+    takes_network: bool = True
+    """Whether the connector's network is what it uses, and its tracer is told."""
+    may_hang: bool = False
+    """Whether an address of it never answers."""
+
+
+class KnownAddresses:
+    """A resolver that answers after a moment, one family after the other."""
+
+    def __init__(self, *addresses: str) -> None:
+        self._addresses = addresses
+
+    async def resolve(self, query: nb.Query, send_answer: Callable[[Any], object]) -> None:
+        """Be a `Resolver`."""
+        for source, family in ((nb.Source.AAAA, socket.AF_INET6), (nb.Source.A, socket.AF_INET)):
+            send_answer(nb.QuerySent(source))
+            await trio.lowlevel.checkpoint()
+            known = [text for text in self._addresses if (":" in text) == (family == socket.AF_INET6)]
+            send_answer(nb.Answer(source, tuple(nb.Address(family, text, query.port) for text in known)))
+
+
+def _addresses(*addresses: str) -> Callable[[Place, nb.Connector], Awaitable[Any]]:
+    async def open_stream(place: Place, connector: nb.Connector) -> Any:
+        return await connector.open_tcp_stream(HOST, place.port, addresses=addresses)
+
+    return open_stream
+
+
+async def _literal(place: Place, connector: nb.Connector) -> Any:
+    return await connector.open_tcp_stream(GOOD, place.port)
+
+
+async def _name(place: Place, connector: nb.Connector) -> Any:
+    return await connector.open_tcp_stream(HOST, place.port)
+
+
+async def _establish(place: Place, connector: nb.Connector) -> Any:
+    async def two_steps(stream: trio.SocketStream) -> trio.SocketStream:
+        await trio.lowlevel.checkpoint()
+        await stream.send_all(b"hello")
+        return stream
+
+    return await connector.connect(HOST, place.port, two_steps, addresses=[DROPS, GOOD])
+
+
+async def _tls(place: Place, connector: nb.Connector) -> Any:
+    return await connector.open_tls_stream(
+        HOST, place.tls_port, ssl_context=place.context(), addresses=[SILENT, DROPS, GOOD]
+    )
+
+
+async def _ssl_over_tcp(place: Place, connector: nb.Connector) -> Any:
+    return await connector.open_ssl_over_tcp_stream(
+        HOST, place.tls_port, ssl_context=place.context(), addresses=[REFUSES, GOOD]
+    )
+
+
+async def _unix(place: Place, connector: nb.Connector) -> Any:
+    return await connector.open_unix_socket(place.roomy)
+
+
+async def _socks(place: Place, connector: nb.Connector) -> Any:
+    proxy = SOCKS5Proxy(HOST, place.socks_port, addresses=[REFUSES, GOOD], connector=connector)
+    return await proxy.open_tcp_stream("target.example", 80)
+
+
+async def _http(place: Place, connector: nb.Connector) -> Any:
+    proxy = HTTPProxy(HOST, place.http_port, addresses=[REFUSES, GOOD], connector=connector)
+    return await proxy.open_tcp_stream("target.example", 80)
+
+
+async def _chain(place: Place, connector: nb.Connector) -> Any:
+    first = SOCKS5Proxy(HOST, place.socks_port, addresses=[GOOD], connector=connector)
+    try:  # what is behind the first one answers nothing, so that the second dialogue can only be cancelled
+        return await HTTPProxy("second.example", 3128, connector=first).open_tcp_stream(
+            "target.example", 80, give_up_after=0.05
+        )
+    except nb.ConnectTimeout:
+        return None
+
+
+async def _connect_socket(place: Place, connector: nb.Connector) -> Any:
+    sock = socket.socket()
+    sock.setblocking(False)
+    await nb.connect_socket(sock, (GOOD, place.port))
+    return sock
+
+
+async def _connect_trio_socket(place: Place, connector: nb.Connector) -> Any:
+    sock = trio.socket.socket()
+    await nb.connect_socket(sock, (GOOD, place.port))
+    return sock
+
+
+async def _handshake(place: Place, connector: nb.Connector) -> Any:
+    sock = socket.socket()
+    sock.setblocking(False)
+    handshake = nb.Handshake.begin(sock, (GOOD, place.port))
+    try:
+        await handshake.wait()
+    except BaseException:
+        handshake.abort()
+        raise
+    return handshake.stream()
+
+
+async def _crowded(place: Place, connector: nb.Connector) -> Any:
+    """Nobody ever makes room, so this can only be cancelled, or give up."""
+    try:
+        return await connector.open_unix_socket(place.crowded, give_up_after=0.05)
+    except nb.ConnectTimeout:
+        return None
+
+
+OPERATIONS = [
+    Operation(name="literal", open=_literal),
+    Operation(name="one address", open=_addresses(GOOD)),
+    Operation(name="refused, then good", open=_addresses(REFUSES, GOOD)),
+    Operation(name="silent, then good", may_hang=True, open=_addresses(DROPS, GOOD)),
+    Operation(
+        name="six addresses",
+        may_hang=True,
+        open=_addresses(REFUSES, DROPS, "127.0.0.5", "127.0.0.6", GOOD, "127.0.0.7"),
+    ),
+    Operation(name="name", open=_name),
+    Operation(name="establish", may_hang=True, open=_establish),
+    Operation(name="TLS", may_hang=True, open=_tls),
+    Operation(name="TLS over TCP", open=_ssl_over_tcp),
+    Operation(name="UNIX", open=_unix),
+    Operation(name="UNIX without room", may_hang=True, open=_crowded),
+    Operation(name="SOCKS5", open=_socks),
+    Operation(name="HTTP CONNECT", open=_http),
+    Operation(name="two proxies", may_hang=True, open=_chain),
+    Operation(name="connect_socket", open=_connect_socket, takes_network=False),
+    Operation(name="connect_socket of Trio's", open=_connect_trio_socket, takes_network=False),
+    Operation(name="Handshake", open=_handshake, takes_network=False),
+]
+
+
+def connector(**how: Any) -> nb.Connector:
+    """A connector that is quick to try the next address, and knows those of the name."""
+    return nb.Connector(**{"policy": FAST, "resolver": KnownAddresses("::1", REFUSES, GOOD), **how})
+
+
+def close(opened: Any) -> None:
+    """Check that what was opened is connected, and close it at once."""
+    if opened is None:
+        return
+    while hasattr(opened, "transport_stream"):
+        opened = opened.transport_stream
+    sock = getattr(opened, "socket", opened)
+    try:
+        sock.getpeername()  # raises if it is not connected
+    finally:
+        sock.close()
