@@ -87,7 +87,7 @@ async def test_what_hurries_ends_with_the_whole_answer(net: SimulatedNetwork) ->
 async def test_a_name_that_may_be_completed_is_not_hurried(net: SimulatedNetwork, host: str) -> None:
     """Search domains, mDNS and old spellings of addresses are the system's alone."""
     if host != "db":  # the simulated network has no files of its own
-        net.is_absolute = system_files.is_absolute  # type: ignore[method-assign]
+        net.is_dns_name = system_files.is_dns_name  # type: ignore[method-assign]
     net.answers(host, aaaa=[SIX], a=[FOUR], after=1.0)
     assert answers(await heard(net, host)) == [(1.0, "system", [SIX, FOUR])]
     assert [source for _, source, _ in net.queries] == [Source.SYSTEM]

@@ -34,6 +34,7 @@ from .._pictures.recording import RecordedRace
 from .._policy import Policy, check_seconds
 from .._resolve.query import Service, Source
 from .._resolve.rfc6724 import Rules
+from .._resolve.system import Resolver
 from .host import SimulatedHost
 from .names import NameServer, SimulatedLookUp, ZoneEntry, literal
 from .run import Serve, recorded
@@ -140,7 +141,7 @@ class SimulatedNetwork:
         protocols: tuple[str, ...] = ("h2", "http/1.1"),
         encrypted: bool = False,
         rng: random.Random | None = None,
-    ) -> SVCBResolver:
+    ) -> Resolver:
         """Return a resolver that asks this network's name servers itself, HTTPS records included.
 
         Without it, a connector asks `getaddrinfo`, as for the operating system.
@@ -249,7 +250,7 @@ class SimulatedNetwork:
         entries = [self._names.entry(host, source) for source in (Source.AAAA, Source.A)]
         return SimulatedLookUp(entries, port, partial(Rules, self.source_address, self.policy_table()))
 
-    def is_absolute(self, name: str) -> bool:
+    def is_dns_name(self, name: str) -> bool:
         return "." in name
 
     def localhost(self) -> tuple[str, ...]:
