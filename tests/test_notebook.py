@@ -790,7 +790,7 @@ def test_a_cancellation_of_the_kernel_s_own_is_an_interrupt(fake: tuple[Any, Cel
     async def main() -> None:
         loop = asyncio.get_running_loop()
         cells._guest = cast(Guest, SimpleNamespace(ended=loop.create_future(), call_soon=loop.call_soon))
-        code = trio.sleep_forever()
+        code = trio.sleep_forever()  # noqa: ASYNC105 - a coroutine that nobody has begun to run
         part = CellTask(code, loop)
         waiting = loop.create_task(cells._wait(part))
         for _ in range(2):
