@@ -1,7 +1,7 @@
 """Retry: which failures may pass by themselves.
 
 A program that starts before its database should try again; one whose certificate has expired should not. A race has
-already tried every address, so there is no retry loop in this library: callers have one, with the pauses that suit them.
+already tried every address, so there is no retry loop in this library: callers have one, with pauses that suit them.
 They only need to know whether the same call, later, has a chance.
 
 The answer comes from classes and error numbers alone. A number that is not listed is final: giving up too early is
