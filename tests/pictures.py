@@ -44,6 +44,11 @@ def five_addresses() -> SimulatedNetwork:
     return net
 
 
+def asking(net: SimulatedNetwork, policy: nb.Policy | None = None) -> nb.Connector:
+    """A connector that is told the addresses of each family when they are known."""
+    return nb.Connector(network=net, policy=policy or nb.Policy(), resolver=net.resolver(services=False))
+
+
 async def connect(connector: nb.Connector, host: str = "example.org", port: int = 443, **options: object) -> None:
     """Connect, and close what comes of it; a failure is in the recording."""
     try:
@@ -55,12 +60,12 @@ async def connect(connector: nb.Connector, host: str = "example.org", port: int 
 
 async def won() -> None:
     """The picture of the first screen."""
-    await connect(nb.Connector(network=five_addresses()))
+    await connect(asking(five_addresses()))
 
 
 async def hurried() -> None:
     """The same network, with less patience."""
-    await connect(nb.Connector(network=five_addresses(), policy=nb.Policy(attempt_delay=0.1)))
+    await connect(asking(five_addresses(), policy=nb.Policy(attempt_delay=0.1)))
 
 
 async def gave_up() -> None:
@@ -68,7 +73,7 @@ async def gave_up() -> None:
     net = five_addresses()
     net.host("203.0.113.24").drops()
     net.host("192.0.2.80").refuses(after=0.02)
-    await connect(nb.Connector(network=net), give_up_after=0.9)
+    await connect(asking(net), give_up_after=0.9)
 
 
 async def all_refused() -> None:
@@ -78,7 +83,7 @@ async def all_refused() -> None:
     net.answers("db.example", a=["192.0.2.5", "192.0.2.6"], after=0.015)
     for number, address in enumerate(["2001:db8::5", "192.0.2.5", "192.0.2.6"]):
         net.host(address).refuses(after=0.02 + 0.013 * number)
-    await connect(nb.Connector(network=net), "db.example", 5432)
+    await connect(asking(net), "db.example", 5432)
 
 
 async def phases() -> None:
@@ -100,13 +105,13 @@ async def phases() -> None:
         await trio.sleep(0.21)
         return stream
 
-    await trio.aclose_forcefully(await nb.Connector(network=net).connect("example.org", 443, establish))
+    await trio.aclose_forcefully(await asking(net).connect("example.org", 443, establish))
 
 
 async def cancelled() -> None:
     """The caller has had enough."""
     with trio.move_on_after(0.5):
-        await connect(nb.Connector(network=five_addresses()))
+        await connect(asking(five_addresses()))
 
 
 async def no_address() -> None:
@@ -115,7 +120,7 @@ async def no_address() -> None:
     net.answers("nosuch.example", aaaa=[], after=0.02)
     again = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
     net.answers("nosuch.example", a=[], after=0.55, error=again)
-    await connect(nb.Connector(network=net), "nosuch.example")
+    await connect(asking(net), "nosuch.example")
 
 
 async def outlier() -> None:
@@ -124,7 +129,7 @@ async def outlier() -> None:
     net.host("2001:db8:1::11").refuses(after=0.04)
     net.host("192.0.2.80").refuses(after=0.031)
     net.host("203.0.113.24").accepts(after=60)
-    await connect(nb.Connector(network=net, policy=nb.Policy(attempt_delay=0.1)))
+    await connect(asking(net, policy=nb.Policy(attempt_delay=0.1)))
 
 
 async def hundreds() -> None:
@@ -137,7 +142,7 @@ async def hundreds() -> None:
     net.host(addresses[149]).accepts(after=0.9)
     for address in addresses[152:]:
         net.host(address).drops()
-    await connect(nb.Connector(network=net), "many.example")
+    await connect(asking(net), "many.example")
 
 
 async def burst() -> None:
@@ -146,7 +151,7 @@ async def burst() -> None:
     net = SimulatedNetwork()
     net.answers("example.org", a=addresses, after=0.005)
     net.host("192.0.2.5").accepts(after=0.4)
-    await connect(nb.Connector(network=net, policy=nb.Policy(attempt_delay=0.01)))
+    await connect(asking(net, policy=nb.Policy(attempt_delay=0.01)))
 
 
 async def long_addresses() -> None:
@@ -156,7 +161,7 @@ async def long_addresses() -> None:
     net = SimulatedNetwork()
     net.host(full).refuses(after=0.2)
     net.host(scoped).accepts(after=0.15)
-    await connect(nb.Connector(network=net), "printer.example", 631, addresses=[full, scoped, "192.0.2.1"])
+    await connect(asking(net), "printer.example", 631, addresses=[full, scoped, "192.0.2.1"])
 
 
 async def path() -> None:
@@ -164,7 +169,7 @@ async def path() -> None:
     net = SimulatedNetwork()
     net.host("127.0.0.1").accepts(after=0.0004)
     path = "/run/user/1000/a-rather-long-name-of-a-folder/postgresql.sock"
-    await connect(nb.Connector(network=net), "db.example", 5432, addresses=[path, "127.0.0.1"])
+    await connect(asking(net), "db.example", 5432, addresses=[path, "127.0.0.1"])
 
 
 async def services() -> None:
@@ -186,15 +191,15 @@ async def foreign() -> None:
     net = SimulatedNetwork()
     net.host("192.0.2.1").accepts(after=0.1)
     host = "ein-sehr-langer-name.日本語ドメイン名例.пример." + "x" * 60 + ".example"
-    await connect(nb.Connector(network=net), host, addresses=["192.0.2.1"])
-    await connect(nb.Connector(network=net), '<script>"&\x1b[31m\x85.example', addresses=["192.0.2.1"])
+    await connect(asking(net), host, addresses=["192.0.2.1"])
+    await connect(asking(net), '<script>"&\x1b[31m\x85.example', addresses=["192.0.2.1"])
 
 
 async def moment() -> None:
     """It takes no time at all."""
     net = SimulatedNetwork()
     net.host("127.0.0.1").accepts()
-    await connect(nb.Connector(network=net), "localhost", 8080, addresses=["127.0.0.1"])
+    await connect(asking(net), "localhost", 8080, addresses=["127.0.0.1"])
 
 
 SCENES: list[Scene] = [
@@ -300,7 +305,7 @@ def summaries() -> dict[str, str]:
             if number == 38:
                 net.host("192.0.2.1").accepts(after=9)
             policy = nb.Policy(attempt_delay=delay)
-            await connect(nb.Connector(network=net, policy=policy), give_up_after=10)
+            await connect(asking(net, policy=policy), give_up_after=10)
 
     swept = {}
     for delay in (0.05, 0.1, 0.25, 1.0):

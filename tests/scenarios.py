@@ -263,7 +263,10 @@ def _negative(entry: Row) -> OSError | None:
     """What it means when there are no records; a name without services has no error."""
     if entry.get("rcode") == "servfail":
         return socket.gaierror(socket.EAI_AGAIN, "SERVFAIL")
-    return None if entry["type"] == "HTTPS" else socket.gaierror(socket.EAI_NONAME, "negative")
+    if entry["type"] == "HTTPS":
+        return None
+    nothing = socket.EAI_NONAME if entry.get("rcode") == "nxdomain" else getattr(socket, "EAI_NODATA", -5)
+    return socket.gaierror(nothing, "negative")
 
 
 def _targets(row: Row) -> set[str]:

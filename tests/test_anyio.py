@@ -395,12 +395,18 @@ async def test_an_argument_that_nobody_knows_is_a_type_error() -> None:
 @pytest.mark.parametrize(
     ("make", "complaint"),
     [
-        (lambda: TCPConnectable("127.0.0.1", 80, connector=cast(Any, 5)), "connector must be Connector, not 5"),
-        (lambda: TLSConnectable("127.0.0.1", 80, connector=cast(Any, 5)), "connector must be Connector, not 5"),
-        (lambda: UNIXConnectable("/nowhere", connector=cast(Any, 5)), "connector must be Connector, not 5"),
+        (
+            lambda: TCPConnectable("127.0.0.1", 80, connector=cast(Any, 5)),
+            "connector must be a Connector or a proxy, not 5",
+        ),
+        (
+            lambda: TLSConnectable("127.0.0.1", 80, connector=cast(Any, 5)),
+            "connector must be a Connector or a proxy, not 5",
+        ),
+        (lambda: UNIXConnectable("/nowhere", connector=cast(Any, 5)), "connector must be a Connector, not 5"),
         (lambda: UNIXConnectable(cast(Any, 5)), "expected str, bytes or os.PathLike object, not int"),
         (lambda: TLSConnectable("a", 80, ssl_context=cast(Any, True)), "ssl_context must be ssl.SSLContext, not True"),
-        (lambda: patched_anyio(cast(Any, 5)).__enter__(), "connector must be Connector, not 5"),
+        (lambda: patched_anyio(cast(Any, 5)).__enter__(), "connector must be a Connector or a proxy, not 5"),
     ],
 )
 def test_arguments_of_the_wrong_kind(make: Callable[[], object], complaint: str) -> None:

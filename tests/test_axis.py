@@ -7,12 +7,12 @@ import random
 
 import pytest
 
-from trio_nbconnect import Policy, Source
+from trio_nbconnect import Attempt, ConnectTimeout, Phase, Policy, Source
 from trio_nbconnect._pictures.axis import Axis, axis_of, broken_axis
-from trio_nbconnect._pictures.timeline import timeline_of
+from trio_nbconnect._pictures.timeline import timeline_of, timeline_of_error
 from trio_nbconnect.trace import Reason
 
-from .race_script import RaceScript, refused, script_of_a_won_race
+from .race_script import RaceScript, address, refused, script_of_a_won_race
 
 
 def race(*starts: float, end: float, policy: Policy | None = None) -> RaceScript:
@@ -81,6 +81,24 @@ def test_a_planned_wait_is_never_left_out() -> None:
 
     assert breaks(race(*starts, 2.15, end=2.2, policy=Policy(attempt_delay=0.01))) == []
     assert breaks(race(*starts, 5.15, end=5.2, policy=Policy(attempt_delay=0.01))) == [(0.16, 5.15)]
+
+
+def test_a_planned_wait_of_an_error_is_never_left_out() -> None:
+    attempts = [
+        Attempt(
+            number=number,
+            address=address(f"192.0.2.{number}"),
+            phase=Phase.HANDSHAKE,
+            started=5 + start,
+            ended=5 + end,
+            error=None,
+        )
+        for number, start, end in ((1, 0.0, 0.9), (2, 0.25, 0.9), (3, 0.5, 0.52), (4, 0.75, 0.9))
+    ]
+
+    timeline = timeline_of_error(ConnectTimeout("gave up", host="example.org", port=443, attempts=attempts))
+
+    assert axis_of([timeline]).breaks == ()
 
 
 def test_with_a_limit_the_axis_is_unbroken_and_as_long_as_that() -> None:

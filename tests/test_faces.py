@@ -12,6 +12,8 @@ from typing import get_type_hints
 
 import pytest
 
+import trio_nbconnect as nb
+from trio_nbconnect.anyio import TCPConnectable, TLSConnectable, UNIXConnectable
 from trio_nbconnect.proxy import HTTPProxy, Secret, SOCKS5Proxy
 
 FACES = [f"trio_nbconnect.{name}" for name in ("anyio", "dns", "httpcore", "notebook", "proxy", "testing")]
@@ -42,8 +44,11 @@ def test_type_hints_can_be_read(face: str, name: str) -> None:
     "value",
     [
         HTTPProxy("proxy.example", 3128, username="a", password="b"),
-        SOCKS5Proxy("proxy.example", 1080, addresses=["192.0.2.1"]),
+        SOCKS5Proxy("proxy.example", 1080, connector=nb.Connector(), addresses=["192.0.2.1"]),
         Secret("swordfish"),
+        TCPConnectable("example.org", 80),
+        TLSConnectable("example.org", 443),
+        UNIXConnectable("/run/example.sock"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -67,7 +72,7 @@ def test_examples_of_methods_are_found_where_they_are_offered() -> None:
 WITHOUT_PYTEST = """
 import sys
 import trio_nbconnect.testing, trio_nbconnect.anyio, trio_nbconnect.httpcore, trio_nbconnect.proxy
-import trio_nbconnect.dns
+import trio_nbconnect.dns, trio_nbconnect.notebook, trio_nbconnect._cli.command
 network = trio_nbconnect.testing.SimulatedNetwork()
 network.host("192.0.2.1").accepts()
 assert trio_nbconnect.testing.simulate(network, "192.0.2.1", 80).timeline.error is None

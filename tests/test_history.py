@@ -359,7 +359,7 @@ INCOMPLETE = "it must be an address with rtt, measured and used"
         ("192.0.2.1", {**FINE, "rtt": -1}, "rtt must not be negative, not -1"),
         ("192.0.2.1", {**FINE, "rtt": math.nan}, "rtt must not be negative, not nan"),
         ("192.0.2.1", {**FINE, "measured": math.inf}, "measured must be finite, not inf"),
-        ("192.0.2.1", {**FINE, "used": 10**400}, f"used must be finite, not {10**400}"),
+        ("192.0.2.1", {**FINE, "used": 10**400}, "used is too large, use math.inf for never: "),
         ("192.0.2.1", {**FINE, "used": True}, "used must be a number of seconds, not True"),
     ],
 )
@@ -367,7 +367,7 @@ def test_an_entry_of_garbage_is_refused_by_its_name(ip: str, entry: Any, complai
     with pytest.raises(ValueError) as caught:
         History.from_json(json.dumps({"version": 1, "addresses": {ip: entry}}))
 
-    assert str(caught.value) == f"no saved history: entry {ip!r}: {complaint}"
+    assert str(caught.value).startswith(f"no saved history: entry {ip!r}: {complaint}")
 
 
 @pytest.mark.parametrize(

@@ -489,7 +489,7 @@ async def test_tls_that_fails_closes_what_it_was_given(autojump_clock: trio.abc.
 
 @pytest.mark.parametrize("make", [NetworkBackend, transport])
 def test_a_connector_of_the_wrong_kind(make: Callable[[Any], object]) -> None:
-    with pytest.raises(TypeError, match=r"connector must be Connector, not 'example\.org'"):
+    with pytest.raises(TypeError, match=r"connector must be a Connector or a proxy, not 'example\.org'"):
         make("example.org")
 
 

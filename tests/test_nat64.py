@@ -95,16 +95,26 @@ def test_the_suffix_is_ignored() -> None:
         ("169.255.0.0", True),
         ("255.255.255.254", True),
         ("255.255.255.255", False),
-        ("10.0.0.1", True),
         ("2001:db8::1", False),
     ],
 )
 def test_some_addresses_are_never_synthesized(host: str, may: bool) -> None:
     """This host, this link and everybody; IPv6 addresses need it not."""
-    prefix = Prefix.read("64:ff9b::/96")
+    prefix = Prefix.read("2001:db8:1::/96")
 
     assert may_synthesize(literal(host)) is may
     assert (synthesize(prefix, literal(host)) is not None) is may
+
+
+@pytest.mark.parametrize(
+    ("host", "private"),
+    [("9.255.255.255", False), ("10.0.0.1", True), ("172.16.0.1", True), ("172.32.0.0", False),
+     ("192.168.1.1", True), ("100.64.0.1", True), ("100.128.0.0", False)],
+)  # fmt: skip
+def test_private_addresses_do_not_enter_the_well_known_prefix(host: str, private: bool) -> None:
+    """RFC 6052, section 3.1: it "MUST NOT be used to represent non-global IPv4 addresses"; another prefix may."""
+    assert (synthesize(Prefix.read("64:ff9b::/96"), literal(host)) is None) is private
+    assert synthesize(Prefix.read("2001:db8:1::/96"), literal(host)) is not None
 
 
 @pytest.mark.parametrize("host", ["64:ff9b::127.0.0.1", "64:ff9b::0.0.0.0", "64:ff9b::169.254.1.1"])

@@ -415,18 +415,17 @@ async def test_out_of_reach(world: World) -> None:
 
 
 @on_both
-async def test_whether_there_is_a_route(world: World) -> None:
+async def test_what_has_no_source_fails_at_once(world: World) -> None:
     for family, target in ((IPV6, "2001:db8::99"), (IPV4, "192.0.2.99")):
-        has_route = world.net.has_route(family)
-        assert isinstance(has_route, bool)
-        if not has_route:
+        address = parse_literal(target, 443)
+        assert address is not None
+        if world.net.source_address(address) is None:
             await no_route(world.net, family, target)
 
 
 async def test_no_route_on_the_simulated_network(autojump_clock: MockClock) -> None:
     """The kernel's side of this needs a host without a route; where there is one, the test above sees it."""
     net = SimulatedNetwork(ipv4=False)
-    assert [net.has_route(IPV6), net.has_route(IPV4)] == [True, False]
     await no_route(net, IPV4, "192.0.2.99")
     assert net.connects == []
 
@@ -651,17 +650,17 @@ async def test_a_sender_that_waits_goes_on_when_there_is_room(world: World) -> N
 
 @on_both
 async def test_a_known_name(world: World) -> None:
-    [address, *_] = await world.net.getaddrinfo("localhost", 443, IPV4, trio.CapacityLimiter(1))
+    [address, *_] = await world.net.look_up("localhost", 443, IPV4).wait()
     assert address == parse_literal("127.0.0.1", 443)
 
 
 @on_both
 async def test_an_unknown_name(world: World) -> None:
     with pytest.raises(socket.gaierror):
-        await world.net.getaddrinfo(world.unknown, 443, IPV4, trio.CapacityLimiter(1))
+        await world.net.look_up(world.unknown, 443, socket.AF_UNSPEC).wait()
 
 
 @on_both
 async def test_an_address_is_no_address_of_the_other_family(world: World) -> None:
     with pytest.raises(socket.gaierror):
-        await world.net.getaddrinfo("::1", 443, IPV4, trio.CapacityLimiter(1))
+        await world.net.look_up("::1", 443, IPV4).wait()

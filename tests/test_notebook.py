@@ -6,16 +6,22 @@ What cells do in a real kernel is in `test_notebook_kernel`.
 from __future__ import annotations
 
 import asyncio
+import bdb
 import gc
 import inspect
+import math
 import re
 import signal
+import socket
 import sys
+import threading
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, NoReturn, cast
+from types import FrameType, SimpleNamespace
+from typing import Any, NoReturn, TypeVar, cast
 
 import pytest
 import trio
@@ -29,8 +35,9 @@ import trio_nbconnect as nb
 from trio_nbconnect._errors import all_failed
 from trio_nbconnect._listening import listening
 from trio_nbconnect._notebook import tracebacks as _tracebacks
+from trio_nbconnect._notebook.cells import Cells, CellTask
 from trio_nbconnect._notebook.guest import Guest
-from trio_nbconnect._notebook.interrupts import Interrupts, defer_sigint
+from trio_nbconnect._notebook.interrupts import InterruptCount, Interrupts, _is_between_parts, _runs, defer_sigint
 from trio_nbconnect._notebook.nursery import BackgroundNursery
 from trio_nbconnect._notebook.shell import Shell
 from trio_nbconnect._notebook.tracebacks import KEPT, LostRaces, shown_part
@@ -40,6 +47,9 @@ from trio_nbconnect.testing import SimulatedNetwork
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
+
+
+T = TypeVar("T")
 
 
 def test_ipython_has_what_we_use_of_it(shell: Any) -> None:
@@ -473,10 +483,10 @@ def test_where_trio_does_not_run_it_says_what_to_do(
 
 
 @pytest.mark.parametrize("moment", ["before", "between"])
-def test_an_interrupt_between_two_pieces_reaches_the_next_one(moment: str) -> None:
-    """The kernel's own handler would cancel the cell once its loop comes round, and the next piece may be a loop.
+def test_an_interrupt_between_two_parts_reaches_the_next_one(moment: str) -> None:
+    """The kernel's own handler would cancel the cell once its loop comes round, and the next part may be a loop.
 
-    It comes before IPython has asked whether one is due, or between that and the piece.
+    It comes before IPython has asked whether one is due, or between that and the part.
     """
     interrupts, heard_by_the_kernel = Interrupts(), []
     endless = compile("while True: pass", "a cell", "exec")
@@ -527,3 +537,268 @@ def test_an_import_that_fails_leaves_no_handler_behind(handled: None) -> None:
     with pytest.raises(ImportError), defer_sigint():
         raise ImportError
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("resent", [False, True])
+def test_a_signal_that_finds_no_code_of_the_cell_waits(resent: bool) -> None:
+    """It is counted once: when our own thread sends it again, nothing is new."""
+    interrupts, code = Interrupts(), compile("pass", "a cell", "exec")
+    interrupts.close()
+    with interrupts.deferred(), interrupts.raised_in(code):
+        handler: Any = signal.getsignal(signal.SIGINT)
+        (count,) = (
+            cell.cell_contents for cell in handler.__closure__ if isinstance(cell.cell_contents, InterruptCount)
+        )
+        count.is_resent = resent
+        signal.raise_signal(signal.SIGINT)
+        assert count.received == (0 if resent else 1)
+    assert interrupts.take_pending() is not resent
+
+
+def test_a_signal_that_is_sent_again_interrupts_no_protected_code() -> None:
+    calls: list[Callable[[], None]] = []
+
+    class Part:
+        interrupts = InterruptCount()
+
+        def interrupt(self) -> None:
+            self.interrupts.handled = self.interrupts.received
+
+    part, interrupts, protected = Part(), Interrupts(), True
+    interrupts.close()
+    with interrupts.deferred(), interrupts.cancelling(part, call_soon=calls.append, is_protected=lambda: protected):
+        signal.raise_signal(signal.SIGINT)
+        part.interrupts.is_resent = True
+        signal.raise_signal(signal.SIGINT)
+        protected = False
+        part.interrupts.is_resent = True
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        (act,) = calls
+        act()
+        part.interrupts.is_resent = True
+        signal.raise_signal(signal.SIGINT)  # it came too late
+    assert part.interrupts.received == part.interrupts.handled == 1
+
+
+def test_a_message_that_is_being_sent_is_not_cut_in_half() -> None:
+    frames: list[FrameType | None] = []
+    session: dict[str, Any] = {"__name__": "jupyter_client.session", "frames": frames}
+    exec("import sys\ndef send():\n    frames.append(sys._getframe())", session)
+    cell = compile("import sys\nframes.append(sys._getframe())\nsend()", "a cell", "exec")
+    exec(cell, {"frames": frames, "send": session["send"]})
+
+    assert [_runs(cell, frame) for frame in frames] == [True, False]
+
+
+def test_a_cell_that_ipython_runs_is_between_its_parts() -> None:
+    """Of the code that has asked for it; the code of a part has its own handler."""
+    frames: list[FrameType | None] = []
+    shell: dict[str, Any] = {"__name__": "IPython.core.interactiveshell", "frames": frames}
+    exec("import sys\ndef run_cell_async():\n    frames.append(sys._getframe())", shell)
+    cell = compile("import sys\nframes.append(sys._getframe())\nrun()", "a cell", "exec")
+    exec(cell, {"frames": frames, "run": shell["run_cell_async"]})
+
+    assert [_is_between_parts(cell, frame) for frame in frames] == [False, True]
+
+
+def test_an_interrupt_between_inner_parts_waits_for_the_next_one() -> None:
+    interrupts, shell = Interrupts(), {"__name__": "IPython.core.interactiveshell", "signal": signal}
+    exec("def run_cell_async():\n    signal.raise_signal(signal.SIGINT)", shell)
+    outer = compile("run()", "a cell", "exec")
+    inner = compile("while True: pass", "a cell in it", "exec")
+    with interrupts.deferred(), interrupts.raised_in(outer):
+        exec(outer, {"run": shell["run_cell_async"]})
+        with pytest.raises(KeyboardInterrupt), interrupts.raised_in(inner, nested=True):
+            exec(inner)
+    assert not interrupts.take_pending()
+    interrupts.close()
+
+
+def in_thread(function: Callable[[], T]) -> T:
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(function).result()
+
+
+def test_in_another_thread_signals_are_not_ours() -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    def defer() -> object:
+        interrupts = Interrupts()
+        interrupts.close()
+        with interrupts.deferred(), defer_sigint():
+            return signal.getsignal(signal.SIGINT)
+
+    assert in_thread(defer) is before
+
+
+def test_a_guest_runs_in_another_thread() -> None:
+    async def main() -> None:
+        guest = Guest(asyncio.get_running_loop(), trio.sleep_forever)
+        await asyncio.sleep(0)
+        called: list[str] = []
+        guest.call_soon(lambda: called.append("it"))
+        assert guest.advance(lambda: bool(called), within=math.inf)
+        assert guest.finish(within=60)
+
+    in_thread(lambda: in_loop(main))
+
+
+# Cells
+
+
+class FakeShell:
+    """As much of a shell as `Cells` and `Tracebacks` use, and what they have done with it."""
+
+    trio_runner: Any = None
+    call_pdb = False
+    custom_exceptions = (ZeroDivisionError,)
+
+    def __init__(self) -> None:
+        self.kernel = SimpleNamespace(shell_handlers={"execute_request": "the kernel's"})
+        self.calls: list[tuple[str, object]] = []
+        self.user_ns: dict[str, Any] = {}
+        self.user_global_ns = self.user_ns
+
+    async def run_code(self, code: object, result: object = None, *, async_: bool = False) -> bool:
+        self.calls.append(("run_code", async_))
+        return False
+
+    def showtraceback(self, shown: Any, **options: Any) -> None:
+        self.calls.append(("showtraceback", options.get("exception_only", False)))
+
+    def CustomTB(self, kind: object, error: object, trace: object) -> None:  # noqa: N802 - IPython's name
+        self.calls.append(("CustomTB", kind))
+
+    def _get_exc_info(self, shown: Any) -> Any:
+        return shown
+
+    def _showtraceback(self, kind: object, error: object, lines: list[str]) -> None:
+        self.calls.append(("_showtraceback", kind))
+
+    def debugger(self, force: bool = False) -> None:
+        self.calls.append(("debugger", force))
+
+
+@pytest.fixture
+def fake() -> Iterator[tuple[Any, Cells]]:
+    """A shell, and the cells of this thread in it; none of them awaits."""
+    shell: Any = FakeShell()
+    cells = Cells(shell, cast(Guest, SimpleNamespace(thread=threading.current_thread())), lambda _: None)
+    yield shell, cells
+    cells.close()
+
+
+def test_what_somebody_has_put_over_us_stays(fake: tuple[Any, Cells]) -> None:
+    shell, cells = fake
+    ours = shell.run_code, shell.trio_runner, shell.kernel.shell_handlers["execute_request"]
+    shell.run_code = shell.trio_runner = shell.kernel.shell_handlers["execute_request"] = "somebody's"
+    cells.close()
+    assert shell.run_code == shell.trio_runner == shell.kernel.shell_handlers["execute_request"] == "somebody's"
+
+    shell.run_code, shell.trio_runner, shell.kernel.shell_handlers["execute_request"] = ours
+    cells.close()
+    assert "run_code" not in vars(shell)
+    assert (shell.trio_runner, shell.kernel.shell_handlers["execute_request"]) == (None, "the kernel's")
+
+
+def test_another_thread_s_cells_are_ipython_s(fake: tuple[Any, Cells]) -> None:
+    shell, cells = fake
+    code = compile("pass", "a cell", "exec")
+
+    assert in_thread(lambda: asyncio.run(cells._run_code(code, async_=True))) is False
+    assert shell.calls == [("run_code", True)]
+
+
+def test_a_part_that_comes_after_an_interrupt_is_not_begun(fake: tuple[Any, Cells]) -> None:
+    shell, cells = fake
+    cells._interrupts._is_pending = True
+    result = SimpleNamespace(error_in_exec=None)
+
+    assert shell.trio_runner(cells._run_code(compile("pass", "a cell", "exec"), result)) is True
+    assert isinstance(result.error_in_exec, KeyboardInterrupt)
+    assert shell.calls == [("showtraceback", False)]
+
+
+@pytest.mark.parametrize(
+    ("error", "calls"),
+    [
+        (ValueError(), [("showtraceback", False)]),
+        (SystemExit(), [("showtraceback", True)]),
+        (ZeroDivisionError(), [("CustomTB", ZeroDivisionError)]),
+        (bdb.BdbQuit(), []),
+    ],
+)
+def test_errors_are_shown_as_ipython_shows_them(
+    fake: tuple[Any, Cells], error: BaseException, calls: list[tuple[str, object]]
+) -> None:
+    shell, cells = fake
+    with pytest.warns(UserWarning, match="To exit") if isinstance(error, SystemExit) else nullcontext():
+        cells._show(error, None)
+
+    assert shell.calls == calls
+
+
+def test_a_cell_that_waits_for_something_else_cannot_be_run_inside(fake: tuple[Any, Cells]) -> None:
+    class Something:
+        def __await__(self) -> Generator[None, None, None]:
+            yield
+
+    async def cell() -> None:
+        await Something()
+
+    shell, _ = fake
+    with pytest.raises(RuntimeError, match="awaits something else than Trio"):
+        shell.trio_runner(cell())
+
+
+def test_a_debugger_is_opened_on_a_group_where_the_user_wants_it() -> None:
+    shell: Any = FakeShell()
+    tracebacks = _tracebacks.Tracebacks(shell, LostRaces())
+    group = BaseExceptionGroup("several", [ValueError()])
+    for call_pdb in (False, True):
+        shell.call_pdb = call_pdb
+        shell.showtraceback((type(group), group, None))
+    assert [name for name, _ in shell.calls] == ["_showtraceback", "_showtraceback", "debugger"]
+
+    shell.showtraceback = "somebody's"
+    tracebacks.close()
+    assert shell.showtraceback == "somebody's"
+
+
+@pytest.mark.parametrize(("words", "is_said"), [("'await' outside function", True), ("invalid syntax", False)])
+def test_only_an_await_is_commented_on(words: str, is_said: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    shell: Any = FakeShell()
+    _tracebacks.Tracebacks(shell, LostRaces())
+    error = SyntaxError(words)
+    shell.showtraceback((SyntaxError, error, None))
+
+    assert ("%%capture can await" in capsys.readouterr().err) is is_said
+
+
+def test_a_race_that_was_heard_in_part_is_not_remembered() -> None:
+    races = LostRaces()
+    races(nb.trace.AttemptCancelled(race=7, time=0.0, attempt=1, address=nb.Address(socket.AF_INET, "192.0.2.1", 80)))
+
+    assert races._under_way == {}
+
+
+def test_a_cancellation_of_the_kernel_s_own_is_an_interrupt(fake: tuple[Any, Cells]) -> None:
+    """It comes where the kernel's handler was called in place of ours; the second time the part is left."""
+    _, cells = fake
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        cells._guest = cast(Guest, SimpleNamespace(ended=loop.create_future(), call_soon=loop.call_soon))
+        code = trio.sleep_forever()
+        part = CellTask(code, loop)
+        waiting = loop.create_task(cells._wait(part))
+        for _ in range(2):
+            await asyncio.sleep(0)
+            waiting.cancel()
+        await waiting
+        part.interrupt()  # it is over; nothing happens
+        assert "goes on in the background" in str(part.error())
+        code.close()
+
+    in_loop(main)

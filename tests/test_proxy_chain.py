@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
 
+import anyio
+import anyio.abc
 import h11
 import pytest
 import trio
 import trustme
 
 import trio_nbconnect as nb
+from trio_nbconnect.anyio import UNIXConnectable, patched_anyio
+from trio_nbconnect.httpcore import NetworkBackend
 from trio_nbconnect.proxy import HTTPProxy, SOCKS5Proxy
 
 HOME = "127.0.0.1"
@@ -62,7 +69,7 @@ class Relay:
             stream = trio.SSLStream(stream, self.context, server_side=True, https_compatible=True)
         host, port = await (self._socks(stream) if self.kind is SOCKS5Proxy else self._http(stream))
         self.asked.append(host)
-        async with await trio.open_tcp_stream(HOME, port) as onward, trio.open_nursery() as nursery:
+        async with await nb.open_tcp_stream(HOME, port) as onward, trio.open_nursery() as nursery:
             reply = b"\x05\x00\x00\x01" + bytes(6) if self.kind is SOCKS5Proxy else b"HTTP/1.1 200 OK\r\n\r\n"
             await stream.send_all(reply)
             nursery.start_soon(self._pump, stream, onward)
@@ -186,3 +193,65 @@ async def test_the_limit_of_a_chain_is_that_of_its_first_race() -> None:
     chain = HTTPProxy("b.example", 2, connector=SOCKS5Proxy("a.example", 1, connector=connector))
 
     assert chain._policy is connector.policy
+
+
+# Adapters over a proxy
+
+
+@pytest.mark.parametrize("kind", [SOCKS5Proxy, HTTPProxy])
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS with the proxy"])
+async def test_adapters_take_a_proxy(kind: type[SOCKS5Proxy] | type[HTTPProxy], secure: bool, tls: Certified) -> None:
+    """What calls Trio, anyio's connectables and httpcore's streams, also where the proxy speaks TLS."""
+
+    async def echo(stream: trio.SocketStream) -> None:
+        async for data in stream:
+            await stream.send_all(data)
+
+    relay = Relay(kind, tls.server if secure else None)
+    async with listening(echo) as port, listening(relay) as outer:
+        proxy = kind("proxy.example", outer, addresses=[HOME], tls=tls.client if secure else False)
+        with nb.patched_trio(proxy), patched_anyio(proxy):
+            async with await trio.open_tcp_stream("target.example", port) as stream:
+                await stream.send_all(b"trio")
+                assert await stream.receive_some() == b"trio"
+            async with await anyio.connect_tcp("target.example", port, happy_eyeballs_delay=0.1) as anyios:
+                await anyios.send(b"anyio")
+                assert await anyios.receive() == b"anyio"
+                assert anyios.extra(anyio.abc.SocketAttribute.remote_port) == outer
+                if secure:
+                    with pytest.raises(NotImplementedError):
+                        await anyios.send_eof()
+        cores = await NetworkBackend(proxy).connect_tcp("target.example", port)
+        await cores.write(b"httpcore")
+        assert await cores.read(9) == b"httpcore"
+        assert cores.get_extra_info("server_addr") == (HOME, outer)
+        await cores.aclose()
+
+    assert relay.asked == ["target.example"] * 3
+
+
+async def test_what_only_a_connector_can_do_is_refused() -> None:
+    """Its options and its address are those of the connection to the proxy, and its user's to set."""
+    proxy = SOCKS5Proxy(HOME, 1)
+    keep_alive = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    with pytest.raises(ValueError, match="socket_options must be set on the Connector that the proxy uses"):
+        await NetworkBackend(proxy).connect_tcp(HOME, 80, socket_options=keep_alive)
+    with pytest.raises(ValueError, match="local_address must be set on the Connector"):
+        await NetworkBackend(proxy).connect_tcp(HOME, 80, local_address=HOME)
+    with nb.patched_trio(proxy), pytest.raises(ValueError, match="local_address must be set on the Connector"):
+        await trio.open_tcp_stream(HOME, 80, local_address=HOME)
+    with patched_anyio(proxy), pytest.raises(ValueError, match="local_host must be set on the Connector"):
+        await anyio.connect_tcp(HOME, 80, local_host=HOME)
+
+
+async def test_unix_sockets_go_through_no_proxy(tmp_path: Path) -> None:
+    proxy, path = SOCKS5Proxy(HOME, 1), str(tmp_path / "socket")
+    with trio.fail_after(5), socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        with nb.patched_trio(proxy), patched_anyio(proxy):
+            await (await trio.open_unix_socket(path)).aclose()
+            await (await anyio.connect_unix(path)).aclose()
+        await (await NetworkBackend(proxy).connect_unix_socket(path)).aclose()
+    with pytest.raises(TypeError, match="connector must be a Connector, not SOCKS5Proxy"):
+        UNIXConnectable(path, connector=cast(nb.Connector, proxy))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import dataclasses
 import importlib
 import importlib.metadata
 import importlib.resources
 import inspect
+import itertools
 import pickle
 import socket
 import subprocess
 import sys
 import typing
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -29,6 +32,7 @@ NAMES = {
     "Address",
     "Answer",
     "Attempt",
+    "AttemptOutcome",
     "AttemptRow",
     "Comparison",
     "Configure",
@@ -43,12 +47,15 @@ NAMES = {
     "History",
     "KeepAlive",
     "LocalAddress",
+    "LookupRow",
     "Network",
     "Options",
     "Phase",
     "Policy",
     "Query",
     "QuerySent",
+    "RaceOutcome",
+    "RaceStatistics",
     "RecordedRace",
     "Recording",
     "ResolutionError",
@@ -56,10 +63,12 @@ NAMES = {
     "SendAnswer",
     "Service",
     "SocketOptions",
+    "StreamOpener",
     "Source",
     "Summary",
     "TLSError",
     "Timeline",
+    "UntriedRow",
     "compare",
     "connect_socket",
     "discover_nat64",
@@ -88,33 +97,17 @@ DROP_INS: list[tuple[Callable[..., Any], Callable[..., Any]]] = [
 ]
 
 PENDING = {
-    "test_type_hints_can_be_read[Connector]",
-    "test_type_hints_can_be_read[Comparison.__init__]",
-    "test_type_hints_can_be_read[Connector.__init__]",
-    "test_type_hints_can_be_read[HasTimeline.timeline]",
     "test_type_hints_can_be_read[Network.source_address]",
     "test_type_hints_can_be_read[Network.policy_table]",
-    "test_type_hints_can_be_read[RecordedRace.timeline]",
-    "test_type_hints_can_be_read[Summary.__init__]",
-    "test_every_type_of_a_signature_is_public[AttemptRow.__init__]",
-    "test_every_type_of_a_signature_is_public[Comparison.__init__]",
-    "test_every_type_of_a_signature_is_public[Connector.__init__]",
     "test_every_type_of_a_signature_is_public[Handshake.__init__]",
     "test_every_type_of_a_signature_is_public[Handshake.begin]",
-    "test_every_type_of_a_signature_is_public[HasTimeline.timeline]",
     "test_every_type_of_a_signature_is_public[History.view]",
     "test_every_type_of_a_signature_is_public[Network.open]",
     "test_every_type_of_a_signature_is_public[Network.look_up]",
     "test_every_type_of_a_signature_is_public[Network.source_address]",
     "test_every_type_of_a_signature_is_public[Network.policy_table]",
-    "test_every_type_of_a_signature_is_public[RecordedRace.timeline]",
-    "test_every_type_of_a_signature_is_public[Summary.__init__]",
-    "test_every_type_of_a_signature_is_public[Timeline.fates]",
-    "test_every_type_of_a_signature_is_public[Timeline.__init__]",
-    "test_every_type_of_a_signature_is_public[httpcore.transport]",
     "test_every_type_of_a_signature_is_public[notebook.load_ipython_extension]",
     "test_every_type_of_a_signature_is_public[notebook.unload_ipython_extension]",
-    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.resolver]",
     "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.open]",
     "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.wait_writable]",
     "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.close]",
@@ -122,38 +115,9 @@ PENDING = {
     "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.look_up]",
     "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.round_trip_time]",
     "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.policy_table]",
-    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.connecting]",
-    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.connected]",
-    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.closed]",
-    "test_a_function_documents_each_argument[Handshake.begin]",
-    "test_a_function_documents_each_argument[History.from_json]",
-    "test_a_function_documents_each_argument[Source.of]",
-    "test_help_shows_words_for_each_attribute[Answer]",
-    "test_help_shows_words_for_each_attribute[Attempt]",
-    "test_help_shows_words_for_each_attribute[AttemptRow]",
-    "test_help_shows_words_for_each_attribute[KeepAlive]",
-    "test_help_shows_words_for_each_attribute[Query]",
-    "test_help_shows_words_for_each_attribute[QuerySent]",
-    "test_help_shows_words_for_each_attribute[Service]",
-    "test_help_shows_words_for_each_attribute[SocketOptions]",
-    "test_help_shows_words_for_each_attribute[Timeline]",
-    "test_a_connector_is_a_value[deepcopy-connector0]",
-    "test_a_connector_is_a_value[deepcopy-connector1]",
-    "test_a_connector_is_a_value[<lambda>-connector0]",
-    "test_a_connector_is_a_value[<lambda>-connector1]",
-    "test_a_connector_from_a_pickle_connects",
-    "test_a_connector_can_be_changed_in_a_part",
-    "test_an_address_is_parsed_as_it_is_shown[192.0.2.1:80-parts0]",
-    "1]:443-parts1]",
-    "test_what_is_no_address_and_port_is_refused[]",
-    "test_what_is_no_address_and_port_is_refused[192.0.2.1]",
-    "test_what_is_no_address_and_port_is_refused[example.org:80]",
-    "1]]",
-    "test_what_is_no_address_and_port_is_refused[192.0.2.1:65536]",
-    "1:80]",
-    "test_a_connector_and_a_proxy_open_streams[0]",
-    "test_a_connector_and_a_proxy_open_streams[1]",
-    "test_a_connector_and_a_proxy_open_streams[2]",
+    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.begin_connect]",
+    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.queue_connection]",
+    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.forget_socket]",
 }
 """What is not true yet; each goes when it has become true."""
 
@@ -351,7 +315,9 @@ def test_a_function_documents_each_argument(name: str) -> None:
     """Under "Args:", or by naming the function whose arguments they are."""
     docstring = inspect.getdoc(FUNCTIONS[name]) or ""
     parameters = [
-        parameter for parameter in inspect.signature(FUNCTIONS[name]).parameters if parameter not in {"self", "args"}
+        parameter
+        for parameter in inspect.signature(FUNCTIONS[name]).parameters
+        if parameter not in {"self", "cls", "args"}
     ]
 
     assert docstring, f"{name} has no docstring"
@@ -367,6 +333,29 @@ def test_help_shows_words_for_each_attribute(name: str) -> None:
 
     fields = [field.name for field in dataclasses.fields(THINGS[name]) if not field.name.startswith("_")]
     assert [field for field in fields if f"\n    {field}: " not in words] == []
+
+
+SOURCES = [
+    node
+    for path in Path(nb.__file__).parent.rglob("*.py")
+    for node in ast.parse(path.read_text("utf-8")).body
+    if isinstance(node, ast.ClassDef)
+]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_no_words_stand_where_help_does_not_look(name: str) -> None:
+    """Under an attribute, or under a member of an Enum."""
+    bodies = [node.body for node in SOURCES if node.name == name.rpartition(".")[2]]
+
+    assert bodies
+    under = [
+        ast.unparse(first)
+        for body in bodies
+        for first, second in itertools.pairwise(body)
+        if isinstance(first, ast.Assign | ast.AnnAssign) and isinstance(second, ast.Expr)
+    ]
+    assert [attribute for attribute in under if not attribute.startswith("_")] == []
 
 
 @pytest.mark.parametrize(
@@ -413,14 +402,15 @@ async def test_a_connector_from_a_pickle_connects() -> None:
 
 
 def test_a_connector_can_be_changed_in_a_part() -> None:
-    changed = CONFIGURED.replace(policy=nb.Policy(attempt_delay=0.2))
+    connector: Any = CONFIGURED
+    changed = connector.replace(policy=nb.Policy(attempt_delay=0.2))
 
     assert changed.policy.attempt_delay == 0.2
     assert changed.local_address == "127.0.0.1"
     with pytest.raises(ValueError, match="local_address"):
-        CONFIGURED.replace(local_address="localhost")
+        connector.replace(local_address="localhost")
     with pytest.raises(TypeError, match="colour"):
-        CONFIGURED.replace(colour="red")
+        connector.replace(colour="red")
 
 
 @pytest.mark.parametrize(
@@ -431,7 +421,8 @@ def test_a_connector_can_be_changed_in_a_part() -> None:
     ],
 )
 def test_an_address_is_parsed_as_it_is_shown(text: str, parts: tuple[socket.AddressFamily, str, int]) -> None:
-    address = nb.Address.parse(text)
+    kind: Any = nb.Address
+    address = kind.parse(text)
 
     assert address == nb.Address(*parts)
     assert str(address) == text
@@ -439,8 +430,9 @@ def test_an_address_is_parsed_as_it_is_shown(text: str, parts: tuple[socket.Addr
 
 @pytest.mark.parametrize("text", ["", "192.0.2.1", "example.org:80", "[2001:db8::1]", "192.0.2.1:65536", "::1:80"])
 def test_what_is_no_address_and_port_is_refused(text: str) -> None:
+    kind: Any = nb.Address
     with pytest.raises(ValueError, match="address"):
-        nb.Address.parse(text)
+        kind.parse(text)
 
 
 def openers() -> list[Any]:
@@ -455,10 +447,12 @@ def openers() -> list[Any]:
 @pytest.mark.parametrize("number", range(3))
 def test_a_connector_and_a_proxy_open_streams(number: int) -> None:
     """The protocol is what adapters ask for; each method of theirs takes at least what the protocol says."""
+    package: Any = nb
+    protocol = package.StreamOpener
     opener = openers()[number]
 
     for name in ("connect", "open_tcp_stream", "open_tls_stream"):
-        asked = inspect.signature(getattr(nb.StreamOpener, name)).parameters
+        asked = inspect.signature(getattr(protocol, name)).parameters
         given = inspect.signature(getattr(type(opener), name)).parameters
         assert {parameter: asked[parameter].kind for parameter in asked} == {
             parameter: given[parameter].kind for parameter in asked if parameter in given

@@ -136,7 +136,7 @@ def test_a_runner_up_is_one_success() -> None:
 
 
 def test_a_policy_is_in_milliseconds_without_infinities() -> None:
-    script = RaceScript(policy=Policy(attempt_delay=float("inf"), families=(socket.AF_INET,)))
+    script = RaceScript(policy=Policy(attempt_delay=float("inf"), last_resort_delay=2, families=(socket.AF_INET,)))
 
     (config,) = named(script.events, "config_set")
 

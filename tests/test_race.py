@@ -192,23 +192,80 @@ async def test_names_whose_addresses_send_nothing_cost_nothing(net: SimulatedNet
     assert net.started == {FOUR: 0.02}
 
 
-async def test_six_attempts_slow_the_pace(net: SimulatedNetwork, connector: Connector) -> None:
-    """Section 8: the Maximum Connection Attempt Delay, 2 s, is the pace of a crowd; nothing is killed."""
+SLOW_AT_SIX = Policy(attempts_at_full_pace=6)
+
+
+async def test_sixteen_attempts_run_at_full_pace(net: SimulatedNetwork, connector: Connector) -> None:
+    """Large services publish eight addresses of each family; beyond them the pace is the maximum delay."""
+    addresses = [f"192.0.2.{number}" for number in range(1, 19)]
+    net.host(addresses[17]).accepts(after=0.1)
+
+    assert peer(await connector.open_tcp_stream("example.org", 443, addresses=addresses)) == addresses[17]
+    assert list(net.started.values()) == [*(0.25 * number for number in range(16)), 5.75, 7.75]
+
+
+async def test_many_attempts_slow_the_pace(net: SimulatedNetwork) -> None:
+    """Section 8: the Maximum Connection Attempt Delay, 2 s, is the pace of many; nothing is killed."""
     addresses = [f"192.0.2.{number}" for number in range(1, 9)]
     net.host(addresses[0]).accepts(after=7.0)
+    connector = Connector(network=net, policy=SLOW_AT_SIX)
 
     assert peer(await connector.open_tcp_stream("example.org", 443, addresses=addresses)) == addresses[0]
     assert list(net.started.values()) == [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 3.25, 5.25]
 
 
-async def test_a_crowd_that_shrinks_returns_to_its_pace(net: SimulatedNetwork, connector: Connector) -> None:
+async def test_fewer_attempts_return_to_their_pace(net: SimulatedNetwork) -> None:
     """When an older attempt ends, there is room again: the next is due by the ordinary delay."""
     addresses = [f"192.0.2.{number}" for number in range(1, 8)]
     net.host(addresses[2]).refuses(after=1.0)  # at 1.5 s, a quarter of a second after the sixth has started
     net.host(addresses[6]).accepts(after=0.1)
+    connector = Connector(network=net, policy=SLOW_AT_SIX)
 
     assert peer(await connector.open_tcp_stream("example.org", 443, addresses=addresses)) == addresses[6]
     assert net.started[addresses[6]] == 1.5
+
+
+async def test_lateness_does_not_add_up(net: SimulatedNetwork, connector: Connector) -> None:
+    """A busy program wakes the race late; each start is planned from the planned time of the one before."""
+    addresses = [f"192.0.2.{number}" for number in range(1, 6)]
+
+    async def keep_busy() -> None:
+        while True:
+            await trio.sleep(0.04)
+            trio.lowlevel.current_clock().jump(0.007)  # type: ignore[attr-defined]  # as long as a step computes
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keep_busy)
+        with trio.move_on_after(1.2):
+            await connector.open_tcp_stream("example.org", 443, addresses=addresses)
+        nursery.cancel_scope.cancel()
+    late = [start - 0.25 * number for number, start in enumerate(net.started.values())]
+    assert all(-1e-9 <= lateness < 0.008 for lateness in late)
+
+
+async def test_what_stood_still_catches_up_with_nothing(net: SimulatedNetwork, connector: Connector) -> None:
+    """A laptop that slept starts one attempt, and the next after the ordinary delay."""
+    addresses = [f"192.0.2.{number}" for number in range(1, 5)]
+
+    async def sleep() -> None:
+        await trio.sleep(0.1)
+        trio.lowlevel.current_clock().jump(100)  # type: ignore[attr-defined]  # `MockClock` has it
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sleep)
+        with trio.move_on_after(101):
+            await connector.open_tcp_stream("example.org", 443, addresses=addresses)
+    assert list(net.started.values()) == pytest.approx([0.0, 100.1, 100.35, 100.6])
+
+
+async def test_a_call_in_a_cancelled_scope_sends_nothing(net: SimulatedNetwork, connector: Connector) -> None:
+    """Cancelled before it began: nothing happened."""
+    for keywords in ({}, {"addresses": [FOUR]}, {"addresses": [FOUR, SIX]}):
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await connector.open_tcp_stream("example.org", 443, **keywords)  # type: ignore[arg-type]  # a mixture
+        assert scope.cancelled_caught
+    assert net.connects == []
 
 
 async def test_progress_puts_the_next_attempt_off(net: SimulatedNetwork, connector: Connector) -> None:
@@ -386,41 +443,6 @@ async def test_all_failed(net: SimulatedNetwork, connector: Connector) -> None:
     ]
 
 
-class Spawned(trio.abc.Instrument):
-    """Count the tasks that begin."""
-
-    tasks = 0
-
-    def task_spawned(self, task: trio.lowlevel.Task) -> None:
-        self.tasks += 1
-
-
-@pytest.mark.parametrize(("ipv6", "tasks"), [(False, 0), (True, 3)])
-async def test_one_family_is_looked_up_and_tried_by_the_calling_task(ipv6: bool, tasks: int) -> None:
-    """There is one answer then, and nothing to do until it is there; the same happens at the same times."""
-    net = SimulatedNetwork(ipv6=ipv6)
-    net.answers("example.org", aaaa=[], a=[FOUR], after=0.1)
-    net.host(FOUR).accepts(after=0.2)
-    events: list[trace.Event] = []
-    trio.lowlevel.add_instrument(spawned := Spawned())
-
-    stream = await Connector(network=net, tracer=events.append).open_tcp_stream("example.org", 443)
-
-    trio.lowlevel.remove_instrument(spawned)
-    stream.socket.close()
-    assert spawned.tasks == tasks
-    of_ipv4 = [event for event in events if getattr(event, "source", Source.A) is Source.A]
-    assert [(type(event), event.time) for event in of_ipv4] == [
-        (trace.RaceStarted, 0.0),
-        (trace.ResolutionStarted, 0.0),
-        (trace.AnswerReceived, 0.1),
-        (trace.AttemptStarted, 0.1),
-        (trace.AttemptConnected, pytest.approx(0.3)),
-        (trace.AttemptEstablished, pytest.approx(0.3)),
-        (trace.RaceWon, pytest.approx(0.3)),
-    ]
-
-
 async def test_a_failure_is_noted_when_it_is_told(net: SimulatedNetwork) -> None:
     """A tracer sees on a failure which attempt that was, although the race goes on; once, also when it is lost."""
     net.host(SIX).refuses(after=0.020)
@@ -577,6 +599,7 @@ async def test_a_caller_s_own_scope_stays_a_cancellation(net: SimulatedNetwork, 
         (ConnectionResetError(errno.ECONNRESET, "reset"), errno.ECONNRESET),
         (trio.BrokenResourceError("gone"), errno.ECONNRESET),
         (trio.TooSlowError(), errno.ETIMEDOUT),
+        (EOFError("cut off"), errno.ECONNRESET),
     ],
 )
 async def test_what_establish_may_raise_is_a_failed_attempt(
@@ -613,6 +636,70 @@ async def test_a_tls_failure_keeps_its_ssl_error(net: SimulatedNetwork, connecto
     with pytest.raises(ConnectError) as caught:
         await connector.connect(SIX, 443, shake_hands)
     assert isinstance(caught.value.attempts[0].error, ssl.SSLCertVerificationError)
+
+
+async def test_a_group_of_failures_is_a_failure(net: SimulatedNetwork, connector: Connector) -> None:
+    """`establish` may use a nursery of its own; what tells most is what failed, however deep it is."""
+    net.host(SIX).accepts()
+    refused = ConnectionRefusedError(errno.ECONNREFUSED, "refused by the second server")
+
+    async def establish(stream: trio.SocketStream) -> None:
+        raise ExceptionGroup("", [trio.TooSlowError(), ExceptionGroup("", [refused])])
+
+    with pytest.raises(ConnectRefused) as caught:
+        await connector.connect("example.org", 443, establish, addresses=[SIX])
+    assert caught.value.attempts[0].error is refused
+
+
+async def test_a_crash_starts_nothing_and_is_told(net: SimulatedNetwork) -> None:
+    """The race is over with it; the crashed attempt has failed, and the others were cancelled."""
+    for address in (SIX, FOUR):
+        net.host(address).accepts(after=0.1)
+    events: list[trace.Event] = []
+
+    async def establish(stream: trio.SocketStream) -> None:
+        await trio.sleep(0.3)
+        raise ValueError("a bug")
+
+    connector = Connector(network=net, tracer=events.append)
+    with pytest.raises(ValueError, match="a bug"):
+        await connector.connect("example.org", 443, establish, addresses=[SIX, FOUR, "192.0.2.2"])
+    assert list(net.started) == [SIX, FOUR]
+    failed, cancelled, lost = events[-3:]
+    assert isinstance(failed, trace.AttemptFailed)
+    assert str(failed.error) == "ValueError in establish: [2001:db8::1]:443"
+    assert isinstance(cancelled, trace.AttemptCancelled)
+    assert isinstance(lost, trace.RaceLost)
+
+
+@pytest.mark.parametrize("last", [trace.AttemptEstablished, trace.RaceWon, trace.AttemptConnected])
+@pytest.mark.parametrize("addresses", [[SIX], [FOUR, SIX]])
+async def test_a_tracer_that_interrupts_leaves_no_socket(
+    net: SimulatedNetwork, last: type[trace.Event], addresses: list[str]
+) -> None:
+    """The winner has an owner before anybody is told of it."""
+    net.host(SIX).accepts(after=0.1)
+    heard: list[trace.Event] = []
+
+    def tracer(event: trace.Event) -> None:
+        heard.append(event)
+        if isinstance(event, last):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await Connector(network=net, tracer=tracer).open_tcp_stream("example.org", 443, addresses=addresses)
+    assert net.open_sockets == 0
+    assert sum(isinstance(event, (trace.RaceWon, trace.RaceLost)) for event in heard) == 1
+
+
+async def test_what_is_no_address_is_refused(net: SimulatedNetwork) -> None:
+    """`connect` would look a name up, and every task wait for it."""
+
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        send_answer(Answer(Source.A, (Address(AF_INET, "slow.example", query.port),)))
+
+    with pytest.raises(ValueError, match="address must be numeric and of its family"):
+        await Connector(network=net, resolver=Resolver(resolve)).open_tcp_stream("example.org", 443)
 
 
 @pytest.mark.parametrize(
@@ -697,7 +784,12 @@ async def test_a_limit_for_resolution(net: SimulatedNetwork, events: list[trace.
     net.answers("example.org", a=[FOUR], after=0.01)
     net.answers("example.org", aaaa=[], after=math.inf)
     net.host(FOUR).refuses(after=0.2)
-    connector = Connector(network=net, tracer=events.append, policy=Policy(give_up_resolution_after=1))
+    connector = Connector(
+        network=net,
+        tracer=events.append,
+        policy=Policy(give_up_resolution_after=1),
+        resolver=net.resolver(services=False),
+    )
     with pytest.raises(ConnectRefused):
         await connector.open_tcp_stream("example.org", 443)
     assert trio.current_time() == 1
@@ -780,7 +872,13 @@ async def test_ipv4_is_the_last_resort_where_there_is_none(refused: float | None
         net.host(SIX).refuses(after=refused)
     net.host("64:ff9b::c000:201").accepts(after=0.1)
 
-    stream = await Connector(network=net, nat64="64:ff9b::/96").open_tcp_stream("example.org", 443)
+    connector = Connector(
+        network=net,
+        nat64="64:ff9b::/96",
+        policy=Policy(last_resort_delay=2.0),
+        resolver=net.resolver(services=False),
+    )
+    stream = await connector.open_tcp_stream("example.org", 443)
 
     assert peer(stream) == "64:ff9b::c000:201"
     assert [(time, source) for time, source, _ in net.queries] == [(0.0, Source.AAAA), (asked, Source.A)]

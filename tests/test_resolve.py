@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import pytest
 import trio
@@ -34,6 +35,11 @@ async def heard(
     return told
 
 
+def approx(time: float) -> Any:
+    """A time up to rounding, inside of a tuple."""
+    return pytest.approx(time)
+
+
 def answers(told: list[tuple[float, Item]]) -> list[tuple[float, str, list[str]]]:
     """Return when which source had which addresses."""
     return [
@@ -63,7 +69,7 @@ async def test_a_late_family_is_hurried(net: SimulatedNetwork) -> None:
     """After the Resolution Delay both families are asked by themselves, AAAA first; whatever comes is told."""
     net.answers("example.org", aaaa=[SIX], after=1.0)
     net.answers("example.org", a=[FOUR], after=0.01)
-    assert answers(await heard(net)) == [(pytest.approx(0.06), "A", [FOUR]), (1.0, "system", [SIX, FOUR])]
+    assert answers(await heard(net)) == [(approx(0.06), "A", [FOUR]), (1.0, "system", [SIX, FOUR])]
     assert net.queries == [
         (0.0, Source.SYSTEM, "example.org"),
         (0.05, Source.AAAA, "example.org."),
@@ -74,14 +80,14 @@ async def test_a_late_family_is_hurried(net: SimulatedNetwork) -> None:
 async def test_what_hurries_ends_with_the_whole_answer(net: SimulatedNetwork) -> None:
     """Its answer takes the place of theirs: nobody waits for a family any more."""
     net.answers("example.org", aaaa=[SIX], a=[FOUR], after=0.07)
-    assert answers(await heard(net)) == [(pytest.approx(0.07), "system", [SIX, FOUR])]
+    assert answers(await heard(net)) == [(approx(0.07), "system", [SIX, FOUR])]
 
 
 @pytest.mark.parametrize("host", ["db", "printer.local", "host.127.1", "host.0x7f"])
 async def test_a_name_that_may_be_completed_is_not_hurried(net: SimulatedNetwork, host: str) -> None:
     """Search domains, mDNS and old spellings of addresses are the system's alone."""
     if host != "db":  # the simulated network has no files of its own
-        net.is_absolute = system_files.is_absolute  # type: ignore[method-assign]
+        net.is_dns_name = system_files.is_dns_name  # type: ignore[method-assign]
     net.answers(host, aaaa=[SIX], a=[FOUR], after=1.0)
     assert answers(await heard(net, host)) == [(1.0, "system", [SIX, FOUR])]
     assert [source for _, source, _ in net.queries] == [Source.SYSTEM]
@@ -104,7 +110,7 @@ async def test_addresses_without_their_scope_hurry_nothing(net: SimulatedNetwork
     """One family's answer does not know the link of a link-local address."""
     net.answers("example.org", aaaa=["fe80::1", SIX], after=0.01)
     net.answers("example.org", a=[], after=1.0)
-    assert answers(await heard(net))[0] == (pytest.approx(0.06), "AAAA", [SIX])
+    assert answers(await heard(net))[0] == (approx(0.06), "AAAA", [SIX])
 
 
 async def test_a_look_up_can_be_taken_up_again(net: SimulatedNetwork) -> None:

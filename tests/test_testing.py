@@ -14,7 +14,7 @@ from trio.testing import MockClock
 
 import trio_nbconnect as nb
 from trio_nbconnect import Connector, Source
-from trio_nbconnect._address import IPV4, IPV6
+from trio_nbconnect._address import IPV4, IPV6, parse_literal
 from trio_nbconnect.testing import SimulatedHost, SimulatedNetwork
 
 HOST = "example.org"
@@ -45,7 +45,7 @@ async def refusal(connect: Any) -> OSError:
 
 async def look_up(net: SimulatedNetwork, name: str, family: socket.AddressFamily) -> list[str]:
     """Ask the network's resolver."""
-    return [address.ip for address in await net.getaddrinfo(name, PORT, family)]
+    return [address.ip for address in await net.look_up(name, PORT, family).wait()]
 
 
 # Hosts and their deeds
@@ -185,6 +185,7 @@ async def test_each_family_answers_in_its_time(
     net.answers(HOST, aaaa=["2001:db8::1"], after=0.02)
     net.answers(HOST, a=["192.0.2.1", "192.0.2.2"], after=0.01)
     net.host("192.0.2.1").accepts(after=0.1)
+    connector = Connector(network=net, resolver=net.resolver(services=False))
 
     await (await connector.open_tcp_stream(HOST, PORT)).aclose()
 
@@ -293,7 +294,7 @@ async def test_loopback_needs_no_route(autojump_clock: MockClock) -> None:
 
 
 async def test_local_ports_go_round(net: SimulatedNetwork) -> None:
-    ports = [net.free_port() for _ in range(16385)]
+    ports = [net._sockets.free_port() for _ in range(16385)]
     assert sorted(set(ports)) == list(range(49152, 65536))
     assert ports[0] == ports[-1]
 
@@ -489,3 +490,32 @@ async def test_to_stop_reading_changes_nothing(
         assert not client.socket.did_shutdown_SHUT_WR
         await server.send_all(b"all the same")
         assert await client.receive_some() == b"all the same"
+
+
+def test_what_a_simulated_host_lacks_is_said_as_the_kernel_says_it() -> None:
+    net = SimulatedNetwork()
+    with pytest.raises(OSError, match="not supported") as caught:
+        net.open(socket.AF_INET, 262)  # IPPROTO_MPTCP
+    assert caught.value.errno == errno.EPROTONOSUPPORT
+    with pytest.raises(OSError, match="not supported") as caught:
+        net.open(socket.AF_UNIX)
+    assert caught.value.errno == errno.EAFNOSUPPORT
+    assert net.round_trip_time(net.open(socket.AF_INET)) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "source"),
+    [
+        ("::1", "::1"),
+        ("127.0.0.9", "127.0.0.9"),
+        ("fe80::7%1", "fe80::fffe%1"),
+        ("2001:db8::1", "2001:db8::fffe"),
+        ("192.0.2.1", "192.0.2.254"),
+    ],
+)
+def test_a_simulated_host_sends_from_addresses_of_its_own(target: str, source: str) -> None:
+    address = parse_literal(target, 443)
+    assert address is not None
+    found = SimulatedNetwork().source_address(address)
+    assert found is not None
+    assert found.ip == source

@@ -202,7 +202,7 @@ async def test_calls_are_passed_on_as_they_were_made(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("connector", [5, "example.org", nb.Policy(), nb.Connector])
 def test_a_connector_of_the_wrong_kind(connector: Any) -> None:
-    with pytest.raises(TypeError, match="connector must be Connector, not "), nb.patched_trio(connector):
+    with pytest.raises(TypeError, match="connector must be a Connector or a proxy, not "), nb.patched_trio(connector):
         pass
 
 

@@ -159,8 +159,34 @@ async def through_anyio(host: str, port: int, context: ssl.SSLContext) -> None:
     await anyio.aclose_forcefully(stream)
 
 
+async def through_trio_and_a_proxy(host: str, port: int, context: ssl.SSLContext) -> None:
+    with nb.patched_trio(SOCKS5Proxy(HOME, port)):
+        await talk(await trio.open_ssl_over_tcp_stream(host, 443, ssl_context=context, https_compatible=True))
+
+
+async def with_httpx_over_our_proxy(host: str, port: int, context: ssl.SSLContext) -> None:
+    made = transport(SOCKS5Proxy(HOME, port), verify=context)
+    async with httpx.AsyncClient(transport=made) as client:
+        assert (await client.get(f"https://{host}/")).status_code == 204
+
+
+async def with_anyio_over_our_proxy(host: str, port: int, context: ssl.SSLContext) -> None:
+    proxy = HTTPProxy(HOME, port)
+    stream = await TLSConnectable(host, 443, ssl_context=context, standard_compatible=False, connector=proxy).connect()
+    await stream.send(b"hello")
+    assert await stream.receive() == ANSWER
+    await anyio.aclose_forcefully(stream)
+
+
 DIRECT = [lazy, through_trio, in_the_race, with_httpx, with_httpcore, with_anyio, through_anyio]
-PROXIED = [through_http_proxy, through_socks_proxy, with_httpx_through_a_proxy]
+PROXIED = [
+    through_http_proxy,
+    through_socks_proxy,
+    with_httpx_through_a_proxy,
+    through_trio_and_a_proxy,
+    with_httpx_over_our_proxy,
+    with_anyio_over_our_proxy,
+]
 
 
 @pytest.mark.parametrize("door", [*DIRECT, *PROXIED])

@@ -15,7 +15,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from trio_nbconnect import Address, ConnectError, Policy, Source, trace
+from trio_nbconnect import Address, ConnectError, Connector, Policy, Source, trace
 from trio_nbconnect._address import IPV4
 from trio_nbconnect._listening import listening
 from trio_nbconnect._race.journal import journal
@@ -144,7 +144,7 @@ def test_an_event_is_a_frozen_fact(kind: type) -> None:
     assert [field.name for field in fields][:2] == ["race", "time"]
     assert all(field.kw_only for field in fields)
     assert kind.__doc__ is not None
-    assert kind.__doc__.endswith(".")
+    assert kind.__doc__.rstrip().endswith(".")
     event = kind(**dict.fromkeys((field.name for field in fields), 1))
     with pytest.raises(dataclasses.FrozenInstanceError):
         event.time = 2  # type: ignore[attr-defined]  # every event has one, as was just asserted
@@ -160,7 +160,7 @@ def test_an_event_pickles() -> None:
 # Listening to a block, or to a program
 
 
-async def test_a_block_and_its_tasks_are_heard() -> None:
+async def test_a_listener_gets_the_events_of_a_block_and_its_tasks() -> None:
     events: list[trace.Event] = []
 
     async def race() -> None:
@@ -175,7 +175,7 @@ async def test_a_block_and_its_tasks_are_heard() -> None:
     assert [event.race for event in events] == [1, 2]
 
 
-def test_a_program_is_heard_from_start_to_stop() -> None:
+def test_a_listener_of_a_program_has_start_and_stop() -> None:
     """In each of its runs, and in what they start."""
     events: list[trace.Event] = []
 
@@ -227,6 +227,11 @@ def test_what_cannot_be_a_tracer_is_a_type_error(tracer: object) -> None:
         trace.listen(tracer)  # type: ignore[arg-type]  # that is the point
 
     assert str(caught.value) == f"tracer must be a callable that is not async, not {tracer!r}"
+
+
+def test_a_connector_checks_its_tracer() -> None:
+    with pytest.raises(TypeError, match="tracer must be a callable that is not async, not <function asynchronous at"):
+        Connector(tracer=asynchronous)
 
 
 async def test_events_are_logged(caplog: pytest.LogCaptureFixture) -> None:

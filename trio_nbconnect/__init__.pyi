@@ -20,6 +20,7 @@ from ._connect.options import Options as Options
 from ._connect.options import SocketOptions as SocketOptions
 from ._connect.sockets import connect_socket as connect_socket
 from ._connector import Connector as Connector
+from ._connector import StreamOpener as StreamOpener
 from ._errors import Attempt as Attempt
 from ._errors import ConnectError as ConnectError
 from ._errors import ConnectRefused as ConnectRefused
@@ -36,11 +37,16 @@ from ._pictures.recording import Recording as Recording
 from ._pictures.recording import record as record
 from ._pictures.summary import Comparison as Comparison
 from ._pictures.summary import HasTimeline as HasTimeline
+from ._pictures.summary import RaceStatistics as RaceStatistics
 from ._pictures.summary import Summary as Summary
 from ._pictures.summary import compare as compare
 from ._pictures.summary import summarize as summarize
+from ._pictures.timeline import AttemptOutcome as AttemptOutcome
 from ._pictures.timeline import AttemptRow as AttemptRow
+from ._pictures.timeline import LookupRow as LookupRow
+from ._pictures.timeline import RaceOutcome as RaceOutcome
 from ._pictures.timeline import Timeline as Timeline
+from ._pictures.timeline import UntriedRow as UntriedRow
 from ._pictures.watch import watch as watch
 from ._policy import Policy as Policy
 from ._resolve.history import History as History
@@ -60,6 +66,7 @@ __all__ = [
     "Address",
     "Answer",
     "Attempt",
+    "AttemptOutcome",
     "AttemptRow",
     "Comparison",
     "Configure",
@@ -74,12 +81,15 @@ __all__ = [
     "History",
     "KeepAlive",
     "LocalAddress",
+    "LookupRow",
     "Network",
     "Options",
     "Phase",
     "Policy",
     "Query",
     "QuerySent",
+    "RaceOutcome",
+    "RaceStatistics",
     "RecordedRace",
     "Recording",
     "ResolutionError",
@@ -88,9 +98,11 @@ __all__ = [
     "Service",
     "SocketOptions",
     "Source",
+    "StreamOpener",
     "Summary",
     "TLSError",
     "Timeline",
+    "UntriedRow",
     "compare",
     "connect_socket",
     "discover_nat64",

@@ -59,6 +59,29 @@ class Address:
         """Leave out the family: the host tells it, and to hash an enum is slow."""
         return hash((self.host, self.port, self.flow_info, self.scope_id))
 
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read an address and a port, as `str` writes them.
+
+        Args:
+            text: `192.0.2.1:443`, or `[2001:db8::1]:443`, or `[fe80::1%eth0]:443`.
+
+        Raises:
+            TypeError: `text` is no `str`.
+            ValueError: It is no numeric address with a port.
+
+        Example:
+            >>> Address.parse("[::1]:80").host
+            '::1'
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"address must be str, not {text!r}")
+        host, _, digits = text.rpartition(":")
+        is_bare_ipv6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
+        if not host or is_bare_ipv6 or not (digits.isascii() and digits.isdigit()) or int(digits) > 65535:
+            raise ValueError(f"address must be numeric and have a port, not {text!r}")
+        return _numeric("address", host, int(digits))
+
     @property
     def sockaddr(self) -> SocketAddress:
         """The address in the form that `socket.socket.connect` takes."""

@@ -16,15 +16,14 @@ import socket
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import trio
 
 from ._address import (
     IPV4,
-    Address,
     GivenAddress,
     LocalAddress,
     Target,
@@ -41,22 +40,60 @@ from ._connect.custom_sockets import (
 )
 from ._connect.handshake import Opener
 from ._connect.network import KernelNetwork, Network
+from ._connect.options import Options
 from ._connect.sockets import SocketOpener, open_unix
 from ._policy import Policy, check_seconds
 from ._race.candidates import Candidates
 from ._race.journal import Journal, journal
 from ._race.race import Race, wall_clock
 from ._race.resolution import Resolution
+from ._resolve.history import History
 from ._resolve.system import HookResolver, Resolver, SystemResolver
-from .trace import Tracer
+from .trace import Tracer, check_tracer
 
 if TYPE_CHECKING:
-    from ._connect.options import FamilyOptions, Options
-    from ._resolve.history import History, View
+    from ._connect.options import FamilyOptions
+    from ._resolve.history import View
     from ._resolve.nat64 import Translator
     from ._resolve.rfc6724 import Rules
 
 T = TypeVar("T")
+
+
+class StreamOpener(Protocol):
+    """Whoever opens streams to a host: a `Connector`, or a proxy of `trio_nbconnect.proxy`. Adapters take any.
+
+    The methods are those of `Connector`; each implementation may take more than what is here.
+    """
+
+    async def connect(
+        self,
+        host: str | bytes,
+        port: int,
+        establish: Callable[[Any], Awaitable[T]],
+        *,
+        give_up_after: float = math.inf,
+    ) -> T:
+        """Return what `establish` returned; see `Connector.connect`."""
+
+    async def open_tcp_stream(
+        self, host: str | bytes, port: int, *, give_up_after: float = math.inf
+    ) -> trio.abc.Stream:
+        """Return a stream whose other end is the host; see `Connector.open_tcp_stream`."""
+
+    async def open_tls_stream(
+        self,
+        host: str | bytes,
+        port: int,
+        *,
+        server_hostname: str | bytes | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        alpn_protocols: Iterable[str] | None = None,
+        https_compatible: bool = False,
+        give_up_after: float = math.inf,
+    ) -> trio.SSLStream[Any]:
+        """Return a stream with TLS, its handshake done; see `Connector.open_tls_stream`."""
+
 
 _KERNEL = KernelNetwork()
 
@@ -95,22 +132,35 @@ class Connector:
     tracer: Tracer | None = None
     network: Network | None = None
 
-    _local: Mapping[socket.AddressFamily, Address] = field(init=False, repr=False, compare=False)
-    _options: Mapping[socket.AddressFamily, FamilyOptions] | None = field(init=False, repr=False, compare=False)
-    _families: tuple[socket.AddressFamily, ...] = field(init=False, repr=False, compare=False)
-    _translator: Translator | None = field(init=False, repr=False, compare=False)
-    _opener: SocketOpener = field(init=False, repr=False, compare=False)
+    _parts: _Parts = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        local = local_addresses(self.local_address)
-        families = tuple(family for family in self.policy.families if not local or family in local)
-        if not families:
-            raise ValueError(f"local_address leaves no family of the policy: {self.local_address!r}")
-        object.__setattr__(self, "_local", local)
-        object.__setattr__(self, "_options", _by_family(self.options))
-        object.__setattr__(self, "_families", families)
-        object.__setattr__(self, "_opener", SocketOpener(self.network or _KERNEL, local, self._options))
-        object.__setattr__(self, "_translator", self._translator_of(self.nat64))
+        _check_kinds(self)
+        object.__setattr__(self, "_parts", _Parts(self))
+
+    def __hash__(self) -> int:
+        """Equal connectors have an equal hash; what cannot be hashed, a mapping say, does not enter into it."""
+        return hash((self.policy, self.nat64, self.network))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copy and pickle what the caller gave; the rest is made anew."""
+        return _make, (type(self), {each.name: getattr(self, each.name) for each in fields(self) if each.init})
+
+    def replace(self, **changes: Any) -> Connector:
+        """Return a connector that differs in some arguments.
+
+        Args:
+            **changes: Arguments of `Connector`.
+
+        Raises:
+            TypeError: There is no such argument, or it is of the wrong type.
+            ValueError: An argument makes no sense.
+
+        Example:
+            >>> Connector(local_address="127.0.0.1").replace(policy=Policy(attempt_delay=0.1)).local_address
+            '127.0.0.1'
+        """
+        return replace(self, **changes)
 
     async def connect(
         self,
@@ -292,11 +342,11 @@ class Connector:
             raise RuntimeError("Unix sockets are not supported on this platform")
         path = os.fspath(filename)
         check_seconds("give_up_after", give_up_after)
-        options = (self._options or {}).get(socket.AF_UNIX)
+        options = (self._parts.options or {}).get(socket.AF_UNIX)
         settings = () if options is None else options.settings
         if self.network is None and has_socket_factory():
             return await open_custom_unix(path, settings, give_up_after)
-        return await open_unix(self.network or _KERNEL, path, settings, give_up_after)
+        return await open_unix(self._parts.network, path, settings, give_up_after)
 
     def _race(
         self,
@@ -315,9 +365,9 @@ class Connector:
         if give_up_after != math.inf:
             check_seconds("give_up_after", give_up_after)
         heard = journal(self.tracer)
-        opener: Opener = self._opener
+        opener: Opener = self._parts.opener
         if self.network is None and has_socket_factory():
-            opener = CustomSocketOpener(self._local, self._options)
+            opener = CustomSocketOpener(self._parts.local, self._parts.options)
         resolution = self._resolution(target, heard, speaks_https or target.port == 443)
         return Race(
             target,
@@ -332,8 +382,8 @@ class Connector:
 
     def _resolution(self, target: Target, heard: Journal, services: bool) -> Resolution:
         """Choose who knows the addresses; a resolver other than the system's is asked beside the attempts."""
-        network, resolver, alone_until = self.network or _KERNEL, None, -math.inf
-        families, translator = self._families, self._translator
+        network, resolver, alone_until = self._parts.network, None, -math.inf
+        families, translator = self._parts.families, self._parts.translator
         if translator is not None and IPV4 not in families:
             families = (*families, IPV4)
         if not target.name:
@@ -362,30 +412,20 @@ class Connector:
             last_resort=self._has_last_resort and resolver is self.resolver is not None,
         )
 
-    def _translator_of(self, nat64: str | Iterable[str] | None) -> Translator | None:
-        """Read the prefixes of a NAT64."""
-        if nat64 is None:
-            return None
-        from ._resolve.nat64 import Prefix, Translator  # noqa: PLC0415 - few networks have one
-
-        prefixes = (nat64,) if isinstance(nat64, str) else tuple(nat64)
-        if not prefixes:
-            raise ValueError("nat64 must be None where there is no prefix, not empty")
-        return Translator(tuple(map(Prefix.read, prefixes)), self._opener.source_address)
-
     def _rules(self, view: View | None, *, through_nat64: bool = True) -> Rules:
         """RFC 6724 as it is on this host, for this connector's sockets."""
         from ._resolve.rfc6724 import Rules  # noqa: PLC0415 - most races never sort
 
-        source_of = self._opener.source_address
-        if through_nat64 and self._translator is not None:
-            source_of = self._translator.source_of
-        return Rules(source_of, (self.network or _KERNEL).policy_table(), view)
+        parts = self._parts
+        source_of = parts.opener.source_address
+        if through_nat64 and parts.translator is not None:
+            source_of = parts.translator.source_of
+        return Rules(source_of, parts.network.policy_table(), view)
 
     @property
     def _has_last_resort(self) -> bool:
         """RFC 8305, section 7.2: whether IPv4 addresses are asked for only when all else has failed."""
-        if self._translator is None or not self.policy.last_resort_delay:
+        if self._parts.translator is None or not self.policy.last_resort_delay:
             return False
         return not self._rules(None, through_nat64=False).has_default_route(IPV4)
 
@@ -395,6 +435,57 @@ def _outside_of_trio() -> RuntimeError:
     if "ipykernel" in sys.modules:
         return RuntimeError("Trio does not run this: say %load_ext trio_nbconnect.notebook before the first await")
     return RuntimeError("Trio does not run this: begin with trio.run(main)")
+
+
+class _Parts:
+    """What a connector makes of its arguments, once."""
+
+    __slots__ = ("families", "local", "network", "opener", "options", "translator")
+
+    def __init__(self, connector: Connector) -> None:
+        self.network: Network = connector.network or _KERNEL
+        self.local = local_addresses(connector.local_address)
+        self.families = tuple(family for family in connector.policy.families if not self.local or family in self.local)
+        if not self.families:
+            raise ValueError(f"local_address leaves no family of the policy: {connector.local_address!r}")
+        self.options = _by_family(connector.options)
+        self.opener = SocketOpener(self.network, self.local, self.options)
+        self.translator = _translator(connector.nat64, self.opener)
+
+
+def _translator(nat64: str | Iterable[str] | None, opener: SocketOpener) -> Translator | None:
+    """Read the prefixes of a NAT64."""
+    if nat64 is None:
+        return None
+    from ._resolve.nat64 import Prefix, Translator  # noqa: PLC0415 - few networks have one
+
+    prefixes = (nat64,) if isinstance(nat64, str) else tuple(nat64)
+    if not prefixes:
+        raise ValueError("nat64 must be None where there is no prefix, not empty")
+    return Translator(tuple(map(Prefix.read, prefixes)), opener.source_address)
+
+
+def _make(kind: type[Connector], arguments: dict[str, Any]) -> Connector:
+    """Be the other half of `__reduce__`."""
+    return kind(**arguments)
+
+
+def _check_kinds(connector: Connector) -> None:
+    """Say at once, and with the value, what is of the wrong type.
+
+    Raises:
+        TypeError: An argument is.
+    """
+    if not isinstance(connector.policy, Policy):
+        raise TypeError(f"policy must be Policy, not {connector.policy!r}")
+    if connector.history is not None and not isinstance(connector.history, History):
+        raise TypeError(f"history must be History, not {connector.history!r}")
+    for name, method in (("resolver", "resolve"), ("network", "wait_writable")):
+        value = getattr(connector, name)
+        if value is not None and (isinstance(value, type) or not callable(getattr(value, method, None))):
+            raise TypeError(f"{name} must have a method {method}, not {value!r}")
+    if connector.tracer is not None:
+        check_tracer(connector.tracer)
 
 
 def _by_family(options: Options | None) -> Mapping[socket.AddressFamily, FamilyOptions] | None:

@@ -29,31 +29,38 @@ if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on
 
 
 class Phase(enum.Enum):
-    """How far an attempt, or a whole call, had come."""
+    """How far an attempt, or a whole call, had come.
+
+    Attributes:
+        RESOLUTION: No attempt has begun yet.
+        HANDSHAKE: The TCP handshake is under way.
+        ESTABLISH: TCP is connected; what the caller asked for on top of it (`establish`) is under way.
+    """
 
     RESOLUTION = "resolution"
-    """No attempt has begun yet."""
-
     HANDSHAKE = "handshake"
-    """The TCP handshake is under way."""
-
     ESTABLISH = "establish"
-    """TCP is connected; what the caller asked for on top of it (`establish`) is under way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One attempt, as an error reports it. Times are seconds on Trio's clock."""
+    """One attempt, as an error reports it. Times are seconds on Trio's clock.
+
+    Attributes:
+        number: 1 for the first of its race.
+        address: Where to.
+        phase: How far it had come.
+        started: When it began.
+        ended: When it ended, or was given up.
+        error: What it failed with; None if it was still under way when the call gave up.
+    """
 
     number: int
-    """1 for the first of its race."""
-
     address: Address
     phase: Phase
     started: float
     ended: float
     error: OSError | None
-    """What it failed with; None if it was still under way when the call gave up."""
 
     def __str__(self) -> str:
         fate = "no answer" if self.error is None else _reason(self.error).removesuffix(f": {self.address}")
@@ -90,10 +97,10 @@ class ConnectError(OSError):
         super().__init__(message)
         self.host = host
         self.port = port
-        self.attempts = tuple(attempts)
+        self.attempts: tuple[Attempt, ...] = tuple(attempts)
         self.errno = errno
         if errno is not None:
-            self.strerror = os.strerror(errno) if errno > 0 else message
+            self.strerror: str | None = os.strerror(errno) if errno > 0 else message
 
     @property
     def primary_error(self) -> OSError | None:
@@ -314,7 +321,7 @@ def _as_os_error(error: BaseException, address: Address) -> OSError | None:
 
 def crash_of(error: Exception, address: Address) -> OSError:
     """How an attempt ended in which foreign code has crashed, for those who listen; the bug itself is raised."""
-    return OSError(None, f"{type(error).__name__} in establish: {address}")
+    return OSError(f"{type(error).__name__} in establish: {address}")
 
 
 def ruled_out(address: Address) -> OSError:

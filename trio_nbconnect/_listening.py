@@ -1,7 +1,7 @@
-"""The tracers of a context: whoever listens to what this context, and the tasks it starts, will connect.
+"""The tracers of a context: they get the events of what this context, and the tasks it starts, will connect.
 
 The variable has a module of its own because both sides need it: races, which import the module of the events only where
-somebody listens, and that module.
+there is a tracer, and that module.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ __all__ = [
     "AttemptFailed",
     "AttemptStarted",
     "Event",
+    "Listener",
     "RaceLost",
     "RaceStarted",
     "RaceWon",
@@ -46,6 +47,9 @@ __all__ = [
     "ResolutionStarted",
     "RunnerUpDiscarded",
     "Tracer",
+    "check_tracer",
+    "listen",
+    "log_to",
 ]
 
 
@@ -54,7 +58,13 @@ def __dir__() -> list[str]:
 
 
 class Reason(enum.Enum):
-    """Why an attempt began when it did (RFC 8305, section 5)."""
+    """Why an attempt began when it did (RFC 8305, section 5).
+
+    Attributes:
+        FIRST: It is the first of its race, or nothing else was under way.
+        DELAY_OVER: The one before had its delay, and goes on.
+        PREDECESSOR_FAILED: The one before has failed.
+    """
 
     FIRST = "first"
     DELAY_OVER = "attempt delay over"
@@ -280,7 +290,7 @@ def check_tracer(tracer: Tracer) -> Tracer:
 
 
 class Listener:
-    """A tracer that hears what a context connects, from `start` to `stop` or in a `with` block; see `listen`."""
+    """Calls a tracer for what a context connects, from `start` to `stop` or in a `with` block; see `listen`."""
 
     __slots__ = ("_tracer",)
 
@@ -293,7 +303,7 @@ class Listener:
         return self
 
     def stop(self) -> None:
-        """Listen no more in this context; races that have started are heard to their end."""
+        """End listening in this context; the tracer still gets the events of races that have started."""
         tracers = list(listening.get())
         if self._tracer in tracers:
             tracers.remove(self._tracer)
@@ -310,7 +320,7 @@ def listen(tracer: Tracer) -> Listener:
     """Call a tracer with the events of all that is connected, through any library.
 
     In a `with` block: what the block and the tasks that it starts connect. For a whole program, call `start` before
-    `trio.run`; the runs that follow in this thread are heard. A race that began earlier is not.
+    `trio.run`; it is for all runs that follow in this thread. A race that began earlier has no events for it.
 
     Args:
         tracer: Called with each event. Not async, and quick: the race waits for it.

@@ -29,8 +29,8 @@ import trio
 
 from .._address import check_host, check_port, format_host_port
 from .._connect import tls as _tls
-from .._connector import Connector
-from .for_trio import check_connector, patched
+from .._connector import Connector, StreamOpener
+from .for_trio import check_opener, own_connector, patched
 
 try:
     import anyio
@@ -49,17 +49,19 @@ class SocketStream(AnyioSocketStream):
     """A TCP stream of Trio's in anyio's shape.
 
     Args:
-        stream: The stream; it is owned from then on.
+        stream: The stream, or TLS over one where a proxy speaks it; it is owned from then on.
     """
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
 
     @property
     def _raw_socket(self) -> socket.socket:
         """What anyio's attributes (`SocketAttribute`) are read from; Trio keeps the socket below its own."""
-        sock: Any = self._stream.socket
-        return cast(socket.socket, getattr(sock, "_sock", sock))
+        stream: Any = self._stream
+        while isinstance(stream, trio.SSLStream):
+            stream = stream.transport_stream
+        return cast(socket.socket, getattr(stream.socket, "_sock", stream.socket))
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         with _stream_errors():
@@ -73,6 +75,8 @@ class SocketStream(AnyioSocketStream):
             await self._stream.send_all(item)
 
     async def send_eof(self) -> None:
+        if not isinstance(self._stream, trio.abc.HalfCloseableStream):
+            raise NotImplementedError("TLS cannot end one direction alone")
         with _stream_errors():
             await self._stream.send_eof()
 
@@ -100,10 +104,10 @@ class TCPConnectable(ByteStreamConnectable):
     Args:
         host: A host name or an address.
         port: The port.
-        connector: Who connects.
+        connector: Who connects, a `Connector` or a proxy.
 
     Raises:
-        TypeError: `port` is no int, or `connector` no `Connector`.
+        TypeError: `port` is no int, or `connector` neither.
         ValueError: `host` or `port` make no sense.
 
     Example:
@@ -113,12 +117,12 @@ class TCPConnectable(ByteStreamConnectable):
 
     host: str | IPv4Address | IPv6Address
     port: int
-    connector: Connector = field(default_factory=Connector, kw_only=True)
+    connector: StreamOpener = field(default_factory=Connector, kw_only=True)
 
     def __post_init__(self) -> None:
         check_host(_text(self.host))
         check_port(self.port)
-        check_connector(self.connector)
+        check_opener(self.connector)
 
     async def connect(self) -> SocketStream:
         """Connect on whichever address answers first.
@@ -141,10 +145,10 @@ class TLSConnectable(ByteStreamConnectable):
         hostname: The name that the certificate must be valid for; None is `host`.
         ssl_context: The TLS context; None is the default one, built once in a `trio.run`.
         standard_compatible: Whether to shake hands at the end, too; HTTP does not.
-        connector: Who connects.
+        connector: Who connects, a `Connector` or a proxy.
 
     Raises:
-        TypeError: `port` is no int, `ssl_context` no `ssl.SSLContext` or `connector` no `Connector`.
+        TypeError: `port` is no int, `ssl_context` no `ssl.SSLContext`, or `connector` of the wrong kind.
         ValueError: `host`, `port` or `hostname` make no sense, or the context is a server's.
 
     Example:
@@ -157,7 +161,7 @@ class TLSConnectable(ByteStreamConnectable):
     hostname: str | None = field(default=None, kw_only=True)
     ssl_context: ssl.SSLContext | None = field(default=None, kw_only=True)
     standard_compatible: bool = field(default=True, kw_only=True)
-    connector: Connector = field(default_factory=Connector, kw_only=True)
+    connector: StreamOpener = field(default_factory=Connector, kw_only=True)
 
     def __post_init__(self) -> None:
         check_host(_text(self.host))
@@ -165,7 +169,7 @@ class TLSConnectable(ByteStreamConnectable):
         _tls.certificate_name(self._name)
         if self.ssl_context is not None:
             _tls.client_context(self.ssl_context)
-        check_connector(self.connector)
+        check_opener(self.connector)
 
     async def connect(self) -> TLSStream:
         """Race for a connection whose handshake is done.
@@ -183,7 +187,7 @@ class TLSConnectable(ByteStreamConnectable):
     def _name(self) -> str:
         return _text(self.host) if self.hostname is None else self.hostname
 
-    async def _shake_hands(self, context: ssl.SSLContext, stream: trio.SocketStream) -> TLSStream:
+    async def _shake_hands(self, context: ssl.SSLContext, stream: trio.abc.Stream) -> TLSStream:
         """Say in Trio's words what breaks a handshake; `ssl.SSLError` is an `OSError` already."""
         try:
             return await TLSStream.wrap(
@@ -217,7 +221,8 @@ class UNIXConnectable(ByteStreamConnectable):
 
     def __post_init__(self) -> None:
         fspath(self.path)
-        check_connector(self.connector)
+        if not isinstance(self.connector, Connector):
+            raise TypeError(f"connector must be a Connector, not {self.connector!r}")
 
     async def connect(self) -> UNIXSocketStream:
         """Connect; the stream is anyio's own, which can pass descriptors.
@@ -248,7 +253,7 @@ def _as_anyio(target: str) -> Iterator[None]:
 
 
 @contextmanager
-def patched_anyio(connector: Connector | None = None) -> Iterator[None]:
+def patched_anyio(connector: StreamOpener | None = None) -> Iterator[None]:
     """Let code that calls `anyio.connect_tcp` or `anyio.connect_unix` under Trio connect through this library.
 
     It counts while a block lasts, and for the whole process, other threads included; under asyncio, anyio's own
@@ -257,11 +262,12 @@ def patched_anyio(connector: Connector | None = None) -> Iterator[None]:
     kinds of UNIX sockets that are no streams, is left to anyio.
 
     Args:
-        connector: Who connects; None is `Connector()`. A `happy_eyeballs_delay` other than anyio's default, or a
-            numeric `local_host`, that a caller asks for is honoured in place of the connector's.
+        connector: Who connects, a `Connector` or a proxy; None is `Connector()`. A `happy_eyeballs_delay` other than
+            anyio's default, or a numeric `local_host`, that a caller asks for is honoured in place of the
+            connector's. UNIX sockets do not go through a proxy.
 
     Raises:
-        TypeError: `connector` is no `Connector`.
+        TypeError: `connector` is neither.
 
     Example:
         >>> import anyio
@@ -271,7 +277,7 @@ def patched_anyio(connector: Connector | None = None) -> Iterator[None]:
         >>> anyio.connect_tcp.__module__
         'anyio'
     """
-    stand_ins = _StandIns(check_connector(connector), anyio.connect_tcp, anyio.connect_unix)
+    stand_ins = _StandIns(check_opener(connector), anyio.connect_tcp, anyio.connect_unix)
     homes = dict.fromkeys(("connect_tcp", "connect_unix"), "anyio._core._sockets")
     with patched(anyio, homes, {name: getattr(stand_ins, name) for name in homes}):
         yield
@@ -279,9 +285,9 @@ def patched_anyio(connector: Connector | None = None) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _StandIns:
-    """anyio's functions, done by a connector where Trio runs. What is left to anyio gets what the caller gave."""
+    """anyio's functions, done by us where Trio runs. What is left to anyio gets what the caller gave."""
 
-    connector: Connector
+    opener: StreamOpener
     original_tcp: Callable[..., Awaitable[AnyioSocketStream | TLSStream]]
     original_unix: Callable[..., Awaitable[UNIXSocketStream]]
 
@@ -289,17 +295,18 @@ class _StandIns:
         if given.get("local_port") is not None or not trio.lowlevel.in_trio_run():
             return await self.original_tcp(remote_host, remote_port, **given)
         given.pop("local_port", None)
-        return await _connectable(self.connector, remote_host, remote_port, **given).connect()
+        return await _connectable(self.opener, remote_host, remote_port, **given).connect()
 
     async def connect_unix(self, path: str | bytes | PathLike[Any], *kind: Any, **given: Any) -> UNIXSocketStream:
         other_kind = [value for value in (*kind, *given.values()) if value != socket.SOCK_STREAM]
         if other_kind or not trio.lowlevel.in_trio_run():
             return await self.original_unix(path, *kind, **given)
-        return await UNIXConnectable(path, connector=self.connector).connect()
+        connector = self.opener if isinstance(self.opener, Connector) else Connector()
+        return await UNIXConnectable(path, connector=connector).connect()
 
 
 def _connectable(
-    connector: Connector,
+    opener: StreamOpener,
     remote_host: Host,
     remote_port: int,
     *,
@@ -311,17 +318,17 @@ def _connectable(
     happy_eyeballs_delay: float = 0.25,
 ) -> ByteStreamConnectable:
     """Read what a caller of `anyio.connect_tcp` has given; any word of TLS means that it is wanted."""
-    if happy_eyeballs_delay != 0.25:
-        connector = replace(connector, policy=replace(connector.policy, attempt_delay=happy_eyeballs_delay))
+    if happy_eyeballs_delay != 0.25 and isinstance(opener, Connector):  # to reach a proxy is no matter of it
+        opener = replace(opener, policy=replace(opener.policy, attempt_delay=happy_eyeballs_delay))
     if local_host is not None:
-        connector = replace(connector, local_address=_text(local_host))
+        opener = replace(own_connector(opener, local_host=local_host), local_address=_text(local_host))
     if not (tls or tls_hostname or ssl_context):
-        return TCPConnectable(remote_host, remote_port, connector=connector)
+        return TCPConnectable(remote_host, remote_port, connector=opener)
     return TLSConnectable(
         remote_host,
         remote_port,
         hostname=tls_hostname or None,
         ssl_context=ssl_context,
         standard_compatible=tls_standard_compatible,
-        connector=connector,
+        connector=opener,
     )

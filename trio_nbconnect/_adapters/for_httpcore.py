@@ -36,8 +36,8 @@ import trio
 from .._address import IPV4, IPV6
 from .._connect.options import SocketOptions
 from .._connect.tls import client_context, shake_hands
-from .._connector import Connector
-from .for_trio import check_connector
+from .._connector import Connector, StreamOpener
+from .for_trio import check_opener, own_connector
 
 try:
     import httpcore
@@ -85,26 +85,29 @@ class HTTPLibrary(Protocol[T_co]):
 
 
 @overload
-def transport(connector: Connector | None = None, **options: Unpack[TransportOptions]) -> httpx.AsyncHTTPTransport: ...
+def transport(
+    connector: StreamOpener | None = None, **options: Unpack[TransportOptions]
+) -> httpx.AsyncHTTPTransport: ...
 @overload
 def transport(
-    connector: Connector | None = None, *, library: HTTPLibrary[T_co], **options: Unpack[TransportOptions]
+    connector: StreamOpener | None = None, *, library: HTTPLibrary[T_co], **options: Unpack[TransportOptions]
 ) -> T_co: ...
-def transport(connector: Connector | None = None, *, library: HTTPLibrary[Any] = httpx, **options: Any) -> Any:
+def transport(connector: StreamOpener | None = None, *, library: HTTPLibrary[Any] = httpx, **options: Any) -> Any:
     """Make a transport for `httpx.AsyncClient` whose connections are opened by a connector.
 
     TLS is part of the race: an address that completes TCP and then fails the handshake, or never answers it, lets the
-    others go on. The client must run under Trio. What concerns connections is said here and not to the client, which
+    others go on. The client must run under Trio. What concerns connections goes here and not to the client, which
     ignores it when it is given a transport: `verify`, `http2`, `limits`, `proxy` and so on.
 
     Args:
-        connector: Who opens connections, also those to a proxy; None is `Connector()`.
+        connector: Who opens connections, a `Connector` or a proxy of ours; also those to a `proxy` of HTTPX's. None is
+            `Connector()`.
         library: Whose transport to make: the module `httpx`, or `httpx2`.
         options: The arguments of `httpx.AsyncHTTPTransport`. `local_address` is numeric.
 
     Raises:
         RuntimeError: This version of the library keeps its pool, or the pool its backend, in another place.
-        TypeError: `connector` is no `Connector`.
+        TypeError: `connector` is neither.
 
     Example:
         >>> import httpx
@@ -134,13 +137,13 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
     """Open httpcore's connections; a pool uses it as its `network_backend`.
 
     Args:
-        connector: Who opens them; None is `Connector()`.
+        connector: Who opens them, a `Connector` or a proxy; None is `Connector()`. UNIX sockets do not go through one.
         core: Whose errors to raise: the module `httpcore`, or `httpcore2`.
         tls_follows: Whether each stream of `connect_tcp` will be asked for TLS before anything else, as in a pool that
             is used for "https" alone and without a proxy. Then the race begins there, and TLS is part of it.
 
     Raises:
-        TypeError: `connector` is no `Connector`.
+        TypeError: `connector` is neither.
 
     Example:
         >>> import httpcore
@@ -149,9 +152,9 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
     """
 
     def __init__(
-        self, connector: Connector | None = None, *, core: ModuleType = httpcore, tls_follows: bool = False
+        self, connector: StreamOpener | None = None, *, core: ModuleType = httpcore, tls_follows: bool = False
     ) -> None:
-        self._connector = check_connector(connector)
+        self._opener = check_opener(connector)
         self._core = core
         self._tls_follows = tls_follows
 
@@ -176,16 +179,17 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
         Raises:
             httpcore.ConnectTimeout: The time is over; `__cause__` is our `ConnectTimeout`, which says what was tried.
             httpcore.ConnectError: No address could be connected to; `__cause__` is our `ConnectError`.
-            ValueError: `local_address` is not numeric, or an option is not of the form (level, option, value).
+            ValueError: `local_address` is not numeric, or an option is not of the form (level, option, value); or one
+                of them is asked of a proxy.
         """
-        connector, host = self._with(socket_options), _host_of_url(host)
+        opener, host = self._with(socket_options), _host_of_url(host)
         if local_address is not None:
-            connector = replace(connector, local_address=local_address)
+            opener = replace(own_connector(opener, local_address=local_address), local_address=local_address)
         if self._tls_follows:
             await trio.lowlevel.checkpoint()
-            return PromisedStream(connector, host, port, self._core)
+            return PromisedStream(opener, host, port, self._core)
         with _connect_errors(self._core):
-            stream = await connector.open_tcp_stream(host, port, give_up_after=_seconds(timeout))
+            stream = await opener.open_tcp_stream(host, port, give_up_after=_seconds(timeout))
             return NetworkStream(stream, self._core)
 
     async def connect_unix_socket(
@@ -205,7 +209,8 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
         extra = _triples(socket_options)
         late, failed = self._core.ConnectTimeout, self._core.ConnectError
         with _as_httpcore(late, failed), trio.fail_after(_seconds(timeout)):
-            stream = await self._connector.open_unix_socket(path)
+            connector = self._opener if isinstance(self._opener, Connector) else Connector()
+            stream = await connector.open_unix_socket(path)
             try:
                 for triple in extra:
                     stream.setsockopt(*triple)
@@ -218,17 +223,18 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
         """Wait between two of httpcore's `retries`."""
         await trio.sleep(seconds)
 
-    def _with(self, socket_options: Iterable[SocketOption] | None) -> Connector:
-        """Return the connector with these options added to its own."""
+    def _with(self, socket_options: Iterable[SocketOption] | None) -> StreamOpener:
+        """Return who connects, with these options added to its own."""
         extra = _triples(socket_options)
         if not extra:
-            return self._connector
-        given = self._connector.options
+            return self._opener
+        connector = own_connector(self._opener, socket_options=extra)
+        given = connector.options
         if not isinstance(given, Mapping):
             given = dict.fromkeys((IPV6, IPV4), given or SocketOptions())
         added = {family: given.get(family, SocketOptions()) for family in (IPV6, IPV4)}
         added = {family: replace(options, extra=(*options.extra, *extra)) for family, options in added.items()}
-        return replace(self._connector, options={**given, **added})
+        return replace(connector, options={**given, **added})
 
 
 def _triples(socket_options: Iterable[SocketOption] | None) -> tuple[tuple[int, int, int | bytes], ...]:
@@ -250,7 +256,7 @@ class NetworkStream(httpcore.AsyncNetworkStream):
         core: httpcore, or httpcore2.
     """
 
-    def __init__(self, stream: trio.SocketStream | trio.SSLStream[Any], core: ModuleType = httpcore) -> None:
+    def __init__(self, stream: trio.abc.Stream, core: ModuleType = httpcore) -> None:
         self._stream = stream
         self._core = core
 
@@ -312,24 +318,25 @@ class NetworkStream(httpcore.AsyncNetworkStream):
     @property
     def _socket(self) -> trio.socket.SocketType:
         """The socket at the bottom; a proxy's TLS may lie in between."""
-        stream = self._stream
+        stream: Any = self._stream
         while isinstance(stream, trio.SSLStream):
             stream = stream.transport_stream
-        return stream.socket
+        sock: trio.socket.SocketType = stream.socket
+        return sock
 
 
 class PromisedStream(httpcore.AsyncNetworkStream):
     """A connection that is opened when its TLS begins; until then there is nothing to read, write or close.
 
     Args:
-        connector: Who opens it.
+        opener: Who opens it.
         host: Where to.
         port: Where to.
         core: httpcore, or httpcore2.
     """
 
-    def __init__(self, connector: Connector, host: str, port: int, core: ModuleType) -> None:
-        self._connector = connector
+    def __init__(self, opener: StreamOpener, host: str, port: int, core: ModuleType) -> None:
+        self._opener = opener
         self._host = host
         self._port = port
         self._core = core
@@ -344,7 +351,7 @@ class PromisedStream(httpcore.AsyncNetworkStream):
             httpcore.ConnectError: See `NetworkBackend.connect_tcp`; or no address has a good certificate.
         """
         with _connect_errors(self._core):
-            secure = await self._connector.open_tls_stream(
+            secure = await self._opener.open_tls_stream(
                 self._host,
                 self._port,
                 server_hostname=server_hostname,

@@ -14,6 +14,7 @@ Out of reach: what is not a module's attribute, such as a default argument, a cl
 from __future__ import annotations
 
 import functools
+import math
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Container, Iterator, Mapping
@@ -25,7 +26,8 @@ from typing import Any
 import trio
 
 from .. import _functions
-from .._connector import Connector
+from .._connect.tls import ClientHandshake
+from .._connector import Connector, StreamOpener
 
 AsyncFunction = Callable[..., Awaitable[Any]]
 
@@ -37,21 +39,35 @@ _HOMES = {
 """Where Trio defines each function; `trio` re-exports it."""
 
 
-def check_connector(connector: object) -> Connector:
-    """Return the connector, a plain one for None.
+def check_opener(connector: object) -> StreamOpener:
+    """Return who opens streams, a plain `Connector` for None.
 
     Raises:
-        TypeError: It is something else.
+        TypeError: It is neither a connector nor a proxy.
     """
     if connector is None:
         return Connector()
-    if not isinstance(connector, Connector):
-        raise TypeError(f"connector must be Connector, not {connector!r}")
-    return connector
+    methods = ("connect", "open_tcp_stream", "open_tls_stream")
+    if isinstance(connector, type) or not all(callable(getattr(connector, name, None)) for name in methods):
+        raise TypeError(f"connector must be a Connector or a proxy, not {connector!r}")
+    opener: StreamOpener = connector  # type: ignore[assignment]  # it has been seen to be one
+    return opener
+
+
+def own_connector(opener: StreamOpener, **wishes: object) -> Connector:
+    """Return the connector that a wish of the caller's can be added to; a proxy has its own, which is its user's.
+
+    Raises:
+        ValueError: It is a proxy.
+    """
+    if isinstance(opener, Connector):
+        return opener
+    names = " and ".join(name for name, wish in wishes.items() if wish is not None)
+    raise ValueError(f"{names} must be set on the Connector that the proxy uses, not asked for: {opener!r}")
 
 
 @contextmanager
-def patched_trio(connector: Connector | None = None) -> Iterator[None]:
+def patched_trio(connector: StreamOpener | None = None) -> Iterator[None]:
     """Let code that calls `trio.open_tcp_stream` connect through this library, while a block lasts.
 
     `trio.open_ssl_over_tcp_stream` and `trio.open_unix_socket` as well. The whole process is concerned, other threads
@@ -59,11 +75,12 @@ def patched_trio(connector: Connector | None = None) -> Iterator[None]:
     open_tcp_stream`) are reached, too; to look through them takes a few milliseconds. Blocks may be nested or overlap.
 
     Args:
-        connector: Who connects; None is for the drop-ins of this package. A `happy_eyeballs_delay` other than Trio's
-            default, or a numeric `local_address`, that a caller asks for is honoured in place of the connector's.
+        connector: Who connects, a `Connector` or a proxy; None is for the drop-ins of this package. A
+            `happy_eyeballs_delay` other than Trio's default, or a numeric `local_address`, that a caller asks for is
+            honoured in place of the connector's. UNIX sockets do not go through a proxy.
 
     Raises:
-        TypeError: `connector` is no `Connector`.
+        TypeError: `connector` is neither.
 
     Example:
         >>> import trio
@@ -73,7 +90,7 @@ def patched_trio(connector: Connector | None = None) -> Iterator[None]:
         >>> trio.open_tcp_stream.__module__
         'trio'
     """
-    ours = _functions if connector is None else _StandIns(check_connector(connector))
+    ours = _functions if connector is None else _StandIns(check_opener(connector))
     with patched(trio, _HOMES, {name: getattr(ours, name) for name in _HOMES}):
         yield
 
@@ -162,9 +179,9 @@ def _replace_everywhere(replaced: Callable[[AsyncFunction], AsyncFunction], more
 
 @dataclass(frozen=True, slots=True)
 class _StandIns:
-    """Trio's three functions, done by a connector."""
+    """Trio's three functions, done by a connector or a proxy."""
 
-    connector: Connector
+    opener: StreamOpener
 
     async def open_tcp_stream(
         self,
@@ -173,11 +190,11 @@ class _StandIns:
         *,
         happy_eyeballs_delay: float | None = 0.25,
         local_address: str | None = None,
-    ) -> trio.SocketStream:
-        chosen = self._delayed(happy_eyeballs_delay)
+    ) -> trio.abc.Stream:
+        opener = self._delayed(happy_eyeballs_delay)
         if local_address is not None:
-            chosen = replace(chosen, local_address=local_address)
-        return await chosen.open_tcp_stream(host, port)
+            opener = replace(own_connector(opener, local_address=local_address), local_address=local_address)
+        return await opener.open_tcp_stream(host, port)
 
     async def open_ssl_over_tcp_stream(
         self,
@@ -187,17 +204,27 @@ class _StandIns:
         https_compatible: bool = False,
         ssl_context: ssl.SSLContext | None = None,
         happy_eyeballs_delay: float | None = 0.25,
-    ) -> trio.SSLStream[trio.SocketStream]:
-        chosen = self._delayed(happy_eyeballs_delay)
-        return await chosen.open_ssl_over_tcp_stream(
-            host, port, https_compatible=https_compatible, ssl_context=ssl_context
+    ) -> trio.SSLStream[Any]:
+        handshake = ClientHandshake(
+            host,
+            server_hostname=None,
+            context=ssl_context,
+            alpn_protocols=None,
+            https_compatible=https_compatible,
+            give_up_after=math.inf,
         )
+        await handshake.prepare()
+        return handshake.wrap(await self._delayed(happy_eyeballs_delay).open_tcp_stream(host, port))
 
     async def open_unix_socket(self, filename: str | bytes) -> trio.SocketStream:
-        return await self.connector.open_unix_socket(filename)
+        connector = self.opener if isinstance(self.opener, Connector) else Connector()
+        return await connector.open_unix_socket(filename)
 
-    def _delayed(self, delay: float | None) -> Connector:
-        """Trio's default is what callers get who ask for nothing: the connector's own policy stands."""
-        if delay is None or delay == 0.25:
-            return self.connector
-        return replace(self.connector, policy=replace(self.connector.policy, attempt_delay=delay))
+    def _delayed(self, delay: float | None) -> StreamOpener:
+        """Trio's default is what callers get who ask for nothing: the connector's own policy stands.
+
+        To reach a proxy is no matter of the target's delay.
+        """
+        if delay is None or delay == 0.25 or not isinstance(self.opener, Connector):
+            return self.opener
+        return replace(self.opener, policy=replace(self.opener.policy, attempt_delay=delay))

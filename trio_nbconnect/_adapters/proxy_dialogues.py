@@ -209,7 +209,7 @@ async def _skip_reply(stream: trio.abc.Stream, target: Target) -> None:
     version, reply, _, kind = await _receive(stream, 4, target)
     if version != 5:
         raise ProtocolError("another version")
-    if reply != 0:  # the rest is no news, and some do not send it
+    if reply != 0:  # the rest has no meaning then, and some do not send it
         raise target.failure(_SOCKS_ERRORS.get(reply, errno.ECONNABORTED), f"the proxy replied {reply}")
     if kind not in (0, 1, 3, 4):
         raise ProtocolError("another kind of address")
@@ -233,10 +233,10 @@ async def ask_http(stream: trio.abc.Stream, target: Target, credentials: Credent
         OSError: It would not, or could not; the text names the target.
     """
     await stream.send_all(_connect_request(target, credentials))
-    room, status = _MAXIMUM_HEAD, 100
+    left, status = _MAXIMUM_HEAD, 100
     while status < 200 and status != 101:  # RFC 9110, section 15.2: a client must be able to parse interim responses
-        head = await _receive_head(stream, room, target)
-        room -= len(head)
+        head = await _receive_head(stream, left, target)
+        left -= len(head)
         status = _status(head, target)
     if not 200 <= status < 300:
         raise target.failure(_HTTP_ERRORS.get(status, errno.ECONNABORTED), f"the proxy answered {status}")
@@ -267,11 +267,11 @@ def _status(head: bytes, target: Target) -> int:
     return int(match[1])
 
 
-async def _receive_head(stream: trio.abc.Stream, room: int, target: Target) -> bytes:
+async def _receive_head(stream: trio.abc.Stream, maximum: int, target: Target) -> bytes:
     """RFC 9112, section 2.1: receive up to the empty line and not a byte more; some end their lines with LF alone."""
     head = bytearray()
     while not head.endswith((b"\n\r\n", b"\n\n")):
-        if len(head) >= room:
+        if len(head) >= maximum:
             raise target.failure(errno.EMSGSIZE, "the proxy's answer is too long")
         head += await _receive(stream, 1, target)
         if not head.startswith(b"HTTP/"[: len(head)]):

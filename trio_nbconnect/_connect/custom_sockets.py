@@ -100,6 +100,7 @@ async def open_custom_unix(
 ) -> trio.SocketStream:
     """Connect to a UNIX socket as Trio does, with a socket from the factory."""
     checked_path(path)
+    await trio.lowlevel.checkpoint_if_cancelled()
     sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _apply(sock, settings, repr(path))

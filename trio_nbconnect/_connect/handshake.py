@@ -51,7 +51,13 @@ _LONGEST_PAUSE = 0.050
 
 
 class HandshakeState(enum.Enum):
-    """Where a handshake stands."""
+    """Where a handshake stands.
+
+    Attributes:
+        HANDSHAKING: It is under way, or waits for room in a backlog.
+        CONNECTED: There is a peer.
+        CLOSED: It has failed or was aborted, and the socket is closed.
+    """
 
     HANDSHAKING = "handshaking"
     CONNECTED = "connected"
@@ -130,9 +136,9 @@ class Handshake:
     )
 
     def __init__(self, sock: Socket, sockaddr: Any, name: Any, network: Network, opener: Reopen | None) -> None:
-        self.socket = sock
-        self.state = HandshakeState.HANDSHAKING
-        self.errno = 0
+        self.socket: Socket = sock
+        self.state: HandshakeState = HandshakeState.HANDSHAKING
+        self.errno: int = 0
         self._backlog_is_full = False
         self._pause = 0.0
         self._retries = 0

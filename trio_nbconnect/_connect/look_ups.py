@@ -2,8 +2,9 @@
 
 A call of `getaddrinfo` cannot be cancelled, and behind a dead name server it takes minutes. So it runs in a thread that
 outlives whoever gave up, and two things keep that from harm. *A look-up lives in its thread, not in a task*: who waits
-may be cancelled and wait again, and the next one who asks for the same name finds it under way. And what nobody waits
-for any more takes no place from other names: abandoned look-ups do not count against those that may run at once.
+may be cancelled and wait again, and the next one who asks for the same name finds it under way. And dead names take no
+place from others: a look-up that nobody waits for any more, or that has been silent for a while, does not count against
+those that may run at once. Whoever came last is next: he is still there.
 
 Refused: `trio.to_thread.run_sync`, whose result is lost when the waiting task is cancelled, and whose limiter counts
 the abandoned.
@@ -23,10 +24,13 @@ import trio
 from .._address import Address
 
 AT_ONCE = 64
-"""How many look-ups that somebody waits for run at once; others wait for their turn."""
+"""How many look-ups run at once that somebody waits for and that began lately; others wait for their turn."""
 
-AT_MOST = 256
-"""How many run at all, abandoned ones included: each holds a thread until the C library gives up."""
+SILENT_AFTER = 0.25
+"""Seconds after which a look-up counts no more among those: most answers are there in a tenth of that."""
+
+AT_MOST = 512
+"""How many run at all; each holds a thread until the C library gives up. Half of them may be of one family."""
 
 _Key = tuple[str, int]
 
@@ -45,33 +49,39 @@ class LookUp(Protocol):
 class SystemLookUp:
     """One call of `getaddrinfo`."""
 
-    __slots__ = ("_done", "_entries", "_error", "_key", "_look_ups", "_port", "waiting")
+    __slots__ = ("_done", "_entries", "_error", "_look_ups", "_port", "is_started", "key", "waiting")
 
     def __init__(self, look_ups: LookUps, key: _Key, port: int) -> None:
         self._look_ups = look_ups
-        self._key = key
         self._port = port
         self._done = trio.Event()
         self._entries: list[Any] = []
         self._error: BaseException | None = None
+        self.key = key
+        self.is_started = False
         self.waiting = 0  # how many wait for it now
 
     async def wait(self) -> list[Address]:
         """Return the addresses, when they are known."""
         self.waiting += 1
-        self._look_ups.wait_began(self, self._key)
         try:
+            while not self.is_started:
+                self._look_ups.want(self)
+                with trio.move_on_after(SILENT_AFTER):
+                    await self._done.wait()
             await self._done.wait()
         finally:
             self.waiting -= 1
-            self._look_ups.wait_ended(self, self._key)
+            if not self.waiting:
+                self._look_ups.abandon(self)
         if self._error is not None:
             raise copy.copy(self._error)  # several tasks may have to raise it
         return [from_getaddrinfo(entry[0], entry[4]) for entry in self._entries]
 
     def start(self) -> None:
         """Have a thread call `getaddrinfo`."""
-        host, family = self._key
+        self.is_started = True
+        host, family = self.key
         call = partial(socket.getaddrinfo, host.encode("ascii"), self._port, family, socket.SOCK_STREAM)
         token = trio.lowlevel.current_trio_token()
 
@@ -83,12 +93,13 @@ class SystemLookUp:
         try:
             trio.lowlevel.start_thread_soon(call, finish_soon, "trio_nbconnect look-up")
         except RuntimeError as error:  # the system has no more threads
-            self.fail(OSError(errno.EAGAIN, f"no thread to look {host} up: {error}"))
+            self.refuse(OSError(errno.EAGAIN, f"no thread to look {host} up: {error}"))
+            self._look_ups.forget(self)
 
-    def fail(self, error: BaseException) -> None:
+    def refuse(self, error: BaseException) -> None:
         """End with an error."""
+        self.is_started = True
         self._error = error.with_traceback(None)
-        self._look_ups.ended(self, self._key)
         self._done.set()
 
     def _finish(self, outcome: Any) -> None:
@@ -96,63 +107,62 @@ class SystemLookUp:
         try:
             self._entries = outcome.unwrap()
         except BaseException as error:  # noqa: BLE001 - it comes from a thread: whoever waits raises it
-            self.fail(error)
+            self.refuse(error)
         else:
-            self._look_ups.ended(self, self._key)
             self._done.set()
+        self._look_ups.forget(self)
 
 
 class LookUps:
     """The look-ups of one `trio.run`, one for each name and family."""
 
-    __slots__ = ("_queued", "_running", "_waited_for")
+    __slots__ = ("_fresh", "_queued", "_running")
 
     def __init__(self) -> None:
         self._running: dict[_Key, SystemLookUp] = {}
-        self._queued: dict[_Key, SystemLookUp] = {}  # in the order in which they were asked for
-        self._waited_for = 0  # how many of the running ones somebody waits for
+        self._queued: dict[_Key, SystemLookUp] = {}
+        self._fresh: dict[SystemLookUp, float] = {}  # those that count, and since when they have run
 
     def join(self, host: str, port: int, family: int) -> SystemLookUp:
         """Return the look-up of this name and family that is under way, or begin one."""
         key = (host.lower(), family)
         look_up = self._running.get(key) or self._queued.get(key)
         if look_up is None:
-            look_up = self._queued[key] = SystemLookUp(self, key, port)
-            self._start_queued()
+            look_up = SystemLookUp(self, key, port)
+            self.want(look_up)
         return look_up
 
-    def wait_began(self, look_up: SystemLookUp, key: _Key) -> None:
-        """Count a look-up for which the first one waits."""
-        if look_up.waiting == 1 and self._running.get(key) is look_up:
-            self._waited_for += 1
-
-    def wait_ended(self, look_up: SystemLookUp, key: _Key) -> None:
-        """Let a look-up that nobody waits for any more give its place to the next."""
-        if look_up.waiting:
-            return
-        if self._running.get(key) is look_up:
-            self._waited_for -= 1
-        elif self._queued.get(key) is look_up:
-            del self._queued[key]
+    def want(self, look_up: SystemLookUp) -> None:
+        """Start a look-up as soon as there is room."""
+        self._queued.setdefault(look_up.key, look_up)
         self._start_queued()
 
-    def ended(self, look_up: SystemLookUp, key: _Key) -> None:
-        """Forget a look-up whose result is there."""
-        if self._running.pop(key, None) is not None and look_up.waiting:
-            self._waited_for -= 1
+    def abandon(self, look_up: SystemLookUp) -> None:
+        """Let a look-up that nobody waits for any more give its place to another one."""
+        if self._queued.get(look_up.key) is look_up:
+            del self._queued[look_up.key]
+        self._fresh.pop(look_up, None)
+        self._start_queued()
+
+    def forget(self, look_up: SystemLookUp) -> None:
+        """Let go of a look-up whose result is there."""
+        if self._running.get(look_up.key) is look_up:
+            del self._running[look_up.key]
+        self._fresh.pop(look_up, None)
         self._start_queued()
 
     def _start_queued(self) -> None:
-        while self._queued and self._waited_for < AT_ONCE:
-            key = next(iter(self._queued))
-            look_up = self._queued.pop(key)
-            if len(self._running) >= AT_MOST:
-                text = f"{AT_MOST} look-ups have not ended, and most are waited for by nobody any more: {key[0]}"
-                look_up.fail(OSError(errno.EAGAIN, text))
-            else:
-                self._running[key] = look_up
-                self._waited_for += look_up.waiting > 0
-                look_up.start()
+        now = trio.current_time()
+        while self._fresh and next(iter(self._fresh.values())) <= now - SILENT_AFTER:
+            del self._fresh[next(iter(self._fresh))]
+        while self._queued and len(self._fresh) < AT_ONCE:
+            key, look_up = self._queued.popitem()
+            if len(self._running) >= (AT_MOST // 2 if key[1] else AT_MOST):
+                look_up.refuse(OSError(errno.EAGAIN, f"{len(self._running)} look-ups have not ended yet: {key[0]}"))
+                continue
+            self._running[key] = look_up
+            self._fresh[look_up] = now
+            look_up.start()
 
 
 _look_ups: trio.lowlevel.RunVar[LookUps] = trio.lowlevel.RunVar("trio_nbconnect.look_ups")

@@ -23,7 +23,7 @@ import trio
 from .._address import IPV4, IPV6, UNIX, Address, checked_path, from_sockaddr
 from .._errors import os_error
 from .look_ups import LookUp, from_getaddrinfo, look_ups
-from .system_files import is_absolute, localhost
+from .system_files import is_dns_name, localhost
 
 if TYPE_CHECKING:
     from .options import FamilyOptions
@@ -65,8 +65,8 @@ class Network(Protocol):
     def look_up(self, host: str, port: int, family: int) -> LookUp:
         """Begin to look up a name, or join whoever does: `AF_UNSPEC` for both families, in the system's order."""
 
-    def is_absolute(self, name: str) -> bool:
-        """Whether the system looks up a name as it stands before it tries any search domain."""
+    def is_dns_name(self, name: str) -> bool:
+        """Whether the system asks DNS for a name as it stands, before search domains and whatever may be slow."""
 
     def localhost(self) -> tuple[str, ...] | None:
         """The addresses of "localhost" that the system would give without asking anybody; None if it must be asked."""
@@ -116,8 +116,8 @@ class KernelNetwork:
     def look_up(self, host: str, port: int, family: int) -> LookUp:
         return look_ups().join(host, port, family)
 
-    def is_absolute(self, name: str) -> bool:
-        return is_absolute(name)
+    def is_dns_name(self, name: str) -> bool:
+        return is_dns_name(name)
 
     def localhost(self) -> tuple[str, ...] | None:
         return localhost()

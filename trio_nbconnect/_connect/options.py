@@ -32,6 +32,11 @@ Configure = Callable[[socket.socket, Address], object]
 class KeepAlive:
     """Say when a silent connection is probed, and given up. None leaves a number as the system has it.
 
+    Attributes:
+        idle: Seconds of silence until the first probe: whole ones, 1 to 32767 (tcp(7), `TCP_KEEPIDLE`).
+        interval: Seconds between two probes: whole ones, 1 to 32767 (tcp(7), `TCP_KEEPINTVL`).
+        count: How many probes go unanswered until the connection is given up: 1 to 127 (tcp(7), `TCP_KEEPCNT`).
+
     Raises:
         TypeError: A value is no number.
         ValueError: A value is out of its range, or this system has no such option.
@@ -42,13 +47,8 @@ class KeepAlive:
     """
 
     idle: float | None = None
-    """Seconds of silence until the first probe: whole ones, 1 to 32767 (tcp(7), `TCP_KEEPIDLE`)."""
-
     interval: float | None = None
-    """Seconds between two probes: whole ones, 1 to 32767 (tcp(7), `TCP_KEEPINTVL`)."""
-
     count: int | None = None
-    """How many probes go unanswered until the connection is given up: 1 to 127 (tcp(7), `TCP_KEEPCNT`)."""
 
     _settings: tuple[Setting, ...] = field(init=False, repr=False, compare=False)
 
@@ -64,6 +64,33 @@ class SocketOptions:
     the error. Sockets of a custom factory are set up as well if they offer `setsockopt`; whether they are multipath
     is the factory's business. Of a UNIX socket, only the two buffers are set: the rest is about networks.
 
+    Attributes:
+        no_delay: Whether small segments are sent at once (tcp(7), `TCP_NODELAY`). `trio.SocketStream` says yes; False
+            prevails.
+        keepalive: Probe the connection when it is silent (socket(7), `SO_KEEPALIVE`); `KeepAlive()` keeps the system's
+            numbers.
+        user_timeout: Seconds that sent data may stay unacknowledged, to the millisecond (tcp(7), `TCP_USER_TIMEOUT`).
+            While connecting, it cannot expire before the first SYN is repeated, after a second: `Policy` has limits for
+            that.
+        receive_buffer: Bytes; "the kernel doubles this value" and caps it at `net.core.rmem_max` (socket(7),
+            `SO_RCVBUF`).
+        send_buffer: Bytes; doubled as well, and capped at `net.core.wmem_max` (socket(7), `SO_SNDBUF`).
+        type_of_service: The octet 0 to 255 of each packet: `IP_TOS` or `IPV6_TCLASS`, by the family (ip(7), ipv6(7)).
+            Its two lowest bits are the kernel's, for congestion notification (RFC 3168, section 5).
+        mark: The mark of each packet, for routing and filters: 32 bits. It wants CAP_NET_ADMIN or, since Linux 5.17,
+            CAP_NET_RAW (socket(7), `SO_MARK`).
+        interface: The name of the only interface to use, "eth0" say: 1 to 15 bytes (socket(7), `SO_BINDTODEVICE`).
+        congestion_control: The name of the algorithm, "bbr" say: 1 to 15 characters (tcp(7), `TCP_CONGESTION`).
+        multipath: Whether to use Multipath TCP (RFC 8684); where the system has none, it is TCP, and where the server
+            has none, too. Linux's multipath sockets have no `user_timeout` and no `syn_count`, and no `type_of_service`
+            over IPv6.
+        syn_count: How many times the first packet is repeated: 1 to 127 (tcp(7), `TCP_SYNCNT`).
+        reuse_address: Whether a local address may be in use by others that allow it, too (socket(7), `SO_REUSEADDR`).
+        extra: What is not above, as `setsockopt` takes it: `((level, option, value), ...)`; set after what is above.
+        configure: Called last, with the socket and where it will connect to. An `OSError` it raises fails the attempt;
+            anything else is a bug and ends the race. It must not wait. A socket of a custom factory is one of Trio's or
+            a fake.
+
     Raises:
         TypeError: A value is of the wrong type.
         ValueError: A value is out of its range, or this system has no such option; the text shows it.
@@ -77,51 +104,19 @@ class SocketOptions:
     """
 
     no_delay: bool | None = None
-    """Whether small segments are sent at once (tcp(7), `TCP_NODELAY`). `trio.SocketStream` says yes; False prevails."""
-
     keepalive: KeepAlive | None = None
-    """Probe the connection when it is silent (socket(7), `SO_KEEPALIVE`); `KeepAlive()` keeps the system's numbers."""
-
     user_timeout: float | None = None
-    """Seconds that sent data may stay unacknowledged, to the millisecond (tcp(7), `TCP_USER_TIMEOUT`). While
-    connecting, it cannot expire before the first SYN is repeated, after a second: `Policy` has limits for that."""
-
     receive_buffer: int | None = None
-    """Bytes; "the kernel doubles this value" and caps it at `net.core.rmem_max` (socket(7), `SO_RCVBUF`)."""
-
     send_buffer: int | None = None
-    """Bytes; doubled as well, and capped at `net.core.wmem_max` (socket(7), `SO_SNDBUF`)."""
-
     type_of_service: int | None = None
-    """The octet 0 to 255 of each packet: `IP_TOS` or `IPV6_TCLASS`, by the family (ip(7), ipv6(7)). Its two lowest
-    bits are the kernel's, for congestion notification (RFC 3168, section 5)."""
-
     mark: int | None = None
-    """The mark of each packet, for routing and filters: 32 bits. It wants CAP_NET_ADMIN or, since Linux 5.17,
-    CAP_NET_RAW (socket(7), `SO_MARK`)."""
-
     interface: str | None = None
-    """The name of the only interface to use, "eth0" say: 1 to 15 bytes (socket(7), `SO_BINDTODEVICE`)."""
-
     congestion_control: str | None = None
-    """The name of the algorithm, "bbr" say: 1 to 15 characters (tcp(7), `TCP_CONGESTION`)."""
-
     multipath: bool | None = None
-    """Whether to use Multipath TCP (RFC 8684); where the system has none, it is TCP, and where the server has none,
-    too. Linux's multipath sockets have no `user_timeout` and no `syn_count`, and no `type_of_service` over IPv6."""
-
     syn_count: int | None = None
-    """How many times the first packet is repeated: 1 to 127 (tcp(7), `TCP_SYNCNT`)."""
-
     reuse_address: bool | None = None
-    """Whether a local address may be in use by others that allow it, too (socket(7), `SO_REUSEADDR`)."""
-
     extra: tuple[tuple[int, int, int | bytes], ...] = ()
-    """What is not above, as `setsockopt` takes it: `((level, option, value), ...)`; set after what is above."""
-
     configure: Configure | None = None
-    """Called last, with the socket and where it will connect to. An `OSError` it raises fails the attempt; anything
-    else is a bug and ends the race. It must not wait. A socket of a custom factory is one of Trio's or a fake."""
 
     _settings: tuple[Setting, ...] = field(init=False, repr=False, compare=False)
 

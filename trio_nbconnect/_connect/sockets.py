@@ -112,6 +112,7 @@ async def open_unix(
     network: Network, path: str | bytes, settings: Sequence[Setting] = (), give_up_after: float = math.inf
 ) -> trio.SocketStream:
     """Open a UNIX socket, set it up and connect it; the limit does not touch what `connect` has said at once."""
+    await trio.lowlevel.checkpoint_if_cancelled()
     sock = network.open(socket.AF_UNIX)
     try:
         apply(sock, settings, repr(path))
@@ -153,6 +154,11 @@ async def connect_socket(sock: socket.socket | trio.socket.SocketType, sockaddr:
     """
     if sock.fileno() == -1:
         raise trio.ClosedResourceError("this socket is closed")
+    try:
+        await trio.lowlevel.checkpoint_if_cancelled()
+    except BaseException:
+        sock.close()
+        raise
     borrowed = _Borrowed(sock) if isinstance(sock, trio.socket.SocketType) else sock
     try:
         await Handshake.begin(borrowed, sockaddr).wait()

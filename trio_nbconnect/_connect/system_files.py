@@ -76,18 +76,36 @@ def _parse_localhost(text: str) -> tuple[str, ...] | None:
     return tuple(sorted(dict.fromkeys(found), key=lambda host: ":" not in host))
 
 
+_KNOWN_SOURCES = frozenset(("files", "dns", "resolve", "myhostname", "mymachines", "mdns_minimal", "mdns4_minimal"))
+"""Sources of names that answer at once, are DNS, or know no name that DNS could know (nss-mdns: `.local` alone)."""
+
+
+def _parse_dns_is_first(text: str) -> bool:
+    """Whether no source that may know a name by itself, and be slow, comes before DNS (nsswitch.conf(5))."""
+    for line in text.splitlines():
+        database, colon, sources = line.partition("#")[0].partition(":")
+        if database.strip() == "hosts" and colon:
+            names = re.sub(r"\[[^]]*\]", " ", sources).split()
+            first = names[: names.index("dns")] if "dns" in names else names
+            return set(first) <= _KNOWN_SOURCES
+    return True
+
+
+_nsswitch = SmallFile("/etc/nsswitch.conf", _parse_dns_is_first, True)
 _resolv_conf = SmallFile("/etc/resolv.conf", _parse_ndots, 1)
 _hosts: SmallFile[tuple[str, ...] | None] = SmallFile("/etc/hosts", _parse_localhost, None)
 
 
-def is_absolute(name: str) -> bool:
-    """Whether the system looks up a name as it stands before it tries any search domain (resolv.conf(5), `ndots`).
+def is_dns_name(name: str) -> bool:
+    """Whether the system asks DNS for a name as it stands, before any search domain and any source that may be slow.
 
-    Names in `.local` are none of DNS (RFC 6762, section 3), and what ends in a number may be an old spelling of an
-    address: these count as not absolute.
+    Then to ask for one family of it finds the same name (resolv.conf(5), `ndots`; nsswitch.conf(5)). Names in `.local`
+    are none of DNS (RFC 6762, section 3), and what ends in a number may be an old spelling of an address.
     """
     last = name.removesuffix(".").rpartition(".")[2].lower()
     if last == "local" or last.isdigit() or last.startswith("0x"):
+        return False
+    if not _nsswitch.read():
         return False
     if name.endswith("."):
         return True

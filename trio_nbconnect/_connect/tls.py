@@ -84,18 +84,6 @@ async def shared_context(protocols: Protocols = ()) -> ssl.SSLContext:
     return await contexts.get(protocols)
 
 
-def wrap(
-    stream: trio.SocketStream, context: ssl.SSLContext, server_hostname: str | bytes, https_compatible: bool
-) -> trio.SSLStream[trio.SocketStream]:
-    """Wrap a stream, or close it; the handshake comes with the first byte sent or received."""
-    try:
-        name = certificate_name(server_hostname)
-        return trio.SSLStream(stream, context, server_hostname=name, https_compatible=https_compatible)
-    except BaseException:  # a wrong name
-        stream.socket.close()
-        raise
-
-
 async def shake_hands(
     stream: S, *, context: ssl.SSLContext, server_hostname: str | bytes | None, https_compatible: bool
 ) -> trio.SSLStream[S]:
@@ -168,10 +156,12 @@ class ClientHandshake:
                 https_compatible=self._https_compatible,
             )
 
-    def wrap(self, stream: trio.SocketStream) -> trio.SSLStream[trio.SocketStream]:
-        """Wrap a stream, or close it; the handshake comes with the first byte sent or received."""
+    def wrap(self, stream: S) -> trio.SSLStream[S]:
+        """Wrap a stream; the handshake comes with the first byte sent or received. Nothing can fail any more."""
         assert self._context is not None, "prepare() comes first"
-        return wrap(stream, self._context, self._server_hostname, self._https_compatible)
+        return trio.SSLStream(
+            stream, self._context, server_hostname=self._server_hostname, https_compatible=self._https_compatible
+        )
 
 
 def certificate_name(host: str | bytes) -> str:

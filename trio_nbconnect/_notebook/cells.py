@@ -46,7 +46,7 @@ if sys.version_info < (3, 11):
 T = TypeVar("T")
 
 _WAITING = ("trio.", "outcome.")
-"""The modules in which everything waits; where a part was interrupted is said by what has called them."""
+"""The modules in which everything waits; a traceback ends where they were called."""
 
 
 class CellTask:

@@ -130,10 +130,12 @@ class Interrupts:
 
         def on_sigint(_number: int, frame: FrameType | None) -> None:
             is_resent = count.take_resent()
-            if _runs(code, frame):
+            if _is_between_parts(code, frame):
+                self._is_pending = True
+            elif _runs(code, frame):
                 count.handled = count.received
                 raise KeyboardInterrupt
-            if not is_resent:
+            elif not is_resent:
                 count.received += 1
                 self._watched.put(count)
 
@@ -196,6 +198,18 @@ class Interrupts:
                     count.is_resent = True
                     self._watched.put(count)
                     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+def _is_between_parts(code: CodeType, frame: FrameType | None) -> bool:
+    """Whether this code has IPython run a cell, and that is busy with itself, and not with the cell's code."""
+    while frame is not None and frame.f_code is not code:
+        if frame.f_code.co_name == "run_cell_async" and frame.f_globals.get("__name__") == _INTERACTIVE_SHELL:
+            return True
+        frame = frame.f_back
+    return False
+
+
+_INTERACTIVE_SHELL = "IPython.core.interactiveshell"
 
 
 def _runs(code: CodeType, frame: FrameType | None) -> bool:

@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from .._policy import Policy
 from ..trace import Reason
 from .labels import seconds_text
 from .timeline import Timeline
@@ -188,13 +189,14 @@ def _planned_waits(timeline: Timeline) -> Iterator[tuple[float, float]]:
     """When an address was known and not yet tried because a delay was not over.
 
     Behind a failure nothing was waited for: the attempt that failed took its time. What is longer than any delay of the
-    policy was not planned either.
+    policy was not planned either. An error alone knows neither the policy nor since when addresses were known.
     """
-    policy = timeline.policy
-    longest = math.inf if policy is None else max(policy.attempt_delay, policy.maximum_delay) + policy.minimum_gap
+    policy = timeline.policy or Policy()
+    longest = max(policy.attempt_delay, policy.maximum_delay) + policy.minimum_gap
     for index, attempt in enumerate(timeline.attempts):
-        before = timeline.attempts[index - 1].started if index else 0.0
-        since = max(before, attempt.known_since)
+        since = timeline.attempts[index - 1].started if index else 0.0
+        if timeline.policy is not None:
+            since = max(since, attempt.known_since)
         if attempt.reason is not Reason.PREDECESSOR_FAILED and attempt.started - since <= longest:
             yield since, attempt.started
 

@@ -127,7 +127,7 @@ class _Writer:
     def _query(self, event: trace.ResolutionStarted) -> _Data:
         self._queries += 1
         self._pending[event.source, event.name] = (str(self._queries), event.time)
-        types = ["AAAA", "A"] if event.source is Source.HOOK else [event.source.value]
+        types = ["AAAA", "A"] if event.source in (Source.SYSTEM, Source.HOOK) else [event.source.value]
         host = event.name or self._timeline.host
         return {"dns_id": str(self._queries), "hostname": host, "qtypes": types}
 

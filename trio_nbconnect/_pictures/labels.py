@@ -188,14 +188,18 @@ _FAILURES = frozenset({AttemptOutcome.REFUSED, AttemptOutcome.FAILED, AttemptOut
 
 
 def source_text(lookup: LookupRow) -> str:
-    """Name a source of addresses: `DNS AAAA`, with the name if that is not the host's; `hook` for a custom resolver.
+    """Name a source of addresses: `DNS AAAA`, with the name if that is not the host's; `system`, `hook`.
 
     Example:
         >>> source_text(LookupRow(source=Source.A, name="cdn.example", started=0.0, ended=None))
         'DNS A cdn.example'
     """
-    text = lookup.source.value if lookup.source is Source.HOOK else f"DNS {lookup.source.value}"
+    text = lookup.source.value if lookup.source in _NO_DNS else f"DNS {lookup.source.value}"
     return printable(f"{text} {lookup.name}" if lookup.name else text)
+
+
+_NO_DNS = frozenset({Source.SYSTEM, Source.HOOK})
+"""Sources that answer for both families, wherever they have it from."""
 
 
 def lookup_text(lookup: LookupRow, timeline: Timeline) -> str:
@@ -230,7 +234,7 @@ def _content(lookup: LookupRow) -> str:
         return _counted(len(lookup.addresses), "address")
     if has_no_name(lookup):
         return "no such name"
-    return "no addresses" if lookup.source is Source.HOOK else "no records"
+    return "no addresses" if lookup.source in _NO_DNS else "no records"
 
 
 def has_no_name(lookup: LookupRow) -> bool:

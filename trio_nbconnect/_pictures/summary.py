@@ -36,17 +36,22 @@ _SHARE_OF_MOST = 1 / 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaceStatistics:
-    """The numbers of a group of races."""
+    """The numbers of a group of races.
+
+    Attributes:
+        label: What the group is called.
+        times: The durations of the races that were won, the shortest first.
+        lost: The durations of all others: failed, cancelled or under way.
+        attempts: How many attempts each race made, the fewest first.
+        families: How many were won over which family, the most frequent first.
+        outcomes: How many attempts ended how, the most frequent outcome first.
+    """
 
     label: str
     times: tuple[float, ...]
-    """The durations of the races that were won, the shortest first."""
     lost: tuple[float, ...]
-    """The durations of all others: failed, cancelled or under way."""
     attempts: tuple[int, ...]
-    """How many attempts each race made, the fewest first."""
     families: tuple[tuple[str, int], ...]
-    """How many were won over which family, the most frequent first."""
     outcomes: tuple[tuple[str, int], ...]
 
     @property
@@ -151,8 +156,15 @@ class Summary:
 
     __slots__ = ("_groups", "_total")
 
-    def __init__(self, total: RaceStatistics, groups: Iterable[RaceStatistics]) -> None:
-        self._total, self._groups = total, tuple(groups)
+    def __init__(self, races: Iterable[HasTimeline] | Mapping[str, Iterable[HasTimeline]]) -> None:
+        if isinstance(races, Mapping):
+            labelled = {label: [race.timeline for race in group] for label, group in races.items()}
+            timelines = [timeline for group in labelled.values() for timeline in group]
+            self._groups = [statistics_of(label, group) for label, group in labelled.items() if group]
+        else:
+            timelines = [race.timeline for race in races]
+            self._groups = by_family(timelines)
+        self._total = statistics_of("all", timelines)
 
     def __len__(self) -> int:
         return self._total.races
@@ -297,15 +309,7 @@ def summarize(races: Iterable[HasTimeline] | Mapping[str, Iterable[HasTimeline]]
         >>> print(summarize([]))
         no races
     """
-    if isinstance(races, Mapping):
-        labelled = {label: [race.timeline for race in group] for label, group in races.items()}
-        everything = [timeline for group in labelled.values() for timeline in group]
-        return Summary(
-            statistics_of("all", everything),
-            [statistics_of(label, group) for label, group in labelled.items() if group],
-        )
-    timelines = [race.timeline for race in races]
-    return Summary(statistics_of("all", timelines), by_family(timelines))
+    return Summary(races)
 
 
 # The summary as text

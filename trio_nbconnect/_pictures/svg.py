@@ -16,27 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from . import labels
 from .axis import Axis, axis_of
 from .canvas import shortened
-from .labels import (
-    address_text,
-    answer_text,
-    counts_text,
-    elided_text,
-    end_text,
-    failure_text,
-    family_text,
-    host_text,
-    lookup_failed,
-    lookup_text,
-    lost_text,
-    outcome_text,
-    pace_text,
-    reason_text,
-    seconds_text,
-    source_text,
-    target_text,
-)
 from .svg_markup import break_marks, circle, document, fitted, label, line, path, rect, text, texts, width_of
 from .timeline import (
     AttemptOutcome,
@@ -151,9 +133,9 @@ def _longest_name(timeline: Timeline) -> float:
     """The room that the visible names need."""
     shown = [row[0] for row in visible_attempts(timeline) if not isinstance(row, Elided)]
     addresses = [row.address for row in shown] + [row.address for row in visible_untried(timeline)[0]]
-    widths = [_PILL + width_of(address_text(address, timeline), mono=True) for address in addresses]
-    widths += [10 + width_of(source_text(row), mono=True) for row in visible_lookups(timeline)[0]]
-    target = width_of(target_text(timeline), 15, bold=True) + _HEAD_GAP - _GAP
+    widths = [_PILL + width_of(labels.address_text(address, timeline), mono=True) for address in addresses]
+    widths += [10 + width_of(labels.source_text(row), mono=True) for row in visible_lookups(timeline)[0]]
+    target = width_of(labels.target_text(timeline), 15, bold=True) + _HEAD_GAP - _GAP
     if target > _LEFT_FOR_TARGET:  # it gets a line of its own
         target = 0.0
     return max([target, *widths])
@@ -192,30 +174,28 @@ def render_svg(
             *_end(timeline, layout, y, rows.y),
             *rows.labels,
         ]
-        y = rows.y + (22 if end_text(timeline) else 0)
+        y = rows.y + (22 if labels.end_text(timeline) else 0)
         if rows.has_phases:
             y += 18
             parts += _legend(layout, y)
-    for failure in lost_text(timeline):
+    for failure in labels.lost_text(timeline):
         y += 18
         parts.append(text(layout.chart, y, fitted(failure, layout.edge - layout.chart)))
-    return document(width, y + 16, parts, title=outcome_text(timeline), description=_description(timeline))
+    return document(width, y + 16, parts, title=labels.outcome_text(timeline), description=_description(timeline))
 
 
 def _head(timeline: Timeline, layout: SVGLayout) -> tuple[list[str], float]:
     """The host, the answer and a summary, and their lower edge; a long name has a line of its own."""
-    parts, y = [], 36.0 if layout.has_columns else 26.0
-    host, port = target_text(timeline), ""
-    if host != host_text(timeline):
-        host, colon, port = host.rpartition(":")
-        port = colon + port
+    parts, y, below = [], 36.0 if layout.has_columns else 26.0, 0.0
+    host, port = labels.target_text(timeline), ""
+    if host != labels.host_text(timeline):
+        host, port = host[: host.rindex(":")], host[host.rindex(":") :]
     left = layout.chart if layout.has_columns else layout.margin + 17
     if width_of(host, 15, bold=True) + width_of(port, 15) > layout.chart - layout.margin - _HEAD_GAP:
         host = fitted(host, layout.edge - layout.margin - width_of(port, 15), 15, bold=True)
-        parts.append(texts(layout.margin, y, [(host, "ink b host"), (port, "soft")], "xl"))
-        y += 25
-    else:
-        parts.append(texts(layout.margin, y, [(host, "ink b host"), (port, "soft")], "xl"))
+        below = 25.0
+    parts.append(texts(layout.margin, y, [(host, "ink b host"), (port, "soft")], "xl"))
+    y += below
     room, size = layout.edge - left, 14.0 if layout.has_columns else 12.0
     outcome = AttemptOutcome.TIMED_OUT if timeline.gave_up else _HEADLINE_SIGNS[timeline.outcome]
     parts.append(path(_SIGNS[outcome].sign, f"icon {_SIGNS[outcome].color}", left - 17, y - 9.5))
@@ -223,7 +203,7 @@ def _head(timeline: Timeline, layout: SVGLayout) -> tuple[list[str], float]:
     for index, words in enumerate(lines):
         parts.append(text(left, y + 16 * index, words, "ink b l" if layout.has_columns else "ink b"))
     y += 16 * (len(lines) - 1)
-    counts, pace = counts_text(timeline), pace_text(timeline)
+    counts, pace = labels.counts_text(timeline), labels.pace_text(timeline)
     for words in [f"{counts} · {pace}"] if width_of(f"{counts} · {pace}") <= room else [counts, pace]:
         y += 18
         parts.append(text(left, y, fitted(words, room)))
@@ -232,14 +212,14 @@ def _head(timeline: Timeline, layout: SVGLayout) -> tuple[list[str], float]:
 
 def _answer(timeline: Timeline, room: float, size: float, *, may_wrap: bool) -> list[str]:
     """How the race ended: with a shortened address, or on two lines, where there is not enough room."""
-    address = address_text(timeline.winner.address, timeline) if timeline.winner else ""
-    answer = answer_text(timeline, address)
+    address = labels.address_text(timeline.winner.address, timeline) if timeline.winner else ""
+    answer = labels.answer_text(timeline, address)
     if may_wrap and width_of(answer, size, bold=True) > room and " over " in answer:
         connected, _, over = answer.partition(" over ")
         return [connected, fitted(f"over {over}", room, size, bold=True)]
     while address and width_of(answer, size, bold=True) > room and len(address) > 12:
         address = shortened(address, len(address) - 1)
-        answer = answer_text(timeline, address)
+        answer = labels.answer_text(timeline, address)
     return [fitted(answer, room, size, bold=True)]
 
 
@@ -267,8 +247,7 @@ def _axis(layout: SVGLayout, top: float, bottom: float) -> list[str]:
 
 def _end(timeline: Timeline, layout: SVGLayout, top: float, bottom: float) -> list[str]:
     """The line at which the race ended, with its label."""
-    words = end_text(timeline)
-    if not words:
+    if not (words := labels.end_text(timeline)):
         return []
     kind = "won" if timeline.outcome is RaceOutcome.WON else "late" if timeline.gave_up else "soft"
     x = layout.finish
@@ -295,8 +274,8 @@ def _description(timeline: Timeline) -> str:
     """Each visible attempt, in words."""
     shown = [row[0] for row in visible_attempts(timeline) if isinstance(row, tuple)]
     words = [
-        f"{family_text(row.address)} {address_text(row.address, timeline)} {row.outcome.value} "
-        f"after {seconds_text(row.duration)}"
+        f"{labels.family_text(row.address)} {labels.address_text(row.address, timeline)} {row.outcome.value} "
+        f"after {labels.seconds_text(row.duration)}"
         for row in shown
     ]
     return "; ".join(words) or "no attempts"
@@ -365,18 +344,17 @@ class _SVGRows:
         if not layout.has_columns:
             self._words_of_lookup(row)
         else:
-            kind, _, name = source_text(row).rpartition(" ") if not row.name else ("DNS", "", source_text(row)[4:])
+            source = labels.source_text(row)
+            kind, _, name = ("DNS", "", source[4:]) if row.name else source.rpartition(" ")
             name = self._shortened(name, width_of(f"{kind} ") if kind else 0)
             parts = [(f"{kind} ", "soft"), (name, "ink mono")] if kind else [(name, "ink mono")]
             self.labels.append(texts(layout.names, self.y + _LOOKUP_PITCH / 2 + 4, parts, "e"))
         middle = self.y + _LOOKUP_PITCH / 2
         left, right = layout.bar(row.started, self.timeline.duration if row.ended is None else row.ended)
         top = middle - _LOOKUP_BAR / 2
-        if row.ended is None:
-            bar = rect(left + 0.5, top + 0.5, right - left - 1, _LOOKUP_BAR - 1, "line dash dns-rim", radius=2)
-        else:
-            bar = rect(left, top, right - left, _LOOKUP_BAR, "dns", radius=2)
-        self.shapes.append(bar)
+        inset, classes = (0.5, "line dash dns-rim") if row.ended is None else (0.0, "dns")
+        width, height = right - left - 2 * inset, _LOOKUP_BAR - 2 * inset
+        self.shapes.append(rect(left + inset, top + inset, width, height, classes, radius=2))
         if layout.has_columns:
             self._remark_of_lookup(right, middle, row)
         self.y += _LOOKUP_PITCH
@@ -385,16 +363,16 @@ class _SVGRows:
         """The line above a bar: whose records, and what came."""
         self.y += 12
         room = self.layout.edge - self.layout.margin
-        source, result = fitted(source_text(row), 0.6 * room), lookup_text(row, self.timeline)
+        source, result = fitted(labels.source_text(row), 0.6 * room), labels.lookup_text(row, self.timeline)
         room -= width_of(source) + 12
         self.labels.append(label(self.layout.margin, self.y, source, "ink"))
-        classes = "bad-text" if lookup_failed(row) else "soft"
+        classes = "bad-text" if labels.lookup_failed(row) else "soft"
         self.labels.append(label(self.layout.edge, self.y, fitted(result, room), f"{classes} e"))
         self.y -= 1
 
     def _remark_of_lookup(self, right: float, middle: float, row: LookupRow) -> None:
         """A remark at the right of a bar: before the line of the end if it fits, or behind it, or else below."""
-        words, classes = lookup_text(row, self.timeline), "bad-text" if lookup_failed(row) else "soft"
+        words, classes = labels.lookup_text(row, self.timeline), "bad-text" if labels.lookup_failed(row) else "soft"
         width, edge, finish = width_of(words), self.layout.edge, self.layout.finish
         x, y = right + 8, middle + 4
         if x + width > finish - 6:
@@ -407,7 +385,7 @@ class _SVGRows:
     def _attempts(self) -> None:
         for row in visible_attempts(self.timeline):
             if isinstance(row, Elided):
-                self._remark(elided_text(row.attempts), _PITCH - 6)
+                self._remark(labels.elided_text(row.attempts), _PITCH - 6)
                 continue
             attempt, before = row
             if self.layout.has_columns:
@@ -417,7 +395,7 @@ class _SVGRows:
                 self._words(attempt, before)
             self._attempt(attempt)
             self.y += _BAR
-            if failure := failure_text(attempt):
+            if failure := labels.failure_text(attempt):
                 self._failure(attempt, failure)
 
     def _arrow(self, attempt: AttemptRow, before: AttemptRow | None) -> None:
@@ -425,7 +403,7 @@ class _SVGRows:
         if before is None:
             self.y += 8
             return
-        x, words = self.layout.bar(attempt.started, attempt.ended)[0], reason_text(attempt, before)
+        x, words = self.layout.bar(attempt.started, attempt.ended)[0], labels.reason_text(attempt, before)
         classes, tip = ("bad-line thick", "bad") if words == "failure" else ("soft-line dash", "known")
         self.shapes.append(line(x, self.y + 1, x, self.y + _LANE - 4, classes))
         self.shapes.append(path("M-3 0H3L0 4Z", tip, x, self.y + _LANE - 5))
@@ -440,7 +418,7 @@ class _SVGRows:
         self._named(attempt)
         if before is not None:
             x = self.layout.margin + 44 + width_of(self._name(attempt), mono=True) + 8
-            words = reason_text(attempt, before)
+            words = labels.reason_text(attempt, before)
             if x + width_of(words, 10) <= self.layout.edge - _OUTCOME - 8:
                 self.labels.append(label(x, self.y + 12, words, "soft xs"))
         self.y += _WORDS
@@ -458,7 +436,7 @@ class _SVGRows:
         """How an attempt ended, and how long it took."""
         sign, classes = _SIGNS[attempt.outcome], "b ink" if attempt.outcome is AttemptOutcome.WON else "soft"
         self._outcome(sign.sign, sign.color, attempt.outcome.value, classes)
-        self.labels.append(text(self.layout.edge, self.y + 12, seconds_text(attempt.duration), f"{classes} e"))
+        self.labels.append(text(self.layout.edge, self.y + 12, labels.seconds_text(attempt.duration), f"{classes} e"))
 
     def _bar(self, attempt: AttemptRow, left: float, right: float, sign: _SVGSign) -> None:
         """A bar, in two tones with a mark between them if there is a phase on top of TCP."""
@@ -479,12 +457,12 @@ class _SVGRows:
             self.shapes.append(line(middle, self.y - 3, middle, self.y + _BAR + 3, "tick"))
 
     def _name(self, row: AttemptRow | UntriedRow) -> str:
-        return self._shortened(address_text(row.address, self.timeline), 44)
+        return self._shortened(labels.address_text(row.address, self.timeline), 44)
 
     def _named(self, row: AttemptRow | UntriedRow) -> None:
         """A name, right-aligned at the chart or, without columns, at the left, and its family in a frame."""
         is_faint, is_winner = isinstance(row, UntriedRow), row is self.timeline.winner
-        family, x = family_text(row.address), self.layout.margin
+        family, x = labels.family_text(row.address), self.layout.margin
         pill = "pill" if family == "IPv6" else f"line {'pale' if is_faint else 'rim'}"
         radius = 3 if family == "UNIX" else 8
         self.shapes.append(rect(x + 0.5, self.y + 0.5, 31, 15, pill, radius=radius))

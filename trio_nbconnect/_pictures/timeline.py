@@ -29,28 +29,40 @@ from .._resolve.query import Service, Source
 
 
 class RaceOutcome(enum.Enum):
-    """How a race ended, or that it has not."""
+    """How a race ended, or that it has not.
+
+    Attributes:
+        WON: A connection was returned.
+        LOST: The caller was told an error.
+        CANCELLED: The caller was cancelled, from outside.
+        UNDER_WAY: It goes on.
+    """
 
     WON = "won"
     LOST = "lost"
     CANCELLED = "cancelled"
-    """The caller was cancelled, from outside."""
     UNDER_WAY = "under way"
 
 
 class AttemptOutcome(enum.Enum):
-    """How an attempt ended, or that it has not."""
+    """How an attempt ended, or that it has not.
+
+    Attributes:
+        WON: Its connection was returned.
+        REFUSED: By the host, or by what stands before it.
+        FAILED: With any other error; it is in the row.
+        TIMED_OUT: By the kernel, or by a limit of ours: the attempt's own or that of the whole race.
+        CANCELLED: Another one had won, or the caller was cancelled.
+        RUNNER_UP: It was established after another one had won, and closed unused.
+        UNDER_WAY: It goes on.
+    """
 
     WON = "won"
     REFUSED = "refused"
     FAILED = "failed"
-    """With any other error; it is in the row."""
     TIMED_OUT = "timed out"
-    """By the kernel, or by a limit of ours: the attempt's own or that of the whole race."""
     CANCELLED = "cancelled"
-    """Another one had won, or the caller was cancelled."""
     RUNNER_UP = "runner-up"
-    """It was established after another one had won, and closed unused."""
     UNDER_WAY = "under way"
 
 
@@ -60,14 +72,22 @@ _OUR_OWN_WORK = 0.0001
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookupRow:
-    """One query for addresses."""
+    """One query for addresses.
+
+    Attributes:
+        source: Who was asked, and for what.
+        started: When the query went out.
+        ended: When the answer came; None if none has.
+        name: Whose records; empty for the host itself.
+        addresses: What the answer holds.
+        services: The services that an HTTPS answer holds.
+        error: Why there are none; None if the name merely has no such records.
+    """
 
     source: Source
     started: float
     ended: float | None
-    """When the answer came; None if none has."""
     name: str = ""
-    """Whose records; empty for the host itself."""
     addresses: tuple[Address, ...] = ()
     services: tuple[Service, ...] = ()
     error: OSError | None = None
@@ -75,25 +95,33 @@ class LookupRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRow:
-    """One attempt."""
+    """One attempt.
+
+    Attributes:
+        number: 1 for the first.
+        address: Where to.
+        known_since: When the first answer that names the address arrived.
+        started: When it began.
+        connected: When the TCP handshake was complete; None if it never was.
+        ended: When it ended; for an attempt under way, the time of the latest event.
+        outcome: How it ended, or that it has not.
+        error: What it failed with.
+        reason: Why it began when it did.
+        preceded_by: The number of the attempt that its reason refers to; None for the first.
+        phase: How far it had come: `ESTABLISH` once TCP was connected.
+    """
 
     number: int
-    """1 for the first."""
     address: Address
     known_since: float
-    """When the first answer that names the address arrived."""
     started: float
     connected: float | None
-    """When the TCP handshake was complete; None if it never was."""
     ended: float
-    """When it ended; for an attempt under way, the time of the latest event."""
     outcome: AttemptOutcome
     error: OSError | None
     reason: trace.Reason
     preceded_by: int | None
-    """The number of the attempt that its reason refers to; None for the first."""
     phase: Phase = Phase.HANDSHAKE
-    """How far it had come: `ESTABLISH` once TCP was connected."""
 
     @property
     def duration(self) -> float:
@@ -115,7 +143,12 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UntriedRow:
-    """One address that was known and not needed."""
+    """One address that was known and not needed.
+
+    Attributes:
+        address: Where to.
+        known_since: When the first answer that names the address arrived.
+    """
 
     address: Address
     known_since: float
@@ -123,22 +156,32 @@ class UntriedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """One race, sorted for its picture."""
+    """One race, sorted for its picture.
+
+    Attributes:
+        race: The number of the race.
+        host: The host, as it was asked for.
+        port: The port.
+        policy: None if it was made from an error alone.
+        began: When it started, on Trio's clock; every other time here counts from then.
+        duration: Until it was won or lost; of a race under way, until the latest event.
+        outcome: How it ended, or that it has not.
+        error: What the caller was told; None if it was cancelled, or is under way.
+        lookups: The queries for addresses, in their order.
+        attempts: In the order of their starts.
+        untried: The addresses that were known and not needed.
+    """
 
     race: int
     host: str
     port: int
     policy: Policy | None
-    """None if it was made from an error alone."""
     began: float
-    """When it started, on Trio's clock; every other time here counts from then."""
     duration: float
-    """Until it was won or lost; of a race under way, until the latest event."""
     outcome: RaceOutcome
     error: ConnectError | None
     lookups: tuple[LookupRow, ...]
     attempts: tuple[AttemptRow, ...]
-    """In the order of their starts."""
     untried: tuple[UntriedRow, ...]
 
     @property

@@ -29,7 +29,6 @@ no variance: samples of connections that lie minutes apart do not tell how the n
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Iterable
@@ -177,6 +176,8 @@ class History:
             >>> History().to_json()
             '{"version": 1, "addresses": {}}'
         """
+        import json  # noqa: PLC0415 - few histories are written down
+
         known = {ip: asdict(facts) for ip, facts in self._known.items() if "%" not in ip}
         return json.dumps({"version": _VERSION, "addresses": known})
 
@@ -268,6 +269,8 @@ class View:
 
 def _read(text: str) -> dict[str, _Facts]:
     """Read the JSON form, and believe nothing."""
+    import json  # noqa: PLC0415 - few histories are read
+
     try:
         saved = json.loads(text)
     except (ValueError, RecursionError) as error:

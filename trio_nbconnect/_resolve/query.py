@@ -17,30 +17,29 @@ from .._address import IPV4, IPV6, Address
 
 
 class Source(enum.Enum):
-    """Where addresses come from."""
+    """Where addresses come from.
+
+    Attributes:
+        AAAA: The name's IPv6 addresses (RFC 3596).
+        A: The name's IPv4 addresses (RFC 1035, section 3.4.1).
+        HTTPS: The services that offer the name, with hints of their addresses (RFC 9460).
+        SYSTEM: Both families in one answer of the operating system, whose order stands.
+        HOOK: Both families in one answer, from the resolver set with `trio.socket.set_custom_hostname_resolver`.
+        GIVEN: The caller knew them: a literal, or `addresses=`.
+        family: The one family that such an answer holds, None where it may hold both.
+    """
 
     AAAA = "AAAA", IPV6
-    """The name's IPv6 addresses (RFC 3596)."""
-
     A = "A", IPV4
-    """The name's IPv4 addresses (RFC 1035, section 3.4.1)."""
-
     HTTPS = "HTTPS", None
-    """The services that offer the name, with hints of their addresses (RFC 9460)."""
-
     SYSTEM = "system", None
-    """Both families in one answer of the operating system, whose order stands."""
-
     HOOK = "hook", None
-    """Both families in one answer, from the resolver set with `trio.socket.set_custom_hostname_resolver`."""
-
     GIVEN = "given", None
-    """The caller knew them: a literal, or `addresses=`."""
 
-    __hash__ = object.__hash__  # each is one object; Enum would hash its name, in Python
+    # Each is one object; Enum would hash its name, in Python.
+    __hash__: Callable[[object], int] = object.__hash__  # type: ignore[assignment]  # mypy binds one of the two only
 
     family: socket.AddressFamily | None
-    """The one family that such an answer holds, None where it may hold both."""
 
     def __new__(cls, label: str, family: socket.AddressFamily | None) -> Source:
         source = object.__new__(cls)
@@ -50,19 +49,29 @@ class Source(enum.Enum):
 
     @classmethod
     def of(cls, family: socket.AddressFamily) -> Source:
-        """The record type that holds addresses of this family."""
+        """Return the record type that holds addresses of a family.
+
+        Args:
+            family: `AF_INET6` or `AF_INET`.
+        """
         return cls.AAAA if family == IPV6 else cls.A
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """Which addresses a race wants: those of a host, in the families it can use, the preferred one first."""
+    """Which addresses a race wants: those of a host, in the families it can use, the preferred one first.
+
+    Attributes:
+        host: The name, or the address, that was asked for.
+        port: The port that the addresses get.
+        families: The families to ask for, the preferred one first.
+        services: Whether the caller speaks HTTPS, so that HTTPS records are for it (RFC 9460, section 9).
+    """
 
     host: str
     port: int
     families: tuple[socket.AddressFamily, ...]
     services: bool = False
-    """Whether the caller speaks HTTPS, so that HTTPS records are for it (RFC 9460, section 9)."""
 
     @property
     def in_query_order(self) -> list[socket.AddressFamily]:
@@ -72,49 +81,58 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One way to reach a host: a ServiceMode record (RFC 9460, section 2.4.3) that this client can use."""
+    """One way to reach a host: a ServiceMode record (RFC 9460, section 2.4.3) that this client can use.
+
+    Attributes:
+        priority: Lower is better; equal ones come in the order in which they are delivered.
+        target: The name whose addresses offer it; empty for the host itself.
+        port: The port in place of the host's, if it has one of its own (section 7.2).
+        alpn: The protocols that it speaks (section 7.1).
+        hints: Addresses to use until those of the target are known (section 7.3).
+        ech: Whether it offers Encrypted Client Hello. Python's `ssl` cannot use that; the record is reported all the
+            same.
+    """
 
     priority: int
-    """Lower is better; equal ones come in the order in which they are delivered."""
-
     target: str = ""
-    """The name whose addresses offer it; empty for the host itself."""
-
     port: int | None = None
-    """The port in place of the host's, if it has one of its own (section 7.2)."""
-
     alpn: tuple[str, ...] = ()
-    """The protocols that it speaks (section 7.1)."""
-
     hints: tuple[Address, ...] = ()
-    """Addresses to use until those of the target are known (section 7.3)."""
-
     ech: bool = False
-    """Whether it offers Encrypted Client Hello. Python's `ssl` cannot use that; the record is reported all the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuerySent:
-    """A query went out; an answer from this source is to be expected."""
+    """A query went out; an answer from this source is to be expected.
+
+    Attributes:
+        source: Who was asked, and for what.
+        name: Whose records were asked for; empty for the host itself.
+        encrypted: Whether nobody on the way can read or forge the answer (DNS over TLS or HTTPS).
+    """
 
     source: Source
     name: str = ""
-    """Whose records were asked for; empty for the host itself."""
     encrypted: bool = False
-    """Whether nobody on the way can read or forge the answer (DNS over TLS or HTTPS)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: addresses in the order of preference, or none and the error that says why."""
+    """What came back: addresses in the order of preference, or none and the error that says why.
+
+    Attributes:
+        source: Who has answered.
+        addresses: The addresses, best first.
+        error: Why there are none; None if the name merely has no such records.
+        name: Whose records they are; empty for the host itself.
+        services: What an HTTPS answer holds.
+    """
 
     source: Source
     addresses: tuple[Address, ...] = ()
     error: OSError | None = None
     name: str = ""
-    """Whose records they are; empty for the host itself."""
     services: tuple[Service, ...] = ()
-    """What an HTTPS answer holds."""
 
 
 SendAnswer: TypeAlias = Callable[[QuerySent | Answer], None]

@@ -59,7 +59,7 @@ class SystemResolver:
     async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
         """Send the one answer for both families, and what hurries it if it is late."""
         send_answer(QuerySent(Source.SYSTEM))
-        can_be_hurried = self._network.is_absolute(query.host)
+        can_be_hurried = self._network.is_dns_name(query.host)
         answer: Answer | None = None
         with trio.CancelScope(deadline=self._hurry_at if can_be_hurried else math.inf):
             answer = await self._ask(query, Source.SYSTEM)

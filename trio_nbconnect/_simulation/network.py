@@ -34,6 +34,7 @@ from .._pictures.recording import RecordedRace
 from .._policy import Policy, check_seconds
 from .._resolve.query import Service, Source
 from .._resolve.rfc6724 import Rules
+from .._resolve.system import Resolver
 from .host import SimulatedHost
 from .names import NameServer, SimulatedLookUp, ZoneEntry, literal
 from .run import Serve, recorded
@@ -74,8 +75,7 @@ class SimulatedNetwork:
         self._routes = {IPV6: ipv6, IPV4: ipv4}
         self._names = NameServer()
         self._hosts: dict[tuple[str, int | None], SimulatedHost] = {}
-        self._open: set[SimulatedSocket] = set()
-        self._ports = itertools.count()
+        self._sockets = _Sockets(self)
 
     def answers(
         self,
@@ -141,7 +141,7 @@ class SimulatedNetwork:
         protocols: tuple[str, ...] = ("h2", "http/1.1"),
         encrypted: bool = False,
         rng: random.Random | None = None,
-    ) -> SVCBResolver:
+    ) -> Resolver:
         """Return a resolver that asks this network's name servers itself, HTTPS records included.
 
         Without it, a connector asks `getaddrinfo`, as for the operating system.
@@ -183,7 +183,7 @@ class SimulatedNetwork:
     @property
     def open_sockets(self) -> int:
         """How many of this host's sockets are open: 0 once the connections are closed, or something leaks."""
-        return len(self._open)
+        return len(self._sockets.open)
 
     @contextmanager
     def installed(self) -> Iterator[SimulatedNetwork]:
@@ -229,8 +229,8 @@ class SimulatedNetwork:
             raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
         if family not in self._routes:
             raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
-        sock = SimulatedSocket(self, family)
-        self._open.add(sock)
+        sock = SimulatedSocket(self._sockets, family)
+        self._sockets.open.add(sock)
         return sock
 
     async def wait_writable(self, sock: SimulatedSocket) -> None:
@@ -250,7 +250,7 @@ class SimulatedNetwork:
         entries = [self._names.entry(host, source) for source in (Source.AAAA, Source.A)]
         return SimulatedLookUp(entries, port, partial(Rules, self.source_address, self.policy_table()))
 
-    def is_absolute(self, name: str) -> bool:
+    def is_dns_name(self, name: str) -> bool:
         return "." in name
 
     def localhost(self) -> tuple[str, ...]:
@@ -268,7 +268,27 @@ class SimulatedNetwork:
     def policy_table(self) -> PolicyTable:
         return DEFAULT_POLICY_TABLE
 
-    # What follows is `SocketOwner`, for the sockets.
+    # What follows is for the sockets, and for `simulate`.
+
+    def _find(self, target: Address) -> SimulatedHost:
+        return self._hosts.get((target.ip, target.port)) or self.host(target.ip)
+
+    def _reset(self) -> None:
+        """Forget what was done on it; what was set up stays."""
+        self.connects.clear()
+        self.queries.clear()
+        self._sockets = _Sockets(self)
+        for host in self._hosts.values():
+            host._reset()
+
+
+class _Sockets:
+    """The sockets of a simulated host that are open, and what they ask of its network (`SocketOwner`)."""
+
+    def __init__(self, network: SimulatedNetwork) -> None:
+        self.open: set[SimulatedSocket] = set()
+        self._network = network
+        self._ports = itertools.count()
 
     def free_port(self) -> int:
         """Take the next of the dynamic ports (RFC 6335, section 6)."""
@@ -276,37 +296,24 @@ class SimulatedNetwork:
 
     def begin_connect(self, target: Address) -> ConnectOutcome:
         """Return the outcome of a connect that begins now; loopback needs no route."""
-        if not self._routes[target.family] and not target.is_loopback:
+        if not self._network._routes[target.family] and not target.is_loopback:
             return ConnectOutcome(errno.ENETUNREACH, at_once=True)
-        outcome = self._find(target)._outcome
+        outcome = self._network._find(target)._outcome
         if not outcome.at_once:
-            self.connects.append((trio.current_time(), target))
+            self._network.connects.append((trio.current_time(), target))
         return outcome
 
     def queue_connection(self, target: Address, server_end: SimulatedSocket) -> None:
         """Queue the server's end of a connection for `accept`."""
-        self._find(target)._accepted.send_nowait(server_end)
+        self._network._find(target)._accepted.send_nowait(server_end)
 
     def forget_socket(self, sock: SimulatedSocket) -> None:
         """Count a socket as closed."""
-        self._open.discard(sock)
+        self.open.discard(sock)
 
-    def _find(self, target: Address) -> SimulatedHost:
-        return self._hosts.get((target.ip, target.port)) or self.host(target.ip)
-
-    # What follows is for `simulate`.
-
-    def _reset(self) -> None:
-        """Forget what was done on it; what was set up stays."""
-        self.connects.clear()
-        self.queries.clear()
-        self._ports = itertools.count()
-        for host in self._hosts.values():
-            host._reset()
-
-    def _close_all(self) -> None:
+    def close_all(self) -> None:
         """Close every socket of this host."""
-        for sock in tuple(self._open):
+        for sock in tuple(self.open):
             sock.close()
 
 
@@ -374,6 +381,6 @@ def simulate(
         try:
             await connect(host, port, addresses=addresses, give_up_after=give_up_after)
         finally:
-            network._close_all()
+            network._sockets.close_all()
 
     return recorded(race, network._hosts.values(), serve)
