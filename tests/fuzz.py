@@ -433,7 +433,7 @@ arguments = st.lists(
             ]
         ),
         st.builds(
-            "--{}={}".format, st.sampled_from(["attempt-delay", "give-up-after", "width", "count", "alpn"]), numbers
+            "--{}={}".format, st.sampled_from(["attempt-delay", "give-up-after", "width", "alpn"]), numbers
         ),
         st.builds("--{}={}".format, st.sampled_from(["local-address", "servername", "server"]), hosts_given),
         junk,
