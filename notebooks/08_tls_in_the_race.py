@@ -93,6 +93,7 @@ async def silence(stream):
     await trio.sleep_forever()
 
 
+# %%
 (good,) = await trio.open_tcp_listeners(0, host="127.0.0.2")
 port = good.socket.getsockname()[1]
 (bad,) = await trio.open_tcp_listeners(port, host="127.0.0.1")

@@ -1,4 +1,4 @@
-"""The README tells the truth: its programs run, its commands print what it shows, its two first lines work.
+"""The README: its programs run, its commands print what it shows, its links and names exist.
 
 - A `python` block is a complete program. It runs in a process of its own, in an empty folder; warnings are errors.
 - A `console` block holds commands behind `$ ` and what they print. Those that begin with `python -m trio_nbconnect`
@@ -57,7 +57,7 @@ def commands(text: str) -> list[Command]:
 
 
 def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run Python in a folder, with nobody at the keyboard and no terminal."""
+    """Run Python in a folder, with no terminal and no input."""
     environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "FORCE_COLOR"}}
     environment |= {"PYTHONPATH": str(PROJECT), "PYTHONUTF8": "1"}
     return subprocess.run(
@@ -73,7 +73,7 @@ def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def complaints_about_program(program: Program, folder: Path) -> str:
-    """Run a program; return what went wrong, with the README's own line numbers."""
+    """Run a program; return what went wrong, with the README's line numbers."""
     path = folder / "README.py"
     path.write_text("\n" * program.above + program.code, "utf-8")
     result = run([str(path)], folder)
@@ -113,12 +113,12 @@ def test_the_first_screen_has_something_to_run() -> None:
     assert commands(README)
 
 
-def test_a_fresh_machine_needs_one_command_for_the_demo_and_one_for_the_tests() -> None:
+def test_there_is_one_command_for_the_demo_and_one_for_the_tests() -> None:
     assert len(DEMO.findall(README)) == 1
     assert len(TESTS.findall(README)) == 1
 
 
-def test_what_runs_on_every_change_is_the_command_of_the_readme() -> None:
+def test_ci_runs_the_command_of_the_readme() -> None:
     script = [str(PROJECT / ".ci" / "run"), "--command"]
     shown = subprocess.run(script, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
 
