@@ -70,6 +70,7 @@ NAMES = {
     "Timeline",
     "UntriedRow",
     "compare",
+    "connect_error",
     "connect_socket",
     "discover_nat64",
     "is_retryable",

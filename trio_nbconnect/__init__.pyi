@@ -28,6 +28,7 @@ from ._errors import ConnectTimeout as ConnectTimeout
 from ._errors import Phase as Phase
 from ._errors import ResolutionError as ResolutionError
 from ._errors import TLSError as TLSError
+from ._errors import connect_error as connect_error
 from ._functions import open_ssl_over_tcp_stream as open_ssl_over_tcp_stream
 from ._functions import open_tcp_stream as open_tcp_stream
 from ._functions import open_tls_stream as open_tls_stream
@@ -104,6 +105,7 @@ __all__ = [
     "Timeline",
     "UntriedRow",
     "compare",
+    "connect_error",
     "connect_socket",
     "discover_nat64",
     "is_retryable",

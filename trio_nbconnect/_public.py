@@ -35,6 +35,7 @@ NAMES = {
         "Phase",
         "ResolutionError",
         "TLSError",
+        "connect_error",
     ),
     "_functions": ("open_ssl_over_tcp_stream", "open_tcp_stream", "open_tls_stream", "open_unix_socket"),
     "_pictures.recording": ("RecordedRace", "Recording", "record"),
