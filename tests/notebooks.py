@@ -153,7 +153,7 @@ class Reader:
         idle = self._idle[request] = asyncio.Event()
         try:
             await asyncio.wait_for(idle.wait(), seconds)
-        except asyncio.TimeoutError:  # noqa: UP041 - Python 3.10 has it apart
+        except asyncio.TimeoutError:  # in Python 3.10 it is not the built-in
             return False
         return True
 
