@@ -90,8 +90,8 @@ simulate(many, "example.org", 443)
 # ## When no address answers
 #
 # If all are silent and you set no limit, a race lasts until you cancel it. `give_up_after` is a limit for the whole
-# call; the picture shows the line, and every attempt that ends there has timed out. For `open_tcp_stream` a lost race is
-# an error; for `simulate` it is a result like any other.
+# call; the picture shows the line, and every attempt that ends there has timed out. For `open_tcp_stream` a lost race
+# is an error; for `simulate` it is a result like any other.
 
 # %%
 many.host("2001:db8::3").drops()
@@ -104,8 +104,8 @@ print(lost.timeline.error)
 # %% [markdown]
 # ## What the picture is made of
 #
-# Events: small frozen records, one for each thing that happened. A tracer is called with each as it happens (`tracer=`),
-# a recording keeps them, and the picture is a pure function of them.
+# Events: small frozen records, one for each thing that happened. A tracer is called with each as it happens
+# (`tracer=`), a recording keeps them, and the picture is a pure function of them.
 
 # %%
 for event in race.events:
@@ -124,5 +124,5 @@ for attempt in race.timeline.attempts:
 # - Let `2001:db8::1` accept, but after 270 ms. Who wins, and by how much? And after 290?
 # - Give `net` an IPv4 address that refuses and IPv6 that drops. When does the race end?
 # - Set `policy=nb.Policy(attempt_delay=math.inf)`: one address at a time. Which of the races above would never end?
-# - How many attempts are under way at once, at most? Give a host twenty silent addresses and `give_up_after=10`, and look
-#   at the arrows: something changes after the sixteenth.
+# - How many attempts are under way at once, at most? Give a host twenty silent addresses and `give_up_after=10`, and
+#   look at the arrows: something changes after the sixteenth.

@@ -111,10 +111,10 @@ for name, races in visits.items():
 #
 # ## Let history decide
 #
-# A `History` remembers how long handshakes took. From then on the delay after an attempt at a known address is about what
-# TCP itself waits before it sends its first packet again: three times the round trip, and never less than
-# `minimum_delay`, 100 ms. Here the server answers within 40 ms, once. (`explore_every`: one race in so many ignores the
-# history, so that other addresses are measured, too; here none does.)
+# A `History` remembers how long handshakes took. From then on the delay after an attempt at a known address is about
+# what TCP itself waits before it sends its first packet again: three times the round trip, and never less than
+# `minimum_delay`, 100 ms. Here the server answers within 40 ms, once. (`explore_every`: one race in so many ignores
+# the history, so that other addresses are measured, too; here none does.)
 
 # %%
 history = nb.History(explore_every=float("inf"))

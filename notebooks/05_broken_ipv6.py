@@ -32,8 +32,8 @@ healthy
 #
 # ## A black hole
 #
-# A firewall drops the packets, or a tunnel is down. No answer comes, and no error. After the attempt delay, 250 ms without
-# an answer, an address of the other family is tried.
+# A firewall drops the packets, or a tunnel is down. No answer comes, and no error. After the attempt delay, 250 ms
+# without an answer, an address of the other family is tried.
 
 # %%
 net = network()
@@ -72,13 +72,13 @@ router = simulate(net, "example.org", 443)
 router
 
 # %% [markdown]
-# The next attempt did not begin at 28 ms, when the router's message came, but at 30: RFC 8305 forbids to start two attempts
-# within 10 ms of each other, so that a burst of failures is no burst of packets.
+# The next attempt did not begin at 28 ms, when the router's message came, but at 30: RFC 8305 forbids to start two
+# attempts within 10 ms of each other, so that a burst of failures is no burst of packets.
 #
 # ## No route on this machine
 #
-# This machine has an IPv6 address and no route to that network. `connect` itself fails; no packet was sent, so the 10 ms
-# need not be kept, and the next one starts at that very moment.
+# This machine has an IPv6 address and no route to that network. `connect` itself fails; no packet was sent, so the 10
+# ms need not be kept, and the next one starts at that very moment.
 
 # %%
 net = network()
@@ -88,8 +88,8 @@ no_route = simulate(net, "example.org", 443)
 no_route
 
 # %% [markdown]
-# And if the machine has no IPv6 at all? The system still reports the host's IPv6 addresses, and sorts those that it has no
-# route to last. They are tried if IPv4 fails, and then fail at once:
+# And if the machine has no IPv6 at all? The system still reports the host's IPv6 addresses, and sorts those that it
+# has no route to last. They are tried if IPv4 fails, and then fail at once:
 
 # %%
 no_ipv6 = simulate(network(ipv6=False), "example.org", 443)
@@ -149,8 +149,9 @@ simulate(net, "example.org", 443, policy=nb.Policy(attempts_at_full_pace=4))
 # %% [markdown]
 # ## Try
 #
-# - Let the black hole be slow instead: `accepts(after=0.4)`. Which family wins, and how much later would the other have?
+# - Let the black hole be slow instead: `accepts(after=0.4)`. Which family wins, and how much later would the other
+#   have?
 # - Give `black_hole` `policy=nb.Policy(families=(socket.AF_INET, socket.AF_INET6))`. What if IPv4 breaks then?
 # - A half-broken network: `2001:db8::1` silent, `2001:db8::2` fine. Which one wins, and why not the other?
-# - How would one notice a black hole in production, when users see a quarter of a second at most? A tracer is called with
-#   every `AttemptCancelled`; *09 httpx under the microscope* has one.
+# - How would one notice a black hole in production, when users see a quarter of a second at most? A tracer is called
+#   with every `AttemptCancelled`; *09 httpx under the microscope* has one.

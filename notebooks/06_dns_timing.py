@@ -52,9 +52,9 @@ simulate(network(aaaa=0.02, a=0.04), "example.org", 443)
 simulate(network(aaaa=0.2, a=0.02), "example.org", 443)
 
 # %% [markdown]
-# So a late AAAA costs 50 ms and the time of an A query; one that never comes costs the same. The two look-ups only hurry
-# the race: they are made where they find the same name as the first one would, in DNS and without a search domain, and
-# the answer for both families replaces theirs.
+# So a late AAAA costs 50 ms and the time of an A query; one that never comes costs the same. The two look-ups only
+# hurry the race: they are made where they find the same name as the first one would, in DNS and without a search
+# domain, and the answer for both families replaces theirs.
 #
 # ## Late, and still used
 #

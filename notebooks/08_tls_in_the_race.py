@@ -3,10 +3,10 @@
 #
 # **An address answers the connect, and then TLS fails, or never comes. Is it a winner?**
 #
-# For TCP it is. A load balancer accepts connections for servers that are down; a middlebox completes the handshake for a
-# host that it then cannot reach; one of five servers has last year's certificate. A race for TCP connections alone has
-# its winner before any of this shows. In `open_tls_stream` an address wins only when its TLS handshake is done and its
-# certificate is good.
+# For TCP it is. A load balancer accepts connections for servers that are down; a middlebox completes the handshake for
+# a host that it then cannot reach; one of five servers has last year's certificate. A race for TCP connections alone
+# has its winner before any of this shows. In `open_tls_stream` an address wins only when its TLS handshake is done and
+# its certificate is good.
 
 # %%
 import ssl
@@ -93,6 +93,7 @@ async def silence(stream):
     await trio.sleep_forever()
 
 
+# %%
 (good,) = await trio.open_tcp_listeners(0, host="127.0.0.2")
 port = good.socket.getsockname()[1]
 (bad,) = await trio.open_tcp_listeners(port, host="127.0.0.1")
@@ -128,7 +129,8 @@ except ssl.SSLError as error:
     print(type(error.primary_error).__name__, "-", error.primary_error.verify_message)
 
 # %% [markdown]
-# With a second address whose certificate is good, there would be no error: the first would have lost, and the second won.
+# With a second address whose certificate is good, there would be no error: the first would have lost, and the second
+# won.
 #
 # `give_up_tls_after` limits the handshake, counted from the end of TCP's:
 

@@ -56,8 +56,8 @@ print(response.status_code, response.text)
 recording
 
 # %% [markdown]
-# One address, one attempt, a fraction of a millisecond: on the internet it is a round trip, for each new connection, and
-# another one or two for TLS.
+# One address, one attempt, a fraction of a millisecond: on the internet it is a round trip, for each new connection,
+# and another one or two for TLS.
 #
 # ## The second request
 #
@@ -145,18 +145,16 @@ overtaken
 # %% [markdown]
 # ## When it fails
 #
-# HTTPX raises its own `ConnectError`, and ours, with every attempt, is behind it. There are three: HTTPX's has httpcore's
-# as its cause, and httpcore's pool raises that one `from None`, which hides ours: it is the `__context__`. A traceback
-# does not print it, but it is there.
+# HTTPX raises its own `ConnectError`, whose cause is httpcore's, and a traceback ends there. Ours is behind both, with
+# every attempt; `connect_error` finds it.
 
 # %%
 try:
     await client.get("http://127.0.0.1:1/")
 except httpx.ConnectError as error:
-    caught, ours = error, error.__cause__.__context__
+    ours = nb.connect_error(error)
 
 print(type(ours).__name__, "-", ours)
-print("hidden by httpcore:", type(caught.__cause__).__module__, caught.__cause__.__suppress_context__)
 
 # %%
 await client.aclose()

@@ -153,7 +153,7 @@ class Reader:
         idle = self._idle[request] = asyncio.Event()
         try:
             await asyncio.wait_for(idle.wait(), seconds)
-        except asyncio.TimeoutError:
+        except asyncio.TimeoutError:  # in Python 3.10 it is not the built-in
             return False
         return True
 
