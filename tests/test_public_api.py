@@ -284,8 +284,13 @@ def test_what_a_drop_in_has_more_is_keyword_only_and_optional(
 
 def test_the_stream_functions_have_one_order_of_parameters() -> None:
     """What several take stands in the same order in each, and all take what `open_tcp_stream` takes."""
-    functions = [nb.open_tcp_stream, nb.open_ssl_over_tcp_stream, nb.open_tls_stream]
-    methods = [nb.Connector.open_tcp_stream, nb.Connector.open_ssl_over_tcp_stream, nb.Connector.open_tls_stream]
+    functions: list[Callable[..., Any]] = [nb.open_tcp_stream, nb.open_ssl_over_tcp_stream, nb.open_tls_stream]
+    connector = nb.Connector()
+    methods: list[Callable[..., Any]] = [
+        connector.open_tcp_stream,
+        connector.open_ssl_over_tcp_stream,
+        connector.open_tls_stream,
+    ]
     for group in (functions, methods):
         longest = list(inspect.signature(group[-1]).parameters)
         for function in group:
