@@ -695,6 +695,26 @@ async def test_a_tracer_that_interrupts_leaves_no_socket(
     assert sum(isinstance(event, (trace.RaceWon, trace.RaceLost)) for event in heard) == 1
 
 
+async def test_a_resolver_may_have_a_nursery_of_its_own(net: SimulatedNetwork) -> None:
+    """Its `OSError` comes in a group, and means the same."""
+
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        raise ExceptionGroup("tasks", [ExceptionGroup("inner", [OSError(errno.EIO, "no name server")])])
+
+    with pytest.raises(ResolutionError) as caught:
+        await Connector(network=net, resolver=Resolver(resolve)).open_tcp_stream("example.org", 443)
+    assert caught.value.errno == errno.EIO
+
+
+@pytest.mark.parametrize("item", [None, "192.0.2.1", Answer(Source.A, ("192.0.2.1",))])  # type: ignore[arg-type]
+async def test_what_no_resolver_may_send_is_a_type_error(net: SimulatedNetwork, item: Any) -> None:
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        send_answer(item)
+
+    with pytest.raises(TypeError, match=r"192\.0\.2\.1|None"):
+        await Connector(network=net, resolver=Resolver(resolve)).open_tcp_stream("example.org", 443)
+
+
 async def test_what_is_no_address_is_refused(net: SimulatedNetwork) -> None:
     """`connect` would look a name up, and every task wait for it."""
 

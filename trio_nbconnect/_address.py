@@ -241,8 +241,11 @@ def check_numeric(address: Address) -> None:
     """Make sure that `connect` will not look the host up, and every task wait for it.
 
     Raises:
+        TypeError: It is no `Address`.
         ValueError: The host is no address of its family.
     """
+    if not isinstance(address, Address):
+        raise TypeError(f"address must be Address, not {address!r}")
     if not address.is_path and _packed(address.family, address.host.partition("%")[0]) is None:
         raise ValueError(f"address must be numeric and of its family, not {address.host!r}")
 

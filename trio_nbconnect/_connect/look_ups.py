@@ -142,7 +142,8 @@ class LookUps:
         if self._queued.get(look_up.key) is look_up:
             del self._queued[look_up.key]
         self._fresh.pop(look_up, None)
-        self._start_queued()
+        if self._queued:  # but not one whose waiter is about to be cancelled, too
+            trio.lowlevel.current_trio_token().run_sync_soon(self._start_queued, idempotent=True)
 
     def forget(self, look_up: SystemLookUp) -> None:
         """Let go of a look-up whose result is there."""

@@ -23,12 +23,12 @@ import trio
 from .._address import IPV4, IPV6, UNIX, Address, checked_path, from_sockaddr
 from .._errors import os_error
 from .look_ups import LookUp, from_getaddrinfo, look_ups
+from .policy_table import PolicyTable
+from .settings import Setting
 from .system_files import is_dns_name, localhost
 
 if TYPE_CHECKING:
     from .options import FamilyOptions
-    from .policy_table import PolicyTable
-    from .settings import Setting
 
 
 class Socket(Protocol):

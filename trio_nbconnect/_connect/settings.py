@@ -22,10 +22,17 @@ from .._address import IPV4, IPV6
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One call of `setsockopt`."""
+    """One call of `setsockopt`.
+
+    Attributes:
+        name: What the caller asked for, as an error names it.
+        level: The level, `socket.SOL_SOCKET` say.
+        option: The number of the option.
+        value: Its value.
+        family: The only family that it is for; None for all.
+    """
 
     name: str
-    """What the caller asked for, as an error tells it."""
     level: int
     option: int
     value: int | bytes

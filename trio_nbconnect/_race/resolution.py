@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from .._address import IPV4, IPV6, Address, Target, check_numeric
-from .._errors import ruled_out, timed_out
+from .._errors import ruled_out, sole, timed_out
 from .._policy import Policy
 from .._resolve.query import Answer, Query, QuerySent, Source
 from .candidates import Candidates
@@ -135,8 +135,11 @@ class Resolution:
         query = Query(host=target.name, port=target.port, families=families, services=self._services)
         try:
             await self._resolver.resolve(query, self._take)
-        except OSError as error:
-            self.candidates.failures += (error,)
+        except Exception as error:
+            failure = sole(error)  # a resolver may have a nursery of its own
+            if not isinstance(failure, OSError):
+                raise
+            self.candidates.failures += (failure,)
 
     def _take(self, item: QuerySent | Answer) -> None:
         """Take in what a resolver does and learns."""
@@ -146,6 +149,8 @@ class Resolution:
             return
         if item.source is Source.HTTPS and item.error is not None and self.candidates.is_encrypted and self._services:
             self.fatal_error = item.error  # version 3, section 6.3: an attacker may have taken services away
+        if not isinstance(item, Answer):
+            raise TypeError(f"a resolver must send QuerySent and Answer, not {item!r}")
         for address in item.addresses:
             check_numeric(address)
         usable = self._usable(item.addresses)
