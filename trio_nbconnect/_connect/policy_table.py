@@ -1,16 +1,13 @@
-"""Policy table: what a host thinks of addresses (RFC 6724, section 2.1).
+"""Policy table: which addresses a host prefers (RFC 6724, section 2.1).
 
-The problem: of a unique local address, a tunnel's and an IPv4 one, which is the better to try? The RFC answers with a
-table, which an administrator may change, and which Linux's C library reads from `gai.conf`.
+Which is the better one to try: a unique local address, a tunnel's or an IPv4 one? The RFC answers with a table, which
+an administrator may change, and which Linux's C library reads from `gai.conf`.
 
-How we solve it: an address is a number of 128 bits, an IPv4 one its IPv4-mapped form (section 3.2). It is found by its
-longest matching prefix, and has a precedence and a label; and it has a scope (sections 3.1 and 3.2).
+An address is a number of 128 bits, an IPv4 one its IPv4-mapped form (section 3.2). Its longest matching prefix in the
+table gives its precedence and its label; and it has a scope (sections 3.1 and 3.2).
 
-What lives here: the table, the RFC's own, and the reading of `gai.conf`, given as text. What does not: the rules that
-compare with it (`_destination`), and the reading of files.
-
-What we chose not to do: glibc's own defaults, which are RFC 3484's and put a unique local address before IPv4. A
-`gai.conf` of nothing but comments leaves us with RFC 6724.
+Refused: glibc's own defaults, which are RFC 3484's and put a unique local address before IPv4. A `gai.conf` of nothing
+but comments leaves us with RFC 6724.
 """
 
 from __future__ import annotations
