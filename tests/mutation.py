@@ -37,6 +37,8 @@ from typing import Any
 import coverage
 import pytest
 
+from .namespaces import die_with_the_parent
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "trio_nbconnect"
 EQUIVALENTS = Path(__file__).with_name("mutation_equivalents.txt")
@@ -240,14 +242,14 @@ class _Contexts:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        """Be told by pytest."""
+        """Implement the hook."""
         self.measured.switch_context(item.nodeid)
         began = time.monotonic()
         yield
         self.seconds[item.nodeid] = time.monotonic() - began
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Be told by pytest."""
+        """Implement the hook."""
         if report.failed:
             self.failed.add(report.nodeid)
 
@@ -334,6 +336,7 @@ def survives(mutant: Mutant, stages: Sequence[Sequence[str]], seconds: float) ->
     child = os.fork()
     if not child:
         os.setpgid(0, 0)
+        die_with_the_parent()
         sys.meta_path.insert(0, _Hook(mutant.path, mutated(mutant.path, mutant.number)))
         code = 0
         for tests in stages:
@@ -406,6 +409,7 @@ def run_all(paths: Sequence[str], options: argparse.Namespace, folder: Path) -> 
     for mine in share:
         child = os.fork()
         if not child:
+            die_with_the_parent()
             os.close(reader)
             for mutant in mine:
                 stages = stages_of(mutant, covered, seconds, options.seconds)

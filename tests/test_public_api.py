@@ -282,6 +282,23 @@ def test_what_a_drop_in_has_more_is_keyword_only_and_optional(
         assert parameter.default is not inspect.Parameter.empty
 
 
+def test_the_stream_functions_have_one_order_of_parameters() -> None:
+    """What several take stands in the same order in each, and all take what `open_tcp_stream` takes."""
+    functions: list[Callable[..., Any]] = [nb.open_tcp_stream, nb.open_ssl_over_tcp_stream, nb.open_tls_stream]
+    connector = nb.Connector()
+    methods: list[Callable[..., Any]] = [
+        connector.open_tcp_stream,
+        connector.open_ssl_over_tcp_stream,
+        connector.open_tls_stream,
+    ]
+    for group in (functions, methods):
+        longest = list(inspect.signature(group[-1]).parameters)
+        for function in group:
+            names = list(inspect.signature(function).parameters)
+            assert names == [name for name in longest if name in names]
+            assert set(inspect.signature(group[0]).parameters) <= set(names)
+
+
 def describe(function: Callable[..., Any]) -> list[tuple[str, object, object]]:
     """Name, kind and default of each parameter."""
     return [

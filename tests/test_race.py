@@ -427,7 +427,7 @@ async def test_all_failed(net: SimulatedNetwork, connector: Connector) -> None:
 
     with pytest.raises(
         ConnectError,
-        match=r"^all attempts to connect to example\.org:443 failed: 2001:db8::1 refused, 192\.0\.2\.1 No route to host$",
+        match=r"^all attempts to connect to example\.org:443 failed: 2001:db8::1 refused, 192\.0\.2\.1 No route",
     ) as caught:
         await connector.open_tcp_stream("example.org", 443)
 

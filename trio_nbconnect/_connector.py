@@ -86,10 +86,10 @@ class StreamOpener(Protocol):
         host: str | bytes,
         port: int,
         *,
-        server_hostname: str | bytes | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        alpn_protocols: Iterable[str] | None = None,
         https_compatible: bool = False,
+        ssl_context: ssl.SSLContext | None = None,
+        server_hostname: str | bytes | None = None,
+        alpn_protocols: Iterable[str] | None = None,
         give_up_after: float = math.inf,
     ) -> trio.SSLStream[Any]:
         """Return a stream with TLS, its handshake done; see `Connector.open_tls_stream`."""
@@ -269,10 +269,10 @@ class Connector:
         host: str | bytes,
         port: int,
         *,
-        server_hostname: str | bytes | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        alpn_protocols: Iterable[str] | None = None,
         https_compatible: bool = False,
+        ssl_context: ssl.SSLContext | None = None,
+        server_hostname: str | bytes | None = None,
+        alpn_protocols: Iterable[str] | None = None,
         addresses: Iterable[GivenAddress] | None = None,
         give_up_after: float = math.inf,
     ) -> trio.SSLStream[trio.SocketStream]:

@@ -216,7 +216,7 @@ def all_failed(host: str, port: int, attempts: Sequence[Attempt], unusable: Sequ
     )
     if isinstance(primary, ssl.SSLError):
         kind = TLSError
-    why = [attempt._summary(port) for attempt in attempts] or [printable(str(failure)) for failure in unusable]
+    why = [attempt._summary(port) for attempt in attempts]  # Trio's suite has nothing behind what was not attempted
     if isinstance(primary, ssl.SSLError):
         why = [tls_reason(primary)]
     message = f"all attempts to connect to {_shown(host, port)} failed{_listed(why)}"

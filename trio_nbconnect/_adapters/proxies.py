@@ -137,10 +137,10 @@ class _Proxy(ABC):
         host: str | bytes,
         port: int,
         *,
-        server_hostname: str | bytes | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        alpn_protocols: Iterable[str] | None = None,
         https_compatible: bool = False,
+        ssl_context: ssl.SSLContext | None = None,
+        server_hostname: str | bytes | None = None,
+        alpn_protocols: Iterable[str] | None = None,
         give_up_after: float = math.inf,
     ) -> trio.SSLStream[trio.abc.Stream]:
         """Connect to a host through the proxy, with TLS to the host; its handshake is part of the race.
