@@ -3,8 +3,8 @@
 The table is all there is to edit. The package reads it to import a name when it is first used; its stub, which type
 checkers and editors read, is written from it by `python -m tests.stub`.
 
-Implementations are in private packages. Tracebacks, logs and pickles would name those: places that may move, and that
-nobody can look up. So whatever is public names the module that users import it from.
+Implementations are in private packages. Tracebacks, logs and pickles would name those, which may move and are not
+documented. So whatever is public names the module that users import it from.
 
 - A class's annotations may be strings, to be read in the module that the class names. They are read before that
   changes, or `typing.get_type_hints` would look for the names of one module in another.

@@ -1,10 +1,10 @@
-"""Policy table: how a host prefers some addresses to others (RFC 6724, section 2.1).
+"""Policy table: which addresses a host prefers (RFC 6724, section 2.1).
 
-Of a unique local address, a tunnel's and an IPv4 one, which is the better to try? The RFC answers with a table, which
+Which is the better one to try: a unique local address, a tunnel's or an IPv4 one? The RFC answers with a table, which
 an administrator may change, and which Linux's C library reads from `gai.conf`.
 
-An address is a number of 128 bits, an IPv4 one its IPv4-mapped form (section 3.2). It is found by its longest matching
-prefix, and has a precedence and a label; and it has a scope (sections 3.1 and 3.2).
+An address is a number of 128 bits, an IPv4 one its IPv4-mapped form (section 3.2). Its longest matching prefix in the
+table gives its precedence and its label; and it has a scope (sections 3.1 and 3.2).
 
 Refused: glibc's own defaults, which are RFC 3484's and put a unique local address before IPv4. A `gai.conf` of nothing
 but comments leaves us with RFC 6724.

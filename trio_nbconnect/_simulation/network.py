@@ -333,15 +333,15 @@ def simulate(
 
     It takes a millisecond or two, however long the race is, and may be called anywhere, also where Trio is running.
     A race that is lost is a result like any other: the recording shows it, and its `timeline.error` is the error. One
-    that would last for ever, since nobody answers and nothing gives up, is returned as it stands. The connection is
+    that would last for ever, since no host answers and nothing gives up, is returned as it stands. The connection is
     closed. The network may be used again: its names and hosts stay, what it saw (`connects`, `queries`, `started`) is
     of the latest race.
 
-    Only this recording, and the connector's own tracer, hear of the race. `record()` blocks around the call do not:
-    their races are on another clock, and numbered by it.
+    Only this recording, and the connector's own tracer, get the events of the race. `record()` blocks around the call
+    do not: their races are on another clock.
 
     Args:
-        network: The network; nobody else may be using it.
+        network: The network; it must not be in use elsewhere.
         host: See `Connector.connect`.
         port: See `Connector.connect`.
         connector: Who connects; its `network` is replaced by the simulated one.
@@ -355,7 +355,7 @@ def simulate(
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: An argument makes no sense, or the network has open sockets: somebody else uses it.
+        ValueError: An argument makes no sense, or the network has open sockets: it is in use.
 
     Example:
         >>> from trio_nbconnect import Policy
