@@ -23,7 +23,7 @@ import trio
 from .._address import IPV4, IPV6, UNIX, Address, checked_path, from_sockaddr
 from .._errors import os_error
 from .look_ups import LookUp, from_getaddrinfo, look_ups
-from .system_files import is_dns_name, localhost
+from .system_files import is_dns_name, localhost, may_be_looked_up
 
 if TYPE_CHECKING:
     from .options import FamilyOptions
@@ -114,6 +114,8 @@ class KernelNetwork:
         return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
 
     def look_up(self, host: str, port: int, family: int) -> LookUp:
+        if not may_be_looked_up(host):
+            return look_ups().refuse(host, port, family)
         return look_ups().join(host, port, family)
 
     def is_dns_name(self, name: str) -> bool:
