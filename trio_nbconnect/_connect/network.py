@@ -210,6 +210,7 @@ def _open_with(network: Network, address: Address, options: FamilyOptions) -> So
         apply(sock, options.settings, address)
         if options.configure is not None:
             options.configure(sock, address)  # type: ignore[arg-type]  # a simulated one is as good
+            clear_fast_open(sock)
     except BaseException:
         network.close(sock)
         raise
@@ -229,6 +230,15 @@ def _open_multipath(network: Network, family: socket.AddressFamily) -> Socket:
 
 _NO_MULTIPATH = frozenset((errno.EPROTONOSUPPORT, errno.ENOPROTOOPT, errno.EINVAL))
 """What `socket` says of Multipath TCP: not built in; switched off with `net.mptcp.enabled`; Linux before 5.6."""
+
+
+def clear_fast_open(sock: Socket | trio.socket.SocketType) -> None:
+    """Switch off TCP Fast Open, which a hook may have asked for: a handshake that has not begun cannot be raced."""
+    from .settings import FAST_OPEN_CONNECT  # noqa: PLC0415 - few have a hook
+
+    if FAST_OPEN_CONNECT is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(*FAST_OPEN_CONNECT, 0)
 
 
 def apply(sock: Socket | trio.socket.SocketType | socket.socket, settings: Iterable[Setting], target: object) -> None:
