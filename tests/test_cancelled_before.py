@@ -78,9 +78,8 @@ def nothing_happens(listener: socket.socket) -> Iterator[None]:
 @pytest.mark.parametrize("way", CALLS)
 async def test_nothing_is_sent(way: str) -> None:
     """Trio: a cancelled checkpoint means "the operation was not done at all"."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        with nothing_happens(listener):
-            await CALLS[way](*listener.getsockname())
+    with socket.create_server(("127.0.0.1", 0)) as listener, nothing_happens(listener):
+        await CALLS[way](*listener.getsockname())
 
 
 @pytest.mark.parametrize("factory", [False, True])
