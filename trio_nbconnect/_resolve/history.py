@@ -1,7 +1,7 @@
 """History: what earlier connections taught about addresses (RFC 8305, sections 4 and 5).
 
 A race that remembers nothing tries the far copy of a host as readily as the near one, and waits 250 ms for a server
-that has always answered within 20. So races that share a `History` write to it, and each reads it through a `HistoryView`:
+that has always answered within 20. So races that share a `History` write to it, and each reads a `HistoryView` of it:
 
 1. Write. The round-trip time of each handshake, smoothed as in RFC 6298, section 2; and which addresses were used:
    those of connections that were returned.
