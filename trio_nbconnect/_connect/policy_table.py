@@ -82,8 +82,9 @@ class PolicyTable:
         scopes: The scopes of IPv4 addresses, written as IPv4-mapped ones (section 3.2).
 
     Example:
-        >>> from trio_nbconnect._address import IPV4
-        >>> DEFAULT_POLICY_TABLE.classify(Address(IPV4, "192.0.2.1", 443))
+        >>> from trio_nbconnect import Address
+        >>> from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE
+        >>> DEFAULT_POLICY_TABLE.classify(Address.parse("192.0.2.1:443"))
         (35, 4)
     """
 
@@ -114,7 +115,7 @@ class PolicyTable:
 def number_of(address: Address) -> int:
     """Section 3.2: an IPv4 address counts as the IPv4-mapped one, `::ffff:192.0.2.1`."""
     if address.family == IPV6:
-        return int.from_bytes(socket.inet_pton(IPV6, address.host), "big")
+        return int.from_bytes(socket.inet_pton(IPV6, address.host.partition("%")[0]), "big")
     return _MAPPED << 32 | int.from_bytes(socket.inet_pton(IPV4, address.host), "big")
 
 
@@ -185,7 +186,8 @@ def parse_gai_conf(text: str, default: PolicyTable = DEFAULT_POLICY_TABLE) -> Po
         default: Where the tables come from of which the file has no line.
 
     Example:
-        >>> from trio_nbconnect._address import IPV4
+        >>> from trio_nbconnect import Address
+        >>> from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE
         >>> table = parse_gai_conf("precedence ::ffff:0:0/96  100  # this site prefers IPv4")
         >>> table.classify(Address(IPV4, "192.0.2.1", 443)), table.classify(Address(IPV6, "2001:db8::1", 443))
         ((100, 4), (40, 1))
