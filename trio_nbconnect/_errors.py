@@ -57,6 +57,7 @@ class Attempt:
         connected: When TCP was connected, if something was to be established on top of it; else None.
 
     Example:
+        >>> import socket
         >>> address = Address(socket.AF_INET, "192.0.2.1", 443)
         >>> str(Attempt(number=1, address=address, phase=Phase.HANDSHAKE, started=0.0, ended=2.0, error=None))
         '192.0.2.1:443 no answer for 2000 ms'
