@@ -135,7 +135,11 @@ def things() -> Iterator[Thing]:
 
 
 THINGS = dict(things())
-CLASSES = {name: thing for name, thing in THINGS.items() if inspect.isclass(thing)}
+CLASSES = {
+    name: thing
+    for name, thing in THINGS.items()
+    if inspect.isclass(thing) and not typing.get_args(thing)  # Python 3.10 takes an alias for a class
+}
 
 
 def functions() -> Iterator[tuple[str, Callable[..., Any]]]:
