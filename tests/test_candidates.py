@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import socket
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from trio_nbconnect import Address, Answer, Policy, QuerySent, Service, Source
+from trio_nbconnect import Address, Answer, History, Policy, QuerySent, Service, Source
 from trio_nbconnect._address import IPV4, IPV6
+from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE as TABLE
 from trio_nbconnect._race.candidates import Candidates
+from trio_nbconnect._resolve.rfc6724 import Rules
 
 V6A, V6B, V6C = (Address(IPV6, f"2001:db8::{letter}", 443) for letter in "abc")
 V4A, V4B = (Address(IPV4, f"192.0.2.{number}", 443) for number in (1, 2))
@@ -213,3 +216,308 @@ def test_a_service_may_have_a_port_of_its_own() -> None:
 
     assert [candidates.pop() for _ in range(2)] == [replace(V6A, port=8443), V6A]
     assert candidates.peek() is None
+
+
+# Services (Happy Eyeballs version 3, section 4.2)
+
+
+CDN, OTHER = "cdn.example", "other.example"
+HINT6, HINT4 = Address(IPV6, "2001:db8::f", 443), Address(IPV4, "192.0.2.99", 443)
+
+
+def offered(*services: Service, families: tuple[socket.AddressFamily, ...] | None = None) -> Candidates:
+    """Return candidates of a host with one address of each family that is used, and these services, at 1.0."""
+    candidates = Candidates(Policy(), families)
+    known = Answer(Source.AAAA, () if families == (IPV4,) else (V6A,))
+    for source in (Source.HTTPS, Source.AAAA, Source.A):
+        candidates.expect(QuerySent(source))
+    for service in services:
+        if service.target:
+            candidates.expect(QuerySent(Source.AAAA, service.target))
+            candidates.expect(QuerySent(Source.A, service.target))
+    candidates.update(known, now=1.0)
+    candidates.update(Answer(Source.A, (V4A,)), now=1.0)
+    candidates.update(Answer(Source.HTTPS, services=services), now=1.0)
+    return candidates
+
+
+def test_services_that_are_pending_are_waited_for() -> None:
+    """Section 4.2: attempts wait for the "SVCB or HTTPS" answer, for the Resolution Delay at most."""
+    candidates = asking(Source.HTTPS, Source.AAAA)
+
+    candidates.update(Answer(Source.AAAA, (V6A,)), now=1.0)
+    assert candidates.may_begin_at() == 1.050
+    candidates.update(Answer(Source.HTTPS), now=1.01)
+    assert candidates.may_begin_at() == 1.0
+
+
+def test_the_addresses_of_the_best_service_are_waited_for() -> None:
+    """They are a round trip later than the record; nothing else goes first meanwhile."""
+    candidates = offered(Service(priority=1, target=CDN))
+    assert candidates.may_begin_at() == 1.050
+
+    candidates.update(Answer(Source.A, name=CDN), now=1.02)
+    assert candidates.may_begin_at() == 1.050  # the other family is pending
+    candidates.update(Answer(Source.AAAA, name=CDN), now=1.03)
+    assert candidates.may_begin_at() == 1.0  # there are none: the host itself is next
+    assert take_all(candidates) == [V6A, V4A]
+
+
+def test_the_preferred_family_of_the_best_service_is_waited_for() -> None:
+    candidates = offered(Service(priority=1, target=CDN))
+
+    candidates.update(Answer(Source.A, (V4B,), name=CDN), now=1.02)
+    assert candidates.peek() == V4B
+    assert candidates.may_begin_at() == 1.050
+    candidates.update(Answer(Source.AAAA, (V6B,), name=CDN), now=1.03)
+    assert candidates.may_begin_at() == 1.0
+    assert take_all(candidates) == [V6B, V4B, V6A, V4A]
+
+
+def test_a_hint_is_a_positive_answer() -> None:
+    """RFC 9460, section 7.3: hints are for use until the addresses of the target are known."""
+    candidates = offered(Service(priority=1, target=CDN, hints=(HINT4, HINT6)))
+    assert candidates.may_begin_at() == 1.0
+    assert candidates.peek() == HINT6
+
+    candidates.update(Answer(Source.AAAA, (V6B, V6C), name=CDN), now=1.01)
+    assert take_all(candidates) == [V6B, HINT4, V6C, V6A, V4A]  # those of the other family stay
+
+
+def test_a_hint_of_the_other_family_waits_for_the_preferred_one() -> None:
+    candidates = offered(Service(priority=1, target=CDN, hints=(HINT4,)))
+    assert candidates.may_begin_at() == 1.050
+
+
+def test_a_service_of_a_family_that_is_not_used_is_not_waited_for() -> None:
+    """Its hints say where it is, and that is nowhere we go."""
+    only_ipv4 = offered(Service(priority=1, target=CDN, hints=(HINT6,)), families=(IPV4,))
+    assert only_ipv4.may_begin_at() == 1.0
+
+    unknown = offered(Service(priority=1, target=CDN), families=(IPV4,))
+    assert unknown.may_begin_at() == 1.050
+    partly = offered(Service(priority=1, target=CDN, hints=(HINT6, HINT4)), families=(IPV4,))
+    assert partly.may_begin_at() == 1.0
+    assert partly.peek() == HINT4
+
+
+def test_the_first_service_that_has_addresses_decides() -> None:
+    """One that turns out to have none holds nobody up."""
+    candidates = offered(Service(priority=1, target=CDN), Service(priority=2, target=OTHER))
+    for source in (Source.AAAA, Source.A):
+        candidates.update(Answer(source, name=CDN), now=1.01)
+    assert candidates.may_begin_at() == 1.050
+
+    candidates.update(Answer(Source.AAAA, (V6B,), name=OTHER), now=1.02)
+    assert candidates.may_begin_at() == 1.0
+    assert candidates.peek() == V6B
+
+
+def test_services_come_by_priority_and_the_host_itself_last() -> None:
+    """RFC 9460, section 3: each with its port; of two that offer the same endpoint the first counts."""
+    ours = Service(priority=1, port=8443)
+    theirs = Service(priority=2, target=CDN, hints=(HINT4,))
+    candidates = offered(ours, theirs, replace(theirs, priority=3))
+
+    order = [replace(V6A, port=8443), replace(V4A, port=8443), HINT4, V6A, V4A]
+    assert take_all(candidates) == order
+
+
+def test_addresses_of_another_name_are_not_the_host_s() -> None:
+    candidates = offered(Service(priority=1, target=CDN))
+    candidates.update(Answer(Source.AAAA, (V6B,), name=OTHER), now=1.02)
+    assert take_all(candidates) == [V6A, V4A]
+
+
+@pytest.mark.parametrize(
+    ("query", "is_encrypted"),
+    [
+        (QuerySent(Source.HTTPS, encrypted=True), True),
+        (QuerySent(Source.HTTPS), False),
+        (QuerySent(Source.AAAA, encrypted=True), False),
+    ],
+)
+def test_whether_services_are_asked_for_over_encrypted_dns(query: QuerySent, is_encrypted: bool) -> None:
+    candidates = asking()
+    assert candidates.expect(query)
+    assert not candidates.expect(query)
+    assert candidates.is_encrypted is is_encrypted
+
+
+# The operating system's answer for both families
+
+
+def test_the_system_s_whole_answer_takes_the_place_of_what_hurried_it() -> None:
+    """What it left out is not tried, and nobody waits for a family any more; its order stands."""
+    candidates = on_this_host(Source.SYSTEM, Source.AAAA, Source.A)
+    candidates.update(Answer(Source.A, (V4A, V4B)), now=1.0)
+    assert candidates.may_begin_at() == 1.0  # the Resolution Delay was over before anything was hurried
+    candidates.update(Answer(Source.SYSTEM, (V4B, V6A)), now=1.2)
+
+    assert candidates.unanswered == ()
+    assert take_all(candidates) == [V4B, V6A]
+
+
+@pytest.mark.parametrize(("number", "left"), [(socket.EAI_AGAIN, [V4A]), (socket.EAI_NONAME, [])])
+def test_what_hurried_counts_where_the_system_fails_for_now(number: int, left: list[Address]) -> None:
+    """EAI_AGAIN may be one family's name server; that there is no such name is an answer."""
+    candidates = asking(Source.SYSTEM, Source.AAAA, Source.A)
+    candidates.update(Answer(Source.A, (V4A,)), now=1.0)
+    candidates.update(Answer(Source.SYSTEM, error=socket.gaierror(number, "")), now=1.2)
+
+    assert take_all(candidates) == left
+    assert bool(candidates.unanswered) is bool(left)
+    assert candidates.is_answered is not bool(left)
+
+
+def test_nothing_is_answered_before_anything_was() -> None:
+    assert not asking().is_answered
+    assert not asking(Source.A).is_answered
+    given = asking()
+    given.start_with((V4A,))
+    assert given.is_answered
+
+
+# On this host (RFC 6724)
+
+
+FAR, NEAR = Address(IPV4, "192.0.2.1", 443), Address(IPV4, "192.0.2.2", 443)
+ULA, TUNNEL = Address(IPV6, "fd00::1", 443), Address(IPV6, "2002:c000:201::1", 443)
+
+
+def on_this_host(
+    *sources: Source,
+    nowhere: tuple[Address, ...] = (),
+    without: tuple[socket.AddressFamily, ...] = (),
+    history: History | None = None,
+    policy: Policy | None = None,
+) -> Candidates:
+    """Return candidates on a host that has a way to everything but what is said."""
+
+    def source_of(address: Address) -> Address | None:
+        return None if address in nowhere or address.family in without else replace(address, port=0)
+
+    view = None if history is None else history.view(2.0)
+    candidates = Candidates(policy or Policy(), view=view, make_rules=partial(Rules, source_of, TABLE, view))
+    for source in sources:
+        candidates.expect(QuerySent(source))
+    return candidates
+
+
+def test_what_nobody_sorted_is_sorted() -> None:
+    """Section 4: "the client SHOULD order the addresses using [...] RFC 6724"."""
+    candidates = on_this_host(Source.AAAA, Source.A, nowhere=(V6A,))
+    candidates.update(Answer(Source.A, (V4A,)), now=0.0)
+    candidates.update(Answer(Source.AAAA, (V6A, V6B, ULA)), now=0.0)
+    assert take_all(candidates) == [V6B, V4A, ULA, V6A]
+
+
+def test_what_the_system_sorted_by_family_keeps_its_order_in_each() -> None:
+    """It knows flags of interfaces; here a tunnel's address, which the rules alone would put last, comes first."""
+    hurried = on_this_host(Source.SYSTEM, Source.AAAA, Source.A)
+    hurried.update(Answer(Source.AAAA, (TUNNEL, V6A)), now=0.0)
+    assert take_all(hurried) == [TUNNEL, V6A]
+
+    asked_directly = on_this_host(Source.AAAA, Source.A)
+    asked_directly.update(Answer(Source.AAAA, (TUNNEL, V6A)), now=0.0)
+    assert take_all(asked_directly) == [V6A, TUNNEL]
+
+
+def test_the_system_s_order_of_both_families_stands() -> None:
+    candidates = on_this_host(Source.SYSTEM, nowhere=(V6A,))
+    candidates.update(Answer(Source.SYSTEM, (V6A, TUNNEL, V4A)), now=0.0)
+    assert take_all(candidates) == [V6A, V4A, TUNNEL]
+
+
+@pytest.mark.parametrize("source", [Source.HOOK, Source.GIVEN])
+def test_an_order_that_was_meant_is_sorted_by_nobody(source: Source) -> None:
+    candidates = on_this_host(source, nowhere=(V6A,), policy=Policy(families=(IPV4, IPV6)))
+    candidates.update(Answer(source, (V6A, TUNNEL, V4A)), now=0.0)
+    assert take_all(candidates) == [V6A, V4A, TUNNEL]
+    candidates.start_with((V6A, TUNNEL, V4A))
+    assert candidates.peek() is None  # all were tried
+
+
+def test_who_prefers_ipv4_has_it_first() -> None:
+    candidates = on_this_host(Source.AAAA, Source.A, policy=Policy(families=(IPV4, IPV6)))
+    candidates.update(Answer(Source.AAAA, (V6A,)), now=0.0)
+    candidates.update(Answer(Source.A, (V4A,)), now=0.0)
+    assert take_all(candidates) == [V4A, V6A]
+
+
+def test_a_poor_ipv6_address_waits_for_ipv4() -> None:
+    """Any ordinary IPv4 address would come before a unique local one (RFC 6724, section 2.1)."""
+    candidates = on_this_host(Source.AAAA, Source.A)
+    candidates.update(Answer(Source.AAAA, (ULA,)), now=1.0)
+    assert candidates.may_begin_at() == 1.050
+    candidates.update(Answer(Source.A, (V4A,)), now=1.01)
+    assert candidates.may_begin_at() == 1.0
+    assert candidates.peek() == V4A
+
+
+def test_one_good_ipv6_address_waits_for_nothing() -> None:
+    candidates = on_this_host(Source.AAAA, Source.A)
+    candidates.update(Answer(Source.AAAA, (ULA, V6A)), now=1.0)
+    assert candidates.may_begin_at() == 1.0
+
+
+def test_a_preferred_family_without_a_default_route_is_not_waited_for() -> None:
+    """Version 3, section 4.2: the client waits for a family "if" it has a default route."""
+    with_route, without = (on_this_host(Source.AAAA, Source.A, without=families) for families in ((), (IPV6,)))
+    for candidates in (with_route, without):
+        candidates.update(Answer(Source.A, (V4A,)), now=1.0)
+    assert with_route.may_begin_at() == 1.050
+    assert without.may_begin_at() == 1.0
+
+
+# History (sections 4 and 5)
+
+
+def knowing(**rtts: float) -> History:
+    """Return a history of the far and the near address."""
+    history = History(explore_every=math.inf)
+    for name, rtt in rtts.items():
+        history.record({"far": FAR, "near": NEAR}[name], rtt, now=1.0)
+    return history
+
+
+def test_history_reorders_equals_of_the_system_s_answer() -> None:
+    """Section 4: "prefers addresses with lower RTTs", between rules 8 and 9 of RFC 6724."""
+    for history, order in (
+        (None, [FAR, V6A, NEAR]),
+        (knowing(far=0.3, near=0.01), [NEAR, V6A, FAR]),
+        (knowing(near=0.01), [NEAR, V6A, FAR]),
+    ):
+        candidates = on_this_host(Source.SYSTEM, history=history)
+        candidates.update(Answer(Source.SYSTEM, (FAR, V6A, NEAR)), now=2.0)
+        assert take_all(candidates) == order
+
+
+def test_the_delay_follows_history() -> None:
+    """Section 5: three times the round-trip time, within its bounds; a policy may say otherwise."""
+    candidates = on_this_host(history=knowing(far=0.3, near=0.01))
+    assert candidates.delay(FAR, 0) == pytest.approx(0.9)
+    assert candidates.delay(NEAR, 0) == 0.1
+    assert candidates.delay(V4A, 0) == pytest.approx(0.9)  # the far one
+    assert candidates.delay(V6A, 0) == 0.25
+
+    never = on_this_host(history=knowing(far=0.3), policy=Policy(delay_from_history=False))
+    assert never.delay(FAR, 0) == 0.25
+    bound = on_this_host(history=knowing(far=0.3, near=0.01), policy=Policy(minimum_delay=0.2, maximum_delay=0.5))
+    assert (bound.delay(FAR, 0), bound.delay(NEAR, 0)) == (0.5, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("policy", "under_way", "delay"),
+    [
+        (Policy(), 7, 0.25),
+        (Policy(attempt_delay_multiplier=2), 0, 0.25),
+        (Policy(attempt_delay_multiplier=2), 1, 0.5),
+        (Policy(attempt_delay_multiplier=2), 2, 1.0),
+        (Policy(attempt_delay_multiplier=2), 9, 2.0),
+        (Policy(attempt_delay_multiplier=2, attempt_delay=3), 9, 3.0),
+        (Policy(attempt_delay_multiplier=2, attempt_delay=math.inf), 1, math.inf),
+    ],
+)
+def test_the_delay_grows_with_the_attempts_under_way(policy: Policy, under_way: int, delay: float) -> None:
+    assert asking(policy=policy).delay(V4A, under_way) == delay

@@ -87,6 +87,44 @@ def test_a_connector_checks_its_local_address(keywords: dict[str, Any], text: st
         nb.Connector(**keywords)
 
 
+@pytest.mark.parametrize(
+    ("local_address", "shown"),
+    [(("127.0.0.1", 0), "('127.0.0.1', 0)"), (b"127.0.0.1", "b'127.0.0.1'"), (5, "5"), (["::1"], "['::1']")],
+)
+async def test_a_local_address_of_the_wrong_kind(local_address: Any, shown: str) -> None:
+    """Nowhere is a socket address meant, which has a port."""
+    with pytest.raises(TypeError) as of_a_connector:
+        nb.Connector(local_address=local_address)
+    with pytest.raises(TypeError) as of_a_function:
+        await nb.open_tcp_stream("127.0.0.1", 9, local_address=local_address)
+    for caught in (of_a_connector, of_a_function):
+        assert str(caught.value) == f"local_address must be str, or one for each family, not {shown}"
+
+
+@pytest.mark.parametrize("addresses", ["127.0.0.1", b"127.0.0.1", 5])
+async def test_addresses_of_the_wrong_kind(addresses: Any) -> None:
+    kind = type(addresses).__name__
+    with pytest.raises(TypeError) as caught:
+        await nb.open_tcp_stream("example.org", 80, addresses=addresses)
+    assert str(caught.value) == f"addresses must be an iterable of strings, not {kind}: {addresses!r}"
+
+
+async def test_full_width_digits_are_a_literal(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:
+    """A filter of names before us would see one, and the system connect to another."""
+    net.host("127.0.0.1").accepts()
+    full_width = "127.0.0.1".translate({ord(digit): 0xFF10 + int(digit) for digit in "0127"})
+    assert full_width != "127.0.0.1"
+    assert peer(await nb.Connector(network=net).open_tcp_stream(full_width, 80))[0] == "127.0.0.1"
+    assert net.queries == []
+
+
+async def test_a_name_of_many_scripts_is_asked_for(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:
+    """Labels in ASCII are left alone: an underscore is fine in DNS (RFC 2181, section 11)."""
+    net.answers("my_host.xn--bcher-kva.example", a=["192.0.2.1"])
+    net.host("192.0.2.1").accepts()
+    assert peer(await nb.Connector(network=net).open_tcp_stream("my_host.bücher.example", 80))[0] == "192.0.2.1"
+
+
 @pytest.mark.parametrize("host", ["::1", "[::1]", b"::1", "0:0:0:0:0:0:0:1"])
 async def test_literals_ask_nobody(autojump_clock: trio.abc.Clock, host: str | bytes) -> None:
     """A literal, with or without brackets, is connected to without a look-up."""

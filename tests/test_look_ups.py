@@ -182,6 +182,54 @@ async def test_a_name_that_does_not_exist() -> None:
     assert str(caught.value).startswith("no results found for hostname lookup: does-not-exist.invalid:443: ")
 
 
+@pytest.mark.parametrize("name", ["a.onion", "A.B.Onion.", "x.invalid"])
+async def test_some_names_leave_by_no_look_up(name: str, library: DeadLibrary) -> None:
+    """RFC 7686, section 2: resolvers "MUST" not ask name servers; RFC 6761, section 6.4: "invalid" is none."""
+    with pytest.raises(ResolutionError) as caught:
+        await Connector().open_tcp_stream(name, 443)
+    assert caught.value.errno == socket.EAI_NONAME
+    assert str(caught.value.primary_error).endswith(
+        f"names below {name.strip('.').split('.')[-1]} are not looked up: {name}"
+    )
+    assert library.calls == []
+
+
+@pytest.mark.parametrize("name", ["onion", "onion.example", "pinned.onion", "PINNED.onion."])
+async def test_other_names_are_the_system_s(
+    name: str, library: DeadLibrary, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A search domain may complete a single label, and the hosts file have a name of its own."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text("192.0.2.1 other Pinned.onion # commented.onion\n\n")
+    file: system_files.SmallFile[frozenset[str]]
+    file = system_files.SmallFile(str(hosts), system_files._parse_kept, frozenset())
+    monkeypatch.setattr(system_files, "_pinned", file)
+    await connect(name)
+    assert library.calls == [name.lower()]
+    assert not system_files.may_be_looked_up("commented.onion")
+
+
+async def test_the_first_addresses_of_each_family_count(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    """Whoever writes thousands into a zone would have this host send as many SYNs; the order stays."""
+    entries = [
+        entry
+        for number in range(3000)
+        for entry in (
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.1.{number >> 8}.{number & 255}", 9)),
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (f"2001:db8::{number:x}", 9, 0, 0)),
+        )
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: entries)
+    found = await KernelNetwork().look_up("many.example", 9, 0).wait()
+    assert found == [look_ups.from_getaddrinfo(entry[0], entry[4]) for entry in entries[:256]]
+    few = entries[:255]
+    assert look_ups.first_of_each_family(few, lambda entry: entry[0]) == few
+    lopsided = [*entries[::2], *entries[1::2]]
+    assert look_ups.first_of_each_family(lopsided, lambda entry: entry[0]) == [*entries[:256:2], *entries[1:256:2]]
+
+
 # What the system's own files say
 
 

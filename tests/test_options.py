@@ -8,6 +8,7 @@ import os
 import pickle
 import socket
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -217,6 +218,24 @@ BAD: list[tuple[Callable[..., object], dict[str, Any], type[Exception], str]] = 
         {"extra": ((1, 2, 2**31),)},
         ValueError,
         "extra (1, 2, 2147483648) must be between -2147483648 and 2147483647, not 2147483648",
+    ),
+    (
+        nb.SocketOptions,
+        {"extra": ((TCP, 30, 1),)},
+        ValueError,
+        "extra must not hold TCP_FASTOPEN_CONNECT, which sends no packet: (6, 30, 1)",
+    ),
+    (
+        nb.SocketOptions,
+        {"extra": ((SOL, socket.SO_OOBINLINE, 1), (TCP, 30, bytes(4)))},
+        ValueError,
+        "extra must not hold TCP_FASTOPEN_CONNECT, which sends no packet: (6, 30, b'\\x00\\x00\\x00\\x00')",
+    ),
+    (
+        nb.SocketOptions,
+        {"extra": ((1, 2, -(2**31) - 1),)},
+        ValueError,
+        "extra (1, 2, -2147483649) must be between -2147483648 and 2147483647, not -2147483649",
     ),
     (nb.KeepAlive, {"idle": 0}, ValueError, "keepalive idle must be whole seconds between 1 and 32767, not 0"),
     (nb.KeepAlive, {"idle": 32768}, ValueError, "keepalive idle must be whole seconds between 1 and 32767, not 32768"),
@@ -544,6 +563,35 @@ async def test_who_waits_for_a_socket_that_a_hook_has_shown_is_woken(autojump_cl
     assert shown[0].fileno() == -1
 
 
+def ask_for_fast_open(sock: socket.socket, address: nb.Address) -> None:
+    """Do as a program that wants TCP Fast Open: with it `connect` says 0 and sends nothing (Linux's tcp(7))."""
+    sock.setsockopt(TCP, 30, 1)
+    assert sock.getsockopt(TCP, 30) == 1
+
+
+@pytest.mark.parametrize("factory", [False, True])
+async def test_a_hook_cannot_make_a_dead_address_connected(factory: bool) -> None:
+    """The next address is reached; with Fast Open the first would have counted as connected."""
+    if factory:
+        trio.socket.set_custom_socket_factory(PlainSockets())
+    connector = nb.Connector(options=nb.SocketOptions(configure=ask_for_fast_open))
+    with socket.socket() as refusing, listening() as (host, port):
+        refusing.bind(("127.0.0.9", port))
+        with trio.fail_after(5):
+            stream = await connector.open_tcp_stream("example.org", port, addresses=["127.0.0.9", host])
+        async with stream:
+            assert stream.socket.getpeername() == (host, port)
+            assert stream.socket.getsockopt(TCP, 30) == 0
+
+
+class PlainSockets(trio.abc.SocketFactory):
+    """A factory whose sockets are Trio's own."""
+
+    def socket(self, *kind: Any) -> trio.socket.SocketType:
+        """Open one."""
+        return trio.socket.from_stdlib_socket(socket.socket(*kind))
+
+
 # Other sockets
 
 
@@ -597,6 +645,18 @@ async def test_an_option_that_a_factory_s_socket_refuses(monkeypatch: pytest.Mon
     assert factory.made[0].log == ["closed"]
 
 
+async def test_a_factory_s_socket_without_options_may_have_a_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is called; that nothing can be switched off again on such a socket harms nobody."""
+    trio.socket.set_custom_socket_factory(factory := FakeFactory())
+    monkeypatch.delattr(FakeSocket, "setsockopt", raising=False)
+    monkeypatch.setattr(trio, "SocketStream", lambda sock: sock)  # which would set options itself
+    seen: list[nb.Address] = []
+    options = nb.SocketOptions(configure=lambda _, address: seen.append(address))
+    await nb.Connector(options=options).open_tcp_stream("192.0.2.1", 80)
+    assert seen == [nb.Address(FOUR, "192.0.2.1", 80)]
+    assert factory.made[0].log == [("connect", ("192.0.2.1", 80))]
+
+
 @pytest.mark.parametrize("options", [ALL, {socket.AF_UNIX: ALL}])
 async def test_a_unix_socket_has_the_buffers_only(options: Any) -> None:
     """The rest is about networks, and partly an error there."""
@@ -607,6 +667,24 @@ async def test_a_unix_socket_has_the_buffers_only(options: Any) -> None:
             assert stream.socket.getsockopt(SOL, socket.SO_RCVBUF) == 20000
             assert stream.socket.getsockopt(SOL, socket.SO_SNDBUF) == 40000
             assert stream.socket.getsockopt(SOL, socket.SO_KEEPALIVE) == 0
+
+
+def test_whatever_is_a_real_number_is_taken() -> None:
+    """Sweeps bring NumPy's; the kernel gets an int."""
+
+    class Whole:
+        def __index__(self) -> int:
+            return 2
+
+    options = nb.SocketOptions(syn_count=Whole(), user_timeout=Fraction(3, 2))  # type: ignore[arg-type]
+    kept_alive = nb.KeepAlive(idle=Fraction(30))  # type: ignore[arg-type]
+    settings = [*options._settings, *kept_alive._settings]
+    assert [(setting.option, setting.value) for setting in settings] == [
+        (socket.TCP_USER_TIMEOUT, 1500),
+        (socket.TCP_SYNCNT, 2),
+        (socket.TCP_KEEPIDLE, 30),
+    ]
+    assert {type(setting.value) for setting in settings} == {int}
 
 
 def test_options_are_data() -> None:

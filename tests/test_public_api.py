@@ -45,6 +45,7 @@ NAMES = {
     "HandshakeState",
     "HasTimeline",
     "History",
+    "HistoryView",
     "KeepAlive",
     "LocalAddress",
     "LookupRow",
@@ -84,7 +85,7 @@ NAMES = {
     "watch",
 }
 
-MODULES = {"anyio", "dns", "httpcore", "notebook", "proxy", "testing", "trace"}
+MODULES = {"anyio", "dns", "httpcore", "network", "notebook", "proxy", "testing", "trace"}
 
 EXTRAS = ["IPython", "anyio", "dns", "h11", "httpcore", "httpx", "ipykernel", "ipywidgets", "rich", "socksio"]
 
@@ -98,15 +99,6 @@ DROP_INS: list[tuple[Callable[..., Any], Callable[..., Any]]] = [
 ]
 
 PENDING = {
-    "test_type_hints_can_be_read[Network.source_address]",
-    "test_type_hints_can_be_read[Network.policy_table]",
-    "test_every_type_of_a_signature_is_public[Handshake.__init__]",
-    "test_every_type_of_a_signature_is_public[Handshake.begin]",
-    "test_every_type_of_a_signature_is_public[History.view]",
-    "test_every_type_of_a_signature_is_public[Network.open]",
-    "test_every_type_of_a_signature_is_public[Network.look_up]",
-    "test_every_type_of_a_signature_is_public[Network.source_address]",
-    "test_every_type_of_a_signature_is_public[Network.policy_table]",
     "test_every_type_of_a_signature_is_public[notebook.load_ipython_extension]",
     "test_every_type_of_a_signature_is_public[notebook.unload_ipython_extension]",
     "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.open]",
@@ -115,7 +107,6 @@ PENDING = {
     "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.stream]",
     "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.look_up]",
     "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.round_trip_time]",
-    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.policy_table]",
     "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.begin_connect]",
     "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.queue_connection]",
     "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.forget_socket]",

@@ -695,6 +695,26 @@ async def test_a_tracer_that_interrupts_leaves_no_socket(
     assert sum(isinstance(event, (trace.RaceWon, trace.RaceLost)) for event in heard) == 1
 
 
+async def test_a_resolver_may_have_a_nursery_of_its_own(net: SimulatedNetwork) -> None:
+    """Its `OSError` comes in a group, and means the same."""
+
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        raise ExceptionGroup("tasks", [ExceptionGroup("inner", [OSError(errno.EIO, "no name server")])])
+
+    with pytest.raises(ResolutionError) as caught:
+        await Connector(network=net, resolver=Resolver(resolve)).open_tcp_stream("example.org", 443)
+    assert caught.value.errno == errno.EIO
+
+
+@pytest.mark.parametrize("item", [None, "192.0.2.1", Answer(Source.A, ("192.0.2.1",))])  # type: ignore[arg-type]
+async def test_what_no_resolver_may_send_is_a_type_error(net: SimulatedNetwork, item: Any) -> None:
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        send_answer(item)
+
+    with pytest.raises(TypeError, match=r"192\.0\.2\.1|None"):
+        await Connector(network=net, resolver=Resolver(resolve)).open_tcp_stream("example.org", 443)
+
+
 async def test_what_is_no_address_is_refused(net: SimulatedNetwork) -> None:
     """`connect` would look a name up, and every task wait for it."""
 
@@ -885,6 +905,76 @@ async def test_ipv4_is_the_last_resort_where_there_is_none(refused: float | None
 
     assert peer(stream) == "64:ff9b::c000:201"
     assert [(time, source) for time, source, _ in net.queries] == [(0.0, Source.AAAA), (asked, Source.A)]
+
+
+# Many addresses
+
+
+def refusing(net: SimulatedNetwork, many: int) -> list[str]:
+    """Return the addresses of so many hosts that refuse."""
+    addresses = [f"198.51.{number >> 8}.{number & 255}" for number in range(many)]
+    for address in addresses:
+        net.host(address).refuses()
+    return addresses
+
+
+async def test_an_answer_of_thousands_is_cut(net: SimulatedNetwork, events: list[trace.Event]) -> None:
+    """Whoever answers, 128 of each family count: their owner would have this host send SYNs to whomever he names."""
+    addresses = [Address(AF_INET, host, 443) for host in refusing(net, 3000)]
+
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        send_answer(QuerySent(Source.A))
+        send_answer(Answer(Source.A, tuple(addresses)))
+
+    connector = Connector(network=net, resolver=Resolver(resolve), tracer=events.append)
+    with pytest.raises(ConnectRefused) as caught:
+        await connector.open_tcp_stream("example.org", 443)
+    assert [address for _, address in net.connects] == addresses[:128]
+    assert len(caught.value.attempts) == 128
+    (answer,) = (event for event in events if isinstance(event, trace.AnswerReceived))
+    assert list(answer.addresses) == addresses[:128]
+
+
+async def test_a_hook_s_thousands_are_cut(net: SimulatedNetwork) -> None:
+    net.answers("example.org", a=refusing(net, 1000), aaaa=[SIX])
+    net.host(SIX).refuses()
+    with net.installed(), pytest.raises(ConnectRefused) as caught:
+        await Connector().open_tcp_stream("example.org", 443)
+    assert len(caught.value.attempts) == 129
+
+
+async def test_a_thousand_addresses_of_the_caller_s_are_all_tried(net: SimulatedNetwork) -> None:
+    addresses = refusing(net, 1000)
+    net.host(addresses[-1]).accepts()
+    stream = await Connector(network=net).open_tcp_stream("example.org", 443, addresses=addresses)
+    assert peer(stream) == addresses[-1]
+    assert [address.host for _, address in net.connects] == addresses
+
+
+async def test_a_thousand_failures_at_once_can_be_cancelled() -> None:
+    """Each attempt that sent no packet is a checkpoint: no race keeps the others waiting."""
+    net = SimulatedNetwork()
+    addresses = refusing(net, 1000)
+    for address in addresses:
+        net.host(address).unreachable()
+    tried: list[trace.Event] = []
+
+    def tracer(event: trace.Event) -> None:
+        if isinstance(event, trace.AttemptFailed):
+            tried.append(event)
+
+    async def cancel_after_ten(scope: trio.CancelScope) -> None:
+        while len(tried) < 10:
+            await trio.lowlevel.checkpoint()
+        scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as scope:
+            nursery.start_soon(cancel_after_ten, scope)
+            await Connector(network=net, tracer=tracer).open_tcp_stream("example.org", 443, addresses=addresses)
+    assert scope.cancelled_caught
+    assert 10 <= len(tried) <= 12
+    assert net.open_sockets == 0
 
 
 # Any network at all

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 import trio_nbconnect as nb
-from trio_nbconnect._address import IPV4
+from trio_nbconnect._address import IPV4, IPV6
 from trio_nbconnect._errors import all_failed, gave_up, no_address, os_error, services_unknown, timed_out
 from trio_nbconnect.testing import SimulatedNetwork
 
@@ -20,7 +20,8 @@ stamina = pytest.importorskip("stamina")
 ADDRESS = nb.Address(IPV4, "192.0.2.1", 443)
 REFUSED = os_error(errno.ECONNREFUSED, ADDRESS)
 UNREACHABLE = os_error(errno.ENETUNREACH, ADDRESS)
-FORBIDDEN = os_error(errno.EACCES, ADDRESS)
+FORBIDDEN = os_error(errno.EACCES, ADDRESS)  # a prohibit route
+BLACKHOLE = os_error(errno.EINVAL, ADDRESS)
 RULED_OUT = os_error(errno.EAFNOSUPPORT, ADDRESS)
 LATE = timed_out(str(ADDRESS))
 UNTRUSTED = ssl.SSLCertVerificationError(1, "certificate has expired")
@@ -30,15 +31,15 @@ UNKNOWN = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 AGAIN = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
 
-def failed(*failures: OSError) -> nb.ConnectError:
+def failed(*failures: OSError, address: nb.Address = ADDRESS) -> nb.ConnectError:
     """Make the error of a race whose attempts met these."""
-    return all_failed("example.org", 443, attempts(failures))
+    return all_failed("example.org", 443, attempts(failures, address))
 
 
-def attempts(failures: Sequence[OSError | None]) -> list[nb.Attempt]:
+def attempts(failures: Sequence[OSError | None], address: nb.Address = ADDRESS) -> list[nb.Attempt]:
     """Make attempts that met these."""
     return [
-        nb.Attempt(number=number, address=ADDRESS, phase=nb.Phase.HANDSHAKE, started=0, ended=1, error=failure)
+        nb.Attempt(number=number, address=address, phase=nb.Phase.HANDSHAKE, started=0, ended=1, error=failure)
         for number, failure in enumerate(failures, start=1)
     ]
 
@@ -49,9 +50,17 @@ def attempts(failures: Sequence[OSError | None]) -> list[nb.Attempt]:
         (failed(REFUSED, REFUSED), True),
         (failed(UNREACHABLE), True),
         (failed(LATE, UNREACHABLE), True),
-        (failed(FORBIDDEN), False),
+        (failed(FORBIDDEN), True),
+        (failed(BLACKHOLE), True),
+        (failed(BLACKHOLE, UNTRUSTED), False),
+        (failed(FORBIDDEN, address=nb.Address(socket.AF_UNIX, "/run/x.sock", 0)), False),
+        (failed(BLACKHOLE, address=nb.Address(IPV6, "fe80::1", 443)), False),
+        (failed(BLACKHOLE, address=nb.Address(IPV6, "fe80::1", 443, scope_id=1)), True),
+        (gave_up("example.org", 443, 1, attempts([FORBIDDEN])), True),
         (failed(RULED_OUT), False),
-        (failed(FORBIDDEN, REFUSED), True),
+        (failed(RULED_OUT, REFUSED), True),
+        (FORBIDDEN, False),
+        (BLACKHOLE, False),
         (failed(UNTRUSTED), False),
         (failed(UNREACHABLE, UNTRUSTED), False),
         (failed(REFUSED, OBJECTED), False),

@@ -3,6 +3,7 @@
 from . import anyio as anyio
 from . import dns as dns
 from . import httpcore as httpcore
+from . import network as network
 from . import notebook as notebook
 from . import proxy as proxy
 from . import testing as testing
@@ -51,6 +52,7 @@ from ._pictures.timeline import UntriedRow as UntriedRow
 from ._pictures.watch import watch as watch
 from ._policy import Policy as Policy
 from ._resolve.history import History as History
+from ._resolve.history import HistoryView as HistoryView
 from ._resolve.nat64 import discover_nat64 as discover_nat64
 from ._resolve.query import Answer as Answer
 from ._resolve.query import Query as Query
@@ -80,6 +82,7 @@ __all__ = [
     "HandshakeState",
     "HasTimeline",
     "History",
+    "HistoryView",
     "KeepAlive",
     "LocalAddress",
     "LookupRow",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import socket
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -128,7 +129,7 @@ def check_host(host: object) -> str:
     """Return the host name or literal as text, or raise what is wrong with it.
 
     Raises:
-        ValueError: `host` is no `str` or `bytes`, empty, holds a NUL, or breaks a length limit of RFC 1035, 2.3.4.
+        ValueError: `host` is no `str` or `bytes`, is empty, or holds a NUL, a blank or a control character.
     """
     if isinstance(host, str):
         text = host
@@ -141,11 +142,18 @@ def check_host(host: object) -> str:
         raise ValueError(f"host must be str or bytes, not {host!r}")
     if "\0" in text:
         raise ValueError(f"host must not contain NUL: {host!r}")
+    if (" " in text or not text.isprintable()) and any(map(_is_blank_or_control, text)):
+        raise ValueError(f"host must not contain blanks or control characters: {host!r}")
     if text[:1] == "[" and text[-1:] == "]":
         text = text[1:-1]
     if not text:
         raise ValueError(f"host must not be empty: {host!r}")
     return text
+
+
+def _is_blank_or_control(character: str) -> bool:
+    """What files and clipboards put around a name: spaces of any script, line ends, C0 and C1 controls, DEL."""
+    return character.isspace() or ord(character) < 32 or 127 <= ord(character) < 160
 
 
 def check_name(host: str) -> str:
@@ -154,31 +162,37 @@ def check_name(host: str) -> str:
     Raises:
         ValueError: A label is empty or longer than 63 octets, or the name longer than 253 (RFC 1035, section 2.3.4).
     """
+    shown = host
     if not host.isascii():
         host = _to_ascii(host)
     name = host.removesuffix(".")
     if len(name) > 253:
-        raise ValueError(f"host must have at most 253 characters: {host!r}")
+        raise ValueError(f"host must have at most 253 characters: {shown!r}")
     for label in name.split("."):
         if not label:
-            raise ValueError(f"host must not have an empty label: {host!r}")
+            raise ValueError(f"host must not have an empty label: {shown!r}")
         if len(label) > 63:
-            raise ValueError(f"host must have no label over 63 characters: {host!r}")
+            raise ValueError(f"host must have no label over 63 characters: {shown!r}")
     return host
 
 
 def _to_ascii(host: str) -> str:
-    """Encode a name of another script, with the mapping of UTS 46 for what people type."""
+    """Encode the labels of another script, with the mapping of UTS 46 for what people type.
+
+    Labels in ASCII stay as they are: `_dmarc` is no host name that IDNA would take, but a name of DNS.
+    """
     import idna  # noqa: PLC0415 - trio brings it; most programs never need it
 
+    labels = host.translate(_DOTS).split(".")
     try:
-        return idna.encode(host, uts46=True).decode("ascii")
+        labels = [label if label.isascii() else idna.encode(label, uts46=True).decode("ascii") for label in labels]
     except UnicodeError as error:
         raise ValueError(f"host is no valid international name: {host!r}: {error}") from None
+    return ".".join(labels)
 
 
-LOOPBACK = {IPV6: "::1", IPV4: "127.0.0.1"}
-"""This machine (RFC 4291, section 2.5.3; RFC 1122, section 3.2.1.3)."""
+_DOTS = dict.fromkeys(map(ord, "\u3002\uff0e\uff61"), ".")
+"""What separates labels as well as a dot does (RFC 5895, section 2, and UTS 46, section 2.3)."""
 
 
 def is_localhost(name: str) -> bool:
@@ -207,6 +221,8 @@ def parse_literal(host: str, port: int) -> Address | None:
         ValueError: `host` is an IPv6 literal whose scope is malformed.
     """
     if ":" not in host:
+        if not host.isascii():  # full-width digits, say, which IDNA maps, too: no filter before us shall see a name
+            host = unicodedata.normalize("NFKC", host.translate(_DOTS))
         is_literal = host[:1].isdigit() and _packed(IPV4, host) is not None  # most names need no error to tell
         return Address(IPV4, host, port) if is_literal else None  # IPv4 has one spelling
     text, percent, scope = host.partition("%")
@@ -239,8 +255,11 @@ def check_numeric(address: Address) -> None:
     """Make sure that `connect` will not look the host up, and every task wait for it.
 
     Raises:
+        TypeError: It is no `Address`.
         ValueError: The host is no address of its family.
     """
+    if not isinstance(address, Address):
+        raise TypeError(f"address must be Address, not {address!r}")
     if not address.is_path and _packed(address.family, address.host.partition("%")[0]) is None:
         raise ValueError(f"address must be numeric and of its family, not {address.host!r}")
 
@@ -298,10 +317,10 @@ def given_addresses(addresses: Iterable[GivenAddress], port: int) -> tuple[Addre
     """Read the addresses that a caller gives in place of a look-up.
 
     Raises:
-        TypeError: It is one `str`.
+        TypeError: It is one `str`, or nothing to iterate over.
         ValueError: There are none, or one is neither numeric nor a path.
     """
-    if isinstance(addresses, (str, bytes)):
+    if isinstance(addresses, (str, bytes)) or not isinstance(addresses, Iterable):
         raise TypeError(f"addresses must be an iterable of strings, not {type(addresses).__name__}: {addresses!r}")
     given = tuple(_given(address, port) for address in addresses)
     if not given:
@@ -349,12 +368,19 @@ def _numeric(what: str, text: str | bytes, port: int) -> Address:
 
 
 def local_addresses(local_address: LocalAddress | None) -> Mapping[socket.AddressFamily, Address]:
-    """Read the local addresses, one for each family."""
+    """Read the local addresses, one for each family.
+
+    Raises:
+        TypeError: It is neither one text nor a mapping.
+        ValueError: One is not numeric, or of another family than its own.
+    """
     if local_address is None:
         return MappingProxyType({})
     if isinstance(local_address, str):
         literal = _numeric("local_address", local_address, 0)
         return MappingProxyType({literal.family: literal})
+    if not isinstance(local_address, Mapping):
+        raise TypeError(f"local_address must be str, or one for each family, not {local_address!r}")
     local = {family: _numeric("local_address", text, 0) for family, text in local_address.items()}
     if not local or any(family != literal.family for family, literal in local.items()):
         raise ValueError(f"local_address must give each family an address of its own: {local_address!r}")

@@ -112,7 +112,7 @@ def check_seconds(name: str, seconds: object, unit: str = "a number of seconds")
         TypeError: It is no real number.
         ValueError: It is negative, beyond every float, or no number after all (NaN).
     """
-    number = _as_float(name, seconds, unit)
+    number = check_real(name, seconds, unit)
     if not number >= 0:
         raise ValueError(f"{name} must not be negative, not {seconds!r}")
     return number
@@ -133,8 +133,13 @@ def check_count(name: str, count: object) -> int:
     return number
 
 
-def _as_float(name: str, value: object, unit: str) -> float:
-    """Turn any real number into a float; an int that is one already stays as it is, to be shown as it was written."""
+def check_real(name: str, value: object, unit: str) -> float:
+    """Turn any real number into a float; an int stays one, to be shown as it was written.
+
+    Raises:
+        TypeError: It is no real number.
+        ValueError: It is beyond every float.
+    """
     if isinstance(value, float):
         return float(value)
     if not _is_real(value):

@@ -43,7 +43,7 @@ NAMES = {
     "_pictures.timeline": ("AttemptOutcome", "AttemptRow", "LookupRow", "RaceOutcome", "Timeline", "UntriedRow"),
     "_pictures.watch": ("watch",),
     "_policy": ("Policy",),
-    "_resolve.history": ("History",),
+    "_resolve.history": ("History", "HistoryView"),
     "_resolve.nat64": ("discover_nat64",),
     "_resolve.query": ("Answer", "Query", "QuerySent", "SendAnswer", "Service", "Source"),
     "_resolve.system": ("Resolver",),
@@ -51,7 +51,7 @@ NAMES = {
 }
 """The names that the package itself offers, by the private module that has them."""
 
-MODULES = ("anyio", "dns", "httpcore", "notebook", "proxy", "testing", "trace")
+MODULES = ("anyio", "dns", "httpcore", "network", "notebook", "proxy", "testing", "trace")
 """The public modules. `from trio_nbconnect import *` leaves them out: it would hide the `anyio` of who writes it."""
 
 

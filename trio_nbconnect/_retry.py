@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 import trio
 
-from ._errors import ConnectError, is_broken_off
+from ._errors import Attempt, ConnectError, is_broken_off
 
 if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
     from exceptiongroup import BaseExceptionGroup
@@ -32,6 +32,10 @@ _PASSING = frozenset(
 )
 """A service that restarts, a network that comes and goes, a machine that is out of ports, files or memory."""
 
+_PASSING_ROUTES = frozenset({errno.EINVAL, errno.EACCES})
+"""What `connect` says of a blackhole and of a prohibit route (Linux's ip-route(8)): with those a VPN that is down keeps
+traffic from leaving beside it. Of anything but a route they are final: a path that may not be opened, an argument."""
+
 _PASSING_LOOK_UPS = frozenset({socket.EAI_AGAIN, socket.EAI_MEMORY})
 """RFC 3493, section 6.1: "a temporary failure", "try again later". That a name does not exist is an answer."""
 
@@ -40,8 +44,9 @@ def is_retryable(error: BaseException) -> bool:
     """Say whether the same call may succeed later, with nothing changed here.
 
     A `ConnectError` is judged by all that its attempts met: a certificate that is not good, or another refusal of TLS,
-    is final whatever other addresses met; else one failure that may pass is enough. A time-out may pass, a name that
-    does not exist is final. So is anything that is no failure to connect, a cancellation for one.
+    is final whatever other addresses met; else one failure that may pass is enough. A time-out may pass, and so may a
+    route that goes nowhere; a name that does not exist is final. So is anything that is no failure to connect, a
+    cancellation for one.
 
     Args:
         error: What connecting has raised.
@@ -56,7 +61,18 @@ def is_retryable(error: BaseException) -> bool:
     failures: Sequence[BaseException] = (error,)
     if isinstance(error, ConnectError) and isinstance(error.__cause__, BaseExceptionGroup):
         failures = error.__cause__.exceptions
-    return any(map(_may_pass, failures)) and not any(map(_is_refusal_of_tls, failures))
+    may_pass = any(map(_may_pass, failures))
+    if isinstance(error, ConnectError):
+        may_pass = may_pass or any(map(_had_no_route, error.attempts))
+    return may_pass and not any(map(_is_refusal_of_tls, failures))
+
+
+def _had_no_route(attempt: Attempt) -> bool:
+    """Whether an attempt met a route that goes nowhere; a link-local address without a scope never has one."""
+    address = attempt.address
+    if address.is_path or (address.is_link_local and not address.scope_id):
+        return False
+    return attempt.error is not None and attempt.error.errno in _PASSING_ROUTES
 
 
 def _may_pass(failure: BaseException) -> bool:

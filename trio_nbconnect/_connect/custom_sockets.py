@@ -17,7 +17,7 @@ import trio
 
 from .._address import UNIX, Address, checked_path
 from .._errors import gave_up_unix
-from .network import apply, apply_again, bind_address_only
+from .network import apply, apply_again, bind_address_only, clear_fast_open
 
 if TYPE_CHECKING:
     from .options import FamilyOptions
@@ -67,6 +67,8 @@ class CustomConnect:
             _apply(self.socket, self._options.settings, self._address)
             if self._options.configure is not None:
                 self._options.configure(self.socket, self._address)  # type: ignore[arg-type]  # as documented there
+                with contextlib.suppress(*_LACKING):
+                    clear_fast_open(self.socket)
         if self._local is not None:
             bind_address_only(self.socket)
             await self.socket.bind(self._local.sockaddr)

@@ -9,7 +9,8 @@ is spread over its errno, the socket's readiness, `SO_ERROR` and `getpeername`, 
    full and *nothing* is under way. Anything else failed.
 3. Wait until the socket is writable, then read `SO_ERROR` once, since reading clears it, and only when woken, since
    an ICMP error may stand there for a handshake that would still succeed.
-4. `SO_ERROR` 0 is no proof; `getpeername` is. On ENOTCONN ask `connect_ex` what is the matter.
+4. `SO_ERROR` 0 is no proof; `getpeername` is. On ENOTCONN ask `connect_ex` what is the matter. If it says "under way"
+   of a socket that is writable, look again after a pause, but not for ever: some layer below tells two stories.
 5. A TCP socket whose own name is its peer's has met itself (a simultaneous open, RFC 9293, figure 8): reset it and
    try again at most twice. A plain close would leave a TIME_WAIT that keeps the real server from its port.
 
@@ -48,6 +49,11 @@ _RETRIES = 2
 _SHORTEST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.050
 """Seconds between two looks where readiness tells nothing; doubled each time, with jitter."""
+
+_LOOKS = 256
+"""How often a socket may be writable without a peer while `connect` says EALREADY, EINPROGRESS or EINTR: some ten
+seconds, in which the first packet has been sent four times (RFC 6298). A kernel does that for a moment; an emulation, a
+filter of system calls or a debugger may do it for ever."""
 
 
 class HandshakeState(enum.Enum):
@@ -132,7 +138,7 @@ class Handshake:
 
     __slots__ = (
         *("socket", "state", "errno"),
-        *("_backlog_is_full", "_name", "_network", "_opener", "_pause", "_retries", "_sockaddr"),
+        *("_backlog_is_full", "_looks", "_name", "_network", "_opener", "_pause", "_retries", "_sockaddr"),
     )
 
     def __init__(self, sock: Socket, sockaddr: Any, name: Any, network: Network, opener: Reopen | None) -> None:
@@ -140,6 +146,7 @@ class Handshake:
         self.state: HandshakeState = HandshakeState.HANDSHAKING
         self.errno: int = 0
         self._backlog_is_full = False
+        self._looks = 0
         self._pause = 0.0
         self._retries = 0
         self._sockaddr = sockaddr
@@ -232,7 +239,7 @@ class Handshake:
         if peer is None:
             number = self.socket.connect_ex(self._sockaddr)
             if number in _UNDER_WAY:
-                self._pause_longer()
+                self._look_again()
                 return
             peer = self._peer()
             if peer is None:
@@ -294,6 +301,14 @@ class Handshake:
 
     def _is_tcp(self) -> bool:
         return self.socket.family in (IPV4, IPV6) and self.socket.type == socket.SOCK_STREAM
+
+    def _look_again(self) -> None:
+        """Readiness lies: look again, less and less often, and at last no more."""
+        self._looks += 1
+        if self._looks > _LOOKS:
+            self._fail(errno.ETIMEDOUT)
+        else:
+            self._pause_longer()
 
     def _pause_longer(self) -> None:
         self._pause = min(max(2 * self._pause, _SHORTEST_PAUSE), _LONGEST_PAUSE)

@@ -15,9 +15,12 @@ from __future__ import annotations
 import copy
 import errno
 import socket
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol
+from operator import itemgetter
+from typing import Any, Protocol, TypeVar
 
 import trio
 
@@ -31,6 +34,12 @@ SILENT_AFTER = 0.25
 
 AT_MOST = 512
 """How many run at all; each holds a thread until the C library gives up. Half of them may be of one family."""
+
+ADDRESSES = 128
+"""How many addresses of each family count in one answer. Large services publish eight; of those who publish thousands
+each one would be an attempt, and this host a source of SYNs against whomever they name."""
+
+T = TypeVar("T")
 
 _Key = tuple[str, int]
 
@@ -55,7 +64,7 @@ class SystemLookUp:
         self._look_ups = look_ups
         self._port = port
         self._done = trio.Event()
-        self._entries: list[Any] = []
+        self._entries: Sequence[Any] = []
         self._error: BaseException | None = None
         self.key = key
         self.is_started = False
@@ -105,7 +114,7 @@ class SystemLookUp:
     def _finish(self, outcome: Any) -> None:
         """Hand what the thread has brought (an `outcome.Outcome`) to all who wait."""
         try:
-            self._entries = outcome.unwrap()
+            self._entries = first_of_each_family(outcome.unwrap(), itemgetter(0))
         except BaseException as error:  # noqa: BLE001 - it comes from a thread: whoever waits raises it
             self.refuse(error)
         else:
@@ -132,6 +141,13 @@ class LookUps:
             self.want(look_up)
         return look_up
 
+    def refuse(self, host: str, port: int, family: int) -> SystemLookUp:
+        """Return a look-up that has failed, of a name that must not be looked up."""
+        look_up = SystemLookUp(self, (host, family), port)
+        zone = host.removesuffix(".").rpartition(".")[2]
+        look_up.refuse(socket.gaierror(socket.EAI_NONAME, f"names below {zone} are not looked up: {host}"))
+        return look_up
+
     def want(self, look_up: SystemLookUp) -> None:
         """Start a look-up as soon as there is room."""
         self._queued.setdefault(look_up.key, look_up)
@@ -142,7 +158,8 @@ class LookUps:
         if self._queued.get(look_up.key) is look_up:
             del self._queued[look_up.key]
         self._fresh.pop(look_up, None)
-        self._start_queued()
+        if self._queued:  # but not one whose waiter is about to be cancelled, too
+            trio.lowlevel.current_trio_token().run_sync_soon(self._start_queued, idempotent=True)
 
     def forget(self, look_up: SystemLookUp) -> None:
         """Let go of a look-up whose result is there."""
@@ -175,6 +192,20 @@ def look_ups() -> LookUps:
     except LookupError:
         _look_ups.set(LookUps())
         return _look_ups.get()
+
+
+def first_of_each_family(found: Sequence[T], family_of: Callable[[T], int]) -> Sequence[T]:
+    """Leave out what is beyond `ADDRESSES` of a family; the order stays."""
+    if len(found) <= ADDRESSES:
+        return found
+    counted: Counter[int] = Counter()
+    kept = []
+    for item in found:
+        family = family_of(item)
+        counted[family] += 1
+        if counted[family] <= ADDRESSES:
+            kept.append(item)
+    return kept
 
 
 def from_getaddrinfo(family: int, sockaddr: tuple[Any, ...]) -> Address:

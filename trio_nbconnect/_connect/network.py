@@ -20,12 +20,12 @@ import trio
 from .._address import IPV4, IPV6, UNIX, Address, checked_path, from_sockaddr
 from .._errors import os_error
 from .look_ups import LookUp, from_getaddrinfo, look_ups
-from .system_files import is_dns_name, localhost
+from .policy_table import PolicyTable
+from .settings import Setting
+from .system_files import is_dns_name, localhost, may_be_looked_up
 
 if TYPE_CHECKING:
     from .options import FamilyOptions
-    from .policy_table import PolicyTable
-    from .settings import Setting
 
 
 class Socket(Protocol):
@@ -111,6 +111,8 @@ class KernelNetwork:
         return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
 
     def look_up(self, host: str, port: int, family: int) -> LookUp:
+        if not may_be_looked_up(host):
+            return look_ups().refuse(host, port, family)
         return look_ups().join(host, port, family)
 
     def is_dns_name(self, name: str) -> bool:
@@ -205,6 +207,7 @@ def _open_with(network: Network, address: Address, options: FamilyOptions) -> So
         apply(sock, options.settings, address)
         if options.configure is not None:
             options.configure(sock, address)  # type: ignore[arg-type]  # a simulated one is as good
+            clear_fast_open(sock)
     except BaseException:
         network.close(sock)
         raise
@@ -224,6 +227,15 @@ def _open_multipath(network: Network, family: socket.AddressFamily) -> Socket:
 
 _NO_MULTIPATH = frozenset((errno.EPROTONOSUPPORT, errno.ENOPROTOOPT, errno.EINVAL))
 """What `socket` says of Multipath TCP: not built in; switched off with `net.mptcp.enabled`; Linux before 5.6."""
+
+
+def clear_fast_open(sock: Socket | trio.socket.SocketType) -> None:
+    """Switch off TCP Fast Open, which a hook may have asked for: a handshake that has not begun cannot be raced."""
+    from .settings import FAST_OPEN_CONNECT  # noqa: PLC0415 - few have a hook
+
+    if FAST_OPEN_CONNECT is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(*FAST_OPEN_CONNECT, 0)
 
 
 def apply(sock: Socket | trio.socket.SocketType | socket.socket, settings: Iterable[Setting], target: object) -> None:

@@ -86,9 +86,10 @@ class SocketOptions:
         syn_count: How many times the first packet is repeated: 1 to 127 (tcp(7), `TCP_SYNCNT`).
         reuse_address: Whether a local address may be in use by others that allow it, too (socket(7), `SO_REUSEADDR`).
         extra: What is not above, as `setsockopt` takes it: `((level, option, value), ...)`; set after what is above.
+            `TCP_FASTOPEN_CONNECT` is refused: with it a dead address counts as connected.
         configure: Called last, with the socket and where it will connect to. An `OSError` it raises fails the attempt;
             anything else is a bug and ends the race. It must not wait. A socket of a custom factory is one of Trio's or
-            a fake.
+            a fake. TCP Fast Open is switched off again.
 
     Raises:
         TypeError: A value is of the wrong type.

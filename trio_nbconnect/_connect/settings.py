@@ -8,26 +8,35 @@ its socket module does.
 
 from __future__ import annotations
 
+import operator
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from .._address import IPV4, IPV6
+from .._policy import check_real
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One call of `setsockopt`."""
+    """One call of `setsockopt`.
+
+    Attributes:
+        name: What the caller asked for, as an error names it.
+        level: The level, `socket.SOL_SOCKET` say.
+        option: The number of the option.
+        value: Its value.
+        family: The only family that it is for; None for all.
+    """
 
     name: str
-    """What the caller asked for, as errors name it."""
     level: int
     option: int
     value: int | bytes
     family: socket.AddressFamily | None = None
-    """The only family it is for; None is both."""
 
 
 Encode = Callable[[str, object], int | bytes]
@@ -44,11 +53,12 @@ def flag(name: str, value: object) -> int:
 
 
 def _number(low: int, high: int, name: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be int, not {value!r}")
-    if not low <= value <= high:
+    number = operator.index(value)
+    if not low <= number <= high:
         raise ValueError(f"{name} must be between {low} and {high}, not {value!r}")
-    return value
+    return number
 
 
 def _mark(name: str, value: object) -> int:
@@ -59,20 +69,18 @@ def _mark(name: str, value: object) -> int:
 
 def _seconds(name: str, value: object) -> int:
     """The kernel counts whole seconds, in 15 bits: EINVAL for 0 and for 32768, as measured."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
-    if not 1 <= value <= 32767 or value != int(value):
+    seconds = check_real(name, value, "a number of seconds")
+    if not 1 <= seconds <= 32767 or seconds != int(seconds):
         raise ValueError(f"{name} must be whole seconds between 1 and 32767, not {value!r}")
-    return int(value)
+    return int(seconds)
 
 
 def _milliseconds(name: str, value: object) -> int:
     """tcp(7): the kernel takes milliseconds, an int that is not negative; 0 is its default, for which we have None."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
-    if not 0.001 <= value <= 2147483.647:
+    seconds = check_real(name, value, "a number of seconds")
+    if not 0.001 <= seconds <= 2147483.647:
         raise ValueError(f"{name} must be between 0.001 and 2147483.647 seconds, not {value!r}")
-    return round(value * 1000)
+    return round(seconds * 1000)
 
 
 def _word(name: str, value: object) -> bytes:
@@ -146,7 +154,14 @@ def triples(extra: object) -> tuple[tuple[int, int, int | bytes], ...]:
         found = tuple((level, option, value) for level, option, value in extra)  # type: ignore[attr-defined]  # or raise
     except (TypeError, ValueError):
         raise TypeError(f"extra must be triples of level, option and value, not {extra!r}") from None
-    for level, option, value in found:
-        for number in (level, option) if isinstance(value, (bytes, bool)) else (level, option, value):
-            _number(-(2**31), 2**31 - 1, f"extra {(level, option, value)!r}", number)
+    for triple in found:
+        numbers = triple[:2] if isinstance(triple[2], (bytes, bool)) else triple
+        for number in numbers:
+            _number(-(2**31), 2**31 - 1, f"extra {triple!r}", number)
+        if numbers[:2] == FAST_OPEN_CONNECT:
+            raise ValueError(f"extra must not hold TCP_FASTOPEN_CONNECT, which sends no packet: {triple!r}")
     return found
+
+
+FAST_OPEN_CONNECT = (socket.IPPROTO_TCP, 30) if sys.platform == "linux" else None
+"""`TCP_FASTOPEN_CONNECT` (Linux's tcp(7)), which Python names since 3.12: `connect` says 0 and sends nothing."""

@@ -96,9 +96,10 @@ class CachedFile(Generic[T]):
     def _text(self) -> str:
         try:
             with open(self.path, "rb", opener=_without_waiting) as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
                     return ""
-                return file.read(LONGEST).decode("utf-8", "replace")
+                return file.read(min(status.st_size + 1, LONGEST)).decode("utf-8", "replace")
         except (OSError, ValueError):
             return ""
 

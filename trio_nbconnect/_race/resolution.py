@@ -1,7 +1,8 @@
 """Resolution: the addresses of a host, as they come (RFC 8305, sections 3 and 7).
 
 Answers arrive from several sources while attempts run. Each goes to the candidates, and the race is woken. Addresses
-that were given are an answer like any other, and the only one.
+that were given are an answer like any other, and the only one. What others say is cut to so many addresses of each
+family, what the caller gives is not.
 
 On a network without IPv4 a translator (NAT64) stands in: an IPv6 address that it made is read as the IPv4 address that
 it stands for, and an IPv4 address is written as an IPv6 one when an attempt starts.
@@ -12,13 +13,15 @@ from __future__ import annotations
 import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from operator import attrgetter
 from socket import AddressFamily
 from typing import TYPE_CHECKING
 
 import trio
 
 from .._address import IPV4, IPV6, Address, Target, check_numeric
-from .._errors import ruled_out, timed_out
+from .._connect.look_ups import first_of_each_family
+from .._errors import ruled_out, sole, timed_out
 from .._policy import Policy
 from .._resolve.query import Answer, Query, QuerySent, Source
 from .candidates import Candidates
@@ -135,8 +138,11 @@ class Resolution:
         query = Query(host=target.name, port=target.port, families=families, services=self._services)
         try:
             await self._resolver.resolve(query, self._take)
-        except OSError as error:
-            self.candidates.failures += (error,)
+        except Exception as error:
+            failure = sole(error)  # a resolver may have a nursery of its own
+            if not isinstance(failure, OSError):
+                raise
+            self.candidates.failures += (failure,)
 
     def _take(self, item: QuerySent | Answer) -> None:
         """Take in what a resolver does and learns."""
@@ -144,11 +150,14 @@ class Resolution:
             if self.candidates.expect(item):
                 self._journal.query_sent(item)
             return
+        if not isinstance(item, Answer):
+            raise TypeError(f"a resolver must send QuerySent and Answer, not {item!r}")
         if item.source is Source.HTTPS and item.error is not None and self.candidates.is_encrypted and self._services:
             self.fatal_error = item.error  # version 3, section 6.3: an attacker may have taken services away
-        for address in item.addresses:
+        addresses = tuple(first_of_each_family(item.addresses, attrgetter("family")))
+        for address in addresses:
             check_numeric(address)
-        usable = self._usable(item.addresses)
+        usable = self._usable(addresses)
         if usable is not item.addresses:
             item = replace(item, addresses=usable)
         self.candidates.update(item, trio.current_time())

@@ -1,7 +1,7 @@
 """History: what earlier connections taught about addresses (RFC 8305, sections 4 and 5).
 
 A race that remembers nothing tries the far copy of a host as readily as the near one, and waits 250 ms for a server
-that has always answered within 20. So races that share a `History` write to it, and each reads it through a `View`:
+that has always answered within 20. So races that share a `History` write to it, and each reads a `HistoryView` of it:
 
 1. Write. The round-trip time of each handshake, smoothed as in RFC 6298, section 2; and which addresses were used:
    those of connections that were returned.
@@ -156,13 +156,13 @@ class History:
         else:
             self._known.pop(address.ip, None)
 
-    def view(self, now: float) -> View | None:
+    def view(self, now: float) -> HistoryView | None:
         """Return what one race may know, None if it is the one that sets history aside.
 
         Args:
             now: The time of day, seconds since 1970 (`time.time()`).
         """
-        return None if self.rng.random() < 1 / self.explore_every else View(self, now)
+        return None if self.rng.random() < 1 / self.explore_every else HistoryView(self, now)
 
     def to_json(self) -> str:
         """Write down what is known, for `from_json`.
@@ -210,22 +210,34 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class HistoryView:
     """What one race may know of a history: one moment decides for the whole race what is too old.
 
     What other races write meanwhile is seen. That does no harm, since every sort is one of the complete list.
+
+    Attributes:
+        history: The history.
+        now: The time of day, seconds since 1970.
     """
 
     history: History
     now: float
 
     def rtt(self, address: Address) -> float | None:
-        """Return the smoothed round-trip time in seconds, None if it is unknown."""
+        """Return the smoothed round-trip time in seconds, None if it is unknown.
+
+        Args:
+            address: Where to; the port does not matter.
+        """
         facts = self.history._known.get(address.ip, _Facts())
         return facts.rtt if self.history._counts(facts.measured, self.now) else None
 
     def used(self, address: Address) -> bool:
-        """Whether a connection to this address was handed out lately."""
+        """Whether a connection to this address was handed out lately.
+
+        Args:
+            address: Where to; the port does not matter.
+        """
         facts = self.history._known.get(address.ip, _Facts())
         return self.history._counts(facts.used, self.now)
 
@@ -259,7 +271,11 @@ class View:
         return min(max(_TIMEOUT * rtt, minimum), maximum)
 
     def rank(self, address: Address) -> tuple[float, bool]:
-        """The two rules as a key; the smaller is preferred."""
+        """The two rules as a key; the smaller is preferred.
+
+        Args:
+            address: Where to; the port does not matter.
+        """
         rtt = self.rtt(address)
         return (math.inf if rtt is None else rtt, not self.used(address))
 

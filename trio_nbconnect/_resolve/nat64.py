@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+import trio
+
 from .._address import IPV4, IPV6, Address
 from .._connect.network import KernelNetwork, Network
 
@@ -214,6 +216,7 @@ async def discover_nat64(*, network: Network | None = None) -> tuple[str, ...]:
         >>> async def connector() -> Connector:
         ...     return Connector(nat64=await discover_nat64() or None)
     """
+    await trio.lowlevel.checkpoint_if_cancelled()  # before anybody is asked
     look_up = (network or KernelNetwork()).look_up("ipv4only.arpa.", 0, IPV6)
     try:
         addresses = await look_up.wait()

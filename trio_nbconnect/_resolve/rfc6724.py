@@ -35,7 +35,7 @@ from .._address import IPV4, IPV6, Address
 from .._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyTable, label_of, number_of, precedence_of, scope_of
 
 if TYPE_CHECKING:
-    from .history import View
+    from .history import HistoryView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +200,7 @@ class Rules:
         self,
         source_of: Callable[[Address], Address | None],
         table: PolicyTable,
-        view: View | None = None,
+        view: HistoryView | None = None,
     ) -> None:
         self._source_of = source_of
         self._table = table

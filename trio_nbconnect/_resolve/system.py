@@ -19,12 +19,13 @@ from __future__ import annotations
 import math
 import socket
 from dataclasses import replace
+from operator import itemgetter
 from typing import Protocol
 
 import trio
 
 from .._address import Address
-from .._connect.look_ups import LookUp, from_getaddrinfo
+from .._connect.look_ups import LookUp, first_of_each_family, from_getaddrinfo
 from .._connect.network import Network
 from .query import Answer, Query, QuerySent, SendAnswer, Source
 
@@ -35,7 +36,8 @@ class Resolver(Protocol):
     async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
         """Send `QuerySent` for each query and `Answer` for each result, and return when no more will come.
 
-        A failed query is an `Answer` with its error. It runs beside the race and is cancelled when that is won.
+        A failed query is an `Answer` with its error. It runs beside the race and is cancelled when that is won. Of each
+        answer the first 128 addresses of each family count.
         """
 
 
@@ -118,4 +120,5 @@ class HookResolver:
         except OSError as error:
             send_answer(Answer(Source.HOOK, error=error))
         else:
-            send_answer(Answer(Source.HOOK, tuple(from_getaddrinfo(entry[0], entry[4]) for entry in entries)))
+            first = first_of_each_family(entries, itemgetter(0))
+            send_answer(Answer(Source.HOOK, tuple(from_getaddrinfo(entry[0], entry[4]) for entry in first)))
