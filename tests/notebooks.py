@@ -55,8 +55,8 @@ _PLACES = re.compile(r"(?<=\")/[^\"]*/(?=ipykernel_|trio_nbconnect/|site-package
 OUTPUTS = frozenset(("stream", "display_data", "update_display_data", "execute_result", "error"))
 """The messages that change what a reader sees."""
 
-_MARKUP = re.compile(r"\x1b\[[0-9;]*m|\bin <[^>]*>|\b(ms|s)\b")
-"""What comes and goes with the numbers of a text."""
+_MARKUP = re.compile(r"\x1b\[[0-9;]*m|\bin <[^>]*>|\b(ms|s)\b|\bexceptiongroup\.")
+"""What comes and goes with the numbers of a text, and with the version of Python."""
 
 AT_ONCE = 2
 """How many kernels run side by side."""

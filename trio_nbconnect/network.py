@@ -1,4 +1,4 @@
-"""Network: the system calls below a connect, for who brings a network of his own."""
+"""Network: the types of the system calls below a connect, for networks of your own."""
 
 from ._connect.handshake import Reopen
 from ._connect.look_ups import LookUp
