@@ -162,6 +162,18 @@ async def test_no_gap_between_loopback_addresses(net: SimulatedNetwork, connecto
     assert net.started == {"::1": 0.0, "127.0.0.1": 0.002}
 
 
+@pytest.mark.parametrize("addresses", [["127.0.0.1", FOUR], [FOUR, "127.0.0.1"]])
+async def test_the_gap_between_loopback_and_another(
+    net: SimulatedNetwork, connector: Connector, addresses: list[str]
+) -> None:
+    """It falls away where neither packet leaves this machine."""
+    for address in addresses:
+        net.host(address).refuses()
+    with pytest.raises(ConnectRefused):
+        await connector.open_tcp_stream("example.org", 443, addresses=addresses)
+    assert net.started == {addresses[0]: 0.0, addresses[1]: 0.010}
+
+
 async def test_the_last_failure_is_told_without_a_gap(net: SimulatedNetwork, connector: Connector) -> None:
     """The gap delays attempts, never the news that there will be none."""
     net.host(FOUR).refuses(after=0.001)
@@ -461,6 +473,21 @@ async def test_a_failure_is_noted_when_it_is_told(net: SimulatedNetwork) -> None
         ["attempt 2, after 0.020 s: 192.0.2.1:443 refused after 0.020 s"],
     ]
     assert [attempt.error.__dict__["__notes__"] for attempt in caught.value.attempts if attempt.error] == notes
+
+
+async def test_failures_are_noted_where_nobody_listens(net: SimulatedNetwork) -> None:
+    """The time counts from the beginning of the race, and not from that of the clock."""
+    await trio.sleep(5)
+    net.host(SIX).refuses(after=0.020)
+    net.host(FOUR).unreachable()
+
+    with pytest.raises(ConnectError) as caught:
+        await Connector(network=net).open_tcp_stream("example.org", 443)
+
+    assert [attempt.error.__dict__["__notes__"] for attempt in caught.value.attempts if attempt.error] == [
+        ["attempt 1, after 0.000 s: [2001:db8::1]:443 refused after 0.020 s"],
+        ["attempt 2, after 0.020 s: 192.0.2.1:443 Network is unreachable after 0.000 s"],
+    ]
 
 
 async def test_all_refused_is_refused(net: SimulatedNetwork, connector: Connector) -> None:
@@ -805,6 +832,36 @@ async def test_a_limit_for_resolution(net: SimulatedNetwork, events: list[trace.
     assert caught.value.phase is Phase.RESOLUTION
 
 
+async def test_a_limit_counts_from_the_beginning_of_its_race(net: SimulatedNetwork) -> None:
+    """And not from that of the clock: most races begin later."""
+    await trio.sleep(100)
+    net.answers("example.org", aaaa=[SIX], a=[FOUR], after=2.0)
+    net.host(SIX).refuses(after=1.0)
+    net.host(FOUR).accepts(after=1.0)
+    policy = Policy(give_up_resolution_after=3.0, give_up_attempt_after=2.0)
+    stream = await Connector(network=net, policy=policy).open_tcp_stream("example.org", 443, give_up_after=5.0)
+    assert peer(stream) == FOUR
+
+    policy = Policy(give_up_resolution_after=1.0)
+    with pytest.raises(ConnectTimeout):
+        await Connector(network=net, policy=policy).open_tcp_stream("example.org", 443)
+    assert trio.current_time() == pytest.approx(104.25)
+
+
+async def test_who_is_asked_is_told(net: SimulatedNetwork, events: list[trace.Event]) -> None:
+    """The system, or the program's own hook; then each family that hurries it, AAAA first; each of them once."""
+    net.answers("example.org", aaaa=[SIX], a=[FOUR], after=0.2)
+    for address in (SIX, FOUR):
+        net.host(address).accepts()
+    connector = Connector(network=net, tracer=events.append)
+    (await connector.open_tcp_stream("example.org", 443)).socket.close()
+    with net.installed():
+        (await Connector(tracer=events.append).open_tcp_stream("example.org", 443)).socket.close()
+
+    asked = [event.source for event in events if isinstance(event, trace.ResolutionStarted)]
+    assert asked == [Source.SYSTEM, Source.AAAA, Source.A, Source.HOOK]
+
+
 async def test_a_resolver_s_bug_comes_out_as_it_is(net: SimulatedNetwork) -> None:
     """A bug in a resolver is not taken for a missing name."""
 
@@ -882,6 +939,28 @@ async def test_ipv4_is_the_last_resort_where_there_is_none(refused: float | None
 
     assert peer(stream) == "64:ff9b::c000:201"
     assert [(time, source) for time, source, _ in net.queries] == [(0.0, Source.AAAA), (asked, Source.A)]
+
+
+async def test_the_last_resort_is_asked_for_when_nothing_was_found() -> None:
+    """Section 7.2: with no IPv6 address at all there is no attempt to wait for."""
+    net = SimulatedNetwork(ipv4=False)
+    net.answers("example.org", aaaa=[], after=0.1)
+    net.answers("example.org", a=[FOUR], after=0.1)
+    net.host("64:ff9b::c000:201").accepts(after=0.1)
+    events: list[trace.Event] = []
+    connector = Connector(
+        network=net,
+        nat64="64:ff9b::/96",
+        policy=Policy(last_resort_delay=2.0),
+        resolver=net.resolver(services=False),
+        tracer=events.append,
+    )
+
+    assert peer(await connector.open_tcp_stream("example.org", 443)) == "64:ff9b::c000:201"
+
+    assert [(time, source) for time, source, _ in net.queries] == [(0.0, Source.AAAA), (0.1, Source.A)]
+    asked = [event.source for event in events if isinstance(event, trace.ResolutionStarted)]
+    assert asked == [Source.AAAA, Source.A]
 
 
 # Many addresses

@@ -251,11 +251,13 @@ async def test_events_are_logged(caplog: pytest.LogCaptureFixture) -> None:
         ours = journal(None)
     ours.race_started("evil.example\n\x1b[31m", 443, Policy())
     ours.attempt_started(1, ADDRESS, "FIRST")
+    ours.answer_received(Answer(Source.A, (ADDRESS, ADDRESS), error=OSError("odd\n")))
     ours.race_won(1, ADDRESS)
 
     assert [(record.levelname, record.getMessage().partition(" ms: ")[2]) for record in caplog.records] == [
         ("DEBUG", r"RaceStarted, host evil.example\n\x1b[31m, port 443"),
         ("DEBUG", "AttemptStarted, attempt 1, address 192.0.2.1:443, reason first"),
+        ("DEBUG", r"AnswerReceived, source A, addresses 192.0.2.1:443 192.0.2.1:443, error odd\n"),
         ("INFO", "RaceWon, attempt 1, address 192.0.2.1:443"),
     ]
 
