@@ -1007,12 +1007,14 @@ async def test_a_thousand_addresses_of_the_caller_s_are_all_tried(net: Simulated
     assert [address.host for _, address in net.connects] == addresses
 
 
-async def test_a_thousand_failures_at_once_can_be_cancelled() -> None:
-    """Each attempt that sent no packet is a checkpoint: no race keeps the others waiting."""
+@pytest.mark.parametrize(("host", "many"), [("host", 1000), ("example.org", 128)])
+async def test_failures_at_once_can_be_cancelled(host: str, many: int) -> None:
+    """Each attempt that sent no packet is a checkpoint, given or found: no race keeps the others waiting."""
     net = SimulatedNetwork()
-    addresses = refusing(net, 1000)
+    addresses = refusing(net, many)
     for address in addresses:
         net.host(address).unreachable()
+    net.answers("example.org", a=addresses)
     tried: list[trace.Event] = []
 
     def tracer(event: trace.Event) -> None:
@@ -1024,10 +1026,11 @@ async def test_a_thousand_failures_at_once_can_be_cancelled() -> None:
             await trio.lowlevel.checkpoint()
         scope.cancel()
 
+    connector = Connector(network=net, tracer=tracer, resolver=net.resolver(services=False))
     async with trio.open_nursery() as nursery:
         with trio.CancelScope() as scope:
             nursery.start_soon(cancel_after_ten, scope)
-            await Connector(network=net, tracer=tracer).open_tcp_stream("example.org", 443, addresses=addresses)
+            await connector.open_tcp_stream(host, 443, addresses=addresses if host == "host" else None)
     assert scope.cancelled_caught
     assert 10 <= len(tried) <= 12
     assert net.open_sockets == 0
