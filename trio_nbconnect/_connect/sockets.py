@@ -24,7 +24,7 @@ import trio
 from .._address import Address
 from .._errors import gave_up_unix, os_error
 from .handshake import Handshake, HandshakeState
-from .network import KernelNetwork, Network, Socket, apply, apply_again, open_socket
+from .network import KernelNetwork, Network, Socket, apply, apply_again, checkpoint_if_over, open_socket
 
 if TYPE_CHECKING:
     from .options import FamilyOptions
@@ -112,7 +112,7 @@ async def open_unix(
     network: Network, path: str | bytes, settings: Sequence[Setting] = (), give_up_after: float = math.inf
 ) -> trio.SocketStream:
     """Open a UNIX socket, set it up and connect it; the limit does not touch what `connect` has said at once."""
-    await trio.lowlevel.checkpoint_if_cancelled()
+    await checkpoint_if_over()
     sock = network.open(socket.AF_UNIX)
     try:
         apply(sock, settings, repr(path))
@@ -155,7 +155,7 @@ async def connect_socket(sock: socket.socket | trio.socket.SocketType, sockaddr:
     if sock.fileno() == -1:
         raise trio.ClosedResourceError("this socket is closed")
     try:
-        await trio.lowlevel.checkpoint_if_cancelled()
+        await checkpoint_if_over()
     except BaseException:
         sock.close()
         raise
