@@ -719,14 +719,16 @@ async def test_a_tracer_that_interrupts_leaves_no_socket(
     assert sum(isinstance(event, (trace.RaceWon, trace.RaceLost)) for event in heard) == 1
 
 
-async def test_what_is_no_address_is_refused(net: SimulatedNetwork) -> None:
+async def test_what_is_no_address_is_refused(net: SimulatedNetwork, events: list[trace.Event]) -> None:
     """`connect` would look a name up, and every task wait for it."""
 
     async def resolve(query: Query, send_answer: SendAnswer) -> None:
         send_answer(Answer(Source.A, (Address(AF_INET, "slow.example", query.port),)))
 
+    connector = Connector(network=net, resolver=Resolver(resolve), tracer=events.append)
     with pytest.raises(ValueError, match="address must be numeric and of its family"):
-        await Connector(network=net, resolver=Resolver(resolve)).open_tcp_stream("example.org", 443)
+        await connector.open_tcp_stream("example.org", 443)
+    assert [type(event) for event in events] == [trace.RaceStarted, trace.RaceLost]
 
 
 @pytest.mark.parametrize(
@@ -909,6 +911,51 @@ async def test_services_withheld_from_protected_dns_end_the_race(net: SimulatedN
     assert trio.current_time() == 0.2
     assert [attempt.started for attempt in caught.value.attempts] == [0.05]
     assert net.open_sockets == 0
+
+
+async def test_services_withheld_from_who_asks_for_none_are_no_loss(net: SimulatedNetwork) -> None:
+    """Who does not speak HTTPS has lost nothing with its records."""
+    net.host(SIX).accepts()
+    failed = (0.02, Answer(Source.HTTPS, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL")))
+    connector = Connector(network=net, resolver=encrypted(failed))
+    assert peer(await connector.open_tcp_stream("example.org", 25)) == SIX
+
+
+async def test_silence_is_told_with_its_name(net: SimulatedNetwork, events: list[trace.Event]) -> None:
+    """What was asked for and never answered, when the resolver has returned."""
+
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        send_answer(QuerySent(Source.AAAA))
+        send_answer(QuerySent(Source.A, "cdn.example"))
+
+    connector = Connector(network=net, resolver=Resolver(resolve), tracer=events.append)
+    with pytest.raises(ConnectTimeout):
+        await connector.open_tcp_stream("example.org", 443)
+
+    answers = [event for event in events if isinstance(event, trace.AnswerReceived)]
+    assert sorted((answer.source.value, answer.name, str(answer.error)) for answer in answers) == [
+        ("A", "cdn.example", "[Errno 110] Connection timed out: no answer for A of cdn.example"),
+        ("AAAA", "", "[Errno 110] Connection timed out: no answer for AAAA of example.org"),
+    ]
+
+
+async def test_each_attempt_says_why_it_began(net: SimulatedNetwork, events: list[trace.Event]) -> None:
+    addresses = [f"192.0.2.{number}" for number in range(1, 6)]
+    net.host(addresses[1]).refuses(after=0.1)
+    net.host(addresses[2]).unreachable()
+    net.host(addresses[4]).accepts(after=0.1)
+    connector = Connector(network=net, tracer=events.append)
+
+    assert peer(await connector.open_tcp_stream("example.org", 443, addresses=addresses)) == addresses[4]
+
+    reasons = [(event.reason, event.time) for event in events if isinstance(event, trace.AttemptStarted)]
+    assert reasons == [
+        (trace.Reason.FIRST, 0.0),
+        (trace.Reason.DELAY_OVER, 0.25),
+        (trace.Reason.PREDECESSOR_FAILED, pytest.approx(0.35)),
+        (trace.Reason.PREDECESSOR_FAILED, pytest.approx(0.35)),
+        (trace.Reason.DELAY_OVER, pytest.approx(0.60)),
+    ]
 
 
 async def test_a_delay_that_grows(net: SimulatedNetwork) -> None:
