@@ -731,6 +731,51 @@ async def test_what_is_no_address_is_refused(net: SimulatedNetwork, events: list
     assert [type(event) for event in events] == [trace.RaceStarted, trace.RaceLost]
 
 
+@pytest.mark.parametrize("addresses", [[SIX], [SIX, FOUR], None])
+async def test_a_tracer_that_is_cancelled_itself_leaves_an_error_that_can_be_read(
+    net: SimulatedNetwork, addresses: list[str] | None
+) -> None:
+    """It should not be, but `Cancelled` of another scope may come out of it: the race then fails, or it comes out."""
+    net.host(SIX).accepts(after=0.3)
+    net.host(FOUR).accepts(after=0.3)
+    foreign: list[trio.Cancelled] = []
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        try:
+            await trio.lowlevel.checkpoint()
+        except trio.Cancelled as error:
+            foreign.append(error)
+            raise
+
+    def tracer(event: trace.Event) -> None:
+        if isinstance(event, trace.AttemptConnected):
+            raise foreign[0]
+
+    connector = Connector(network=net, tracer=tracer, resolver=net.resolver(services=False))
+    with pytest.raises((ConnectError, trio.Cancelled)) as caught:
+        await connector.open_tcp_stream("example.org", 443, addresses=addresses)
+    if isinstance(caught.value, ConnectError):
+        assert str(caught.value).startswith("all attempts to connect to example.org:443 failed")
+        assert isinstance(caught.value.__cause__, ExceptionGroup)
+    foreign.clear()
+    assert net.open_sockets == 0
+
+
+async def test_a_hook_that_gives_a_name_is_refused(net: SimulatedNetwork) -> None:
+    """`connect` would look it up, and every task wait for it."""
+
+    class Hook(trio.abc.HostnameResolver):
+        async def getaddrinfo(self, *_: Any, **__: Any) -> Any:
+            return [(AF_INET, socket.SOCK_STREAM, 6, "", ("slow.example", 443))]
+
+        async def getnameinfo(self, *_: Any) -> Any:
+            raise NotImplementedError
+
+    trio.socket.set_custom_hostname_resolver(Hook())
+    with pytest.raises(ValueError, match=r"address must be numeric and of its family, not 'slow\.example'"):
+        await Connector().open_tcp_stream("example.org", 443)
+
+
 @pytest.mark.parametrize(
     "crash", [ValueError("a bug"), KeyboardInterrupt(), ExceptionGroup("two", [OSError(), ValueError()])]
 )
