@@ -14,11 +14,13 @@ import pytest
 import trio
 import trio.testing
 
-from trio_nbconnect import Connector, ResolutionError, trace
+from trio_nbconnect import Connector, KeepAlive, ResolutionError, SocketOptions, trace
 from trio_nbconnect._address import Address
 from trio_nbconnect._connect import look_ups, system_files
 from trio_nbconnect._connect.network import KernelNetwork, read_policy_table
+from trio_nbconnect._connect.options import options_by_family
 from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE
+from trio_nbconnect._connect.sockets import SocketOpener
 
 # Threads
 
@@ -395,6 +397,15 @@ def test_the_source_is_that_of_the_caller_s_sockets() -> None:
     source = KernelNetwork().source_address(Address(socket.AF_INET, "127.0.0.2", 80), local)
     assert source is not None
     assert source.host == "127.0.0.9"
+
+
+@pytest.mark.parametrize(("interface", "has_one"), [("lo", True), ("nosuch0", False), (None, True)])
+def test_the_source_is_that_of_the_options_that_choose_a_route(interface: str | None, has_one: bool) -> None:
+    """socket(7), `SO_BINDTODEVICE`; the other options are none for a socket of datagrams."""
+    options = SocketOptions(interface=interface, syn_count=2, keepalive=KeepAlive(idle=30))
+    opener = SocketOpener(KernelNetwork(), options=options_by_family(options))
+    assert (opener.source_address(Address(socket.AF_INET, "127.0.0.2", 80)) is not None) is has_one
+    assert opener.source_address(Address(socket.AF_INET6, "::1", 80)) is None or has_one
 
 
 # Policy table

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .settings import Setting
 
 
-_ROUTING = frozenset(("mark", "interface"))
+_ROUTING = ("mark=", "interface=")
 """The options that choose a route (socket(7), `SO_MARK` and `SO_BINDTODEVICE`)."""
 
 
@@ -78,7 +78,9 @@ class SocketOpener:
     def source_address(self, address: Address) -> Address | None:
         """Where a socket of this connector would connect to an address from, None if it has no way there."""
         options = self._of(address)
-        routing = () if options is None else [setting for setting in options.settings if setting.name in _ROUTING]
+        routing = (
+            () if options is None else [setting for setting in options.settings if setting.name.startswith(_ROUTING)]
+        )
         return self._network.source_address(address, self._local.get(address.family), routing)
 
     def open(self, address: Address) -> Socket:
