@@ -226,6 +226,7 @@ def test_an_old_spelling_of_an_address_is_a_name(host: str) -> None:
         ("fe80::1%", "host names an interface that does not exist: 'fe80::1%'"),
         ("fe80::1%-1", "host names an interface that does not exist: 'fe80::1%-1'"),
         ("fe80::1%²", "host names an interface that does not exist: 'fe80::1%²'"),
+        ("fe80::1%4294967296", "host names an interface that does not exist: 'fe80::1%4294967296'"),
         ("fe80::1%4294967297", "host names an interface that does not exist: 'fe80::1%4294967297'"),
         ("::1::", "host must be a name or an address, not '::1::'"),
         ("example.org:443", "host must be a name or an address, not 'example.org:443'"),
@@ -238,6 +239,51 @@ def test_a_broken_literal_is_refused(host: str, complaint: str) -> None:
         parse_literal(host, 443)
 
     assert str(caught.value) == complaint
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("192.0.2.1:443", Address(IPV4, "192.0.2.1", 443)),
+        ("192.0.2.1:0", Address(IPV4, "192.0.2.1", 0)),
+        ("[2001:db8::1]:65535", Address(IPV6, "2001:db8::1", 65535)),
+        ("[fe80::1%lo]:80", Address(IPV6, "fe80::1", 80, scope_id=LOOPBACK)),
+    ],
+)
+def test_an_address_is_read_as_it_is_written(text: str, address: Address) -> None:
+    assert Address.parse(text) == address
+    assert Address.parse(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "192.0.2.1",
+        ":80",
+        "192.0.2.1:",
+        "192.0.2.1:65536",
+        "192.0.2.1:-1",
+        "192.0.2.1:٨٠",
+        "::1:80",
+        "[::1:80",
+        "::1]:80",
+    ],
+)
+def test_what_is_no_address_with_a_port(text: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        Address.parse(text)
+
+    assert str(caught.value) == f"address must be numeric and have a port, not {text!r}"
+
+
+def test_an_address_is_read_from_text_that_is_numeric() -> None:
+    with pytest.raises(TypeError) as of_kind:
+        Address.parse(b"192.0.2.1:80")  # type: ignore[arg-type]
+    with pytest.raises(ValueError) as of_name:
+        Address.parse("example.org:80")
+
+    assert str(of_kind.value) == "address must be str, not b'192.0.2.1:80'"
+    assert str(of_name.value) == "address must be numeric, not 'example.org'"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -62,11 +63,12 @@ CALLS: dict[str, Call] = {
 
 
 @contextlib.contextmanager
-def nothing_happens(listener: socket.socket) -> Iterator[None]:
+def nothing_happens(listener: socket.socket, deadline: float) -> Iterator[None]:
     """Cancel the block before it begins; nobody may have connected, and no thread have been started."""
     threads = threading.active_count()
-    with trio.CancelScope() as scope:
-        scope.cancel()
+    with trio.CancelScope(deadline=deadline) as scope:
+        if deadline == math.inf:
+            scope.cancel()
         yield
     assert scope.cancelled_caught
     listener.setblocking(False)
@@ -75,26 +77,32 @@ def nothing_happens(listener: socket.socket) -> Iterator[None]:
     assert threading.active_count() <= threads
 
 
+CANCELLED_OR_OVER = pytest.mark.parametrize("deadline", [math.inf, -math.inf], ids=["cancelled", "deadline over"])
+
+
+@CANCELLED_OR_OVER
 @pytest.mark.parametrize("way", CALLS)
-async def test_nothing_is_sent(way: str) -> None:
+async def test_nothing_is_sent(way: str, deadline: float) -> None:
     """Trio: a cancelled checkpoint means "the operation was not done at all"."""
-    with socket.create_server(("127.0.0.1", 0)) as listener, nothing_happens(listener):
+    with socket.create_server(("127.0.0.1", 0)) as listener, nothing_happens(listener, deadline):
         await CALLS[way](*listener.getsockname())
 
 
+@CANCELLED_OR_OVER
 @pytest.mark.parametrize("factory", [False, True])
 @pytest.mark.parametrize("limit", [1.0, float("inf")])
-async def test_nothing_is_sent_to_a_path(tmp_path: Path, factory: bool, limit: float) -> None:
+async def test_nothing_is_sent_to_a_path(tmp_path: Path, factory: bool, limit: float, deadline: float) -> None:
     if factory:
         trio.socket.set_custom_socket_factory(PlainSockets())
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "server"))
         listener.listen()
-        with nothing_happens(listener):
+        with nothing_happens(listener, deadline):
             await nb.open_unix_socket(tmp_path / "server", give_up_after=limit)
 
 
-async def test_nobody_is_asked_for_a_translator() -> None:
+@CANCELLED_OR_OVER
+async def test_nobody_is_asked_for_a_translator(deadline: float) -> None:
     """RFC 7050's discovery is a look-up, too."""
-    with socket.create_server(("127.0.0.1", 0)) as listener, nothing_happens(listener):
+    with socket.create_server(("127.0.0.1", 0)) as listener, nothing_happens(listener, deadline):
         await nb.discover_nat64()

@@ -285,6 +285,32 @@ async def test_second_look_finds_the_peer(tmp_path: os.PathLike[str]) -> None:
         assert sock.log == ["EINPROGRESS", "SO_ERROR", "0"]
 
 
+class Nameless(Scripted):
+    """A socket whose own name the system does not tell."""
+
+    number: int | None = errno.ENOBUFS
+
+    def getsockname(self) -> Any:
+        raise OSError(self.number, "no name") if self.number else OSError("no name")
+
+
+@pytest.mark.parametrize(("number", "expected"), [(errno.ENOBUFS, errno.ENOBUFS), (None, errno.ENOTCONN)])
+async def test_a_socket_without_a_name_of_its_own_fails(
+    number: int | None, expected: int, listener: socket.socket
+) -> None:
+    """Nobody knows whether it has met itself; it is closed, and not left to the garbage collector."""
+
+    class Network(KernelNetwork):
+        def open(self, family: socket.AddressFamily, protocol: int = 0) -> socket.socket:
+            sock = Nameless()
+            sock.number = number
+            return sock
+
+    with pytest.raises(nb.ConnectError) as caught:
+        await nb.Connector(network=Network()).open_tcp_stream(*listener.getsockname())
+    assert caught.value.errno == expected
+
+
 # SO_ERROR
 
 

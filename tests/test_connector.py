@@ -7,6 +7,7 @@ import inspect
 import math
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ import trio
 import trustme
 
 import trio_nbconnect as nb
+from trio_nbconnect._resolve.system import SystemResolver
 from trio_nbconnect.testing import SimulatedNetwork
 
 SIX, FOUR = "2001:db8::1", "192.0.2.1"
@@ -178,7 +180,14 @@ async def test_a_local_address_that_is_not_ours() -> None:
 
 
 async def test_a_local_address_by_name() -> None:
-    """Trio lets `local_address` be a name, so the drop-in does."""
+    """Trio lets `local_address` be a name, so the drop-in does; its first address of each family counts."""
+    net = SimulatedNetwork()
+    net.answers("here.example", aaaa=["::1"], a=["127.0.0.9", "127.0.0.8"])
+    with net.installed(), socket.create_server(("127.0.0.1", 0)) as listener:
+        trio.socket.set_custom_socket_factory(None)
+        stream = await nb.open_tcp_stream(*listener.getsockname(), local_address="here.example")
+        assert stream.socket.getsockname()[0] == "127.0.0.9"
+        stream.socket.close()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         stream = await nb.open_tcp_stream(*listener.getsockname(), local_address="localhost")
         assert stream.socket.getsockname()[0] == "127.0.0.1"
@@ -266,6 +275,31 @@ async def test_foreign_errors_pass_as_they_are(net: SimulatedNetwork, autojump_c
     with net.installed(), pytest.raises(nb.ConnectRefused) as caught:
         await nb.open_tcp_stream(SIX, 443)
     assert not hasattr(caught.value.attempts[0].error, "__notes__")
+
+
+async def test_a_connector_s_own_resolver_comes_first(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:
+    """What was asked for by name beats what was set for the whole program."""
+    net.answers("example.org", aaaa=[], a=["192.0.2.77"])
+    net.host("192.0.2.77").accepts()
+    other = SimulatedNetwork()
+    other.answers("example.org", a=[FOUR])
+    with other.installed():
+        connector = nb.Connector(resolver=net.resolver(services=False), network=net)
+        assert peer(await connector.open_tcp_stream("example.org", 443))[0] == "192.0.2.77"
+        other.host("192.0.2.77").accepts()
+        connector = nb.Connector(resolver=net.resolver(services=False))
+        assert peer(await connector.open_tcp_stream("example.org", 443))[0] == "192.0.2.77"
+    assert other.queries == []
+    assert [address.host for _, address in other.connects] == ["192.0.2.77"]
+
+
+async def test_no_delay_is_trio_s_delay(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:
+    """`happy_eyeballs_delay=None` means 0.25 s there, too."""
+    net.host(SIX).drops()
+    net.host(FOUR).drops()
+    with net.installed(), trio.move_on_after(1):
+        await nb.open_tcp_stream("example.org", 80, happy_eyeballs_delay=None, local_address=None)
+    assert net.started == {SIX: 0.0, FOUR: 0.25}
 
 
 async def test_a_connector_s_own_network_comes_first(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:
@@ -402,6 +436,49 @@ async def test_nat64_reaches_ipv4_literals(autojump_clock: trio.abc.Clock, host:
 async def test_nat64_is_not_used_beside_ipv4(net: SimulatedNetwork, autojump_clock: trio.abc.Clock) -> None:
     """Where IPv4 works there is nothing to translate."""
     assert peer(await nb.Connector(network=net, nat64="64:ff9b::/96").open_tcp_stream(FOUR, 443))[0] == FOUR
+
+
+async def test_nat64_stands_in_where_the_policy_has_no_ipv4(autojump_clock: trio.abc.Clock) -> None:
+    """A literal is written as an IPv6 address, also for who wants IPv6 alone."""
+    net = SimulatedNetwork(ipv4=False)
+    net.host("64:ff9b::c000:201").accepts()
+    policy = nb.Policy(families=(socket.AF_INET6,))
+    connector = nb.Connector(network=net, nat64="64:ff9b::/96", policy=policy)
+    assert peer(await connector.open_tcp_stream(FOUR, 443))[0] == "64:ff9b::c000:201"
+
+
+def test_no_prefix_is_none() -> None:
+    with pytest.raises(ValueError, match=r"^nat64 must be None where there is no prefix, not empty$"):
+        nb.Connector(nat64=())
+
+
+@pytest.mark.parametrize(
+    ("keywords", "text"),
+    [
+        ({"policy": 0.25}, "policy must be Policy, not 0.25"),
+        ({"history": {}}, "history must be History, not {}"),
+        ({"resolver": 5}, "resolver must have a method resolve, not 5"),
+        ({"resolver": SystemResolver}, f"resolver must have a method resolve, not {SystemResolver!r}"),
+        ({"network": "eth0"}, "network must have a method wait_writable, not 'eth0'"),
+        ({"options": 5}, "options must be SocketOptions, or some for each family, not 5"),
+    ],
+)
+def test_a_connector_checks_the_kinds_of_its_arguments(keywords: dict[str, Any], text: str) -> None:
+    """At once, and not at the first connect."""
+    with pytest.raises(TypeError) as caught:
+        nb.Connector(**keywords)
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("is_notebook", [False, True])
+def test_outside_of_trio_it_says_what_to_do(is_notebook: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    if is_notebook:
+        monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    way = "say %load_ext trio_nbconnect.notebook before" if is_notebook else r"begin with trio\.run\(main\)$"
+    coroutine = nb.open_tcp_stream("127.0.0.1", 9)
+    with pytest.raises(RuntimeError, match=f"^Trio does not run this: {way}"):
+        coroutine.send(None)
 
 
 def test_a_prefix_that_is_none() -> None:

@@ -14,11 +14,13 @@ import pytest
 import trio
 import trio.testing
 
-from trio_nbconnect import Connector, ResolutionError, trace
+from trio_nbconnect import Connector, KeepAlive, ResolutionError, SocketOptions, trace
 from trio_nbconnect._address import Address
 from trio_nbconnect._connect import look_ups, system_files
 from trio_nbconnect._connect.network import KernelNetwork, read_policy_table
+from trio_nbconnect._connect.options import options_by_family
 from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE
+from trio_nbconnect._connect.sockets import SocketOpener
 
 # Threads
 
@@ -78,6 +80,56 @@ async def test_abandoned_look_ups_hold_nobody_up(library: DeadLibrary) -> None:
     with trio.fail_after(5):
         await connect("good.example")
     assert trio.to_thread.current_default_thread_limiter().borrowed_tokens == 0
+
+
+async def test_what_was_found_is_told_to_all(library: DeadLibrary) -> None:
+    """Each has a list and an error of its own; the port is the first one's, and each puts its own in its place."""
+    found: list[list[Address]] = []
+    failures: list[OSError] = []
+
+    async def ask(host: str) -> None:
+        try:
+            found.append(await KernelNetwork().look_up(host, 9, 0).wait())
+        except OSError as error:
+            failures.append(error)
+
+    library.alive.set()
+    async with trio.open_nursery() as nursery:
+        for host in ("good", "GOOD", "host.dead", "host.dead"):
+            nursery.start_soon(ask, host)
+    assert sorted(library.calls) == ["good", "host.dead"]
+    assert found == [[Address(socket.AF_INET, "127.0.0.1", 9)]] * 2
+    assert found[0] is not found[1]
+    assert [str(error) for error in failures] == [f"[Errno {socket.EAI_AGAIN}] dead"] * 2
+    assert failures[0] is not failures[1]
+
+
+async def test_a_name_that_was_given_up_and_is_wanted_again_meanwhile(
+    library: DeadLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two look-ups of one name may run then; each forgets itself alone, and nothing is left."""
+    monkeypatch.setattr(look_ups, "AT_ONCE", 1)
+    ours = look_ups.look_ups()
+    first = ours.join("a.dead", 9, 0)
+    second = ours.join("b.dead", 9, 0)
+    ours.abandon(second)
+    third = ours.join("b.dead", 9, 0)
+    assert third is not second
+    ours.abandon(first)  # then the third one runs
+    ours.abandon(third)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_fail, second)
+        nursery.start_soon(_fail, third)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(library.calls) == ["a.dead", "b.dead", "b.dead"]
+        library.alive.set()
+    await _fail(first)
+    assert (ours._running, ours._queued, ours._fresh) == ({}, {}, {})
+
+
+async def _fail(look_up: look_ups.SystemLookUp) -> None:
+    with pytest.raises(socket.gaierror):
+        await look_up.wait()
 
 
 async def test_so_many_run_at_once(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,6 +293,8 @@ async def test_the_first_addresses_of_each_family_count(
         ("192.0.2.1 other\nnonsense localhost\n", ()),
         ("127.0.0.1 localhost\n192.0.2.1 localhost\n", None),
         ("fe80::1%lo localhost", None),
+        ("fe80::1%nosuch0 localhost\n::1 localhost", ("::1",)),
+        ("127.0.0.1 localhost\n127.0.0.1 localhost", ("127.0.0.1",)),
     ],
 )
 def test_localhost_is_what_the_hosts_file_says(hosts: str, expected: tuple[str, ...] | None) -> None:
@@ -343,6 +397,15 @@ def test_the_source_is_that_of_the_caller_s_sockets() -> None:
     source = KernelNetwork().source_address(Address(socket.AF_INET, "127.0.0.2", 80), local)
     assert source is not None
     assert source.host == "127.0.0.9"
+
+
+@pytest.mark.parametrize(("interface", "has_one"), [("lo", True), ("nosuch0", False), (None, True)])
+def test_the_source_is_that_of_the_options_that_choose_a_route(interface: str | None, has_one: bool) -> None:
+    """socket(7), `SO_BINDTODEVICE`; the other options are none for a socket of datagrams."""
+    options = SocketOptions(interface=interface, syn_count=2, keepalive=KeepAlive(idle=30))
+    opener = SocketOpener(KernelNetwork(), options=options_by_family(options))
+    assert (opener.source_address(Address(socket.AF_INET, "127.0.0.2", 80)) is not None) is has_one
+    assert opener.source_address(Address(socket.AF_INET6, "::1", 80)) is None or has_one
 
 
 # Policy table

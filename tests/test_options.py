@@ -584,6 +584,15 @@ async def test_a_hook_cannot_make_a_dead_address_connected(factory: bool) -> Non
             assert stream.socket.getsockopt(TCP, 30) == 0
 
 
+async def test_a_system_without_fast_open_has_none_to_switch_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trio_nbconnect._connect.settings.FAST_OPEN_CONNECT", None)
+    asked: list[Any] = []
+    with listening() as address:
+        connector = nb.Connector(options=nb.SocketOptions(configure=lambda *told: asked.append(told)))
+        async with await connector.open_tcp_stream(*address):
+            assert len(asked) == 1
+
+
 class PlainSockets(trio.abc.SocketFactory):
     """A factory whose sockets are Trio's own."""
 

@@ -152,7 +152,7 @@ async def test_neither_local_addresses_nor_families_rule_a_path_out(path: Path) 
             history=history,
             options={socket.AF_UNIX: nb.SocketOptions(send_buffer=65536)},
         )
-        async with await connector.open_tcp_stream("h", 1, addresses=[path]) as stream:
+        async with await connector.open_tcp_stream("h", 1, addresses=["::1", path]) as stream:
             assert stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) >= 65536
     view = history.view(0.0)
     assert view is not None

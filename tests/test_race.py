@@ -162,6 +162,18 @@ async def test_no_gap_between_loopback_addresses(net: SimulatedNetwork, connecto
     assert net.started == {"::1": 0.0, "127.0.0.1": 0.002}
 
 
+@pytest.mark.parametrize("addresses", [["127.0.0.1", FOUR], [FOUR, "127.0.0.1"]])
+async def test_the_gap_between_loopback_and_another(
+    net: SimulatedNetwork, connector: Connector, addresses: list[str]
+) -> None:
+    """It falls away where neither packet leaves this machine."""
+    for address in addresses:
+        net.host(address).refuses()
+    with pytest.raises(ConnectRefused):
+        await connector.open_tcp_stream("example.org", 443, addresses=addresses)
+    assert net.started == {addresses[0]: 0.0, addresses[1]: 0.010}
+
+
 async def test_the_last_failure_is_told_without_a_gap(net: SimulatedNetwork, connector: Connector) -> None:
     """The gap delays attempts, never the news that there will be none."""
     net.host(FOUR).refuses(after=0.001)
@@ -466,6 +478,21 @@ async def test_a_failure_is_noted_when_it_is_told(net: SimulatedNetwork) -> None
     assert [attempt.error.__dict__["__notes__"] for attempt in caught.value.attempts if attempt.error] == notes
 
 
+async def test_failures_are_noted_where_nobody_listens(net: SimulatedNetwork) -> None:
+    """The time counts from the beginning of the race, and not from that of the clock."""
+    await trio.sleep(5)
+    net.host(SIX).refuses(after=0.020)
+    net.host(FOUR).unreachable()
+
+    with pytest.raises(ConnectError) as caught:
+        await Connector(network=net).open_tcp_stream("example.org", 443)
+
+    assert [attempt.error.__dict__["__notes__"] for attempt in caught.value.attempts if attempt.error] == [
+        ["attempt 1, after 0.000 s: [2001:db8::1]:443 refused after 0.020 s"],
+        ["attempt 2, after 0.020 s: 192.0.2.1:443 Network is unreachable after 0.000 s"],
+    ]
+
+
 async def test_all_refused_is_refused(net: SimulatedNetwork, connector: Connector) -> None:
     """Where every attempt agrees, the error has their class and number."""
     net.host(SIX).refuses(after=0.020)
@@ -715,14 +742,61 @@ async def test_what_no_resolver_may_send_is_a_type_error(net: SimulatedNetwork, 
         await Connector(network=net, resolver=Resolver(resolve)).open_tcp_stream("example.org", 443)
 
 
-async def test_what_is_no_address_is_refused(net: SimulatedNetwork) -> None:
+async def test_what_is_no_address_is_refused(net: SimulatedNetwork, events: list[trace.Event]) -> None:
     """`connect` would look a name up, and every task wait for it."""
 
     async def resolve(query: Query, send_answer: SendAnswer) -> None:
         send_answer(Answer(Source.A, (Address(AF_INET, "slow.example", query.port),)))
 
+    connector = Connector(network=net, resolver=Resolver(resolve), tracer=events.append)
     with pytest.raises(ValueError, match="address must be numeric and of its family"):
-        await Connector(network=net, resolver=Resolver(resolve)).open_tcp_stream("example.org", 443)
+        await connector.open_tcp_stream("example.org", 443)
+    assert [type(event) for event in events] == [trace.RaceStarted, trace.RaceLost]
+
+
+@pytest.mark.parametrize("addresses", [[SIX], [SIX, FOUR], None])
+async def test_a_tracer_that_is_cancelled_itself_leaves_an_error_that_can_be_read(
+    net: SimulatedNetwork, addresses: list[str] | None
+) -> None:
+    """It should not be, but `Cancelled` of another scope may come out of it: the race then fails, or it comes out."""
+    net.host(SIX).accepts(after=0.3)
+    net.host(FOUR).accepts(after=0.3)
+    foreign: list[trio.Cancelled] = []
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        try:
+            await trio.lowlevel.checkpoint()
+        except trio.Cancelled as error:
+            foreign.append(error)
+            raise
+
+    def tracer(event: trace.Event) -> None:
+        if isinstance(event, trace.AttemptConnected):
+            raise foreign[0]
+
+    connector = Connector(network=net, tracer=tracer, resolver=net.resolver(services=False))
+    with pytest.raises((ConnectError, trio.Cancelled)) as caught:
+        await connector.open_tcp_stream("example.org", 443, addresses=addresses)
+    if isinstance(caught.value, ConnectError):
+        assert str(caught.value).startswith("all attempts to connect to example.org:443 failed")
+        assert isinstance(caught.value.__cause__, ExceptionGroup)
+    foreign.clear()
+    assert net.open_sockets == 0
+
+
+async def test_a_hook_that_gives_a_name_is_refused(net: SimulatedNetwork) -> None:
+    """`connect` would look it up, and every task wait for it."""
+
+    class Hook(trio.abc.HostnameResolver):
+        async def getaddrinfo(self, *_: Any, **__: Any) -> Any:
+            return [(AF_INET, socket.SOCK_STREAM, 6, "", ("slow.example", 443))]
+
+        async def getnameinfo(self, *_: Any) -> Any:
+            raise NotImplementedError
+
+    trio.socket.set_custom_hostname_resolver(Hook())
+    with pytest.raises(ValueError, match=r"address must be numeric and of its family, not 'slow\.example'"):
+        await Connector().open_tcp_stream("example.org", 443)
 
 
 @pytest.mark.parametrize(
@@ -828,6 +902,36 @@ async def test_a_limit_for_resolution(net: SimulatedNetwork, events: list[trace.
     assert caught.value.phase is Phase.RESOLUTION
 
 
+async def test_a_limit_counts_from_the_beginning_of_its_race(net: SimulatedNetwork) -> None:
+    """And not from that of the clock: most races begin later."""
+    await trio.sleep(100)
+    net.answers("example.org", aaaa=[SIX], a=[FOUR], after=2.0)
+    net.host(SIX).refuses(after=1.0)
+    net.host(FOUR).accepts(after=1.0)
+    policy = Policy(give_up_resolution_after=3.0, give_up_attempt_after=2.0)
+    stream = await Connector(network=net, policy=policy).open_tcp_stream("example.org", 443, give_up_after=5.0)
+    assert peer(stream) == FOUR
+
+    policy = Policy(give_up_resolution_after=1.0)
+    with pytest.raises(ConnectTimeout):
+        await Connector(network=net, policy=policy).open_tcp_stream("example.org", 443)
+    assert trio.current_time() == pytest.approx(104.25)
+
+
+async def test_who_is_asked_is_told(net: SimulatedNetwork, events: list[trace.Event]) -> None:
+    """The system, or the program's own hook; then each family that hurries it, AAAA first; each of them once."""
+    net.answers("example.org", aaaa=[SIX], a=[FOUR], after=0.2)
+    for address in (SIX, FOUR):
+        net.host(address).accepts()
+    connector = Connector(network=net, tracer=events.append)
+    (await connector.open_tcp_stream("example.org", 443)).socket.close()
+    with net.installed():
+        (await Connector(tracer=events.append).open_tcp_stream("example.org", 443)).socket.close()
+
+    asked = [event.source for event in events if isinstance(event, trace.ResolutionStarted)]
+    assert asked == [Source.SYSTEM, Source.AAAA, Source.A, Source.HOOK]
+
+
 async def test_a_resolver_s_bug_comes_out_as_it_is(net: SimulatedNetwork) -> None:
     """A bug in a resolver is not taken for a missing name."""
 
@@ -877,6 +981,51 @@ async def test_services_withheld_from_protected_dns_end_the_race(net: SimulatedN
     assert net.open_sockets == 0
 
 
+async def test_services_withheld_from_who_asks_for_none_are_no_loss(net: SimulatedNetwork) -> None:
+    """Who does not speak HTTPS has lost nothing with its records."""
+    net.host(SIX).accepts()
+    failed = (0.02, Answer(Source.HTTPS, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL")))
+    connector = Connector(network=net, resolver=encrypted(failed))
+    assert peer(await connector.open_tcp_stream("example.org", 25)) == SIX
+
+
+async def test_silence_is_told_with_its_name(net: SimulatedNetwork, events: list[trace.Event]) -> None:
+    """What was asked for and never answered, when the resolver has returned."""
+
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        send_answer(QuerySent(Source.AAAA))
+        send_answer(QuerySent(Source.A, "cdn.example"))
+
+    connector = Connector(network=net, resolver=Resolver(resolve), tracer=events.append)
+    with pytest.raises(ConnectTimeout):
+        await connector.open_tcp_stream("example.org", 443)
+
+    answers = [event for event in events if isinstance(event, trace.AnswerReceived)]
+    assert sorted((answer.source.value, answer.name, str(answer.error)) for answer in answers) == [
+        ("A", "cdn.example", "[Errno 110] Connection timed out: no answer for A of cdn.example"),
+        ("AAAA", "", "[Errno 110] Connection timed out: no answer for AAAA of example.org"),
+    ]
+
+
+async def test_each_attempt_says_why_it_began(net: SimulatedNetwork, events: list[trace.Event]) -> None:
+    addresses = [f"192.0.2.{number}" for number in range(1, 6)]
+    net.host(addresses[1]).refuses(after=0.1)
+    net.host(addresses[2]).unreachable()
+    net.host(addresses[4]).accepts(after=0.1)
+    connector = Connector(network=net, tracer=events.append)
+
+    assert peer(await connector.open_tcp_stream("example.org", 443, addresses=addresses)) == addresses[4]
+
+    reasons = [(event.reason, event.time) for event in events if isinstance(event, trace.AttemptStarted)]
+    assert reasons == [
+        (trace.Reason.FIRST, 0.0),
+        (trace.Reason.DELAY_OVER, 0.25),
+        (trace.Reason.PREDECESSOR_FAILED, pytest.approx(0.35)),
+        (trace.Reason.PREDECESSOR_FAILED, pytest.approx(0.35)),
+        (trace.Reason.DELAY_OVER, pytest.approx(0.60)),
+    ]
+
+
 async def test_a_delay_that_grows(net: SimulatedNetwork) -> None:
     """The delay is multiplied for each attempt that is under way already: 50, 100 and 200 ms from 50 and 2."""
     addresses = [f"192.0.2.{number}" for number in range(1, 6)]
@@ -905,6 +1054,28 @@ async def test_ipv4_is_the_last_resort_where_there_is_none(refused: float | None
 
     assert peer(stream) == "64:ff9b::c000:201"
     assert [(time, source) for time, source, _ in net.queries] == [(0.0, Source.AAAA), (asked, Source.A)]
+
+
+async def test_the_last_resort_is_asked_for_when_nothing_was_found() -> None:
+    """Section 7.2: with no IPv6 address at all there is no attempt to wait for."""
+    net = SimulatedNetwork(ipv4=False)
+    net.answers("example.org", aaaa=[], after=0.1)
+    net.answers("example.org", a=[FOUR], after=0.1)
+    net.host("64:ff9b::c000:201").accepts(after=0.1)
+    events: list[trace.Event] = []
+    connector = Connector(
+        network=net,
+        nat64="64:ff9b::/96",
+        policy=Policy(last_resort_delay=2.0),
+        resolver=net.resolver(services=False),
+        tracer=events.append,
+    )
+
+    assert peer(await connector.open_tcp_stream("example.org", 443)) == "64:ff9b::c000:201"
+
+    assert [(time, source) for time, source, _ in net.queries] == [(0.0, Source.AAAA), (0.1, Source.A)]
+    asked = [event.source for event in events if isinstance(event, trace.ResolutionStarted)]
+    assert asked == [Source.AAAA, Source.A]
 
 
 # Many addresses
@@ -951,12 +1122,14 @@ async def test_a_thousand_addresses_of_the_caller_s_are_all_tried(net: Simulated
     assert [address.host for _, address in net.connects] == addresses
 
 
-async def test_a_thousand_failures_at_once_can_be_cancelled() -> None:
-    """Each attempt that sent no packet is a checkpoint: no race keeps the others waiting."""
+@pytest.mark.parametrize(("host", "many"), [("host", 1000), ("example.org", 128)])
+async def test_failures_at_once_can_be_cancelled(host: str, many: int) -> None:
+    """Each attempt that sent no packet is a checkpoint, given or found: no race keeps the others waiting."""
     net = SimulatedNetwork()
-    addresses = refusing(net, 1000)
+    addresses = refusing(net, many)
     for address in addresses:
         net.host(address).unreachable()
+    net.answers("example.org", a=addresses)
     tried: list[trace.Event] = []
 
     def tracer(event: trace.Event) -> None:
@@ -968,10 +1141,11 @@ async def test_a_thousand_failures_at_once_can_be_cancelled() -> None:
             await trio.lowlevel.checkpoint()
         scope.cancel()
 
+    connector = Connector(network=net, tracer=tracer, resolver=net.resolver(services=False))
     async with trio.open_nursery() as nursery:
         with trio.CancelScope() as scope:
             nursery.start_soon(cancel_after_ten, scope)
-            await Connector(network=net, tracer=tracer).open_tcp_stream("example.org", 443, addresses=addresses)
+            await connector.open_tcp_stream(host, 443, addresses=addresses if host == "host" else None)
     assert scope.cancelled_caught
     assert 10 <= len(tried) <= 12
     assert net.open_sockets == 0

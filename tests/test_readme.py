@@ -21,7 +21,7 @@ import pytest
 
 PROJECT = Path(__file__).parent.parent
 README = (PROJECT / "README.md").read_text("utf-8")
-RECIPES = (PROJECT / "docs" / "recipes.md").read_text("utf-8")
+RECIPES = (PROJECT / "notebooks" / "recipes.md").read_text("utf-8")
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 DEMO = re.compile(r"^\$ .*python -m pip install .+ && python -m trio_nbconnect demo$", re.MULTILINE)
@@ -134,7 +134,7 @@ def test_links_lead_to_files_and_headings() -> None:
     pages = {path for path, anchor in links if anchor}
 
     assert [path for path, _ in links if not (PROJECT / path).exists()] == []
-    assert pages == {"docs/recipes.md"}
+    assert pages == {"notebooks/recipes.md"}
     assert {anchor for _, anchor in links if anchor} == anchors(RECIPES) - {"recipes"}
 
 

@@ -15,7 +15,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from trio_nbconnect import Address, ConnectError, Connector, Policy, Source, trace
+from trio_nbconnect import Address, Answer, ConnectError, Connector, Policy, QuerySent, Source, trace
 from trio_nbconnect._address import IPV4
 from trio_nbconnect._listening import listening
 from trio_nbconnect._race.journal import journal
@@ -65,6 +65,15 @@ def test_without_a_tracer_nothing_is_built() -> None:
     """No clock is read: this test has none."""
     ours = journal(None)
 
+    ours.race_started("example.org", 443, Policy())
+    ours.query_sent(QuerySent(Source.AAAA))
+    ours.answer_received(Answer(Source.AAAA))
+    ours.attempt_started(1, ADDRESS, "FIRST")
+    ours.attempt_connected(1, ADDRESS)
+    ours.attempt_established(1, ADDRESS)
+    ours.attempt_failed(1, ADDRESS, OSError())
+    ours.attempt_cancelled(1, ADDRESS)
+    ours.runner_up_discarded(1, ADDRESS)
     ours.race_lost(None)
     ours.race_won(1, ADDRESS)
 
@@ -242,11 +251,13 @@ async def test_events_are_logged(caplog: pytest.LogCaptureFixture) -> None:
         ours = journal(None)
     ours.race_started("evil.example\n\x1b[31m", 443, Policy())
     ours.attempt_started(1, ADDRESS, "FIRST")
+    ours.answer_received(Answer(Source.A, (ADDRESS, ADDRESS), error=OSError("odd\n")))
     ours.race_won(1, ADDRESS)
 
     assert [(record.levelname, record.getMessage().partition(" ms: ")[2]) for record in caplog.records] == [
         ("DEBUG", r"RaceStarted, host evil.example\n\x1b[31m, port 443"),
         ("DEBUG", "AttemptStarted, attempt 1, address 192.0.2.1:443, reason first"),
+        ("DEBUG", r"AnswerReceived, source A, addresses 192.0.2.1:443 192.0.2.1:443, error odd\n"),
         ("INFO", "RaceWon, attempt 1, address 192.0.2.1:443"),
     ]
 

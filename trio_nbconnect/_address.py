@@ -330,8 +330,10 @@ def given_addresses(addresses: Iterable[GivenAddress], port: int) -> tuple[Addre
 
 def _given(address: GivenAddress, port: int) -> Address:
     """Read one address of the caller's: a path is an `os.PathLike`, or begins with a slash or a NUL."""
-    if not isinstance(address, (str, bytes)):
+    if isinstance(address, os.PathLike):
         return _unix(os.fspath(address))
+    if not isinstance(address, (str, bytes)):
+        raise TypeError(f"addresses must be strings or paths, not {address!r}")
     is_path = address.startswith(("/", "\0")) if isinstance(address, str) else address.startswith((b"/", b"\0"))
     return _unix(address) if is_path else _numeric("addresses", address, port)
 

@@ -17,7 +17,7 @@ import trio
 
 from .._address import UNIX, Address, checked_path
 from .._errors import gave_up_unix
-from .network import apply, apply_again, bind_address_only, clear_fast_open
+from .network import apply, apply_again, bind_address_only, checkpoint_if_over, clear_fast_open
 
 if TYPE_CHECKING:
     from .options import FamilyOptions
@@ -102,7 +102,7 @@ async def open_custom_unix(
 ) -> trio.SocketStream:
     """Connect to a UNIX socket as Trio does, with a socket from the factory."""
     checked_path(path)
-    await trio.lowlevel.checkpoint_if_cancelled()
+    await checkpoint_if_over()
     sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _apply(sock, settings, repr(path))

@@ -166,6 +166,12 @@ def read_policy_table(path: str = "/etc/gai.conf") -> PolicyTable:
         return DEFAULT_POLICY_TABLE
 
 
+async def checkpoint_if_over() -> None:
+    """Do nothing more where the scope is cancelled, or its deadline over, which Trio notices at its next turn only."""
+    if trio.current_effective_deadline() <= trio.current_time():
+        await trio.lowlevel.checkpoint()
+
+
 def checked(sock: Socket, sockaddr: Any) -> Any:
     """Make sure that the system call will not block: no name to look up, no blocking socket."""
     if isinstance(sock, socket.socket) and sock.gettimeout() != 0.0:

@@ -21,14 +21,14 @@ import trio
 from .._address import Address
 from .._errors import gave_up_unix, os_error
 from .handshake import Handshake, HandshakeState
-from .network import KernelNetwork, Network, Socket, apply, apply_again, open_socket
+from .network import KernelNetwork, Network, Socket, apply, apply_again, checkpoint_if_over, open_socket
 
 if TYPE_CHECKING:
     from .options import FamilyOptions
     from .settings import Setting
 
 
-_ROUTING = frozenset(("mark", "interface"))
+_ROUTING = ("mark=", "interface=")
 """The options that choose a route (socket(7), `SO_MARK` and `SO_BINDTODEVICE`)."""
 
 
@@ -75,7 +75,9 @@ class SocketOpener:
     def source_address(self, address: Address) -> Address | None:
         """Where a socket of this connector would connect to an address from, None if it has no way there."""
         options = self._of(address)
-        routing = () if options is None else [setting for setting in options.settings if setting.name in _ROUTING]
+        routing = (
+            () if options is None else [setting for setting in options.settings if setting.name.startswith(_ROUTING)]
+        )
         return self._network.source_address(address, self._local.get(address.family), routing)
 
     def open(self, address: Address) -> Socket:
@@ -109,7 +111,7 @@ async def open_unix(
     network: Network, path: str | bytes, settings: Sequence[Setting] = (), give_up_after: float = math.inf
 ) -> trio.SocketStream:
     """Open a UNIX socket, set it up and connect it; the limit does not touch what `connect` has said at once."""
-    await trio.lowlevel.checkpoint_if_cancelled()
+    await checkpoint_if_over()
     sock = network.open(socket.AF_UNIX)
     try:
         apply(sock, settings, repr(path))
@@ -152,7 +154,7 @@ async def connect_socket(sock: socket.socket | trio.socket.SocketType, sockaddr:
     if sock.fileno() == -1:
         raise trio.ClosedResourceError("this socket is closed")
     try:
-        await trio.lowlevel.checkpoint_if_cancelled()
+        await checkpoint_if_over()
     except BaseException:
         sock.close()
         raise

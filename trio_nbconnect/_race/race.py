@@ -19,7 +19,6 @@ killing attempts beyond a number of them (the pace slows down); dividing time am
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -28,6 +27,7 @@ import trio
 
 from .._address import Address, Target
 from .._connect.handshake import Connecting, Opener
+from .._connect.network import checkpoint_if_over
 from .._errors import (
     Attempt,
     ConnectError,
@@ -49,9 +49,6 @@ from .resolution import Resolution, until
 
 if TYPE_CHECKING:
     from .._resolve.history import History
-
-if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
-    pass
 
 T = TypeVar("T")
 
@@ -138,7 +135,7 @@ class Race(Generic[T]):
         self._journal.race_started(self._target.host, self._target.port, self._policy)
         try:
             with until(self._began + self._give_up_after) as whole_call:
-                await trio.lowlevel.checkpoint_if_cancelled()
+                await checkpoint_if_over()
                 await self._first_alone()
                 if self._may_go_on and (self._under_way or not self._resolution.is_over):
                     async with trio.open_nursery() as nursery:
@@ -222,7 +219,7 @@ class Race(Generic[T]):
             elif address is None:
                 self._resolution.ask_last_resort()
             else:
-                await trio.lowlevel.checkpoint_if_cancelled()  # nothing starts once the race was given up
+                await checkpoint_if_over()  # nothing starts once the race was given up
                 return self._candidates.pop()
         return None
 

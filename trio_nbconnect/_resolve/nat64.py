@@ -20,10 +20,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-import trio
-
 from .._address import IPV4, IPV6, Address
-from .._connect.network import KernelNetwork, Network
+from .._connect.network import KernelNetwork, Network, checkpoint_if_over
 
 PREFIX_LENGTHS = (32, 40, 48, 56, 64, 96)
 """RFC 6052, section 2.2: "the prefixes can only have one of the following lengths"."""
@@ -216,7 +214,7 @@ async def discover_nat64(*, network: Network | None = None) -> tuple[str, ...]:
         >>> async def connector() -> Connector:
         ...     return Connector(nat64=await discover_nat64() or None)
     """
-    await trio.lowlevel.checkpoint_if_cancelled()  # before anybody is asked
+    await checkpoint_if_over()  # before anybody is asked
     look_up = (network or KernelNetwork()).look_up("ipv4only.arpa.", 0, IPV6)
     try:
         addresses = await look_up.wait()

@@ -29,6 +29,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._address import IPV4, IPV6, Address
@@ -108,17 +109,29 @@ def sort_destinations(
         >>> [destination.address.host for destination in order]
         ['192.0.2.1', '2001:db8::1']
     """
-    ranked = sorted(((rank(destination, table), destination) for destination in destinations), key=lambda pair: pair[0])
+    return _sort_ranked(((destination, rank(destination, table)) for destination in destinations), longest_prefix)
+
+
+def _no_history(_: Address) -> tuple[float, bool]:
+    return (0.0, False)
+
+
+def _sort_ranked(
+    ranked: Iterable[tuple[Destination, tuple[int, ...]]],
+    longest_prefix: Collection[socket.AddressFamily],
+    history: Callable[[Address], tuple[float, bool]] = _no_history,
+) -> list[Destination]:
+    """Sort destinations with their ranks; equals by history and rule 9."""
     order: list[Destination] = []
-    for _, pairs in groupby(ranked, key=lambda pair: pair[0]):
-        order += _sort_equals([destination for _, destination in pairs], longest_prefix)
+    for _, pairs in groupby(sorted(ranked, key=itemgetter(1)), key=itemgetter(1)):
+        order += _sort_equals([destination for destination, _ in pairs], longest_prefix, history)
     return order
 
 
 def _sort_equals(
     equals: list[Destination],
     families: Collection[socket.AddressFamily],
-    history: Callable[[Address], tuple[float, bool]] = lambda _: (0.0, False),
+    history: Callable[[Address], tuple[float, bool]],
 ) -> list[Destination]:
     """Sort destinations of one rank: by history, then by rule 9, which lets each family keep its places."""
     order = sorted(equals, key=lambda destination: history(destination.address))
@@ -208,13 +221,9 @@ class Rules:
         self._ranks: dict[Address, tuple[Destination, tuple[int, ...]]] = {}
 
     def sort(self, addresses: Sequence[Address]) -> list[Address]:
-        """Sort addresses by all rules."""
-        ranked = sorted((self._judge(address) for address in addresses), key=lambda pair: pair[1])
-        order: list[Address] = []
-        for _, pairs in groupby(ranked, key=lambda pair: pair[1]):
-            equals = [destination for destination, _ in pairs]
-            order += [destination.address for destination in _sort_equals(equals, (IPV6,), self._history)]
-        return order
+        """Sort addresses that nobody has sorted, by all rules."""
+        history = _no_history if self._view is None else self._view.rank
+        return [destination.address for destination in _sort_ranked(map(self._judge, addresses), (IPV6,), history)]
 
     def merge(self, addresses: Sequence[Address]) -> list[Address]:
         """Bring together what the system said of each family by itself; the order inside each is kept."""
@@ -223,8 +232,7 @@ class Rules:
 
     def reorder(self, addresses: Sequence[Address]) -> list[Address]:
         """Let history decide what the system left to rules 9 and 10: equals of one family change places."""
-        if self._view is None:
-            return list(addresses)
+        assert self._view is not None, "without a history the system's order stands"
         groups: dict[object, list[Address]] = {}
         for address in addresses:
             groups.setdefault((address.family, self._judge(address)[1]), []).append(address)
@@ -238,9 +246,6 @@ class Rules:
     def has_default_route(self, family: socket.AddressFamily) -> bool:
         """Whether this host can send to the internet over a family."""
         return self._source_of(_SOMEWHERE[family]) is not None
-
-    def _history(self, address: Address) -> tuple[float, bool]:
-        return (0.0, False) if self._view is None else self._view.rank(address)
 
     def _judge(self, address: Address) -> tuple[Destination, tuple[int, ...]]:
         """Judge each address once."""
