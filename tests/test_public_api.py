@@ -101,15 +101,6 @@ DROP_INS: list[tuple[Callable[..., Any], Callable[..., Any]]] = [
 PENDING = {
     "test_every_type_of_a_signature_is_public[notebook.load_ipython_extension]",
     "test_every_type_of_a_signature_is_public[notebook.unload_ipython_extension]",
-    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.open]",
-    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.wait_writable]",
-    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.close]",
-    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.stream]",
-    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.look_up]",
-    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.round_trip_time]",
-    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.begin_connect]",
-    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.queue_connection]",
-    "test_every_type_of_a_signature_is_public[testing.SimulatedNetwork.forget_socket]",
 }
 """What is not true yet; each goes when it has become true."""
 

@@ -488,8 +488,8 @@ async def test_failures_are_noted_where_nobody_listens(net: SimulatedNetwork) ->
         await Connector(network=net).open_tcp_stream("example.org", 443)
 
     assert [attempt.error.__dict__["__notes__"] for attempt in caught.value.attempts if attempt.error] == [
-        ["attempt 1, after 0.000 s: [2001:db8::1]:443 refused after 0.020 s"],
-        ["attempt 2, after 0.020 s: 192.0.2.1:443 Network is unreachable after 0.000 s"],
+        ["attempt 1, after 0.0 ms: [2001:db8::1]:443 refused after 20 ms"],
+        ["attempt 2, after 20 ms: 192.0.2.1:443 Network is unreachable after 0.0 ms"],
     ]
 
 
