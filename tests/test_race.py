@@ -742,6 +742,30 @@ async def test_what_no_resolver_may_send_is_a_type_error(net: SimulatedNetwork, 
         await Connector(network=net, resolver=Resolver(resolve)).open_tcp_stream("example.org", 443)
 
 
+@pytest.mark.parametrize(
+    ("aaaa_after", "a_after", "reason"),
+    [
+        (0.01, 0.0, trace.Reason.ALL_ANSWERED),
+        (0.01, 0.2, trace.Reason.PREFERRED_ANSWERED),
+        (0.2, 0.01, trace.Reason.RESOLUTION_DELAY_OVER),
+    ],
+)
+async def test_the_first_attempt_says_why_it_began(
+    net: SimulatedNetwork, events: list[trace.Event], aaaa_after: float, a_after: float, reason: trace.Reason
+) -> None:
+    """Section 3 has three reasons; where the system's answer is late, the Resolution Delay is over in any case."""
+    net.answers("example.org", aaaa=[SIX], after=aaaa_after)
+    net.answers("example.org", a=[FOUR], after=a_after)
+    for address in (SIX, FOUR):
+        net.host(address).accepts()
+    late = trace.Reason.ALL_ANSWERED if reason is trace.Reason.ALL_ANSWERED else trace.Reason.RESOLUTION_DELAY_OVER
+    for resolver, expected in ((net.resolver(services=False), reason), (None, late)):
+        events.clear()
+        connector = Connector(network=net, tracer=events.append, resolver=resolver)
+        peer(await connector.open_tcp_stream("example.org", 443))
+        assert [event.reason for event in events if isinstance(event, trace.AttemptStarted)] == [expected]
+
+
 async def test_what_is_no_address_is_refused(net: SimulatedNetwork, events: list[trace.Event]) -> None:
     """`connect` would look a name up, and every task wait for it."""
 

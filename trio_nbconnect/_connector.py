@@ -1,11 +1,10 @@
 """Connector: what users configure and call.
 
-It turns what a caller wrote into a question, chooses who answers it and which network carries it, and runs one race.
-A literal, `addresses=` and "localhost" ask nobody. Where a program has set Trio's hooks, a custom resolver or socket
-factory, they are honoured as Trio honours them. Everything wrong with the input is raised here, before anything is
-sent.
+A host and a port become a `Target`, once; who knows its addresses is chosen; and one race is run. An IP literal,
+`addresses=` and `localhost` need no DNS lookup. Trio's hooks, a custom resolver or socket factory, are honoured as Trio
+honours them. Whatever is wrong with the input is raised here, before anything is sent.
 
-What does not live here: the race itself, and any state: a connector may be shared by all tasks of a program.
+A connector has no state of its own, so that all tasks of a program may share it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""Drop-ins: Trio's three functions, with Trio's parameters, defaults and meaning.
+"""Functions: Trio's three, with Trio's parameters, defaults and meaning, and one that Trio lacks.
 
-Changing the import is the whole migration. Trio's own tests for these functions pass unmodified against ours
-(`tests/test_trio_suite.py`). Behind Trio's parameters come keyword-only ones of ours.
-
-One function is here that Trio lacks: `open_tls_stream`, in which TLS is part of the race.
+Changing the import is the whole migration. Trio's own tests for these functions pass unmodified against ours. Behind
+Trio's parameters come keyword-only ones of ours. In `open_tls_stream` TLS is part of the race.
 
 Two things of Trio's are kept although they surprise: `happy_eyeballs_delay=None` means 0.25 s, and `local_address`
 may be a name. One is not: a delay below 10 ms is stretched to that, as RFC 8305 demands.

@@ -58,15 +58,21 @@ def __dir__() -> list[str]:
 
 
 class Reason(enum.Enum):
-    """Why an attempt began when it did (RFC 8305, section 5).
+    """Why an attempt began when it did (RFC 8305, sections 3 and 5).
 
     Attributes:
-        FIRST: It is the first of its race, or nothing else was under way.
+        FIRST: It is the first of its race, and its address was given.
+        ALL_ANSWERED: It is the first, and all answers were there.
+        PREFERRED_ANSWERED: It is the first, and others were still expected, but not from the preferred family.
+        RESOLUTION_DELAY_OVER: It is the first, and the preferred family had not answered in time.
         DELAY_OVER: The one before had its delay, and goes on.
         PREDECESSOR_FAILED: The one before has failed.
     """
 
     FIRST = "first"
+    ALL_ANSWERED = "all answered"
+    PREFERRED_ANSWERED = "preferred family answered"
+    RESOLUTION_DELAY_OVER = "resolution delay over"
     DELAY_OVER = "attempt delay over"
     PREDECESSOR_FAILED = "predecessor failed"
 

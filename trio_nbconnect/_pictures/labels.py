@@ -114,7 +114,10 @@ def pace_text(timeline: Timeline) -> str:
     if timeline.policy is None:
         return "time counts from the first attempt"
     delay = timeline.policy.attempt_delay
-    return "one attempt at a time" if delay == math.inf else f"attempt delay {seconds_text(delay)}"
+    pace = "one attempt at a time" if delay == math.inf else f"attempt delay {seconds_text(delay)}"
+    if timeline.attempts and timeline.attempts[0].reason is trace.Reason.RESOLUTION_DELAY_OVER:
+        pace += f" · first after the resolution delay {seconds_text(timeline.policy.resolution_delay)}"
+    return pace
 
 
 def reason_text(attempt: AttemptRow, before: AttemptRow) -> str:

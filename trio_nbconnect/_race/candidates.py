@@ -26,6 +26,7 @@ from .._resolve.query import Answer, QuerySent, Service, Source
 if TYPE_CHECKING:
     from .._resolve.history import HistoryView
     from .._resolve.rfc6724 import Rules
+    from .journal import ReasonName
 
 _Key: TypeAlias = tuple[Source, str]
 """A record type and whose it is, empty for the host itself."""
@@ -128,6 +129,15 @@ class Candidates:
         if self._pending and self._order and self._waits():
             return self._first_positive + self._policy.resolution_delay
         return self._first_positive
+
+    def why_first(self) -> ReasonName:
+        """Section 3: why the first attempt begins now."""
+        if self._given:
+            return "FIRST"
+        if not self._pending:
+            return "ALL_ANSWERED"
+        is_hurried = (Source.SYSTEM, "") in self._pending
+        return "RESOLUTION_DELAY_OVER" if is_hurried or self._waits() else "PREFERRED_ANSWERED"
 
     def _waits(self) -> bool:
         """Version 3, section 4.2: whether what is still pending may change which address is the best.

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from .._resolve.query import Answer, QuerySent
     from ..trace import Event, Tracer
 
-ReasonName: TypeAlias = Literal["FIRST", "DELAY_OVER", "PREDECESSOR_FAILED"]
+ReasonName: TypeAlias = Literal[
+    "FIRST", "ALL_ANSWERED", "PREFERRED_ANSWERED", "RESOLUTION_DELAY_OVER", "DELAY_OVER", "PREDECESSOR_FAILED"
+]
 """A member of `trace.Reason`, by its name: a race that nobody listens to does not import that."""
 
 _races: trio.lowlevel.RunVar[Iterator[int]] = trio.lowlevel.RunVar("trio_nbconnect.trace.races")

@@ -261,7 +261,7 @@ class Race(Generic[T]):
 
     def _reason(self) -> ReasonName:
         if not self._attempts:
-            return "FIRST"
+            return self._candidates.why_first()
         return "DELAY_OVER" if self._attempts[-1].error is None else "PREDECESSOR_FAILED"
 
     async def _stagger(self, newest: RunningAttempt) -> None:
