@@ -12,11 +12,10 @@ import trio
 import trio_nbconnect as nb
 
 # %% [markdown]
-# ## Somebody to talk to
+# ## A server
 #
-# So that nothing here needs the internet, we bring a server. `nursery` comes with the extension: what is started in
-# it goes on while other cells run. The server listens on 127.0.0.1, and that will matter in a moment: it does not
-# listen on `::1`, which is what IPv6 calls this machine.
+# Nothing here needs the internet, so we start a server. `nursery` comes with the extension: what is started in it goes
+# on while other cells run. The server listens on 127.0.0.1 and nowhere else, and that will matter in a moment.
 
 # %%
 listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
@@ -33,26 +32,25 @@ nursery.start_soon(trio.serve_listeners, greet, listeners)
 # %% [markdown]
 # ## Connecting
 #
-# `open_tcp_stream` has the name, the parameters and the result of Trio's own. `record()` keeps what happens meanwhile.
+# `open_tcp_stream` has the name, the parameters and the result of Trio's own. Most hosts have several addresses. Ours
+# has two: `addresses` takes the place of a look-up. `record()` keeps what happens meanwhile.
 
 # %%
 with nb.record() as recording:
-    stream = await nb.open_tcp_stream("localhost", port)
+    stream = await nb.open_tcp_stream("server.example", port, addresses=["127.0.0.2", "127.0.0.1"])
 
 await stream.receive_some()
 
 # %% [markdown]
-# It worked. What did it take? A recording shows itself:
+# It worked. What did it take? A recording displays itself:
 
 # %% tags=["varies"]
 recording
 
 # %% [markdown]
 # The headline is the answer: connected, to which address, after how long. Below it is one row for each address that
-# was tried. "localhost" has two, and IPv6 goes first. Nobody listens on `::1`, so the machine *refused*, within a
-# fraction of a millisecond; the arrow says that this failure is why the second attempt began. That one won.
-#
-# (If your machine has no IPv6 at all, there is a first row that failed for another reason, or only one row.)
+# was tried. Nobody listens on 127.0.0.2, so the machine *refused*, within a fraction of a millisecond; the arrow says
+# that this failure is why the second attempt began. That one won.
 #
 # You would have noticed nothing of this. The stream is simply connected, and the refusal is no error: an error is
 # raised when *no* address works. The same facts are there as data:
@@ -75,33 +73,37 @@ await stream.aclose()
 # ## When it fails
 #
 # Now a port where nobody listens: we reserve one and never call `listen`. The error says that every attempt was
-# refused, and the cell that raises it shows the race as well, although nobody asked for a recording.
+# refused, and the cell that raises it also shows the race, although it was not recorded. The traceback has the lines
+# of your own code, and above them, as the cause, the error of each attempt.
 
 # %%
 import socket
 
-nobody = socket.socket()
-nobody.bind(("127.0.0.1", 0))
+closed = socket.socket()
+closed.bind(("127.0.0.1", 0))
 
 # %% tags=["varies", "raises-exception"]
-await nb.open_tcp_stream(*nobody.getsockname())
+await nb.open_tcp_stream(*closed.getsockname())
 
 # %% [markdown]
 # A program catches it as any other `OSError`, or by its exact kind. Each attempt is there, with its own error:
 
 # %%
 try:
-    await nb.open_tcp_stream(*nobody.getsockname())
+    await nb.open_tcp_stream(*closed.getsockname())
 except nb.ConnectRefused as error:
     attempt = error.attempts[0]
     print(f"attempt {attempt.number} of {len(error.attempts)}, {attempt.address.ip}: {type(attempt.error).__name__}")
 
+closed.close()
+
 # %% [markdown]
 # ## Try
 #
-# - Put `host="::1"` in the server's cell, run it and the cells below it again. How many attempts are there now?
-# - Listen on both: `host="localhost"`. Which family wins? Run the cell five times; does it ever change?
-# - Start `trio.sleep_forever` in the nursery, evaluate `nursery`, then `nursery.cancel_scope.cancel()`. What becomes of
-#   the server, and of the next connect?
+# - Put `host="127.0.0.2"` in the server's cell, run it and the cells below it again. How many attempts are there now?
+# - Connect to `"localhost"`, without `addresses`. Which ones does your machine have for it (`/etc/hosts`)? Which family
+#   wins if the server listens on all of them, `host="localhost"`?
+# - Start `trio.sleep_forever` in the nursery, evaluate `nursery`, then `nursery.cancel_scope.cancel()`. What happens to
+#   the server, and to the next connect?
 # - Next: what the operating system does in one such attempt is in *02 One connect by hand*; how to read bigger
 #   pictures is in *03 Anatomy of a race*.

@@ -39,7 +39,7 @@ sock.setblocking(False)
 errno.errorcode[sock.connect_ex(listener.getsockname())]
 
 # %% [markdown]
-# Under way, even on this machine, where the handshake takes microseconds. Now wait until the kernel has news:
+# Under way, even on this machine, where the handshake takes microseconds. Now wait until the socket is ready:
 
 # %%
 ready(sock)
@@ -49,7 +49,7 @@ ready(sock)
 # readable *and* writable. Nothing has arrived, so there is nothing to read. An event loop that waits for "readable"
 # would wait for as long as the server is silent, and with HTTP that is for ever, since the client speaks first.
 #
-# What does writable tell? Only that it is over. `SO_ERROR` says how: 0 is success. And to be sure, there is a peer:
+# Writable means only that it is over. `SO_ERROR` says how: 0 is success. And to be sure, there is a peer:
 
 # %%
 print("SO_ERROR:", sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
@@ -68,20 +68,20 @@ ready(sock)
 # %% [markdown]
 # ## A connect that fails
 #
-# A port that is bound while nobody listens refuses.
+# A port that is bound, and does not listen, refuses.
 
 # %%
-nobody = socket.socket()
-nobody.bind(("127.0.0.1", 0))
+closed = socket.socket()
+closed.bind(("127.0.0.1", 0))
 
 refused = socket.socket()
 refused.setblocking(False)
-print(errno.errorcode[refused.connect_ex(nobody.getsockname())])
+print(errno.errorcode[refused.connect_ex(closed.getsockname())])
 print(ready(refused))
 
 # %% [markdown]
-# The first answer is the same, `EINPROGRESS`: the refusal is news that comes later. Then everything is up at once:
-# readable, writable, error, hang-up. Watching for "writable" is enough for both outcomes, which is why everybody does.
+# The first answer is the same, `EINPROGRESS`: the refusal comes later. Then all flags are set at once: readable,
+# writable, error, hang-up. Waiting for "writable" is enough for both outcomes, which is why everybody does.
 #
 # Now `SO_ERROR`, twice:
 
@@ -91,8 +91,8 @@ for _ in range(2):
     print(number, errno.errorcode.get(number, "no error"))
 
 # %% [markdown]
-# **Reading clears it.** Who asks second hears that all is well. In a program with two people looking, a debugger or a
-# well-meant check, a refused connection passes for a good one. What does not lie is the peer:
+# **Reading clears it.** The second read says that all is well. Where something else has read it first, a debugger or a
+# well-meant check, a refused connection passes for a good one. `getpeername` is reliable:
 
 # %%
 try:
@@ -121,7 +121,7 @@ def so_error(sock, length):
 
 refused = socket.socket()
 refused.setblocking(False)
-refused.connect_ex(nobody.getsockname())
+refused.connect_ex(closed.getsockname())
 ready(refused)
 
 # %%
@@ -137,8 +137,8 @@ print("right:", right, errno.errorcode[right["value"]])
 #
 # ## A connect that takes its time
 #
-# `listen(0)` has room for one connection that nobody accepts. The next client hears nothing at all: a black hole, on
-# loopback. While a handshake is under way the socket has nothing to say, and asking again is answered `EALREADY`.
+# `listen(0)` has room for one connection that nobody accepts. The next client gets no answer at all: a black hole, on
+# loopback. While a handshake is under way the socket is ready for nothing, and a second `connect` says `EALREADY`.
 
 # %%
 full = socket.create_server(("127.0.0.1", 0), backlog=0)
@@ -153,10 +153,10 @@ print("ready for:", ready(waiting, timeout=0))
 print("SO_ERROR:", waiting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
 
 # %% [markdown]
-# `SO_ERROR` is 0 here as well, of a socket that is not connected. So 0 means "nothing to complain of", never
-# "connected"; ask only when woken, and then ask for the peer.
+# `SO_ERROR` is 0 here as well, of a socket that is not connected. So 0 means "no error yet", never "connected"; read it
+# only when the socket is ready, and then ask for the peer.
 #
-# ## UNIX sockets are another story
+# ## UNIX sockets are different
 #
 # With TCP a full queue means waiting. A UNIX socket says `EAGAIN`, and *nothing is under way*. Yet the socket claims
 # to be writable at once, and `SO_ERROR` is 0. Event loops that look no further take this for success (Trio 0.35 does,
@@ -175,7 +175,7 @@ print("ready for:", ready(unlucky))
 print("SO_ERROR:", unlucky.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
 
 # %% [markdown]
-# ## The same, with somebody who knows all this
+# ## The same with this library
 #
 # The note's state machine is an object here. `begin` makes the system call and returns; `wait` is the await. Between
 # them the handshake lives in the kernel, not in a task: waiting may be given up and taken up again.
@@ -208,12 +208,12 @@ handshake.abort()
 
 # %%
 try:
-    await nb.connect_socket(fresh := trio.socket.socket(), nobody.getsockname())
+    await nb.connect_socket(fresh := trio.socket.socket(), closed.getsockname())
 except ConnectionRefusedError as error:
     print(type(error).__name__, errno.errorcode[error.errno], "and the socket is closed:", fresh.fileno() == -1)
 
 # %%
-for used in (listener, sock, server, nobody, refused, full, first, unix_listener, queued, unlucky):
+for used in (listener, sock, server, closed, refused, full, first, unix_listener, queued, unlucky):
     used.close()
 
 # %% [markdown]

@@ -16,9 +16,9 @@ from trio_nbconnect.testing import SimulatedNetwork, simulate
 # %% [markdown]
 # ## One address, and all is well
 #
-# The name server takes 20 ms, the host 30. There are two look-ups, since IPv6 addresses (AAAA) and IPv4 addresses (A)
-# are different questions; they go out side by side. A solid bar is a connect; the dots before it are time in which the
-# address was known, or at least asked for, and nothing was sent to it.
+# The look-up takes 20 ms, the connect 30. The row "system" is the look-up: one call of `getaddrinfo`, which answers for
+# both families. (When that is slow, there is more to see: *06 DNS timing*.) The row below is an address that was tried,
+# and its bar is the connect.
 
 # %%
 net = SimulatedNetwork()
@@ -29,9 +29,9 @@ simulate(net, "example.org", 443)
 # %% [markdown]
 # ## The delay starts the next one
 #
-# Now the host has an IPv6 address too, and whatever is sent there vanishes. Nothing tells us so; there is only
-# silence. After 250 ms, the *connection attempt delay*, the next address is tried. The first attempt is **not** given
-# up: it goes on beside the second until the race is decided, and might still win.
+# Now the host has an IPv6 address too, and whatever is sent there is dropped. No error comes back, only silence. After
+# 250 ms, the *connection attempt delay*, the next address is tried. The first attempt is **not** given up: it goes on
+# beside the second until the race is decided, and might still win.
 
 # %%
 net.answers("example.org", aaaa=["2001:db8::1"], after=0.02)
@@ -43,12 +43,13 @@ race
 # How to read it:
 #
 # - **The headline is the answer**: connected or not, over which family, after how long.
+# - **The dots** are time in which an address was known and not yet tried.
 # - **The arrow** says why an attempt began. `+250 ms` is the delay; `failure` would mean that the one above had failed.
-# - **The vertical line** is the moment of the decision. The loser's bar ends there: it was cancelled by the victory,
-#   and its hatching says that it had met nothing, good or bad, until then.
+# - **The vertical line** is the moment of the decision. The loser's bar ends there: it was cancelled, and is hatched,
+#   since it had neither connected nor failed until then.
 # - **The times on the right** are how long each attempt lasted.
 #
-# The race took 300 ms: 20 for the name, 250 of patience, 30 for the connect. A user feels the 250.
+# The race took 300 ms: 20 for the name, 250 for the delay, 30 for the connect. A user notices the 250.
 
 # %%
 print(f"{race.timeline.duration:.3f} s in all, {race.timeline.winner.duration:.3f} s of it for the winner's connect")
@@ -83,14 +84,14 @@ many
 simulate(many, "example.org", 443)
 
 # %% [markdown]
-# Look at the two short rows. The refusal came after 20 ms, and the next attempt at that moment. `connect` to the
-# address without a route failed in the system call itself: no packet was sent, no time passed.
+# Look at the short bars. The refusal came after 20 ms, and the next attempt at that moment. `connect` to the address
+# without a route failed in the system call itself: no packet was sent, no time passed. So it has a mark and no bar.
 #
-# ## When nobody answers
+# ## When no address answers
 #
 # If all are silent and you set no limit, a race lasts until you cancel it. `give_up_after` is a limit for the whole
-# call; the picture shows the line, and every attempt that ends there has timed out. A race that is lost is an error to
-# whoever called; to `simulate` it is a result like any other.
+# call; the picture shows the line, and every attempt that ends there has timed out. For `open_tcp_stream` a lost race
+# is an error; for `simulate` it is a result like any other.
 
 # %%
 many.host("2001:db8::3").drops()
@@ -103,8 +104,8 @@ print(lost.timeline.error)
 # %% [markdown]
 # ## What the picture is made of
 #
-# Events: small frozen records, one for each thing that happened. A tracer hears them as they come (`tracer=`), a
-# recording keeps them, and the picture is a pure function of them.
+# Events: small frozen records, one for each thing that happened. A tracer is called with each as it happens
+# (`tracer=`), a recording keeps them, and the picture is a pure function of them.
 
 # %%
 for event in race.events:
@@ -123,5 +124,5 @@ for attempt in race.timeline.attempts:
 # - Let `2001:db8::1` accept, but after 270 ms. Who wins, and by how much? And after 290?
 # - Give `net` an IPv4 address that refuses and IPv6 that drops. When does the race end?
 # - Set `policy=nb.Policy(attempt_delay=math.inf)`: one address at a time. Which of the races above would never end?
-# - How many attempts are under way at once, at most? Give a host twenty silent addresses and count the bars at one
-#   moment. Something happens after the sixth.
+# - How many attempts are under way at once, at most? Give a host twenty silent addresses and `give_up_after=10`, and
+#   look at the arrows: something changes after the sixteenth.

@@ -3,10 +3,10 @@
 #
 # **How long should an attempt have for itself before the next one starts?**
 #
-# The *connection attempt delay* is the one number of Happy Eyeballs that everybody feels. Too long, and a broken
-# address costs the user all of it. Too short, and perfectly good connects get company that nobody needed: packets,
-# half-open connections on servers, and in the end the wrong family wins. RFC 8305 says 250 ms, and welcomes other
-# values between 100 ms and 2 s.
+# The *connection attempt delay* is the one number of Happy Eyeballs that users notice. Too long, and a broken address
+# costs the user all of it. Too short, and attempts that were not needed start beside perfectly good ones: more packets,
+# half-open connections on servers, and in the end the wrong family wins. RFC 8305 recommends 250 ms, and
+# for other values at least 100 ms and at most 2 s.
 
 # %%
 # %load_ext trio_nbconnect.notebook
@@ -19,7 +19,7 @@ from trio_nbconnect.testing import SimulatedNetwork, simulate
 # ## By hand
 #
 # IPv6 is a black hole here, IPv4 works. Drag the slider (or click it, and use the arrow keys): each position is a whole
-# race in virtual time.
+# race in virtual time. `with_scale` keeps the axis as it is, so that what moves is the race.
 
 # %%
 broken = SimulatedNetwork()
@@ -30,11 +30,11 @@ broken.host("192.0.2.1").accepts(after=0.03)
 
 @interact(delay=(0.01, 1.0, 0.01))
 def with_broken_ipv6(delay=0.25):
-    return simulate(broken, "example.org", 443, policy=nb.Policy(attempt_delay=delay))
+    return simulate(broken, "example.org", 443, policy=nb.Policy(attempt_delay=delay)).with_scale(until=1.1)
 
 
 # %% [markdown]
-# The connection is there after 50 ms plus the delay, exactly. From this side, shorter is better, without end.
+# The connection is there after 50 ms plus the delay, exactly. For this user, shorter is always better.
 #
 # ## The other side
 #
@@ -49,13 +49,14 @@ far.answers("example.org", aaaa=["2001:db8::1", "2001:db8::2"], a=["192.0.2.1", 
 def with_a_far_server(delay=0.05, distance=0.18):
     for address in ("2001:db8::1", "2001:db8::2", "192.0.2.1", "192.0.2.2"):
         far.host(address).accepts(after=distance)
-    return simulate(far, "example.org", 443, policy=nb.Policy(attempt_delay=delay))
+    return simulate(far, "example.org", 443, policy=nb.Policy(attempt_delay=delay)).with_scale(until=0.55)
 
 
 # %% [markdown]
-# With a delay below the distance, every connect drags others along: the first one wins anyway, and the others were
-# for nothing. The server has accepted them all. A busy host with a million clients on the far side of an ocean pays
-# for a delay that is 100 ms too short with three times the connections.
+# With a delay below the distance, every connect starts others: the first one wins anyway, and the others were for
+# nothing. The server gets their packets all the same, answers each, and keeps a half-open connection for it until our
+# reset arrives. Clients on the far side of an ocean, with a delay that is 100 ms too short, cost it several times the
+# connects.
 #
 # ## A sweep
 #
@@ -77,8 +78,7 @@ for delay in (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 1):
     print(f"{delay:5.3f} s{cost:12.3f} s{attempts(0.035, delay):14}{attempts(0.18, delay):17}")
 
 # %% [markdown]
-# There is no right line in this table, only a right line for a distance: a little more than the time the server
-# usually takes.
+# No line of this table is right for all, only for a distance: a little more than the time the server usually takes.
 #
 # ## Forty visitors
 #
@@ -106,14 +106,15 @@ for name, races in visits.items():
     print(f"{name:>6}: {connects} connects by 40 visitors")
 
 # %% [markdown]
-# What the five pay for a long delay, the other thirty-five do not see; what the server pays for a short one, nobody
-# sees but the server. 250 ms is a compromise between people who do not know of each other.
+# A long delay costs the five with broken IPv6 and no one else; a short one costs the server, and its users do not see
+# that. 250 ms is a compromise between the two.
 #
 # ## Let history decide
 #
-# A `History` remembers how long handshakes took. From then on an attempt at a known address is given about as long as
-# TCP itself would wait before it sends its first packet again: three times the round trip, and never less than
-# `minimum_delay`, 100 ms. Here the server answers within 40 ms, once:
+# A `History` remembers how long handshakes took. From then on the delay after an attempt at a known address is about
+# what TCP itself waits before it sends its first packet again: three times the round trip, and never less than
+# `minimum_delay`, 100 ms. Here the server answers within 40 ms, once. (`explore_every`: one race in so many ignores
+# the history, so that other addresses are measured, too; here none does.)
 
 # %%
 history = nb.History(explore_every=float("inf"))

@@ -3,8 +3,8 @@
 #
 # **The host has IPv6, my machine has IPv6, and the way between them is broken. What does that cost me?**
 #
-# It depends on *how* it is broken. A network may drop packets, or say that there is no way; the host may refuse. A
-# user feels the first as a slow internet and never notices the others. We break one simulated network in each of these
+# It depends on *how* it is broken. A network may drop packets, or say that there is no route; the host may refuse. A
+# user notices the first as a slow internet, and the others not at all. We break one simulated network in each of these
 # ways and look at the same connect.
 
 # %%
@@ -32,8 +32,8 @@ healthy
 #
 # ## A black hole
 #
-# A firewall drops the packets, or a tunnel is down and nobody noticed. There is no answer to wait for, only silence to
-# interpret. The attempt delay is the interpretation: 250 ms without an answer, and the other family gets its chance.
+# A firewall drops the packets, or a tunnel is down. No answer comes, and no error. After the attempt delay, 250 ms
+# without an answer, an address of the other family is tried.
 
 # %%
 net = network()
@@ -44,7 +44,7 @@ black_hole
 
 # %% [markdown]
 # 250 ms, and that on *every* connection. A page that opens connections to eight hosts one after the other takes two
-# seconds longer. It is the worst of the common failures, and the reason why Happy Eyeballs was invented.
+# seconds longer. It is the worst of the common failures, and what Happy Eyeballs was invented for.
 #
 # ## A refusal
 #
@@ -59,10 +59,10 @@ refused = simulate(net, "example.org", 443)
 refused
 
 # %% [markdown]
-# ## A router that knows
+# ## A router without a route
 #
-# Some router on the way has no route, and says so (ICMPv6 "destination unreachable"). That is as quick as the router is
-# near.
+# Some router on the way has no route, and says so (ICMPv6 "destination unreachable"). That takes a round trip to the
+# router: here 8 ms.
 
 # %%
 net = network()
@@ -72,13 +72,13 @@ router = simulate(net, "example.org", 443)
 router
 
 # %% [markdown]
-# The next attempt did not begin at 28 ms, when the router spoke, but at 30: RFC 8305 forbids to start two attempts
-# within 10 ms of each other, so that a burst of failures is no burst of packets.
+# The next attempt did not begin at 28 ms, when the router's message came, but at 30: RFC 8305 forbids to start two
+# attempts within 10 ms of each other, so that a burst of failures is no burst of packets.
 #
-# ## No route of one's own
+# ## No route on this machine
 #
-# This machine has an IPv6 address and no route to that network. `connect` itself fails; no packet was sent, so there
-# is nothing to be polite about, and the next one starts at that very moment.
+# This machine has an IPv6 address and no route to that network. `connect` itself fails; no packet was sent, so the 10
+# ms need not be kept, and the next one starts at that very moment.
 
 # %%
 net = network()
@@ -88,7 +88,8 @@ no_route = simulate(net, "example.org", 443)
 no_route
 
 # %% [markdown]
-# And if the machine has no IPv6 at all, AAAA is not even asked for:
+# And if the machine has no IPv6 at all? The system still reports the host's IPv6 addresses, and sorts those that it
+# has no route to last. They are tried if IPv4 fails, and then fail at once:
 
 # %%
 no_ipv6 = simulate(network(ipv6=False), "example.org", 443)
@@ -97,7 +98,7 @@ no_ipv6
 # %% [markdown]
 # ## The cost, side by side
 #
-# On one scale, the failure that hurts and the one that nobody notices:
+# On one scale, the failure that users notice and the one that they do not:
 
 # %%
 nb.compare(black_hole, refused)
@@ -119,8 +120,9 @@ for name, race in cases.items():
 # ## Without Happy Eyeballs
 #
 # One address at a time is `attempt_delay=math.inf`. What ends an attempt then? Linux gives up after about two minutes.
-# Here we say ten seconds, as many programs do. Families still alternate, so only one silent address is in the way: ten
-# seconds, and then it works.
+# Here we say ten seconds, as many programs do. Families still alternate, so only one silent address comes before a good
+# one: ten seconds, and then it works. To scale, the ten seconds would leave no room for anything else. So the axis has
+# a break where nothing happens, a jagged line across all rows, and the time there is left out.
 
 # %%
 net = network()
@@ -134,20 +136,22 @@ one_at_a_time
 # ## Both families broken
 #
 # Not every black hole is IPv6's. If all of a host's first addresses are silent, their number times the delay is the
-# time until a good one is tried, and after six the pace slows to one in two seconds. Nothing is killed to make room:
-# the seventh might be the one that works, but so might the first, slowly.
+# time until a good one is tried. A host may have very many, and each attempt under way costs a socket and packets. So
+# beyond sixteen at once (`attempts_at_full_pace`; here four, for a picture that fits the page) the pace slows to one in
+# two seconds. None is ended to make room: it might be the one that works, only slowly.
 
 # %%
 net = SimulatedNetwork()
-net.answers("example.org", a=[f"192.0.2.{n}" for n in range(1, 10)])
-net.host("192.0.2.9").accepts(after=0.03)
-simulate(net, "example.org", 443)
+net.answers("example.org", a=[f"192.0.2.{n}" for n in range(1, 7)])
+net.host("192.0.2.6").accepts(after=0.03)
+simulate(net, "example.org", 443, policy=nb.Policy(attempts_at_full_pace=4))
 
 # %% [markdown]
 # ## Try
 #
-# - Let the black hole be slow instead: `accepts(after=0.4)`. Who wins? Is that a pity?
+# - Let the black hole be slow instead: `accepts(after=0.4)`. Which family wins, and how much later would the other
+#   have?
 # - Give `black_hole` `policy=nb.Policy(families=(socket.AF_INET, socket.AF_INET6))`. What if IPv4 breaks then?
 # - A half-broken network: `2001:db8::1` silent, `2001:db8::2` fine. Which one wins, and why not the other?
-# - How would one notice a black hole in production, when users see a quarter of a second at most? `tracer=` hears of
-#   every `AttemptCancelled`; in *09 httpx under the microscope* there is one at work.
+# - How would one notice a black hole in production, when users see a quarter of a second at most? A tracer is called
+#   with every `AttemptCancelled`; *09 httpx under the microscope* has one.

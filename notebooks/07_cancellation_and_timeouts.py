@@ -1,11 +1,11 @@
 # %% [markdown]
 # # Cancellation and timeouts
 #
-# **When I give up on a connection, what becomes of everything that was under way?**
+# **When I give up on a connection, what happens to everything that was under way?**
 #
 # In Trio, giving up is a cancel scope, and everything inside ends. A connect that was given up must leave nothing: no
-# socket, no task, no half-open connection that the kernel goes on knocking with. Here we count. These are real sockets,
-# on this machine.
+# socket, no task, no half-open connection for which the kernel goes on sending packets. Here we count. These are real
+# sockets, on this machine.
 
 # %%
 # %load_ext trio_nbconnect.notebook
@@ -26,7 +26,7 @@ def sockets():
 # %% [markdown]
 # ## A black hole on loopback
 #
-# A listener with a backlog of 0 has room for one connection. Nobody accepts it, so the next ones hear nothing: the
+# A listener with a backlog of 0 has room for one connection. It is never accepted, so the next ones get no answer: the
 # kernel drops their SYN, and sends it again, and again.
 
 # %%
@@ -37,7 +37,7 @@ before = sockets()
 # %% [markdown]
 # ## A scope of your own
 #
-# `trio.move_on_after` works as with everything else in Trio. No error: the block is left, and the scope knows why.
+# `trio.move_on_after` works as with everything else in Trio. No error: the block is left, and the scope says why.
 
 # %%
 with trio.move_on_after(0.05) as scope:
@@ -47,13 +47,12 @@ print("cancelled:", scope.cancelled_caught)
 print("sockets left:", sockets() - before)
 
 # %% [markdown]
-# The socket of the attempt is closed, and the kernel stops knocking: a socket that is closed while it connects sends
-# no more packets.
+# The socket of the attempt is closed: a socket that is closed while it connects sends no more packets.
 #
 # ## A limit that explains
 #
-# A scope cannot say what it interrupted. `give_up_after` can: it is an error, a `TimeoutError`, that knows the phase
-# and what each attempt was doing.
+# A scope cannot say what it interrupted. `give_up_after` raises an error, a `TimeoutError`, that has the phase and what
+# each attempt was doing.
 
 # %%
 try:
@@ -67,7 +66,7 @@ print("attempts:", [(attempt.address.ip, attempt.error) for attempt in caught.at
 print("sockets left:", sockets() - before)
 
 # %% [markdown]
-# An error shows itself in a notebook. What it remembers of the race is enough for a picture:
+# An error displays itself in a notebook. What it has kept of the race is enough for a picture:
 
 # %% tags=["varies"]
 caught
@@ -91,12 +90,12 @@ print("left:", sockets() - before)
 # %% [markdown]
 # ## The loser of a race
 #
-# A race that is won gives up on everybody else. Here the first address is the hole, the second accepts. The port must
+# A race that is won cancels its other attempts. Here the first address is the hole, the second accepts. The port must
 # be the same on both, which is why the second is another loopback address.
 
 # %%
 port = hole.getsockname()[1]
-open_door = socket.create_server(("127.0.0.2", port))
+accepting = socket.create_server(("127.0.0.2", port))
 policy = nb.Policy(attempt_delay=0.03)
 
 with nb.record() as recording:
@@ -137,8 +136,8 @@ print("sockets of the simulated network:", net.open_sockets)
 # %% [markdown]
 # ## When the name server is the problem
 #
-# The operating system's resolver cannot be interrupted; the thread that waits for it can be left behind, and is. The
-# error says that the time went into the look-up.
+# The operating system's look-up cannot be interrupted; the thread that waits for it is left behind, and ends when the
+# system gives up. The next connect to the same name shares it. The error says that the time went into the look-up.
 
 # %%
 dead = SimulatedNetwork()
@@ -148,13 +147,13 @@ print(race.timeline.error)
 print("while in:", race.timeline.error.phase.value)
 
 # %%
-for used in (hole, filler, open_door):
+for used in (hole, filler, accepting):
     used.close()
 
 # %% [markdown]
 # ## Try
 #
 # - Run a cell with `await nb.open_tcp_stream(*hole.getsockname())` and no limit, and press the stop button. Then count.
-# - Cancel at the very moment of success: `trio.move_on_after(0.0)` around a connect to a server that accepts. Who owns
-#   the socket? (Run it a hundred times, and count.)
-# - `python -m tests.chaos`, in the repository, cancels thousands of connects at random moments, and counts as we did.
+# - Cancel at the very moment of success: `trio.move_on_after(0.0)` around a connect to a server that accepts. Is the
+#   socket closed? (Run it a hundred times, and count.)
+# - `python -m tests.chaos`, in the repository, cancels thousands of connects at random moments, and counts likewise.

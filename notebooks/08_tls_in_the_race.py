@@ -3,10 +3,10 @@
 #
 # **An address answers the connect, and then TLS fails, or never comes. Is it a winner?**
 #
-# To TCP it is. A load balancer accepts connections for servers that are down; a middlebox completes the handshake for a
-# host that it then cannot reach; one of five servers has last year's certificate. Who races for TCP connections alone
-# has picked his winner before any of this shows. `open_tls_stream` counts an address only when its TLS handshake is
-# done and its certificate is good.
+# For TCP it is. A load balancer accepts connections for servers that are down; a middlebox completes the handshake for
+# a host that it then cannot reach; one of five servers has last year's certificate. A race for TCP connections alone
+# has its winner before any of this shows. In `open_tls_stream` an address wins only when its TLS handshake is done and
+# its certificate is good.
 
 # %%
 import ssl
@@ -52,9 +52,8 @@ simulate(net, "example.org", 443, establish=handshake, serve=answer)
 #
 # ## TCP works, TLS never comes
 #
-# Now the IPv6 address accepts, and then says nothing. Its progress counts for something: when TCP is connected, the
-# next attempt is put off by one more delay, since an address that has come so far is likely to make it. This one does
-# not.
+# Now the IPv6 address accepts, and then sends nothing. When TCP is connected, the next attempt is put off by one more
+# delay, since an address that has come so far is likely to be established. This one is not.
 
 
 # %%
@@ -68,7 +67,7 @@ silent = simulate(net, "example.org", 443, establish=handshake, serve=answer_on_
 silent
 
 # %% [markdown]
-# Whoever races for TCP alone gets another picture, a shorter one, and a connection that is of no use:
+# A race for TCP alone gives another picture, a shorter one, and a connection that is of no use:
 
 # %%
 nb.compare(silent, simulate(net, "example.org", 443))
@@ -77,20 +76,24 @@ nb.compare(silent, simulate(net, "example.org", 443))
 # ## For real
 #
 # Two real servers on loopback, on the same port of two addresses. The first accepts and is silent; the second speaks
-# TLS. This is the whole program:
+# TLS. A client may break the handshake off, and one will, further below: that is no reason for the server to fail.
 
 
 # %%
 # %load_ext trio_nbconnect.notebook
 async def hello(stream):
-    async with trio.SSLStream(stream, server_context, server_side=True, https_compatible=True) as secure:
-        await secure.send_all(b"hello, secretly")
+    try:
+        async with trio.SSLStream(stream, server_context, server_side=True, https_compatible=True) as secure:
+            await secure.send_all(b"hello, secretly")
+    except trio.BrokenResourceError:
+        pass  # the client has gone
 
 
 async def silence(stream):
     await trio.sleep_forever()
 
 
+# %%
 (good,) = await trio.open_tcp_listeners(0, host="127.0.0.2")
 port = good.socket.getsockname()[1]
 (bad,) = await trio.open_tcp_listeners(port, host="127.0.0.1")
@@ -115,9 +118,8 @@ recording
 #
 # ## A bad certificate
 #
-# Ask for another name, and the certificate does not fit. Each address fails at once, and what is raised is a `TLSError`
-# that `except ssl.SSLError` catches too. `primary_error` picks, from all that the attempts met, the error that says
-# most.
+# Ask for another name, and the certificate is not valid for it. Each address fails at once, and what is raised is a
+# `TLSError` that `except ssl.SSLError` catches too. `primary_error` is the one of the attempts' errors that says most.
 
 # %%
 try:
@@ -127,9 +129,10 @@ except ssl.SSLError as error:
     print(type(error.primary_error).__name__, "-", error.primary_error.verify_message)
 
 # %% [markdown]
-# With a second address that has the right one, there would be no error: the bad server has lost, and that is all.
+# With a second address whose certificate is good, there would be no error: the first would have lost, and the second
+# won.
 #
-# Waiting may have an end, too. `give_up_tls_after` limits the handshake, counted from the end of TCP's:
+# `give_up_tls_after` limits the handshake, counted from the end of TCP's:
 
 # %%
 hasty = nb.Connector(policy=nb.Policy(give_up_tls_after=0.05))
@@ -145,5 +148,4 @@ except nb.ConnectError as error:
 # - Swap the two addresses in `both`. How many attempts are there?
 # - Offer protocols: `alpn_protocols=["h2", "http/1.1"]` (without `ssl_context`), and ask the stream for
 #   `selected_alpn_protocol()`.
-# - A greeting instead of TLS: write an `establish` that waits for `220`, and a server that sends `554`. SMTP has races,
-#   too.
+# - A greeting instead of TLS: write an `establish` that waits for `220`, and a server that sends `554`.

@@ -4,8 +4,8 @@
 # **My HTTP client is slow now and then. What does it do when I say `get`?**
 #
 # Most of the time it does not connect at all: it has a pool. When it does, the connect is deep inside, and all you see
-# is the sum. `record()` hears of every connection that is opened in its block through this library, by whatever code.
-# So HTTPX is given a transport that connects through it, and we look on.
+# is the sum. `record()` records every connection that is opened in its block through this library, by whatever code.
+# So HTTPX is given a transport that connects through it.
 
 # %%
 # %load_ext trio_nbconnect.notebook
@@ -19,8 +19,8 @@ from trio_nbconnect.httpcore import transport
 # %% [markdown]
 # ## A server to ask
 #
-# Enough of HTTP/1.1 for our purpose: it answers every request on a connection, until the client leaves, and it can be
-# told to let requests wait for each other. It listens on IPv4 alone.
+# Enough of HTTP/1.1 for our purpose: it answers every request on a connection, until the client leaves, and it can let
+# requests wait for each other.
 
 # %%
 at_once, waiting, enough = 1, [], trio.Event()
@@ -39,7 +39,7 @@ async def serve(stream):
 # %%
 (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
 port = listener.socket.getsockname()[1]
-url = f"http://localhost:{port}/"
+url = f"http://127.0.0.1:{port}/"
 nursery.start_soon(trio.serve_listeners, serve, [listener])
 
 # %% [markdown]
@@ -56,8 +56,8 @@ print(response.status_code, response.text)
 recording
 
 # %% [markdown]
-# `localhost` is `::1` first, where nobody listens; a refusal, and then IPv4. On a laptop that costs a tenth of a
-# millisecond. On the internet it is a round trip, for each new connection.
+# One address, one attempt, a fraction of a millisecond: on the internet it is a round trip, for each new connection,
+# and another one or two for TLS.
 #
 # ## The second request
 #
@@ -72,7 +72,7 @@ print("requests: 5, races:", len(recording))
 # %% [markdown]
 # ## Five at once
 #
-# A connection of HTTP/1.1 carries one request at a time. The server now answers nobody before it has five requests; so
+# A connection of HTTP/1.1 carries one request at a time. The server now sends no answer before it has five requests; so
 # HTTPX needs five connections, one from the pool and four new ones:
 
 # %%
@@ -94,8 +94,8 @@ nb.summarize(recording)
 # %% [markdown]
 # ## A broken address
 #
-# Now a host whose first address is a black hole. There is no name for that here, so we write a resolver: an object that
-# delivers answers. It is what a program would do to pin addresses, or to ask a service registry.
+# Now a host whose first address is a black hole. There is no name for that here, so we write a resolver: an object with
+# one method, which sends what it finds. That is how a program would use a service registry.
 
 # %%
 hole = socket.create_server(("127.0.0.9", port), backlog=0)
@@ -103,8 +103,9 @@ filler = socket.create_connection(hole.getsockname())
 
 
 class Registry:
-    async def resolve(self, question, send_answer):
-        found = [nb.Address(socket.AF_INET, host, question.port) for host in ("127.0.0.9", "127.0.0.1")]
+    async def resolve(self, query, send_answer):
+        send_answer(nb.QuerySent(nb.Source.A))
+        found = [nb.Address.parse(f"{host}:{query.port}") for host in ("127.0.0.9", "127.0.0.1")]
         send_answer(nb.Answer(nb.Source.A, tuple(found)))
 
 
@@ -122,35 +123,36 @@ recording
 # %% [markdown]
 # The request was answered, and was slow by the delay. Nothing in HTTPX's own log says why.
 #
-# ## A watch that stays
+# ## A tracer
 #
-# To find such hosts in a program that runs, give the connector a tracer. It is any callable, it hears every event, and
-# it must not wait. This one writes down who was beaten by another address:
+# To find such hosts in a program that runs, give the connector a tracer. It is any callable that takes an event, and it
+# must not wait. This one notes the addresses of attempts that another one has overtaken:
 
 # %%
-beaten = []
+overtaken = []
 
 
-def watch_for_losers(event):
+def note_overtaken(event):
     if isinstance(event, nb.trace.AttemptCancelled):
-        beaten.append(event.address.ip)
+        overtaken.append(event.address.ip)
 
 
-watched = nb.Connector(resolver=Registry(), policy=nb.Policy(attempt_delay=0.05), tracer=watch_for_losers)
-async with httpx.AsyncClient(transport=transport(watched)) as third_client:
+traced = broken.replace(tracer=note_overtaken)
+async with httpx.AsyncClient(transport=transport(traced)) as third_client:
     await third_client.get(f"http://shop.example:{port}/")
-beaten
+overtaken
 
 # %% [markdown]
 # ## When it fails
 #
-# HTTPX raises its own `ConnectError`. Ours, with every attempt, is behind it, and shows itself:
+# HTTPX raises its own `ConnectError`, whose cause is httpcore's, and a traceback ends there. Ours is behind both, with
+# every attempt; `connect_error` finds it.
 
 # %%
 try:
     await client.get("http://127.0.0.1:1/")
 except httpx.ConnectError as error:
-    ours = error.__cause__.__context__
+    ours = nb.connect_error(error)
 
 print(type(ours).__name__, "-", ours)
 

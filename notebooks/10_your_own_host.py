@@ -32,8 +32,7 @@ if not HOST:
 # %% [markdown]
 # ## The race
 #
-# Ten seconds at most. If there is no connection, the error is printed above the picture of all that was tried: that,
-# too, is an answer.
+# Ten seconds at most. If there is no connection, the error is printed above the picture of all that was tried.
 
 # %% tags=["varies"]
 connector = nb.Connector()
@@ -51,8 +50,8 @@ recording
 # %% [markdown]
 # ## Each address by itself
 #
-# A race stops at the first good address; the others stay in the dark, and break unnoticed. So try each one alone, all
-# at the same time. `timeline` knows the addresses that were looked up, tried or not.
+# A race stops at the first good address; that others are broken may go unnoticed for long. So try each one alone, all
+# at the same time. `timeline` has the addresses that were looked up, tried or not.
 
 # %%
 timeline = recording[-1].timeline
@@ -81,7 +80,7 @@ for address in found:
 # %% [markdown]
 # ## Again, and again
 #
-# One race is an anecdote. Ten of them, with what each took:
+# One race says little. Ten of them, with how long each took:
 
 # %% tags=["varies"]
 with nb.record() as recording:
@@ -93,15 +92,15 @@ with nb.record() as recording:
             except nb.ConnectError:
                 pass  # it is in the recording
 
-nb.summarize(recording)
+recording.summary()
 
 # %% [markdown]
 # ## When there is no network
 #
 # This is how it looks when a name cannot be found. Names that end in `.invalid` never can (RFC 6761): with a network
-# the name server says so, without one nobody answers, and the limit ends it.
+# the name server says so; without one no answer comes, and the system or the limit ends the look-up.
 
-# %% tags=["varies"]
+# %% tags=["depends-on-machine"]
 try:
     await nb.open_tcp_stream("no-such-host.invalid", 443, give_up_after=2)
 except nb.ConnectError as error:
@@ -115,8 +114,9 @@ for sock in demo:
 # ## Try
 #
 # - Your own host's name in the first cell; then one with many addresses, and one that you know to be slow.
-# - `connector = nb.Connector(resolver=trio_nbconnect.dns.DNSResolver())` (extra `dns`) asks the name servers itself,
-#   HTTPS records included. Does your host have them?
+# - `connector = nb.Connector(resolver=nb.dns.DNSResolver())` (extra `dns`) queries name servers directly, for HTTPS
+#   records, too. Does your host have them?
 # - `open_tls_stream` in place of `open_tcp_stream`: whose certificate is not good?
 # - `await nb.watch(nb.open_tcp_stream, HOST, PORT)` draws the race while it runs.
-# - On the command line the same is `python -m trio_nbconnect HOST 443 --tls`.
+# - `recording.save("races.html")` keeps the pictures as a page; `.qlog` and `.json` are for other programs.
+# - On the command line the same is `python -m trio_nbconnect HOST:443 --tls`, and `-n 10` connects ten times.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import io
 import json
 import socket
@@ -59,27 +60,43 @@ class LongestStep(trio.abc.Instrument):
         self._began = 0.0
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Be told by Trio."""
+        """Implement the instrument."""
         self._began = time.thread_time()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Be told by Trio."""
+        """Implement the instrument."""
         self.longest = max(self.longest, time.thread_time() - self._began)
 
 
 def run(main: Callable[[], Awaitable[T]]) -> T:
-    """Run in Trio, and see that the loop is never held and nothing is left open."""
+    """Run in Trio, and see that the loop is never held and nothing is left open.
+
+    What takes long only once is the computer's doing, or Hypothesis's, and so it is tried again.
+    """
+    most = LONGEST_STEP * (3 if tracemalloc.is_tracing() else 1)
+    for _ in range(3):
+        steps, result = _watched(main)
+        if steps.longest <= most:
+            break
+    else:
+        raise AssertionError(f"the loop was held for {steps.longest * 1000:.0f} ms")
+    return result
+
+
+def _watched(main: Callable[[], Awaitable[T]]) -> tuple[LongestStep, T]:
+    """Run once."""
     before, steps = open_sockets(), LongestStep()
-
-    async def limited() -> T:
-        with trio.fail_after(20):
-            return await main()
-
+    gc.disable()
     try:
-        return trio.run(limited, instruments=[steps])
+        return steps, trio.run(partial(_limited, main), instruments=[steps])
     finally:
-        assert steps.longest <= LONGEST_STEP, f"the loop was held for {steps.longest * 1000:.0f} ms"
+        gc.enable()
         assert not open_sockets() - before, "sockets are left open"
+
+
+async def _limited(main: Callable[[], Awaitable[T]]) -> T:
+    with trio.fail_after(20):
+        return await main()
 
 
 @contextmanager
@@ -273,14 +290,13 @@ def hosts_file(text: str, host: str) -> None:
 
 
 def resolv_conf(text: str, search: str | None, options: str) -> None:
-    """Read resolv.conf: whatever it says, there are settings, or there is no server and that is said."""
+    """Read resolv.conf: whatever it says, there are settings."""
     with little_memory():
         try:
             settings = parse_resolv_conf(text, search=search, options=options)
         except OSError as error:
             assert is_printable(str(error))  # noqa: PT017 - it need not be raised
             return
-    assert settings.servers
     assert settings.give_up_after > 0
     assert settings.attempts > 0
 
@@ -416,9 +432,7 @@ arguments = st.lists(
                 "demo",
             ]
         ),
-        st.builds(
-            "--{}={}".format, st.sampled_from(["attempt-delay", "give-up-after", "width", "count", "alpn"]), numbers
-        ),
+        st.builds("--{}={}".format, st.sampled_from(["attempt-delay", "give-up-after", "width", "alpn"]), numbers),
         st.builds("--{}={}".format, st.sampled_from(["local-address", "servername", "server"]), hosts_given),
         junk,
         hosts_given,

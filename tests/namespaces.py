@@ -220,11 +220,11 @@ def in_a_process(program: Program) -> Any:
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
-        _die_with_the_parent()
+        die_with_the_parent()
         try:
             os.environ.update(program.environment)
             text = json.dumps({"value": program.function(*program.arguments)})
-        except BaseException:  # noqa: BLE001 - it is told, whatever it is
+        except BaseException:  # noqa: BLE001 - it is reported, whatever it is
             text = json.dumps({"error": traceback.format_exc()})
         os.write(writer, text.encode())
         os._exit(0)  # threads that still look something up are not waited for
@@ -237,8 +237,9 @@ def in_a_process(program: Program) -> Any:
         os.waitpid(child, 0)
 
 
-def _die_with_the_parent() -> None:
-    call_libc("prctl", 1, int(signal.SIGKILL))  # PR_SET_PDEATHSIG
+def die_with_the_parent() -> None:
+    """Have the kernel end this process when the one that forked it ends (prctl(2), PR_SET_PDEATHSIG)."""
+    call_libc("prctl", 1, int(signal.SIGKILL))
 
 
 def _result_of(program: Program, reader: int) -> Any:
@@ -331,7 +332,7 @@ def forked(function: Callable[..., NoReturn], *arguments: Any) -> Iterator[None]
     """Run a function that does not end in a process of its own, for the time of a block."""
     child = os.fork()
     if not child:
-        _die_with_the_parent()
+        die_with_the_parent()
         try:
             function(*arguments)
         finally:

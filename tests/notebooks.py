@@ -5,9 +5,12 @@ outputs, which is made from it. Here is how:
 
 1. A kernel of its own runs the cells, in an empty folder. A cell that fails fails the notebook, an exception group as
    well: what counts is the kernel's reply, since IPython reports groups in no output.
-2. What is different each time is taken out: timestamps, versions, the ids of cells and widgets, how output was split.
-3. A cell tagged `varies` shows real durations or ports. As long as its source is the same, and the output of the same
-   kind, the committed output is kept: so executing the notebooks again changes no byte of them.
+2. A second client receives all that the kernel publishes. Output on standard error fails the notebook, and so does
+   output of a cell that is over, of a task in the background, say: readers see it, and nbclient drops it.
+3. What is different each time is taken out: timestamps, versions, the ids of cells and widgets, how output was split.
+4. A cell tagged `varies` shows real durations or ports. As long as its source is the same, and the output the same but
+   for numbers, the committed output is kept: so executing the notebooks again changes no byte of them. Of a cell tagged
+   `depends-on-machine`, too, the words may differ: a name server may be missing, or IPv6.
 
 A cell tagged `raises-exception` must raise.
 """
@@ -15,6 +18,7 @@ A cell tagged `raises-exception` must raise.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import difflib
 import json
 import os
@@ -37,6 +41,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 FOLDER = Path(__file__).parent.parent / "notebooks"
 
 VARIES = "varies"
+DEPENDS = "depends-on-machine"
 RAISES = "raises-exception"
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -46,6 +51,12 @@ KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language":
 
 _PLACES = re.compile(r"(?<=\")/[^\"]*/(?=ipykernel_|trio_nbconnect/|site-packages/)")
 """Where, on the machine that ran a notebook, the files of a traceback are."""
+
+OUTPUTS = frozenset(("stream", "display_data", "update_display_data", "execute_result", "error"))
+"""The messages that change what a reader sees."""
+
+_MARKUP = re.compile(r"\x1b\[[0-9;]*m|\bin <[^>]*>|\b(ms|s)\b|\bexceptiongroup\.")
+"""What comes and goes with the numbers of a text, and with the version of Python."""
 
 AT_ONCE = 2
 """How many kernels run side by side."""
@@ -87,14 +98,88 @@ def execute(notebook: Notebook) -> str:
             kernel_name=KERNEL["name"], transport="ipc", connection_file=f"{folder}/kernel.json"
         )
         client = NotebookClient(notebook, km=kernel, timeout=PATIENCE, resources={"metadata": {"path": folder}})
+        reader = Reader(client)
+        client.on_notebook_start, client.on_cell_executed = reader.start, reader.catch_up
         try:
             client.execute(env=os.environ | {"IPYTHONDIR": folder, "PYTHONUTF8": "1"})
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             return str(error)
         finally:
+            run_sync(reader.stop)()
             run_sync(kernel.shutdown_kernel)(now=True)
     quiet = [cell.id for cell in code_cells(notebook) if RAISES in tags(cell) and not has_failed(cell)]
-    return f"these cells must raise: {quiet}" if quiet else ""
+    if quiet:
+        reader.complaints.append(f"these cells must raise: {quiet}")
+    return "\n".join(reader.complaints)
+
+
+class Reader:
+    """A second client of a kernel, which receives all that a reader would see.
+
+    Args:
+        client: The first one, which asks for what both receive.
+    """
+
+    def __init__(self, client: NotebookClient) -> None:
+        self._asking: Any = client
+        self._client: Any = None
+        self._task: asyncio.Task[None] | None = None
+        self._running: dict[str, str] = {}  # the code of the cells that are running, by the id of the request
+        self._idle: dict[str, asyncio.Event] = {}
+        self.complaints: list[str] = []
+
+    async def start(self, **_: object) -> None:
+        """Connect, and wait until the first message has arrived: subscriptions take time."""
+        self._client = self._asking.km.client()
+        self._client.start_channels(shell=False, stdin=False, hb=False, control=False)
+        self._task = asyncio.create_task(self._receive())
+        while not await self._answers_within(0.2):
+            pass
+
+    async def catch_up(self, **_: object) -> None:
+        """Wait for all that the kernel has published until now."""
+        await self._answers_within(PATIENCE)
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._client.stop_channels()
+
+    async def _answers_within(self, seconds: float) -> bool:
+        """Ask the kernel for anything; return whether the end of the answer came in time."""
+        request = self._asking.kc.kernel_info()
+        idle = self._idle[request] = asyncio.Event()
+        try:
+            await asyncio.wait_for(idle.wait(), seconds)
+        except asyncio.TimeoutError:  # in Python 3.10 it is not the built-in
+            return False
+        return True
+
+    async def _receive(self) -> None:
+        while True:
+            self.take(await self._client.iopub_channel.get_msg(timeout=None))
+
+    def take(self, message: dict[str, Any]) -> None:
+        """Take in one message."""
+        kind, content = message["msg_type"], message["content"]
+        request = message["parent_header"].get("msg_id", "")
+        if kind == "execute_input":
+            self._running[request] = content["code"]
+        elif kind == "status" and content["execution_state"] == "idle":
+            self._running.pop(request, None)
+            if request in self._idle:
+                self._idle[request].set()
+        elif kind in OUTPUTS:
+            self._check(request, content)
+
+    def _check(self, request: str, content: dict[str, Any]) -> None:
+        shown = content.get("text") or content.get("ename") or content.get("data", {}).get("text/plain", "a picture")
+        if request not in self._running:
+            self.complaints.append(f"a cell that is over shows: {shown}")
+        elif content.get("name") == "stderr":
+            self.complaints.append(f"on standard error: {shown}")
 
 
 def code_cells(notebook: Notebook) -> list[Cell]:
@@ -114,11 +199,20 @@ def has_failed(cell: Cell) -> bool:
 
 
 def kinds(cell: Cell) -> list[tuple[str, ...]]:
-    """What kind of output a cell has: the types, and the formats of each."""
+    """What kind of output a cell has: the types, the formats of each, and what it raises."""
     return [
-        (output.output_type, output.get("name", ""), *sorted(output.get("data", {})))
+        (output.output_type, output.get("name", ""), output.get("ename", ""), *sorted(output.get("data", {})))
         for output in cell.get("outputs", [])
     ]
+
+
+def words(cell: Cell) -> list[list[str]]:
+    """The words of each output of a cell: no numbers and their units, no bars, no lines that point at code."""
+    texts = [
+        output.get("text") or output.get("data", {}).get("text/plain") or "\n".join(output.get("traceback", []))
+        for output in cell.get("outputs", [])
+    ]
+    return [re.findall(r"[^\W\d_]+", _MARKUP.sub(" ", text)) for text in texts]
 
 
 def clean(notebook: Notebook) -> Notebook:
@@ -141,7 +235,8 @@ def clean(notebook: Notebook) -> Notebook:
 def keep_what_varies(notebook: Notebook, before: Notebook | None) -> None:
     """Give cells that vary the output they had before, as far as it still is theirs."""
     for cell, old in zip(code_cells(notebook), code_cells(before) if before else [], strict=False):
-        if VARIES in tags(cell) and cell.source == old.source and kinds(cell) == kinds(old):
+        is_same = cell.source == old.source and tags(cell) == tags(old) and kinds(cell) == kinds(old)
+        if is_same and (DEPENDS in tags(cell) or (VARIES in tags(cell) and words(cell) == words(old))):
             cell.outputs = old.outputs
 
 

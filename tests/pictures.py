@@ -13,6 +13,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import trio
 from trio.testing import MockClock
@@ -133,14 +134,14 @@ async def outlier() -> None:
 
 
 async def hundreds() -> None:
-    """Three hundred addresses, of which the 150th works."""
-    addresses = [f"198.51.100.{number}" for number in range(1, 251)] + [f"192.0.2.{number}" for number in range(1, 51)]
+    """More than a hundred addresses, of which the 100th works."""
+    addresses = [f"198.51.100.{number}" for number in range(1, 121)]
     net = SimulatedNetwork()
     net.answers("many.example", a=addresses, after=0.03)
     for address in addresses:
         net.host(address).refuses(after=0.007)
-    net.host(addresses[149]).accepts(after=0.9)
-    for address in addresses[152:]:
+    net.host(addresses[99]).accepts(after=0.9)
+    for address in addresses[102:]:
         net.host(address).drops()
     await connect(asking(net), "many.example")
 
@@ -192,7 +193,8 @@ async def foreign() -> None:
     net.host("192.0.2.1").accepts(after=0.1)
     host = "ein-sehr-langer-name.日本語ドメイン名例.пример." + "x" * 60 + ".example"
     await connect(asking(net), host, addresses=["192.0.2.1"])
-    await connect(asking(net), '<script>"&\x1b[31m\x85.example', addresses=["192.0.2.1"])
+    with patch("trio_nbconnect._address.check_host", str):  # it refuses control characters
+        await connect(asking(net), '<script>"&\x1b[31m\x85.example', addresses=["192.0.2.1"])
 
 
 async def moment() -> None:

@@ -101,7 +101,7 @@ def test_a_failure_shows_its_picture_and_each_attempt(run: Run, silent_port: int
     assert output.headline.endswith(" ms: refused")
     assert "✗ refused" in output.out
     first, second = output.err.splitlines()
-    assert first == f"nbconnect: all attempts to connect to example.org:{silent_port} failed"
+    assert first == f"nbconnect: all attempts to connect to example.org:{silent_port} failed: 127.0.0.1 refused"
     assert f"127.0.0.1:{silent_port}: refused after " in second
 
 
@@ -116,7 +116,7 @@ def test_the_same_failure_is_reported_once(run: Run, monkeypatch: pytest.MonkeyP
     assert output.code == 1
     assert output.headline.endswith(" ms: no such name")
     assert output.err.splitlines() == [
-        "nbconnect: no results found for hostname lookup: nosuch.example:443",
+        "nbconnect: no results found for hostname lookup: nosuch.example:443: Name or service not known",
         f"  [Errno {socket.EAI_NONAME}] Name or service not known",
     ]
 
@@ -450,7 +450,10 @@ def test_errors_of_several_connects_are_counted(run: Run, silent_port: int) -> N
 
     assert output.code == 1
     assert output.headline == "0 of 3 connected"
-    assert output.err == f"nbconnect: 3 times: all attempts to connect to 127.0.0.1:{silent_port} failed\n"
+    assert (
+        output.err
+        == f"nbconnect: 3 times: all attempts to connect to 127.0.0.1:{silent_port} failed: 127.0.0.1 refused\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -582,7 +585,7 @@ def test_a_name_that_no_server_knows_is_an_error(run: Run, port: int, name_serve
 
     assert output.code == 1
     assert output.headline.endswith(": no such name")
-    assert output.err.startswith(f"nbconnect: no results found for hostname lookup: nosuch.example:{port}\n")
+    assert output.err.startswith(f"nbconnect: no results found for hostname lookup: nosuch.example:{port}: ")
 
 
 def test_a_name_server_must_be_an_address(capsys: pytest.CaptureFixture[str]) -> None:

@@ -139,7 +139,7 @@ async def test_literals_ask_nobody(autojump_clock: trio.abc.Clock, host: str | b
 async def test_international_names_are_asked_for_as_idna_2008_has_them(autojump_clock: trio.abc.Clock) -> None:
     """RFC 5891: the C library would follow the older standard, and ask for "strasse.example", another host."""
     net = SimulatedNetwork()
-    with pytest.raises(nb.ResolutionError, match=r"straße\.example:443$") as caught:
+    with pytest.raises(nb.ResolutionError, match=r"straße\.example:443") as caught:
         await nb.Connector(network=net).open_tcp_stream("straße.example", 443)
     assert caught.value.host == "straße.example"
     assert {name for _, _, name in net.queries} == {"xn--strae-oqa.example"}

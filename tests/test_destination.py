@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from trio_nbconnect._address import IPV4, IPV6, Address
-from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE, Entry, PolicyTable, parse_gai_conf
+from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyEntry, PolicyTable, parse_gai_conf
 from trio_nbconnect._resolve.rfc6724 import Destination, merge_families, rank, sort_destinations
 
 from .test_rfc6724 import TABLE, Vector, canonical, destination, literal, order_of, read
@@ -269,11 +269,13 @@ def test_the_sample_file_changes_nothing() -> None:
 def test_the_sample_file_read_in_earnest_is_what_glibc_does_without_one() -> None:
     table = parse_gai_conf(SAMPLE.replace("\n#", "\n"))
 
-    assert set(table.precedences) == {Entry.read(*row) for row in VECTORS["glibc_default_precedence"]} | {
-        Entry.read("::ffff:0:0/96", 100)  # the alternative that the sample offers; the first line for a prefix counts
+    assert set(table.precedences) == {PolicyEntry.read(*row) for row in VECTORS["glibc_default_precedence"]} | {
+        PolicyEntry.read(
+            "::ffff:0:0/96", 100
+        )  # the alternative that the sample offers; the first line for a prefix counts
     }
     assert table.classify(literal("192.0.2.1")) == (10, 4)
-    assert set(table.labels) == {Entry.read(*row) for row in VECTORS["glibc_default_labels"]}
+    assert set(table.labels) == {PolicyEntry.read(*row) for row in VECTORS["glibc_default_labels"]}
     for host, scope in VECTORS["scope_vectors"]:
         assert table.scope(literal(host)) == scope
 
@@ -282,7 +284,7 @@ def test_lines_of_one_kind_replace_the_whole_table_of_that_kind() -> None:
     """The file: "Information specified in this file replaces the default information"; ::1 has lost its 50."""
     table = parse_gai_conf("precedence ::ffff:0:0/96 100")
 
-    assert table == replace(DEFAULT_POLICY_TABLE, precedences=(Entry.read("::ffff:0:0/96", 100),))
+    assert table == replace(DEFAULT_POLICY_TABLE, precedences=(PolicyEntry.read("::ffff:0:0/96", 100),))
     assert table.classify(literal("192.0.2.1")) == (100, 4)
     assert table.classify(literal("::1")) == (40, 0)
     assert table.classify(literal("fd00::1")) == (40, 13)

@@ -27,7 +27,7 @@ from trio_nbconnect import (
     TLSError,
 )
 from trio_nbconnect._address import IPV4, IPV6
-from trio_nbconnect._errors import all_failed, gave_up, no_address, os_error, timed_out, tls_reason
+from trio_nbconnect._errors import all_failed, connect_error, gave_up, no_address, os_error, timed_out, tls_reason
 
 if sys.version_info < (3, 11):
     from exceptiongroup import ExceptionGroup
@@ -38,6 +38,7 @@ V4 = Address(IPV4, "192.0.2.1", 443)
 REFUSED = os_error(errno.ECONNREFUSED, V4)
 REFUSED_TOO = os_error(errno.ECONNREFUSED, V6)
 UNREACHABLE = os_error(errno.ENETUNREACH, V4)
+NO_ROUTE = f"192.0.2.1 {os.strerror(errno.ENETUNREACH)}"
 LATE = timed_out(str(V4))
 UNTRUSTED = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
 OBJECTED = ssl.SSLError(1, "[SSL: TLSV1_ALERT_PROTOCOL_VERSION] tlsv1 alert protocol version")
@@ -63,31 +64,38 @@ def causes(error: ConnectError) -> list[BaseException]:
 
 
 @pytest.mark.parametrize(
-    ("failures", "kind", "number", "strerror"),
+    ("failures", "kind", "number", "why"),
     [
-        ([REFUSED], ConnectRefused, errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)),
-        ([REFUSED, REFUSED_TOO], ConnectRefused, errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)),
-        ([LATE, LATE], ConnectTimeout, errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)),
-        ([UNREACHABLE], ConnectError, errno.ENETUNREACH, os.strerror(errno.ENETUNREACH)),
-        ([REFUSED, UNREACHABLE], ConnectError, None, None),
-        ([REFUSED, LATE], ConnectError, None, None),
-        ([NUMBERLESS], ConnectError, None, None),
+        ([REFUSED], ConnectRefused, errno.ECONNREFUSED, "192.0.2.1 refused"),
+        ([REFUSED, REFUSED], ConnectRefused, errno.ECONNREFUSED, "192.0.2.1 refused, 192.0.2.1 refused"),
+        ([LATE], ConnectTimeout, errno.ETIMEDOUT, "192.0.2.1 no answer for 100 ms"),
+        ([UNREACHABLE], ConnectError, errno.ENETUNREACH, NO_ROUTE),
+        (
+            [UNREACHABLE, REFUSED],
+            ConnectRefused,
+            None,
+            f"192.0.2.1 {os.strerror(errno.ENETUNREACH)}, 192.0.2.1 refused",
+        ),
+        ([LATE, UNREACHABLE] * 2, ConnectTimeout, None, None),
+        ([REFUSED, LATE], ConnectError, None, "192.0.2.1 refused, 192.0.2.1 no answer for 100 ms"),
+        ([NUMBERLESS], ConnectError, None, "192.0.2.1 the proxy said no"),
+        ([REFUSED] * 5, ConnectRefused, errno.ECONNREFUSED, f"{', '.join(['192.0.2.1 refused'] * 3)}, and 2 more"),
     ],
 )
 def test_the_failures_agree_on_a_class_and_a_number(
-    failures: list[OSError], kind: type[ConnectError], number: int | None, strerror: str | None
+    failures: list[OSError], kind: type[ConnectError], number: int | None, why: str | None
 ) -> None:
-    """OpenSSL's 1 is no EPERM."""
+    """The class is that of all failures but those of a family without a route; the number is that of all."""
     tried = attempts(*failures)
 
     error = all_failed("example.org", 443, tried)
 
     assert type(error) is kind
-    assert str(error) == "all attempts to connect to example.org:443 failed"
+    assert why is None or str(error) == f"all attempts to connect to example.org:443 failed: {why}"
     assert (error.host, error.port, error.attempts) == ("example.org", 443, tuple(tried))
-    assert (error.errno, error.strerror) == (number, strerror)
+    assert (error.errno, error.strerror) == (number, None if number is None else os.strerror(number))
     assert causes(error) == failures
-    assert str(error.__cause__).startswith("all attempts to connect to example.org:443 failed (")
+    assert str(error.__cause__).startswith("all attempts to connect to example.org:443 failed: ")
     assert not hasattr(error, "__notes__")
 
 
@@ -133,7 +141,7 @@ def test_an_error_without_a_cause_has_nothing_to_tell() -> None:
 def test_an_address_that_could_not_be_attempted_is_told_before_the_attempts() -> None:
     error = all_failed("::1", 443, attempts(REFUSED), [UNREACHABLE])
 
-    assert str(error) == "all attempts to connect to [::1]:443 failed"
+    assert str(error) == "all attempts to connect to [::1]:443 failed: 192.0.2.1 refused"
     assert error.errno is None
     assert causes(error) == [UNREACHABLE, REFUSED]
 
@@ -155,7 +163,8 @@ def test_a_host_without_addresses_says_what_the_resolver_met(
     error = no_address("example.org", 443, failures)
 
     assert type(error) is kind
-    assert str(error) == "no results found for hostname lookup: example.org:443"
+    why = ", ".join(dict.fromkeys(failure.strerror or str(failure) for failure in failures))
+    assert str(error) == f"no results found for hostname lookup: example.org:443: {why}"
     assert (error.errno, error.attempts) == (number, ())
     assert causes(error)[0] is cause
     assert len(causes(error)) == len(failures)
@@ -180,8 +189,8 @@ def test_a_time_out_says_what_every_attempt_was_doing() -> None:
 
     unreachable = os.strerror(errno.ENETUNREACH)
     assert str(error) == (
-        "gave up connecting to example.org:443 after 1.5 s: 192.0.2.1:443 refused after 0.100 s, "
-        f"192.0.2.1:443 {unreachable} after 0.100 s, 192.0.2.1:443 no answer after 0.100 s"
+        "gave up connecting to example.org:443 after 1.5 s: 192.0.2.1:443 refused after 100 ms, "
+        f"192.0.2.1:443 {unreachable} after 100 ms, 192.0.2.1:443 no answer for 100 ms"
     )
     assert (error.errno, error.strerror) == (errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
     again, refused, out_of_reach, silent = causes(error)
@@ -198,12 +207,12 @@ def test_a_time_out_while_looking_for_addresses_says_so() -> None:
     assert [str(cause) for cause in causes(error)] == [str(timed_out("no addresses in time: [::1]:443"))]
 
 
-@pytest.mark.parametrize(("count", "end"), [(6, " s"), (7, " s, and 1 more"), (60, " s, and 54 more")])
+@pytest.mark.parametrize(("count", "end"), [(6, ""), (7, ", and 1 more"), (60, ", and 54 more")])
 def test_the_text_of_a_long_race_stays_one_line(count: int, end: str) -> None:
     error = gave_up("example.org", 443, 1, attempts(*[None] * count))
 
     assert str(error).count("no answer") == 6
-    assert str(error).endswith(f"no answer after 0.100{end}")
+    assert str(error).endswith(f"no answer for 100 ms{end}")
     assert len(causes(error)) == len(error.attempts) == count
 
 
@@ -231,16 +240,73 @@ def test_attempts_that_all_ran_into_their_limit_have_a_phase_too() -> None:
 @pytest.mark.parametrize(
     ("failure", "text"),
     [
-        (None, "192.0.2.1:443 no answer after 0.100 s"),
-        (REFUSED, "192.0.2.1:443 refused after 0.100 s"),
-        (LATE, "192.0.2.1:443 timed out after 0.100 s"),
-        (os_error(errno.EHOSTUNREACH, V4), f"192.0.2.1:443 {os.strerror(errno.EHOSTUNREACH)} after 0.100 s"),
-        (NUMBERLESS, "192.0.2.1:443 the proxy said no after 0.100 s"),
+        (None, "192.0.2.1:443 no answer for 100 ms"),
+        (REFUSED, "192.0.2.1:443 refused after 100 ms"),
+        (LATE, "192.0.2.1:443 no answer for 100 ms"),
+        (os_error(errno.EHOSTUNREACH, V4), f"192.0.2.1:443 {os.strerror(errno.EHOSTUNREACH)} after 100 ms"),
+        (NUMBERLESS, "192.0.2.1:443 the proxy said no after 100 ms"),
+        (
+            OSError(errno.ECONNREFUSED, "refused (the proxy replied 5)"),
+            "192.0.2.1:443 refused (the proxy replied 5) after 100 ms",
+        ),
+        (OSError("two\nlines\x1b[31m"), "192.0.2.1:443 two\\nlines\\x1b[31m after 100 ms"),
     ],
 )
 def test_an_attempt_is_told_in_a_few_words(failure: OSError | None, text: str) -> None:
     """The address stands there once."""
     assert str(attempts(failure)[0]) == text
+
+
+@pytest.mark.parametrize("failure", [None, LATE, OSError("bad greeting")])
+def test_an_attempt_whose_server_is_silent_after_tcp(failure: OSError | None) -> None:
+    """A silent host and one that accepts and then says nothing are different faults, and have different words."""
+    address = Address(socket.AF_INET, "192.0.2.1", 443)
+    attempt = Attempt(
+        number=1, address=address, phase=Phase.ESTABLISH, started=1.0, connected=1.0002, ended=3.0002, error=failure
+    )
+    met = "bad greeting after" if failure not in (None, LATE) else "no answer for"
+    assert str(attempt) == f"192.0.2.1:443 TCP connected after 0.2 ms, then {met} 2000 ms"
+    if failure is not None:
+        assert str(all_failed("h", 443, [attempt])).endswith(
+            f": 192.0.2.1 TCP connected after 0.2 ms, then {met} 2000 ms"
+        )
+
+
+def test_an_attempt_at_another_port_says_so() -> None:
+    assert str(all_failed("example.org", 8080, attempts(REFUSED))).endswith("failed: 192.0.2.1:443 refused")
+
+
+def test_a_host_of_another_s_is_shown_safely() -> None:
+    assert str(all_failed("evil\n\x1b[31m", 80, attempts(REFUSED))).startswith(
+        "all attempts to connect to evil\\n\\x1b[31m:80 failed"
+    )
+
+
+def test_what_an_error_knows_survives_being_raised_again() -> None:
+    """Somebody else's `raise ... from` takes the cause's place; a pickle and a copy are whole."""
+    error = all_failed("h", 443, attempts(UNREACHABLE, REFUSED))
+    with pytest.raises(ConnectError):
+        raise error from ValueError("mine")
+    for again in (error, copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert str(again.primary_error) == str(REFUSED)
+
+
+@pytest.mark.parametrize("depth", [0, 3])
+def test_ours_is_found_inside_what_others_raise(depth: int) -> None:
+    ours = all_failed("h", 443, attempts(REFUSED))
+    error: BaseException = ours
+    for _ in range(depth):
+        cause = RuntimeError("a client")
+        cause.__cause__ = error
+        error = ExceptionGroup("tasks", [ValueError("other"), cause])
+    assert connect_error(error) is ours
+
+
+def test_nothing_is_found_where_nothing_of_ours_is() -> None:
+    error = RuntimeError("a circle")
+    error.__context__ = RuntimeError("inside")
+    error.__context__.__context__ = error
+    assert connect_error(error) is None
 
 
 @pytest.mark.parametrize(

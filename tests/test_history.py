@@ -12,7 +12,7 @@ import pytest
 
 from trio_nbconnect import Address
 from trio_nbconnect._address import IPV4, IPV6
-from trio_nbconnect._resolve.history import History, View
+from trio_nbconnect._resolve.history import History, HistoryView
 
 A, B, C, D = (Address(IPV6, f"2001:db8::{letter}", 443) for letter in "abcd")
 V4 = Address(IPV4, "192.0.2.1", 443)
@@ -43,7 +43,7 @@ def remembering(
     return history
 
 
-def look(history: History, now: float = NOON) -> View:
+def look(history: History, now: float = NOON) -> HistoryView:
     """Return the view of a race that begins now."""
     view = history.view(now)
     assert view is not None

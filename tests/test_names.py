@@ -844,20 +844,20 @@ def crowds(function: Callable[..., Any], **cases: tuple[World, Any]) -> pytest.M
 @crowds(abandoned, one_name=(DEAD, (ONE, "good.example", 70)), many_names=(DEAD, (MANY, "good.example", 70)))
 def test_abandoned_connects_hold_nobody_up(case: Crowd, runs: Runs) -> None:
     """Who gives up leaves a look-up that does not count any more: 70 of them, and another name is as fast as ever."""
-    assert runs.of(case)["it"].value["seconds"] < 0.5
+    assert runs.of(case)["it"].value["seconds"] < 2.0
 
 
 @crowds(crowd, one_name=(DEAD, (ONE, "good.example", 1000)), many_names=(DEAD, (MANY, "good.example", 1000)))
 def test_a_crowd_of_dead_names_holds_nobody_up(case: Crowd, runs: Runs) -> None:
     """A thousand connects to names that nobody answers for, all cancelled, and then a good name."""
-    assert runs.of(case)["it"].value["after"] < 1.0
+    assert runs.of(case)["it"].value["after"] < 3.0
 
 
 @crowds(crowd, one_name_beside=(DEAD, (ONE, "good.example", 1000)))
 def test_a_crowd_at_one_name_shares_its_look_up(case: Crowd, runs: Runs) -> None:
     """So it needs a few threads, and a good name does not even wait while the crowd is still there."""
     done = runs.of(case)["it"].value
-    assert done["beside"] < 1.0
+    assert done["beside"] < 3.0
     assert done["threads"] < 20
 
 
@@ -865,8 +865,8 @@ def test_a_crowd_at_one_name_shares_its_look_up(case: Crowd, runs: Runs) -> None
 def test_a_zone_that_drops_aaaa_holds_nobody_up(case: Crowd, runs: Runs) -> None:
     """RFC 4074, section 4.1: some name servers ignore queries for AAAA. Connects go on, and so do those to others."""
     done = runs.of(case)["it"].value
-    assert done["each"] < 0.3
-    assert done["seconds"] < 0.5
+    assert done["each"] < 0.5
+    assert done["seconds"] < 2.0
 
 
 def test_interleaved() -> None:

@@ -784,21 +784,40 @@ def test_a_race_that_was_heard_in_part_is_not_remembered() -> None:
 
 
 def test_a_cancellation_of_the_kernel_s_own_is_an_interrupt(fake: tuple[Any, Cells]) -> None:
-    """It comes where the kernel's handler was called in place of ours; the second time the part is left."""
+    """It comes where the kernel's handler was called in place of ours."""
     _, cells = fake
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
         cells._guest = cast(Guest, SimpleNamespace(ended=loop.create_future(), call_soon=loop.call_soon))
-        code = trio.sleep_forever()
-        part = CellTask(code, loop)
-        waiting = loop.create_task(cells._wait(part))
-        for _ in range(2):
-            await asyncio.sleep(0)
-            waiting.cancel()
+        done: asyncio.Future[None] = loop.create_future()
+        part = SimpleNamespace(done=done, interrupts=InterruptCount(), interrupt=lambda: done.set_result(None))
+        waiting = loop.create_task(cells._wait(cast(CellTask, part)))
+        await asyncio.sleep(0)
+        waiting.cancel()
         await waiting
-        part.interrupt()  # it is over; nothing happens
-        assert "goes on in the background" in str(part.error())
-        code.close()
 
     in_loop(main)
+
+
+async def test_a_part_that_is_over_is_not_interrupted(autojump_clock: trio.abc.Clock) -> None:
+    """The first interrupt cancels it, the second leaves it, the third finds it left."""
+    loop = asyncio.new_event_loop()
+    part = CellTask(shielded(), loop)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(part.run)
+        await trio.testing.wait_all_tasks_blocked()
+        is_over = []
+        for _ in range(3):
+            part.interrupt()
+            is_over.append(part.done.done())
+        assert is_over == [False, True, True]
+        assert "goes on in the background" in str(part.error())
+        nursery.cancel_scope.cancel()
+    loop.close()
+
+
+async def shielded() -> None:
+    """Take no notice of the first cancellation."""
+    with trio.CancelScope(shield=True), trio.move_on_after(0.1):
+        await trio.sleep_forever()

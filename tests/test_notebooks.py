@@ -1,7 +1,7 @@
 """The notebooks: they run, show what they were committed with, and are written as notebooks here are.
 
 Those that were asked for are executed once, in a process of its own: kernels, their sockets and their threads stay out
-of this one. Each test then looks at one of them. Some are made up, to show that what must not pass does not.
+of this one. Each test then looks at one of them. Some are made up, to show that faults are found.
 """
 
 from __future__ import annotations
@@ -59,6 +59,31 @@ except* ValueError:
 # %%
 41
 """,
+    "standard error": """
+# %%
+import sys
+print("oh", file=sys.stderr)
+""",
+    "a task that fails in the background": """
+# %%
+# %load_ext trio_nbconnect.notebook
+import trio
+
+begun = trio.Event()
+
+
+async def fail_later():
+    await begun.wait()
+    await trio.sleep(0.01)
+    raise ValueError("too late for its cell")
+
+
+nursery.start_soon(fail_later)
+
+# %%
+begun.set()
+await trio.sleep(0.1)
+""",
 }
 ON_3_10 = {"an error raised while handling a group"}
 """What Python 3.10 has no syntax for."""
@@ -81,7 +106,7 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def complaints(request: pytest.FixtureRequest, made_up: dict[str, Path]) -> dict[str, str]:
-    """What there is to complain of, for the notebooks that tests of this run ask for."""
+    """What is wrong with the notebooks that tests of this run ask for."""
     items = [item for item in request.session.items if item.path == request.path]
     asked = [item.callspec.params for item in items if hasattr(item, "callspec")]
     sources = [params["source"] for params in asked if "source" in params]
@@ -145,7 +170,7 @@ def test_a_notebook_knows_no_machine(source: Path) -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=name_of)
-def test_a_notebook_begins_with_a_question_and_ends_with_what_to_try(source: Path) -> None:
+def test_a_notebook_begins_with_a_question_and_ends_with_ideas(source: Path) -> None:
     cells = notebooks.read(source).cells
 
     assert cells[0].cell_type == cells[-1].cell_type == "markdown"
@@ -162,9 +187,9 @@ def test_no_cell_is_long(source: Path) -> None:
 
 @pytest.mark.parametrize("source", SOURCES, ids=name_of)
 def test_few_cells_vary(source: Path) -> None:
-    """What varies is not compared, and so it could tell lies."""
+    """The numbers in what varies are not compared, so they could be wrong."""
     cells = notebooks.code_cells(notebooks.read(source))
-    varying = [cell.id for cell in cells if notebooks.VARIES in notebooks.tags(cell)]
+    varying = [cell.id for cell in cells if {notebooks.VARIES, notebooks.DEPENDS} & set(notebooks.tags(cell))]
 
     assert len(varying) <= len(cells) * MOST_THAT_VARY
 
@@ -191,9 +216,11 @@ FAILED = "An error occurred while executing the following cell"
         ("an error in a cell that varies", FAILED, "ZeroDivisionError"),
         ("a cell that must raise and does not", "these cells must raise", "cell-01"),
         ("another output", "--- committed", '+       "41"'),
+        ("standard error", "on standard error: oh", "oh"),
+        ("a task that fails in the background", "a cell that is over shows: ", "too late for its cell"),
     ],
 )
-def test_what_is_wrong_is_noticed(
+def test_a_fault_of_a_notebook_is_found(
     name: str, begins: str, says: str, made_up: dict[str, Path], complaints: dict[str, str]
 ) -> None:
     """Nbmake and nbval let exception groups pass: IPython shows them and reports no error."""
@@ -204,7 +231,7 @@ def test_what_is_wrong_is_noticed(
 
 
 @pytest.mark.parametrize("name", ["fine"])
-def test_what_is_right_is_not(name: str, made_up: dict[str, Path], complaints: dict[str, str]) -> None:
+def test_a_notebook_without_faults_passes(name: str, made_up: dict[str, Path], complaints: dict[str, str]) -> None:
     assert complaints[str(made_up[name])] == ""
 
 
@@ -216,6 +243,11 @@ def notebook_with(outputs: list[Any], *, source: str = "code", tags: list[str] |
     return nbformat.from_dict(made)
 
 
+def raised(name: str) -> Any:
+    """Make the output of a cell that fails."""
+    return nbformat.from_dict({"output_type": "error", "ename": name, "evalue": "", "traceback": []})
+
+
 def outputs_after(notebook: notebooks.Notebook, before: notebooks.Notebook | None) -> list[Any]:
     """Keep what varies, and return the cell's outputs."""
     notebooks.keep_what_varies(notebook, before)
@@ -223,8 +255,9 @@ def outputs_after(notebook: notebooks.Notebook, before: notebooks.Notebook | Non
     return outputs
 
 
-OLD = [answer({"text/plain": "1 ms"})]
-NEW = [answer({"text/plain": "2 ms"})]
+OLD = [answer({"text/plain": "won ███ 1 ms"})]
+NEW = [answer({"text/plain": "won ██ 1.2 s"})]
+OTHER = [answer({"text/plain": "lost ██ 1.2 s"})]
 
 
 @pytest.mark.parametrize(
@@ -234,12 +267,15 @@ NEW = [answer({"text/plain": "2 ms"})]
         (notebook_with(NEW), notebook_with([]), NEW),
         (notebook_with([*NEW, *NEW]), notebook_with(OLD), [*NEW, *NEW]),
         (notebook_with(NEW), notebook_with([answer({"text/html": "1 ms"})]), NEW),
+        (notebook_with(NEW), notebook_with(OTHER), NEW),
+        (notebook_with(NEW, tags=[notebooks.DEPENDS]), notebook_with(OTHER, tags=[notebooks.DEPENDS]), OTHER),
+        (notebook_with([raised("E")]), notebook_with([raised("F")]), [raised("E")]),
         (notebook_with(NEW, source="other"), notebook_with(OLD), NEW),
         (notebook_with(NEW, tags=["other"]), notebook_with(OLD), NEW),
         (notebook_with(NEW), None, NEW),
     ],
 )
-def test_what_varies_is_kept_as_long_as_it_is_of_its_kind(
+def test_what_varies_is_kept_while_its_words_are_the_same(
     now: notebooks.Notebook, before: notebooks.Notebook | None, kept: list[Any]
 ) -> None:
     assert outputs_after(now, before) == kept
@@ -266,7 +302,7 @@ def test_what_differs_each_time_is_taken_out() -> None:
     assert notebook.cells[0].metadata == {"tags": ["varies"]}
 
 
-def test_what_a_widget_shows_is_there_for_those_who_see_no_widgets() -> None:
+def test_the_output_of_a_widget_is_there_without_widgets() -> None:
     box, slider, output = "a" * 32, "b" * 32, "c" * 32
     notebook = notebook_with([answer({notebooks.WIDGET_VIEW: {"model_id": box}, "text/plain": "interactive(…)"})])
     picture = {"data": {"text/html": "<img>", "text/plain": "a picture"}}
@@ -282,7 +318,7 @@ def test_what_a_widget_shows_is_there_for_those_who_see_no_widgets() -> None:
     assert data == {notebooks.WIDGET_VIEW: {"model_id": f"{1:032x}"}} | picture["data"]
 
 
-def test_widgets_are_numbered_in_the_order_in_which_they_appear() -> None:
+def test_widgets_are_numbered_in_the_order_they_appear_in() -> None:
     first, second, third = "c" * 32, "a" * 32, "b" * 32
     view = answer({notebooks.WIDGET_VIEW: {"model_id": first}})
     notebook = notebook_with([view])

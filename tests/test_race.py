@@ -451,7 +451,10 @@ async def test_all_failed(net: SimulatedNetwork, connector: Connector) -> None:
     net.host(SIX).refuses(after=0.020)
     net.host(FOUR).unreachable(after=0.030)
 
-    with pytest.raises(ConnectError, match=r"^all attempts to connect to example\.org:443 failed$") as caught:
+    with pytest.raises(
+        ConnectError,
+        match=r"^all attempts to connect to example\.org:443 failed: 2001:db8::1 refused, 192\.0\.2\.1 No route",
+    ) as caught:
         await connector.open_tcp_stream("example.org", 443)
 
     first, second = caught.value.attempts
@@ -464,8 +467,8 @@ async def test_all_failed(net: SimulatedNetwork, connector: Connector) -> None:
     assert isinstance(group, ExceptionGroup)
     assert [getattr(error, "errno", None) for error in group.exceptions] == [errno.ECONNREFUSED, errno.EHOSTUNREACH]
     assert [error.__notes__ for error in group.exceptions] == [
-        ["attempt 1, after 0.000 s: [2001:db8::1]:443 refused after 0.020 s"],
-        ["attempt 2, after 0.020 s: 192.0.2.1:443 No route to host after 0.030 s"],
+        ["attempt 1, after 0.0 ms: [2001:db8::1]:443 refused after 20 ms"],
+        ["attempt 2, after 20 ms: 192.0.2.1:443 No route to host after 30 ms"],
     ]
 
 
@@ -483,8 +486,8 @@ async def test_a_failure_is_noted_when_it_is_told(net: SimulatedNetwork) -> None
         await Connector(network=net, tracer=tracer).open_tcp_stream("example.org", 443)
 
     assert notes == [
-        ["attempt 1, after 0.000 s: [2001:db8::1]:443 refused after 0.020 s"],
-        ["attempt 2, after 0.020 s: 192.0.2.1:443 refused after 0.020 s"],
+        ["attempt 1, after 0.0 ms: [2001:db8::1]:443 refused after 20 ms"],
+        ["attempt 2, after 20 ms: 192.0.2.1:443 refused after 20 ms"],
     ]
     assert [attempt.error.__dict__["__notes__"] for attempt in caught.value.attempts if attempt.error] == notes
 
@@ -499,8 +502,8 @@ async def test_failures_are_noted_where_nobody_listens(net: SimulatedNetwork) ->
         await Connector(network=net).open_tcp_stream("example.org", 443)
 
     assert [attempt.error.__dict__["__notes__"] for attempt in caught.value.attempts if attempt.error] == [
-        ["attempt 1, after 0.000 s: [2001:db8::1]:443 refused after 0.020 s"],
-        ["attempt 2, after 0.020 s: 192.0.2.1:443 Network is unreachable after 0.000 s"],
+        ["attempt 1, after 0.0 ms: [2001:db8::1]:443 refused after 20 ms"],
+        ["attempt 2, after 20 ms: 192.0.2.1:443 Network is unreachable after 0.0 ms"],
     ]
 
 
@@ -574,7 +577,7 @@ async def test_giving_up_says_what_every_attempt_was_doing(net: SimulatedNetwork
     assert (error.errno, error.phase) == (errno.ETIMEDOUT, Phase.HANDSHAKE)
     assert str(error) == (
         "gave up connecting to example.org:443 after 0.3 s: "
-        "[2001:db8::1]:443 refused after 0.100 s, [2001:db8::2]:443 no answer after 0.200 s"
+        "[2001:db8::1]:443 refused after 100 ms, [2001:db8::2]:443 no answer for 200 ms"
     )
     assert [attempt.error is None for attempt in error.attempts] == [False, True]
     assert net.open_sockets == 0
@@ -731,6 +734,26 @@ async def test_a_tracer_that_interrupts_leaves_no_socket(
         await Connector(network=net, tracer=tracer).open_tcp_stream("example.org", 443, addresses=addresses)
     assert net.open_sockets == 0
     assert sum(isinstance(event, (trace.RaceWon, trace.RaceLost)) for event in heard) == 1
+
+
+async def test_a_resolver_may_have_a_nursery_of_its_own(net: SimulatedNetwork) -> None:
+    """Its `OSError` comes in a group, and means the same."""
+
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        raise ExceptionGroup("tasks", [ExceptionGroup("inner", [OSError(errno.EIO, "no name server")])])
+
+    with pytest.raises(ResolutionError) as caught:
+        await Connector(network=net, resolver=Resolver(resolve)).open_tcp_stream("example.org", 443)
+    assert caught.value.errno == errno.EIO
+
+
+@pytest.mark.parametrize("item", [None, "192.0.2.1", Answer(Source.A, ("192.0.2.1",))])  # type: ignore[arg-type]
+async def test_what_no_resolver_may_send_is_a_type_error(net: SimulatedNetwork, item: Any) -> None:
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        send_answer(item)
+
+    with pytest.raises(TypeError, match=r"192\.0\.2\.1|None"):
+        await Connector(network=net, resolver=Resolver(resolve)).open_tcp_stream("example.org", 443)
 
 
 async def test_what_is_no_address_is_refused(net: SimulatedNetwork, events: list[trace.Event]) -> None:

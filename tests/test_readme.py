@@ -1,4 +1,4 @@
-"""The README tells the truth: its programs run, its commands print what it shows, its two first lines work.
+"""The README and the recipes: programs run, commands print what is shown, links lead to files, and names exist.
 
 - A `python` block is a complete program. It runs in a process of its own, in an empty folder; warnings are errors.
 - A `console` block holds commands behind `$ ` and what they print. Those that begin with `python -m trio_nbconnect`
@@ -7,7 +7,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import pkgutil
 import re
 import shlex
 import subprocess
@@ -19,10 +21,13 @@ import pytest
 
 PROJECT = Path(__file__).parent.parent
 README = (PROJECT / "README.md").read_text("utf-8")
+RECIPES = (PROJECT / "notebooks" / "recipes.md").read_text("utf-8")
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 DEMO = re.compile(r"^\$ .*python -m pip install .+ && python -m trio_nbconnect demo$", re.MULTILINE)
 TESTS = re.compile(r"^\$ .*(python -m pip install .+ && python -m pytest)$", re.MULTILINE)
+LINK = re.compile(r"\]\(([\w./]*)(?:#([\w-]+))?\)")
+NAME = re.compile(r"`(trio_nbconnect(?:\.\w+)*)")
 UNITS = {"ms", "s"}
 
 
@@ -57,7 +62,7 @@ def commands(text: str) -> list[Command]:
 
 
 def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run Python in a folder, with nobody at the keyboard and no terminal."""
+    """Run Python in a folder, with no terminal and no input."""
     environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "FORCE_COLOR"}}
     environment |= {"PYTHONPATH": str(PROJECT), "PYTHONUTF8": "1"}
     return subprocess.run(
@@ -73,7 +78,7 @@ def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def complaints_about_program(program: Program, folder: Path) -> str:
-    """Run a program; return what went wrong, with the README's own line numbers."""
+    """Run a program; return what went wrong, with the line numbers of its document."""
     path = folder / "README.py"
     path.write_text("\n" * program.above + program.code, "utf-8")
     result = run([str(path)], folder)
@@ -103,6 +108,11 @@ def test_a_program_runs(program: Program, tmp_path: Path) -> None:
     assert complaints_about_program(program, tmp_path) == ""
 
 
+@pytest.mark.parametrize("recipe", programs(RECIPES), ids=lambda recipe: f"line {recipe.above + 1}")
+def test_a_recipe_runs(recipe: Program, tmp_path: Path) -> None:
+    assert complaints_about_program(recipe, tmp_path) == ""
+
+
 @pytest.mark.parametrize("command", commands(README), ids=lambda command: command.line)
 def test_a_command_prints_what_is_shown(command: Command, tmp_path: Path) -> None:
     assert complaints_about_command(command, tmp_path) == ""
@@ -113,12 +123,37 @@ def test_the_first_screen_has_something_to_run() -> None:
     assert commands(README)
 
 
-def test_a_fresh_machine_needs_one_command_for_the_demo_and_one_for_the_tests() -> None:
+def anchors(text: str) -> set[str]:
+    """What links may point to: the headings, as GitHub spells them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_lead_to_files_and_headings() -> None:
+    links = LINK.findall(README)
+    pages = {path for path, anchor in links if anchor}
+
+    assert [path for path, _ in links if not (PROJECT / path).exists()] == []
+    assert pages == {"notebooks/recipes.md"}
+    assert {anchor for _, anchor in links if anchor} == anchors(RECIPES) - {"recipes"}
+
+
+@pytest.mark.parametrize("name", sorted(set(NAME.findall(README + RECIPES))))
+def test_a_public_name_exists(name: str) -> None:
+    assert pkgutil.resolve_name(name) is not None
+
+
+@pytest.mark.parametrize("module", sorted(set(re.findall(r"python -m (tests\.\w+)", README))))
+def test_a_command_for_contributors_exists(module: str) -> None:
+    assert importlib.util.find_spec(module) is not None
+
+
+def test_there_is_one_command_for_the_demo_and_one_for_the_tests() -> None:
     assert len(DEMO.findall(README)) == 1
     assert len(TESTS.findall(README)) == 1
 
 
-def test_what_runs_on_every_change_is_the_command_of_the_readme() -> None:
+def test_ci_runs_the_command_of_the_readme() -> None:
     script = [str(PROJECT / ".ci" / "run"), "--command"]
     shown = subprocess.run(script, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from trio_nbconnect._address import Address, parse_literal
-from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE, Entry, PolicyTable
+from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyEntry, PolicyTable
 from trio_nbconnect._resolve.rfc6724 import Destination, common_prefix_length, sort_destinations
 
 TABLE = Path(__file__).with_name("rfc6724_vectors.json")
@@ -82,8 +82,8 @@ def test_order(vector: Vector) -> None:
 def test_policy_table(policy: tuple[str, int, int]) -> None:
     """Section 2.1: the default policy table."""
     prefix, precedence, label = policy
-    assert Entry.read(prefix, precedence) in DEFAULT_POLICY_TABLE.precedences
-    assert Entry.read(prefix, label) in DEFAULT_POLICY_TABLE.labels
+    assert PolicyEntry.read(prefix, precedence) in DEFAULT_POLICY_TABLE.precedences
+    assert PolicyEntry.read(prefix, label) in DEFAULT_POLICY_TABLE.labels
 
 
 def test_scope(scope: tuple[str, int]) -> None:

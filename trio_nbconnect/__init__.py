@@ -1,14 +1,14 @@
-"""Connect to a host the way RFC 8305 asks for, in Trio: fast where addresses are broken, and open to see.
+"""Connect to a host the way RFC 8305 asks for, in Trio: fast where addresses are broken, and visible.
 
 >>> import trio_nbconnect as nb
 >>> stream = await nb.open_tcp_stream("example.org", 443)  # doctest: +SKIP
 
 The one skipped line needs the internet; the README runs the same on loopback. See `Connector` for everything that can
-be configured, `ConnectError` for what failures tell, and `record` for seeing a race.
+be configured, `ConnectError` for what an error says, and `record` for seeing a race.
 
-A name is imported when it is first used (PEP 562), so that a program starts fast whatever it will need of this: the
-pictures, the proxies and the simulated network are never loaded where nobody asks for them. `from trio_nbconnect import
-open_tcp_stream` is such a use; write it where the first connect must not wait for the import.
+A name is imported when it is first used (PEP 562), so that a program starts fast: the pictures, the proxies and the
+simulated network are loaded only where they are used. `from trio_nbconnect import open_tcp_stream` is such a use; write
+it where the first connect must not wait for the import.
 """
 
 from importlib import import_module

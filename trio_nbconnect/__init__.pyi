@@ -3,6 +3,7 @@
 from . import anyio as anyio
 from . import dns as dns
 from . import httpcore as httpcore
+from . import network as network
 from . import notebook as notebook
 from . import proxy as proxy
 from . import testing as testing
@@ -28,6 +29,7 @@ from ._errors import ConnectTimeout as ConnectTimeout
 from ._errors import Phase as Phase
 from ._errors import ResolutionError as ResolutionError
 from ._errors import TLSError as TLSError
+from ._errors import connect_error as connect_error
 from ._functions import open_ssl_over_tcp_stream as open_ssl_over_tcp_stream
 from ._functions import open_tcp_stream as open_tcp_stream
 from ._functions import open_tls_stream as open_tls_stream
@@ -50,6 +52,7 @@ from ._pictures.timeline import UntriedRow as UntriedRow
 from ._pictures.watch import watch as watch
 from ._policy import Policy as Policy
 from ._resolve.history import History as History
+from ._resolve.history import HistoryView as HistoryView
 from ._resolve.nat64 import discover_nat64 as discover_nat64
 from ._resolve.query import Answer as Answer
 from ._resolve.query import Query as Query
@@ -79,6 +82,7 @@ __all__ = [
     "HandshakeState",
     "HasTimeline",
     "History",
+    "HistoryView",
     "KeepAlive",
     "LocalAddress",
     "LookupRow",
@@ -104,6 +108,7 @@ __all__ = [
     "Timeline",
     "UntriedRow",
     "compare",
+    "connect_error",
     "connect_socket",
     "discover_nat64",
     "is_retryable",

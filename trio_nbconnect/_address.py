@@ -1,12 +1,10 @@
 """Addresses: what a host and a port are, before anything is sent.
 
-The problem: the resolver of the C library takes almost anything. A port of 99536 becomes 34000, a NUL ends the name
-early, and both reach a host that nobody named. We check first and say what is wrong, with the value in the text.
+The resolver of the C library takes almost anything. A port of 99536 becomes 34000, a NUL ends the name early, and both
+reach a host that was not meant. So what a caller wrote is checked first and becomes a name, a literal (`Address`) or an
+error with the value in its text.
 
-What lives here: one value, `Address`, an endpoint that can be connected to; and the checks that turn what a caller
-wrote into a host name, a literal or an error. What does not: sockets, look-ups, anything that waits.
-
-Old spellings of IPv4 addresses ("127.1", "0x7f.1") are no literals for us. They go to the resolver like any name.
+Refused: old spellings of IPv4 addresses ("127.1", "0x7f.1") as literals. They go to the resolver like any name.
 """
 
 from __future__ import annotations
@@ -257,8 +255,11 @@ def check_numeric(address: Address) -> None:
     """Make sure that `connect` will not look the host up, and every task wait for it.
 
     Raises:
+        TypeError: It is no `Address`.
         ValueError: The host is no address of its family.
     """
+    if not isinstance(address, Address):
+        raise TypeError(f"address must be Address, not {address!r}")
     if not address.is_path and _packed(address.family, address.host.partition("%")[0]) is None:
         raise ValueError(f"address must be numeric and of its family, not {address.host!r}")
 
@@ -285,8 +286,8 @@ class Target:
     Attributes:
         host: As the caller wrote it, without brackets, for errors and events.
         port: The port.
-        name: What a resolver is asked for, a name of another script in its A-label form; "" if nobody is.
-        addresses: The addresses that are known without asking anybody: the caller's, or a literal.
+        name: What a resolver is asked for, a name of another script in its A-label form; "" if there is no look-up.
+        addresses: The addresses that are known without a look-up: the caller's, or a literal.
     """
 
     __slots__ = ("addresses", "host", "name", "port")

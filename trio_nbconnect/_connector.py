@@ -53,7 +53,7 @@ from .trace import Tracer, check_tracer
 
 if TYPE_CHECKING:
     from ._connect.options import FamilyOptions
-    from ._resolve.history import View
+    from ._resolve.history import HistoryView
     from ._resolve.nat64 import Translator
     from ._resolve.rfc6724 import Rules
 
@@ -86,10 +86,10 @@ class StreamOpener(Protocol):
         host: str | bytes,
         port: int,
         *,
-        server_hostname: str | bytes | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        alpn_protocols: Iterable[str] | None = None,
         https_compatible: bool = False,
+        ssl_context: ssl.SSLContext | None = None,
+        server_hostname: str | bytes | None = None,
+        alpn_protocols: Iterable[str] | None = None,
         give_up_after: float = math.inf,
     ) -> trio.SSLStream[Any]:
         """Return a stream with TLS, its handshake done; see `Connector.open_tls_stream`."""
@@ -269,10 +269,10 @@ class Connector:
         host: str | bytes,
         port: int,
         *,
-        server_hostname: str | bytes | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        alpn_protocols: Iterable[str] | None = None,
         https_compatible: bool = False,
+        ssl_context: ssl.SSLContext | None = None,
+        server_hostname: str | bytes | None = None,
+        alpn_protocols: Iterable[str] | None = None,
         addresses: Iterable[GivenAddress] | None = None,
         give_up_after: float = math.inf,
     ) -> trio.SSLStream[trio.SocketStream]:
@@ -412,7 +412,7 @@ class Connector:
             last_resort=self._has_last_resort and resolver is self.resolver is not None,
         )
 
-    def _rules(self, view: View | None, *, through_nat64: bool = True) -> Rules:
+    def _rules(self, view: HistoryView | None, *, through_nat64: bool = True) -> Rules:
         """RFC 6724 as it is on this host, for this connector's sockets."""
         from ._resolve.rfc6724 import Rules  # noqa: PLC0415 - most races never sort
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import trio
 
 from ._address import Address, format_host_port, shown_path
+from ._printable import printable, seconds_text
 
 if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
     from exceptiongroup import BaseExceptionGroup, ExceptionGroup
@@ -53,6 +54,13 @@ class Attempt:
         started: When it began.
         ended: When it ended, or was given up.
         error: What it failed with; None if it was still under way when the call gave up.
+        connected: When TCP was connected, if something was to be established on top of it; else None.
+
+    Example:
+        >>> from trio_nbconnect import Address, Phase
+        >>> address = Address.parse("192.0.2.1:443")
+        >>> str(Attempt(number=1, address=address, phase=Phase.HANDSHAKE, started=0.0, ended=2.0, error=None))
+        '192.0.2.1:443 no answer for 2000 ms'
     """
 
     number: int
@@ -61,10 +69,28 @@ class Attempt:
     started: float
     ended: float
     error: OSError | None
+    connected: float | None = None
 
     def __str__(self) -> str:
-        fate = "no answer" if self.error is None else _reason(self.error).removesuffix(f": {self.address}")
-        return f"{self.address} {fate} after {self.ended - self.started:.3f} s"
+        return printable(f"{self.address} {self._outcome()}")
+
+    def _outcome(self) -> str:
+        """How it ended, in words; a silent host and one that accepts and then says nothing are different faults."""
+        connected, silent_since = "", self.started
+        if self.connected is not None:
+            connected = f"TCP connected after {seconds_text(self.connected - self.started)}, then "
+            silent_since = self.connected
+        if self.error is None or _is_plain(self.error, errno.ETIMEDOUT, self.address):
+            return f"{connected}no answer for {seconds_text(self.ended - silent_since)}"
+        return f"{connected}{_reason(self.error, self.address)} after {seconds_text(self.ended - silent_since)}"
+
+    def _summary(self, port: int) -> str:
+        """The same for a list of attempts at one port: `192.0.2.1 refused`."""
+        name = self.address.ip if self.address.port == port or self.address.is_path else str(self.address)
+        silent = self.error is None or _is_plain(self.error, errno.ETIMEDOUT, self.address)
+        if silent or self.connected is not None or self.error is None:
+            return printable(f"{name} {self._outcome()}")
+        return printable(f"{name} {_reason(self.error, self.address)}")
 
 
 class ConnectError(OSError):
@@ -98,6 +124,7 @@ class ConnectError(OSError):
         self.host = host
         self.port = port
         self.attempts: tuple[Attempt, ...] = tuple(attempts)
+        self._failures: tuple[OSError, ...] = ()
         self.errno = errno
         if errno is not None:
             self.strerror: str | None = os.strerror(errno) if errno > 0 else message
@@ -106,11 +133,9 @@ class ConnectError(OSError):
     def primary_error(self) -> OSError | None:
         """The failure to know first: a bad certificate before any other of TLS, then refused, timed out, unreachable.
 
-        None for an error without a cause. The earliest counts where several tell the same.
+        None for an error without a failure. The earliest counts where several tell the same.
         """
-        group = self.__cause__
-        failures = group.exceptions if isinstance(group, BaseExceptionGroup) else ()
-        return min((failure for failure in failures if isinstance(failure, OSError)), key=_rank, default=None)
+        return min(self._failures, key=_rank, default=None)
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -131,7 +156,7 @@ class ResolutionError(ConnectError, socket.gaierror):
 
 
 class ConnectRefused(ConnectError, ConnectionRefusedError):
-    """Every attempt was refused: the hosts are there, the service is not."""
+    """Every attempt that reached a host was refused: the hosts are there, the service is not."""
 
 
 class TLSError(ConnectError, ssl.SSLError):
@@ -165,34 +190,63 @@ def _revive(kind: type[ConnectError], args: tuple[str]) -> ConnectError:
     return error
 
 
-def _reason(error: OSError) -> str:
-    """Say in a word or two what an attempt met."""
-    words = {errno.ECONNREFUSED: "refused", errno.ETIMEDOUT: "timed out"}
-    return words.get(error.errno or 0) or error.strerror or str(error)
+def _is_plain(error: OSError, number: int, address: Address) -> bool:
+    """Whether an error says nothing but its number, and perhaps where."""
+    return error.errno == number and _text(error, address) == os.strerror(number)
+
+
+def _text(error: OSError, address: Address) -> str:
+    return (error.strerror or str(error)).removesuffix(f": {address}")
+
+
+def _reason(error: OSError, address: Address) -> str:
+    """Say what an attempt met; the text that a failure came with is kept."""
+    return "refused" if _is_plain(error, errno.ECONNREFUSED, address) else _text(error, address)
+
+
+_SHOWN = 3
+"""How many attempts the text of an error tells of; all are in `attempts`."""
 
 
 def all_failed(host: str, port: int, attempts: Sequence[Attempt], unusable: Sequence[OSError] = ()) -> ConnectError:
     """Every attempt has failed, or no address could even be attempted: `unusable` says why."""
     failures = [*unusable, *(attempt.error for attempt in attempts if attempt.error is not None)]
-    number = _agreed(failures)
-    kind = {errno.ECONNREFUSED: ConnectRefused, errno.ETIMEDOUT: ConnectTimeout}.get(number or 0, ConnectError)
-    message = f"all attempts to connect to {format_host_port(host, port)} failed"
-    first = min(failures, key=_rank, default=None)
-    if isinstance(first, ssl.SSLError):
-        kind, message = TLSError, f"{message}: {tls_reason(first)}"
-    error = kind(message, host=host, port=port, attempts=attempts, errno=number)
+    primary = min(failures, key=_rank, default=None)
+    kind = _KINDS.get(
+        _agreed([failure for failure in failures if _rank(failure) < _NO_ROUTE] or failures), ConnectError
+    )
+    if isinstance(primary, ssl.SSLError):
+        kind = TLSError
+    why = [attempt._summary(port) for attempt in attempts]  # Trio's suite has nothing behind what was not attempted
+    if isinstance(primary, ssl.SSLError):
+        why = [tls_reason(primary)]
+    message = f"all attempts to connect to {_shown(host, port)} failed{_listed(why)}"
+    error = kind(message, host=host, port=port, attempts=attempts, errno=_agreed(failures))
     if isinstance(error, TLSError):
-        error.library = getattr(first, "library", None) or ""
-        error.reason = getattr(first, "reason", None) or ""
+        error.library = getattr(primary, "library", None) or ""
+        error.reason = getattr(primary, "reason", None) or ""
     if isinstance(error, ConnectTimeout):
         error.phase = _phase(attempts)
     return _caused_by(error, failures)
 
 
+def _shown(host: str, port: int) -> str:
+    return format_host_port(printable(host), port)
+
+
+def _listed(why: Sequence[str]) -> str:
+    """Write the first few reasons behind a colon, and how many more there are."""
+    if not why:
+        return ""
+    more = f", and {len(why) - _SHOWN} more" if len(why) > _SHOWN else ""
+    return f": {', '.join(why[:_SHOWN])}{more}"
+
+
 def no_address(host: str, port: int, failures: Sequence[OSError]) -> ConnectError:
     """The look-up has ended and there is no address to try."""
-    message = f"no results found for hostname lookup: {format_host_port(host, port)}"
     failures = failures or [socket.gaierror(socket.EAI_NONAME, "no addresses in the answer")]
+    why = dict.fromkeys(printable(failure.strerror or str(failure)) for failure in failures)
+    message = f"no results found for hostname lookup: {_shown(host, port)}{_listed(list(why))}"
     number = _agreed(failures)
     if number == errno.ETIMEDOUT:
         late = ConnectTimeout(message, host=host, port=port, errno=errno.ETIMEDOUT)
@@ -203,7 +257,7 @@ def no_address(host: str, port: int, failures: Sequence[OSError]) -> ConnectErro
 
 def services_unknown(host: str, port: int, attempts: Sequence[Attempt], failure: OSError) -> ResolutionError:
     """Encrypted DNS did not tell which services the host has, so that an attacker may have taken one away."""
-    message = f"services could not be resolved over encrypted DNS: {format_host_port(host, port)}"
+    message = f"services could not be resolved over encrypted DNS: {_shown(host, port)}"
     error = ResolutionError(message, host=host, port=port, attempts=attempts, errno=failure.errno)
     _caused_by(error, [failure])
     return error
@@ -213,7 +267,7 @@ def gave_up(
     host: str, port: int, seconds: float, attempts: Sequence[Attempt], failures: Sequence[OSError] = ()
 ) -> ConnectTimeout:
     """`give_up_after` is over: say what every attempt was doing."""
-    target = format_host_port(host, port)
+    target = _shown(host, port)
     doing = ", ".join(str(attempt) for attempt in attempts[:6]) or "still looking for addresses"
     more = f", and {len(attempts) - 6} more" if len(attempts) > 6 else ""
     message = f"gave up connecting to {target} after {seconds:g} s: {doing}{more}"
@@ -247,12 +301,45 @@ def _rank(failure: OSError) -> int:
     return _RANKS.get(failure.errno or 0, 2)
 
 
+_KINDS: dict[int | None, type[ConnectError]] = {errno.ECONNREFUSED: ConnectRefused, errno.ETIMEDOUT: ConnectTimeout}
+
+_NO_ROUTE = 5
+
 _RANKS = {
     errno.ECONNREFUSED: 3,
     errno.ETIMEDOUT: 4,
-    **dict.fromkeys((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT), 5),
+    **dict.fromkeys((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT), _NO_ROUTE),
 }
 """The errors that are not about this host and what runs on it come last: they are those of a family without a route."""
+
+
+def connect_error(exception: BaseException) -> ConnectError | None:
+    """Find the `ConnectError` inside what another library has raised, None if there is none.
+
+    Args:
+        exception: What was caught: an `httpx.ConnectError`, an exception group, say.
+
+    Returns:
+        The first one found in the exception, the members of its group, its cause and its context.
+
+    Example:
+        >>> try:
+        ...     raise RuntimeError("the client failed") from ConnectError("refused", host="::1", port=80)
+        ... except RuntimeError as error:
+        ...     connect_error(error)
+        ConnectError('refused')
+    """
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [exception]
+    while waiting:
+        error = waiting.pop(0)
+        if isinstance(error, ConnectError):
+            return error
+        if error is not None and id(error) not in seen:
+            seen.add(id(error))
+            members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+            waiting += [*members, error.__cause__, error.__context__]
+    return None
 
 
 def is_broken_off(error: ssl.SSLError) -> bool:
@@ -288,6 +375,7 @@ def os_error(number: int, address: object) -> OSError:
 def _caused_by(error: ConnectError, failures: Sequence[OSError]) -> ConnectError:
     failures = failures or [OSError(f"no attempt came to an end: {error}")]  # a tracer has cancelled them
     bare = [failure.with_traceback(None) for failure in failures]
+    error._failures = tuple(bare)
     error.__cause__ = ExceptionGroup(str(error), bare)
     return error
 

@@ -61,8 +61,8 @@ async def open_tcp_stream(
         >>> trio.run(main)
         True
     """
-    if isinstance(local_address, str) and parse_literal(check_host(local_address), 0) is None:
-        local_address = await _look_up_local(local_address)
+    if isinstance(local_address, str):
+        local_address = await _numeric(local_address)
     return await (  # type: ignore[no-any-return]  # a stream; to say so in a variable is 16 bytes in each pending one
         _connector(happy_eyeballs_delay, local_address)._race(host, port, addresses, give_up_after).run()
     )
@@ -76,6 +76,7 @@ async def open_ssl_over_tcp_stream(
     ssl_context: ssl.SSLContext | None = None,
     happy_eyeballs_delay: float | None = 0.25,
     server_hostname: str | bytes | None = None,
+    local_address: LocalAddress | None = None,
     addresses: Iterable[GivenAddress] | None = None,
     give_up_after: float = math.inf,
 ) -> trio.SSLStream[trio.SocketStream]:
@@ -90,13 +91,14 @@ async def open_ssl_over_tcp_stream(
         ssl_context: The TLS context; None is what `ssl.create_default_context()` makes, shared: do not change it.
         happy_eyeballs_delay: See `open_tcp_stream`.
         server_hostname: The name that the certificate must be valid for, if it is not `host`.
+        local_address: See `open_tcp_stream`.
         addresses: See `open_tcp_stream`.
         give_up_after: See `open_tcp_stream`; it does not cover the handshake.
 
     Raises:
         ConnectError: See `open_tcp_stream`. Nothing of TLS fails here.
     """
-    return await _connector(happy_eyeballs_delay, None).open_ssl_over_tcp_stream(
+    return await _connector(happy_eyeballs_delay, await _numeric(local_address)).open_ssl_over_tcp_stream(
         host,
         port,
         https_compatible=https_compatible,
@@ -111,25 +113,45 @@ async def open_tls_stream(
     host: str | bytes,
     port: int,
     *,
-    server_hostname: str | bytes | None = None,
-    ssl_context: ssl.SSLContext | None = None,
-    alpn_protocols: Iterable[str] | None = None,
     https_compatible: bool = False,
+    ssl_context: ssl.SSLContext | None = None,
+    happy_eyeballs_delay: float | None = 0.25,
+    server_hostname: str | bytes | None = None,
+    alpn_protocols: Iterable[str] | None = None,
+    local_address: LocalAddress | None = None,
     addresses: Iterable[GivenAddress] | None = None,
     give_up_after: float = math.inf,
 ) -> trio.SSLStream[trio.SocketStream]:
     """Connect with TLS, on whichever address first completes the handshake with a certificate that is good.
 
-    The handshake is part of the race, and done when this returns. Args and errors are those of
-    `Connector.open_tls_stream`.
+    The handshake is part of the race, and done when this returns.
+
+    Args:
+        host: See `open_tcp_stream`; the certificate must be valid for it.
+        port: See `open_tcp_stream`.
+        https_compatible: Whether to leave out the closing handshake, see `trio.SSLStream`.
+        ssl_context: The TLS context; None is what `ssl.create_default_context()` makes, shared: do not change it.
+        happy_eyeballs_delay: See `open_tcp_stream`.
+        server_hostname: The name that the certificate must be valid for, and that the server is told (SNI), if it is
+            not `host`.
+        alpn_protocols: The protocols to offer (RFC 7301), the best first; not with a context of your own.
+        local_address: See `open_tcp_stream`.
+        addresses: See `open_tcp_stream`.
+        give_up_after: See `open_tcp_stream`; it covers the handshake.
+
+    Raises:
+        TLSError: A handshake failed, or a certificate was not good; `primary_error` is the `ssl.SSLError`.
+        ConnectError: See `open_tcp_stream`.
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument makes no sense; or `alpn_protocols` and `ssl_context` are both given.
     """
-    return await _DEFAULT.open_tls_stream(
+    return await _connector(happy_eyeballs_delay, await _numeric(local_address)).open_tls_stream(
         host,
         port,
-        server_hostname=server_hostname,
-        ssl_context=ssl_context,
-        alpn_protocols=alpn_protocols,
         https_compatible=https_compatible,
+        ssl_context=ssl_context,
+        server_hostname=server_hostname,
+        alpn_protocols=alpn_protocols,
         addresses=addresses,
         give_up_after=give_up_after,
     )
@@ -166,7 +188,9 @@ def _connector(happy_eyeballs_delay: float | None, local_address: LocalAddress |
     return Connector(policy=Policy(attempt_delay=delay), local_address=local_address)
 
 
-async def _look_up_local(name: str) -> LocalAddress:
+async def _numeric(local_address: LocalAddress | None) -> LocalAddress | None:
     """Trio lets `local_address` be a name; its first address of each family counts."""
-    entries = await trio.socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    if not isinstance(local_address, str) or parse_literal(check_host(local_address), 0) is not None:
+        return local_address
+    entries = await trio.socket.getaddrinfo(local_address, None, type=socket.SOCK_STREAM)
     return {socket.AddressFamily(entry[0]): str(entry[4][0]) for entry in reversed(entries)}

@@ -3,8 +3,8 @@
 The table is all there is to edit. The package reads it to import a name when it is first used; its stub, which type
 checkers and editors read, is written from it by `python -m tests.stub`.
 
-Implementations are in private packages. Tracebacks, logs and pickles would name those: places that may move, and that
-nobody can look up. So whatever is public names the module that users import it from.
+Implementations are in private packages. Tracebacks, logs and pickles would name those, which may move and are not
+documented. So whatever is public names the module that users import it from.
 
 - A class's annotations may be strings, to be read in the module that the class names. They are read before that
   changes, or `typing.get_type_hints` would look for the names of one module in another.
@@ -35,6 +35,7 @@ NAMES = {
         "Phase",
         "ResolutionError",
         "TLSError",
+        "connect_error",
     ),
     "_functions": ("open_ssl_over_tcp_stream", "open_tcp_stream", "open_tls_stream", "open_unix_socket"),
     "_pictures.recording": ("RecordedRace", "Recording", "record"),
@@ -42,7 +43,7 @@ NAMES = {
     "_pictures.timeline": ("AttemptOutcome", "AttemptRow", "LookupRow", "RaceOutcome", "Timeline", "UntriedRow"),
     "_pictures.watch": ("watch",),
     "_policy": ("Policy",),
-    "_resolve.history": ("History",),
+    "_resolve.history": ("History", "HistoryView"),
     "_resolve.nat64": ("discover_nat64",),
     "_resolve.query": ("Answer", "Query", "QuerySent", "SendAnswer", "Service", "Source"),
     "_resolve.system": ("Resolver",),
@@ -50,7 +51,7 @@ NAMES = {
 }
 """The names that the package itself offers, by the private module that has them."""
 
-MODULES = ("anyio", "dns", "httpcore", "notebook", "proxy", "testing", "trace")
+MODULES = ("anyio", "dns", "httpcore", "network", "notebook", "proxy", "testing", "trace")
 """The public modules. `from trio_nbconnect import *` leaves them out: it would hide the `anyio` of who writes it."""
 
 

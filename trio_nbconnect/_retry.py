@@ -1,12 +1,11 @@
 """Retry: which failures may pass by themselves.
 
-The problem: a program that starts before its database wants to try again, one with a certificate that expired does not.
+A program that starts before its database should try again; one whose certificate has expired should not. A race has
+already tried every address, so there is no retry loop in this library: callers have one, with pauses that suit them.
+They only need to know whether the same call, later, has a chance.
 
-How we solve it: a race has already tried every address, so there is no loop in this library; its callers have one, with
-the pauses that suit them. What they lack is the question, `is_retryable`: would the same call, later, have a chance?
-
-What lives here: the answer, from classes and numbers alone. It knows no time and counts no tries. A number that is not
-listed is taken for final: to give up early is noticed, to hammer at a closed door is not.
+The answer comes from classes and error numbers alone. A number that is not listed is final: giving up too early is
+noticed, and retrying without end is not.
 """
 
 from __future__ import annotations

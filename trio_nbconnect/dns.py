@@ -1,4 +1,4 @@
-"""DNS: ask name servers ourselves, and know services as well as addresses (extra `dns`)."""
+"""DNS: query name servers directly, for services as well as addresses (extra `dns`)."""
 
 from ._dns.resolver import DNSResolver
 from ._public import publish

@@ -1,4 +1,4 @@
-"""Proxies: a connector that reaches hosts through somebody else (extra `proxy`)."""
+"""Proxies: a connector that reaches hosts through a proxy (extra `proxy`)."""
 
 from ._adapters.proxies import HTTPProxy, SOCKS5Proxy
 from ._adapters.proxy_dialogues import Secret

@@ -81,7 +81,7 @@ class _Happened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaceStarted(_Happened):
-    """Somebody asked for a connection.
+    """A connection was asked for.
 
     Attributes:
         race: The number of the race, in this `trio.run`.
@@ -248,7 +248,7 @@ class RaceLost(_Happened):
     Attributes:
         race: The number of the race, in this `trio.run`.
         time: When it happened, in seconds on Trio's clock.
-        error: What the caller is told; None if it was cancelled.
+        error: What the caller gets; None if it was cancelled.
     """
 
     error: ConnectError | None

@@ -102,7 +102,7 @@ async def _pending(way: Way, targets: list[Target]) -> Figures:
 
 
 async def _until_open(descriptors: int) -> None:
-    while open_descriptors() < descriptors:  # noqa: ASYNC110 - the kernel knows, and rings no bell
+    while open_descriptors() < descriptors:  # noqa: ASYNC110 - the kernel knows, and tells nobody
         await asyncio.sleep(0.01)
 
 

@@ -186,7 +186,7 @@ async def _pending(way: Way, targets: list[Target]) -> Figures:
         for target in targets:
             nursery.start_soon(way, target)
         with trio.fail_after(PATIENCE):
-            while open_descriptors() - before < len(targets):  # noqa: ASYNC110 - the kernel knows, and rings no bell
+            while open_descriptors() - before < len(targets):  # noqa: ASYNC110 - the kernel knows, and tells nobody
                 await trio.sleep(0.01)
         memory = scales.figures(len(targets))
         watch = Stopwatch()

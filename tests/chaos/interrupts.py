@@ -38,7 +38,7 @@ class InterruptAt:
         self.previous = sys.gettrace()
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
-        """Be told by the interpreter."""
+        """Implement a trace function."""
         if not frame.f_code.co_filename.startswith(_OURS):
             return None
         frame.f_trace_opcodes = True
@@ -57,7 +57,7 @@ def interrupt_everywhere(operation: Operation, place: Place, *, stride: int = 1,
     instruction = 1 + offset
     _interrupt(operation, place, 10**9, Report("warm-up"))
     while True:
-        with _unawaited_coroutines_are_no_news(), leftovers(collect=True) as left:
+        with _unawaited_coroutines_are_ignored(), leftovers(collect=True) as left:
             is_over = _interrupt(operation, place, instruction, report)
         report.faults += [f"instruction {instruction}: {what} left" for what in left.found]
         if is_over:
@@ -66,7 +66,7 @@ def interrupt_everywhere(operation: Operation, place: Place, *, stride: int = 1,
 
 
 @contextmanager
-def _unawaited_coroutines_are_no_news() -> Iterator[None]:
+def _unawaited_coroutines_are_ignored() -> Iterator[None]:
     """Between the instruction that makes a coroutine and the one that awaits it, an interrupt leaves it unawaited."""
     previous, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:

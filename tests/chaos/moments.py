@@ -31,10 +31,10 @@ class Chaos:
         stack.enter_context(socket.create_connection(full.getsockname()))
         self.port = port
         self.addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]  # accepts, drops, refuse
-        self.roomy = self._listen(stack, socket.AF_UNIX, "", backlog=4096)
-        self.crowded = self._listen(stack, socket.AF_UNIX, "", backlog=0)
+        self.accepting = self._listen(stack, socket.AF_UNIX, "", backlog=4096)
+        self.full = self._listen(stack, socket.AF_UNIX, "", backlog=0)
         first = stack.enter_context(socket.socket(socket.AF_UNIX))
-        first.connect(self.crowded.getsockname())
+        first.connect(self.full.getsockname())
         self.tcp = accepts
 
     @staticmethod
@@ -62,7 +62,7 @@ class Chaos:
     async def _connect(self) -> trio.SocketStream:
         kind = self.rng.randrange(3)
         if kind == 0:
-            return await nb.open_unix_socket(self.rng.choice([self.roomy, self.crowded]).getsockname())
+            return await nb.open_unix_socket(self.rng.choice([self.accepting, self.full]).getsockname())
         addresses = self.rng.sample(self.addresses, self.rng.randrange(1, 5))
         delay = self.rng.choice([0.0, 0.010, 0.25])
         give_up_after = self.rng.choice([0.001, 0.01, 1.0])
@@ -75,8 +75,8 @@ class Chaos:
         )
 
     def _drain(self) -> None:
-        """Accept and close what has arrived where there is room, so that there stays some."""
-        for listener in (self.tcp, self.roomy):
+        """Accept and close what has arrived so that its queue never fills."""
+        for listener in (self.tcp, self.accepting):
             try:
                 while True:
                     listener.accept()[0].close()

@@ -25,7 +25,7 @@ class Operation:
     name: str
     open: Callable[[Place, nb.Connector], Awaitable[Any]]
     takes_network: bool = True
-    """Whether the connector's network is what it uses, and its tracer is told."""
+    """Whether the connector's network is what it uses, and its tracer hears of it."""
     may_hang: bool = False
     """Whether an address of it never answers."""
 
@@ -82,7 +82,7 @@ async def _ssl_over_tcp(place: Place, connector: nb.Connector) -> Any:
 
 
 async def _unix(place: Place, connector: nb.Connector) -> Any:
-    return await connector.open_unix_socket(place.roomy)
+    return await connector.open_unix_socket(place.accepting)
 
 
 async def _socks(place: Place, connector: nb.Connector) -> Any:
@@ -130,10 +130,10 @@ async def _handshake(place: Place, connector: nb.Connector) -> Any:
     return handshake.stream()
 
 
-async def _crowded(place: Place, connector: nb.Connector) -> Any:
-    """Nobody ever makes room, so this can only be cancelled, or give up."""
+async def _full(place: Place, connector: nb.Connector) -> Any:
+    """The queue stays full, so this can only be cancelled, or give up."""
     try:
-        return await connector.open_unix_socket(place.crowded, give_up_after=0.05)
+        return await connector.open_unix_socket(place.full, give_up_after=0.05)
     except nb.ConnectTimeout:
         return None
 
@@ -153,7 +153,7 @@ OPERATIONS = [
     Operation(name="TLS", may_hang=True, open=_tls),
     Operation(name="TLS over TCP", open=_ssl_over_tcp),
     Operation(name="UNIX", open=_unix),
-    Operation(name="UNIX without room", may_hang=True, open=_crowded),
+    Operation(name="UNIX, queue full", may_hang=True, open=_full),
     Operation(name="SOCKS5", open=_socks),
     Operation(name="HTTP CONNECT", open=_http),
     Operation(name="two proxies", may_hang=True, open=_chain),

@@ -34,8 +34,8 @@ class Place:
     tls_port: int
     socks_port: int
     http_port: int
-    roomy: str
-    crowded: str
+    accepting: str
+    full: str
     ca_file: str
 
     def context(self) -> ssl.SSLContext:
@@ -72,19 +72,19 @@ async def _serve() -> None:
         plain, secure = _three(stack), _three(stack)
         silent = _listen(stack, ("127.0.0.4", secure.getsockname()[1]))
         socks, http = _listen(stack, ("127.0.0.1", 0)), _listen(stack, ("127.0.0.1", 0))
-        roomy, crowded = _listen(stack, ""), _listen(stack, "", backlog=0)
-        _fill(stack, crowded)
+        accepting, full = _listen(stack, ""), _listen(stack, "", backlog=0)
+        _fill(stack, full)
         this = Place(
             port=plain.getsockname()[1],
             tls_port=secure.getsockname()[1],
             socks_port=socks.getsockname()[1],
             http_port=http.getsockname()[1],
-            roomy=roomy.getsockname().decode(),
-            crowded=crowded.getsockname().decode(),
+            accepting=accepting.getsockname().decode(),
+            full=full.getsockname().decode(),
             ca_file=str(Path(folder, "ca.pem")),
         )
         async with trio.open_nursery() as nursery:
-            for sock in (plain, roomy, silent):
+            for sock in (plain, accepting, silent):
                 nursery.start_soon(_accept, sock, _hold)
             nursery.start_soon(_accept, secure, partial(_secure, context))
             nursery.start_soon(_accept, socks, _be_socks)

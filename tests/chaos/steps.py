@@ -40,11 +40,11 @@ class CancelAtStep(trio.abc.Instrument):
         self.root: trio.lowlevel.Task | None = None
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Be told by Trio."""
+        """Implement the instrument."""
         self._count(task)
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Be told by Trio."""
+        """Implement the instrument."""
         self._count(task)
 
     def _count(self, task: trio.lowlevel.Task) -> None:

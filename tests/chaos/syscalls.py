@@ -112,7 +112,7 @@ class CountSteps(trio.abc.Instrument):
     steps = 0
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Be told by Trio."""
+        """Implement the instrument."""
         self.steps += 1
 
 

@@ -8,15 +8,16 @@ where those that count from the first packet on still count.
 httpcore asks for TCP first and shakes hands afterwards, on the one stream that it was given. An address that completes
 TCP and never answers TLS has won by then. So where TLS will follow, what `connect_tcp` returns is a `PromisedStream`:
 nothing has been sent, and the race runs when httpcore calls `start_tls`. An HTTPS request is one race, from DNS to TLS.
-A backend is not told whether TLS will follow; a pool is, when it is asked to `create_connection`, and there `transport`
-tells the backend. Through a proxy, httpcore shakes hands with the target itself, behind the dialogue with the proxy.
+A backend does not know whether TLS will follow; a pool does, when it is asked to `create_connection`, and there
+`transport` passes it on. Through a proxy, httpcore shakes hands with the target itself, behind the dialogue with the
+proxy.
 
 HTTPX has no parameter for a backend, so `transport` makes HTTPX's own transport and gives our backend to its pool. That
 is the one private place that we touch, and it is checked: a version that has moved it gets an error, not a client that
 quietly connects without us. httpx2 and httpcore2 have the same shape and classes of their own, errors included.
 
-An error of ours is the `__cause__` of httpcore's. A pool raises that `from None`, so that below HTTPX it is to be found
-as `error.__cause__.__context__`.
+An error of ours is the `__cause__` of httpcore's. A pool raises that `from None`, so that from HTTPX's error it is
+`error.__cause__.__context__`; `connect_error` finds it.
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[SocketOption] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Race for a connection, or promise one to whoever will ask for TLS.
+        """Race for a connection, or promise one where TLS will follow.
 
         Args:
             host: A host name or an address, as it stands in a URL: the "%" before a scope may be written "%25" (RFC
@@ -302,7 +303,7 @@ class NetworkStream(httpcore.AsyncNetworkStream):
         return NetworkStream(secure, self._core)
 
     def get_extra_info(self, info: str) -> Any:
-        """Tell what httpcore's own streams tell; None for what they do not know."""
+        """Return what httpcore's own streams know; None for the rest."""
         if info == "ssl_object":
             return getattr(self._stream, "_ssl_object", None)  # the name that httpcore itself uses
         if info == "socket":

@@ -2,7 +2,7 @@
 
 trio-websocket and many others call `trio.open_tcp_stream`, and take no connector. `patched_trio` puts a function with
 Trio's parameters in the place of Trio's, in `trio` and in every loaded module that has imported it by name, and puts
-back what was there on every way out. That is a change to the whole process, so it is a block that somebody writes, and
+back what was there on every way out. That is a change to the whole process, so it is a block in the program, and
 never the effect of an import.
 
 Blocks may overlap in any way, as those of two tasks do. Each function of ours knows which one it stands in for and

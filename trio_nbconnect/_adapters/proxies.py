@@ -137,10 +137,10 @@ class _Proxy(ABC):
         host: str | bytes,
         port: int,
         *,
-        server_hostname: str | bytes | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        alpn_protocols: Iterable[str] | None = None,
         https_compatible: bool = False,
+        ssl_context: ssl.SSLContext | None = None,
+        server_hostname: str | bytes | None = None,
+        alpn_protocols: Iterable[str] | None = None,
         give_up_after: float = math.inf,
     ) -> trio.SSLStream[trio.abc.Stream]:
         """Connect to a host through the proxy, with TLS to the host; its handshake is part of the race.
@@ -201,7 +201,7 @@ class SOCKS5Proxy(_Proxy):
         connector: Who races for a connection to the proxy; None is `Connector()`. Or another proxy, that leads to this
             one.
         username: For a proxy that asks for it (RFC 1929), 1 to 255 octets of UTF-8. It is kept as a `Secret`, which
-            nothing shows; but without `tls` anybody on the wire can read it.
+            nothing shows; but without `tls` it can be read on the wire.
         password: Likewise. It may be empty, against the letter of the RFC, where a user name is all that counts; a
             proxy that does not like that takes any other.
         addresses: Addresses of the proxy to try instead of looking it up, see `Connector.connect`.
@@ -236,7 +236,7 @@ class HTTPProxy(_Proxy):
         connector: Who races for a connection to the proxy; None is `Connector()`. Or another proxy, that leads to this
             one.
         username: For "Basic" authentication (RFC 7617), without a colon. It is kept as a `Secret`, which nothing shows;
-            but without `tls` anybody on the wire can read it.
+            but without `tls` it can be read on the wire.
         password: Likewise; it may have colons, and be empty.
         addresses: Addresses of the proxy to try instead of looking it up, see `Connector.connect`.
         tls: Whether to speak TLS with the proxy itself, or the context for that. Its certificate is always checked.

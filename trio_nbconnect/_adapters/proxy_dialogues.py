@@ -1,4 +1,4 @@
-"""Proxy dialogues: what is exchanged with a proxy until it has connected us to the target.
+"""Proxy handshakes: what is exchanged with a proxy until it has connected us to the target.
 
 Two protocols: SOCKS5 (RFC 1928, with the passwords of RFC 1929), whose messages socksio builds and reads, and CONNECT
 (RFC 9110, section 9.3.6), which is a request of three lines and a response whose status alone matters.

@@ -51,7 +51,7 @@ ProxyFrom = Callable[[str, Connector, "Sequence[str] | None"], Any]
 
 def main(arguments: Sequence[str] | None = None, *, proxy_from: ProxyFrom | None = None) -> int:
     """Run the command and return its exit code; wrong usage ends in `SystemExit(2)`, as argparse has it."""
-    if sys.stdout is None:  # closed by whoever started us
+    if sys.stdout is None:  # closed by our parent
         _complain("standard output is closed")
         return FAILED
     line = parser()

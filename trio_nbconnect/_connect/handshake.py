@@ -15,7 +15,7 @@ is spread over its errno, the socket's readiness, `SO_ERROR` and `getpeername`, 
    try again at most twice. A plain close would leave a TIME_WAIT that keeps the real server from its port.
 
 *A handshake lives in the kernel, not in a task.* Awaiting it may be cancelled and taken up again, by the same task or
-another one, and nothing is lost. Whoever gives up aborts it.
+another one, and nothing is lost. To give up is to abort it.
 
 Refused: TCP Fast Open, whose `connect` says 0 before a packet was sent; a second `connect` to see whether a handshake
 on loopback is over already, which spares the wait there and nothing on a network.
@@ -105,7 +105,7 @@ class Opener(Protocol):
 
 
 class Reopen(Protocol):
-    """Whoever has opened a socket, and can open another one for the same address."""
+    """Has opened a socket, and can open another one for the same address."""
 
     def open(self, address: Any, /) -> Socket: ...
 

@@ -1,10 +1,10 @@
 """Look-ups: the system's `getaddrinfo`, in threads, each shared by all who wait for the same name.
 
-A call of `getaddrinfo` cannot be cancelled, and behind a dead name server it takes minutes. So it runs in a thread that
-outlives whoever gave up, and two things keep that from harm. *A look-up lives in its thread, not in a task*: who waits
-may be cancelled and wait again, and the next one who asks for the same name finds it under way. And dead names take no
-place from others: a look-up that nobody waits for any more, or that has been silent for a while, does not count against
-those that may run at once. Whoever came last is next: he is still there.
+A call of `getaddrinfo` cannot be cancelled, and with a dead name server it takes minutes. So it runs in a thread that
+outlives the task that gave up, and two rules keep that from harm. *A look-up lives in its thread, not in a task*: a
+task that waits for it may be cancelled and wait again, and the next task that wants the same name finds it under way.
+And dead names do not delay others: a look-up that no task waits for any more, or that has been silent for a while, does
+not count against those that may run at once. The latest in the queue is next: its task is the likeliest still to wait.
 
 Refused: `trio.to_thread.run_sync`, whose result is lost when the waiting task is cancelled, and whose limiter counts
 the abandoned.
@@ -27,7 +27,7 @@ import trio
 from .._address import Address
 
 AT_ONCE = 64
-"""How many look-ups run at once that somebody waits for and that began lately; others wait for their turn."""
+"""How many look-ups run at once that tasks wait for and that began lately; others are queued."""
 
 SILENT_AFTER = 0.25
 """Seconds after which a look-up counts no more among those: most answers are there in a tenth of that."""
@@ -154,11 +154,12 @@ class LookUps:
         self._start_queued()
 
     def abandon(self, look_up: SystemLookUp) -> None:
-        """Let a look-up that nobody waits for any more give its place to another one."""
+        """Start another look-up in the place of one that no task waits for any more."""
         if self._queued.get(look_up.key) is look_up:
             del self._queued[look_up.key]
         self._fresh.pop(look_up, None)
-        self._start_queued()
+        if self._queued:  # but not one whose waiter is about to be cancelled, too
+            trio.lowlevel.current_trio_token().run_sync_soon(self._start_queued, idempotent=True)
 
     def forget(self, look_up: SystemLookUp) -> None:
         """Let go of a look-up whose result is there."""

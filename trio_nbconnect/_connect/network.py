@@ -1,11 +1,8 @@
-"""Network: the system calls that a connect needs, as a port with two sides.
+"""Network: the system calls that a connect needs, as an interface with two implementations.
 
-The problem: what a race does on a bad network cannot be tested on a good one. So everything below a connect is asked
-of a `Network`, and there are two: the kernel's here, and the simulated one in `testing`, which is held to the
-kernel's behaviour by one contract test for both.
-
-What lives here: the port, the kernel's side of it, and the opening of a socket that is ready for `connect`. What does
-not: nurseries, timeouts, and any judgement of what a result means; that is `_connect`.
+What a race does on a bad network cannot be tested on a good one. So everything below a connect goes through a
+`Network`: the kernel's is here, and a simulated one is held to the kernel's behaviour by one contract test for both.
+It makes system calls and reports their results; waiting, limits and what a result means are decided above it.
 """
 
 from __future__ import annotations
@@ -23,12 +20,12 @@ import trio
 from .._address import IPV4, IPV6, UNIX, Address, checked_path, from_sockaddr
 from .._errors import os_error
 from .look_ups import LookUp, from_getaddrinfo, look_ups
+from .policy_table import PolicyTable
+from .settings import Setting
 from .system_files import is_dns_name, localhost, may_be_looked_up
 
 if TYPE_CHECKING:
     from .options import FamilyOptions
-    from .policy_table import PolicyTable
-    from .settings import Setting
 
 
 class Socket(Protocol):
@@ -63,13 +60,13 @@ class Network(Protocol):
         """Make a connected socket a stream, which owns it from then on."""
 
     def look_up(self, host: str, port: int, family: int) -> LookUp:
-        """Begin to look up a name, or join whoever does: `AF_UNSPEC` for both families, in the system's order."""
+        """Begin a look-up, or join the one under way: `AF_UNSPEC` for both families, in the system's order."""
 
     def is_dns_name(self, name: str) -> bool:
         """Whether the system asks DNS for a name as it stands, before search domains and whatever may be slow."""
 
     def localhost(self) -> tuple[str, ...] | None:
-        """The addresses of "localhost" that the system would give without asking anybody; None if it must be asked."""
+        """The addresses of "localhost" if its files have them; None if it takes a look-up."""
 
     def source_address(
         self, address: Address, local: Address | None = None, settings: Iterable[Setting] = ()

@@ -1,16 +1,15 @@
-"""Options: what a program may ask of its sockets, checked before there is one.
+"""Options: what a program may set on its sockets, checked before there is one.
 
-The problem: the kernel says late what is wrong with an option, and little. `EINVAL` from `setsockopt` on the first
-connect does not tell which number was out of range; an `IP_TOS` of 256 is taken for 0 without a word; and a platform
-that lacks an option is an `AttributeError` somewhere.
+The kernel says late what is wrong with an option, and little. `EINVAL` from `setsockopt` on the first connect does not
+say which number was out of range; an `IP_TOS` of 256 is taken for 0 without an error; and a platform that lacks an
+option is an `AttributeError` somewhere.
 
-How we solve it: `SocketOptions` is data. When it is made, each value is checked against what the kernel takes (tcp(7),
-ip(7), socket(7); measured on Linux 6.18) and turned into a `Setting`: the arguments of one `setsockopt`. A race then
-only looks up the settings of a family, and floor 2 applies them, before `bind` and `connect`.
+So `SocketOptions` is data. When it is made, each value is checked against what the kernel takes (tcp(7), ip(7),
+socket(7); measured on Linux 6.18) and turned into the arguments of one `setsockopt`. A race only looks up the settings
+of a family, and they are applied before `bind` and `connect`.
 
-What lives here: the data, the checks, and which setting is for which family. What does not: sockets. What we chose not
-to do: look at boot time for what may come later. An interface, a congestion control and the right to set a mark are
-only known to the kernel that is asked, on the first connect, and its answer names the option.
+Refused: to check at once what only the kernel knows, on the first connect: interfaces, congestion controls, the right
+to set a mark. Its answer names the option.
 """
 
 from __future__ import annotations

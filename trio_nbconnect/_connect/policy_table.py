@@ -1,28 +1,25 @@
-"""Policy table: what a host thinks of addresses (RFC 6724, section 2.1).
+"""Policy table: which addresses a host prefers (RFC 6724, section 2.1).
 
-The problem: of a unique local address, a tunnel's and an IPv4 one, which is the better to try? The RFC answers with a
-table, which an administrator may change, and which Linux's C library reads from `gai.conf`.
+Which is the better one to try: a unique local address, a tunnel's or an IPv4 one? The RFC answers with a table, which
+an administrator may change, and which Linux's C library reads from `gai.conf`.
 
-How we solve it: an address is a number of 128 bits, an IPv4 one its IPv4-mapped form (section 3.2). It is found by its
-longest matching prefix, and has a precedence and a label; and it has a scope (sections 3.1 and 3.2).
+An address is a number of 128 bits, an IPv4 one its IPv4-mapped form (section 3.2). Its longest matching prefix in the
+table gives its precedence and its label; and it has a scope (sections 3.1 and 3.2).
 
-What lives here: the table, the RFC's own, and the reading of `gai.conf`, given as text. What does not: the rules that
-compare with it (`_destination`), and the reading of files.
-
-What we chose not to do: glibc's own defaults, which are RFC 3484's and put a unique local address before IPv4. A
-`gai.conf` of nothing but comments leaves us with RFC 6724.
+Refused: glibc's own defaults, which are RFC 3484's and put a unique local address before IPv4. A `gai.conf` of nothing
+but comments leaves us with RFC 6724.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import NamedTuple
 
-from .._address import IPV6, Address
+from .._address import IPV4, IPV6, Address
 
 _MAPPED = 0xFFFF
 """The 96 bits before the IPv4 address in an IPv4-mapped one (RFC 4291, section 2.5.5.2)."""
@@ -35,25 +32,42 @@ _LINK_LOCAL, _SITE_LOCAL, _GLOBAL = 2, 5, 14
 """The scopes of RFC 4291, section 2.7, that unicast addresses have as well (RFC 6724, section 3.1)."""
 
 
-class Entry(NamedTuple):
-    """One row of a table: the leading bits of an address, how many they are, and what they stand for."""
+class PolicyEntry(NamedTuple):
+    """One row of a table.
+
+    Attributes:
+        prefix: The leading bits of an address.
+        length: How many they are.
+        value: What they stand for.
+    """
 
     prefix: int
     length: int
     value: int
 
     @classmethod
-    def read(cls, prefix: str, value: int) -> Entry:
+    def read(cls, prefix: str, value: int) -> PolicyEntry:
         """Read a prefix as RFC 4291, section 2.3, writes it; bits behind its length do not count.
+
+        Args:
+            prefix: The prefix, `fe80::/10` say.
+            value: What it stands for.
 
         Raises:
             ValueError: It is no IPv6 prefix.
         """
-        network = IPv6Network(prefix, strict=False)
-        return cls(int(network.network_address) >> (128 - network.prefixlen), network.prefixlen, value)
+        text, slash, digits = prefix.partition("/")
+        length = int(digits) if digits.isascii() and digits.isdigit() else 128 if not slash else -1
+        try:
+            number = int.from_bytes(socket.inet_pton(IPV6, text), "big")
+        except (OSError, ValueError):  # UnicodeEncodeError is a ValueError
+            length = -1
+        if not 0 <= length <= 128:
+            raise ValueError(f"prefix must be an IPv6 address and a length, not {prefix!r}")
+        return cls(number >> (128 - length), length, value)
 
 
-def _table(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+def _table(entries: Iterable[PolicyEntry]) -> tuple[PolicyEntry, ...]:
     """Put the longest prefix first; of two that are the same, the one that was written first."""
     return tuple(sorted(entries, key=lambda entry: -entry.length))
 
@@ -68,17 +82,22 @@ class PolicyTable:
         scopes: The scopes of IPv4 addresses, written as IPv4-mapped ones (section 3.2).
 
     Example:
-        >>> from trio_nbconnect._address import IPV4
-        >>> DEFAULT_POLICY_TABLE.classify(Address(IPV4, "192.0.2.1", 443))
+        >>> from trio_nbconnect import Address
+        >>> from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE
+        >>> DEFAULT_POLICY_TABLE.classify(Address.parse("192.0.2.1:443"))
         (35, 4)
     """
 
-    precedences: tuple[Entry, ...]
-    labels: tuple[Entry, ...]
-    scopes: tuple[Entry, ...]
+    precedences: tuple[PolicyEntry, ...]
+    labels: tuple[PolicyEntry, ...]
+    scopes: tuple[PolicyEntry, ...]
 
     def classify(self, address: Address) -> tuple[int, int]:
-        """Return the precedence and the label of an address."""
+        """Return the precedence and the label of an address.
+
+        Args:
+            address: The address.
+        """
         number = number_of(address)
         return precedence_of(self, number), label_of(self, number)
 
@@ -86,6 +105,9 @@ class PolicyTable:
         """Return the scope of an address: 2 is link-local, 5 site-local, 14 global (section 3.1).
 
         A multicast address carries its own (RFC 4291, section 2.7).
+
+        Args:
+            address: The address.
         """
         return scope_of(self, number_of(address))
 
@@ -93,8 +115,8 @@ class PolicyTable:
 def number_of(address: Address) -> int:
     """Section 3.2: an IPv4 address counts as the IPv4-mapped one, `::ffff:192.0.2.1`."""
     if address.family == IPV6:
-        return int(IPv6Address(address.host))
-    return _MAPPED << 32 | int(IPv4Address(address.host))
+        return int.from_bytes(socket.inet_pton(IPV6, address.host.partition("%")[0]), "big")
+    return _MAPPED << 32 | int.from_bytes(socket.inet_pton(IPV4, address.host), "big")
 
 
 def precedence_of(table: PolicyTable, number: int) -> int:
@@ -111,7 +133,7 @@ def scope_of(table: PolicyTable, number: int) -> int:
     return _look_up(table.scopes if number >> 32 == _MAPPED else _UNICAST_SCOPES, number, _GLOBAL)
 
 
-def _look_up(entries: Iterable[Entry], number: int, otherwise: int) -> int:
+def _look_up(entries: Iterable[PolicyEntry], number: int, otherwise: int) -> int:
     """Section 2.1: find the entry with the longest matching prefix."""
     for prefix, length, value in entries:
         if number >> (128 - length) == prefix:
@@ -120,9 +142,9 @@ def _look_up(entries: Iterable[Entry], number: int, otherwise: int) -> int:
 
 
 _UNICAST_SCOPES = (
-    Entry.read("::1/128", _LINK_LOCAL),  # section 3.4: it "MUST be treated as having link-local scope"
-    Entry.read("fe80::/10", _LINK_LOCAL),
-    Entry.read("fec0::/10", _SITE_LOCAL),
+    PolicyEntry.read("::1/128", _LINK_LOCAL),  # section 3.4: it "MUST be treated as having link-local scope"
+    PolicyEntry.read("fe80::/10", _LINK_LOCAL),
+    PolicyEntry.read("fec0::/10", _SITE_LOCAL),
 )
 
 _DEFAULT_POLICIES = (
@@ -138,9 +160,11 @@ _DEFAULT_POLICIES = (
 )
 
 DEFAULT_POLICY_TABLE = PolicyTable(
-    precedences=_table(Entry.read(prefix, precedence) for prefix, precedence, _ in _DEFAULT_POLICIES),
-    labels=_table(Entry.read(prefix, label) for prefix, _, label in _DEFAULT_POLICIES),
-    scopes=_table([Entry.read("::ffff:169.254.0.0/112", _LINK_LOCAL), Entry.read("::ffff:127.0.0.0/104", _LINK_LOCAL)]),
+    precedences=_table(PolicyEntry.read(prefix, precedence) for prefix, precedence, _ in _DEFAULT_POLICIES),
+    labels=_table(PolicyEntry.read(prefix, label) for prefix, _, label in _DEFAULT_POLICIES),
+    scopes=_table(
+        [PolicyEntry.read("::ffff:169.254.0.0/112", _LINK_LOCAL), PolicyEntry.read("::ffff:127.0.0.0/104", _LINK_LOCAL)]
+    ),
 )
 """RFC 6724, section 2.1: an implementation that "has not been configured [...] SHOULD operate according to the
 algorithms specified here in conjunction with the following default policy table"; section 3.2: the scopes."""
@@ -162,12 +186,13 @@ def parse_gai_conf(text: str, default: PolicyTable = DEFAULT_POLICY_TABLE) -> Po
         default: Where the tables come from of which the file has no line.
 
     Example:
-        >>> from trio_nbconnect._address import IPV4
+        >>> from trio_nbconnect import Address
+        >>> from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE
         >>> table = parse_gai_conf("precedence ::ffff:0:0/96  100  # this site prefers IPv4")
         >>> table.classify(Address(IPV4, "192.0.2.1", 443)), table.classify(Address(IPV6, "2001:db8::1", 443))
         ((100, 4), (40, 1))
     """
-    given: dict[str, list[Entry]] = {"precedence": [], "label": [], "scopev4": []}
+    given: dict[str, list[PolicyEntry]] = {"precedence": [], "label": [], "scopev4": []}
     for line in text.split("\n"):
         if match := _LINE.fullmatch(line.partition("#")[0]):
             kind, prefix, length, value = match.group(1, 2, 3, 4)
@@ -181,7 +206,7 @@ def parse_gai_conf(text: str, default: PolicyTable = DEFAULT_POLICY_TABLE) -> Po
     )
 
 
-def _read_entry(kind: str, prefix: str, length: str | None, value: int) -> Entry:
+def _read_entry(kind: str, prefix: str, length: str | None, value: int) -> PolicyEntry:
     """Read one entry; a scope may be given for an IPv4 prefix, or for an IPv4-mapped one of 96 bits at least.
 
     Raises:
@@ -191,7 +216,7 @@ def _read_entry(kind: str, prefix: str, length: str | None, value: int) -> Entry
         raise ValueError(f"value must fit into a C int, not {value}")
     if kind == "scopev4" and ":" not in prefix:
         prefix, length = f"::ffff:{prefix}", str(96 + int(length or 32))
-    entry = Entry.read(f"{prefix}/{length or 128}", value)
+    entry = PolicyEntry.read(f"{prefix}/{length or 128}", value)
     if kind == "scopev4" and (entry.length < 96 or entry.prefix >> (entry.length - 96) != _MAPPED):
         raise ValueError(f"scopev4 must be given for an IPv4 prefix, not {prefix}")
     return entry

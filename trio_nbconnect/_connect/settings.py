@@ -1,12 +1,9 @@
 """Settings: how one value becomes the arguments of one `setsockopt`, or an error that says why not.
 
-The problem: each option has its own range, and the kernel's answer to what is outside is `EINVAL`, or nothing at all.
-
-How we solve it: a table, one line for an option: what the socket module calls it, and the check that turns the value
-into what the kernel takes. The ranges are those of tcp(7), ip(7) and socket(7), measured on Linux 6.18.
-
-What lives here: the table and its checks. What does not: the names' meaning and their docstrings (`_options`), and
-sockets. A platform lacks an option if its socket module does.
+Each option has its own range, and the kernel's answer to what is outside is `EINVAL`, or none at all. So there is a
+table, one line for each option: what the socket module calls it, and the check that turns the value into what the
+kernel takes. The ranges are those of tcp(7), ip(7) and socket(7), measured on Linux 6.18. A platform lacks an option if
+its socket module does.
 """
 
 from __future__ import annotations
@@ -25,15 +22,21 @@ from .._policy import check_real
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One call of `setsockopt`."""
+    """One call of `setsockopt`.
+
+    Attributes:
+        name: What the caller asked for, as an error names it.
+        level: The level, `socket.SOL_SOCKET` say.
+        option: The number of the option.
+        value: Its value.
+        family: The only family that it is for; None for all.
+    """
 
     name: str
-    """What the caller asked for, as an error tells it."""
     level: int
     option: int
     value: int | bytes
     family: socket.AddressFamily | None = None
-    """The only family it is for; None is both."""
 
 
 Encode = Callable[[str, object], int | bytes]

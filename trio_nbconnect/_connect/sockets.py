@@ -1,12 +1,9 @@
-"""Connect: the ways into a handshake, for a race, for a path and for whoever has a socket.
+"""Connect: the ways into a handshake, for a race, for a path and for a socket of the caller's.
 
-The problem: a handshake needs a socket that somebody owns, and somebody must close it on every way out but success.
-
-How we solve it: each way in begins one `Handshake` and says who owns its socket. `Opener.begin` gives it to a race,
-half open; `open_unix` returns it as a stream; `connect_socket` works on a socket of the caller's, Trio's too.
-
-What lives here: those three. What does not: the state machine (`_handshake`), delays, and limits, which are a race's;
-only a path has no race, so that `open_unix` keeps its limit itself.
+A handshake needs a socket with an owner, who closes it on every way out but success. Each way begins one `Handshake`
+and says who owns its socket: `SocketOpener.begin` gives it to a race, half open; `open_unix` returns it as a stream;
+`connect_socket` works on a socket of the caller's, Trio's too. Limits are the race's; a path has no race, so
+`open_unix` keeps its limit itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""System files: the few things that the system's own files say, and nobody needs to be asked for.
+"""System files: the addresses of localhost, and whether a name is one of DNS that needs no search domain.
 
-Each file is read again when it has changed. They are small, so that nothing waits for them; one that is not is left to
-the system, which reads it in a thread.
+`/etc/hosts`, `/etc/nsswitch.conf` and `/etc/resolv.conf` say so. Each file is read again when it has changed. They are
+small, so that tasks need not wait for them; a long one is left to the system's look-up, in a thread.
 """
 
 from __future__ import annotations

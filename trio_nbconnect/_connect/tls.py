@@ -75,7 +75,7 @@ _contexts: trio.lowlevel.RunVar[_Contexts] = trio.lowlevel.RunVar("trio_nbconnec
 
 
 async def shared_context(protocols: Protocols = ()) -> ssl.SSLContext:
-    """Return the default context of this `trio.run`, built at first use and in a thread. Nobody may change it."""
+    """Return the default context of this `trio.run`, built at first use and in a thread. It must not be changed."""
     try:
         contexts = _contexts.get()
     except LookupError:
@@ -165,7 +165,7 @@ class ClientHandshake:
 
 
 def certificate_name(host: str | bytes) -> str:
-    """Return what a certificate must hold for a host, and what the server is told of it (SNI), whoever begins TLS.
+    """Return the name that a certificate must be valid for, and that is sent to the server (SNI), on all ways to TLS.
 
     An address stands without brackets, and without its scope, which has no meaning to the other side (RFC 4007,
     section 6); `ssl` knows that addresses are not sent. A name is in its A-label form and "without a trailing dot"

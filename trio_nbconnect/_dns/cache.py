@@ -1,6 +1,6 @@
 """Cache: answers that are still true, and those that were until a while ago (RFC 2308, RFC 8767).
 
-The problem: a name server takes longer than the connect that follows, and most of what it says has not changed.
+A name server takes longer than the connect that follows, and most of its answers have not changed.
 
 Algorithm: an answer is kept as long as its TTL says. After that it has expired, and may be used once more while a fresh
 one is on its way ("optimistic", Happy Eyeballs version 3, section 4.4): addresses seldom move, and a race finds out by
@@ -17,7 +17,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 LONGEST = 86400.0
-"""RFC 8767, section 4: a cap on what a TTL may ask for; a day, since nobody restarts a client to correct an error."""
+"""RFC 8767, section 4: a cap on what a TTL may ask for; a day, since clients are not restarted to correct an error."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Local names: what this machine knows without asking, and which names a short name stands for.
+"""Local names: what this machine knows without a query, and which names a short name stands for.
 
 The problem: an administrator has written addresses into the hosts file, "localhost" is this machine whatever a name
 server says, and "db" means "db.corp.example" in a network that says so.
@@ -8,7 +8,7 @@ known for both families. All other names are tried one after the other in the or
 race gets belongs to one of them: the first that exists and has anything to connect to.
 
 What is said of a name is held back until something good is among it; bad answers alone cannot make an attempt begin.
-NXDOMAIN for one record type is NXDOMAIN for the name (RFC 8020), and a type that nobody answers does not hold the next
+NXDOMAIN for one record type is NXDOMAIN for the name (RFC 8020), and a type without an answer does not hold the next
 name back for longer than `PATIENCE`.
 """
 
@@ -96,9 +96,10 @@ class CachedFile(Generic[T]):
     def _text(self) -> str:
         try:
             with open(self.path, "rb", opener=_without_waiting) as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
                     return ""
-                return file.read(LONGEST).decode("utf-8", "replace")
+                return file.read(min(status.st_size + 1, LONGEST)).decode("utf-8", "replace")
         except (OSError, ValueError):
             return ""
 
@@ -159,10 +160,10 @@ def _checked(number: str) -> Address:
 
 
 def known_here(host: str, hosts: Hosts) -> tuple[Address, ...] | None:
-    """Return the addresses of a name that nobody needs to be asked for, or None.
+    """Return the addresses of a name that needs no query, or None.
 
     Raises:
-        socket.gaierror: Nobody may be asked for it.
+        socket.gaierror: It must not be asked for.
     """
     name = _plain(host)
     found = tuple(dict.fromkeys(_read_numbers(hosts.get(name, ""))))

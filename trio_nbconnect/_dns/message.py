@@ -1,7 +1,7 @@
 """DNS messages: what to ask, and what an answer means (RFC 1035, RFC 2308, RFC 9460).
 
-The problem: an answer is what somebody else sent. It may be about another name, end in the middle, run in circles,
-promise addresses that nobody has, or be so long that to read it stops everything else.
+An answer may be about another name, end in the middle, run in circles, hold addresses that no host has, or be so long
+that to read it stops everything else.
 
 Algorithm:
 

@@ -1,21 +1,21 @@
-"""DNS: ask name servers ourselves, and know services as well as addresses (extra `dns`).
+"""DNS: query name servers directly, for services as well as addresses (extra `dns`).
 
-The problem: the operating system's resolver blocks a thread, cannot be cancelled, gives both families at once or in
-two full look-ups, forgets the TTL and knows nothing of HTTPS records. Where it is slow, so is every connect.
+The operating system's resolver blocks a thread, cannot be cancelled, gives both families at once or in two full
+look-ups, forgets the TTL and knows nothing of HTTPS records. Where it is slow, so is every connect.
 
 Algorithm:
 
 1. What this machine knows itself needs no query: `/etc/hosts`, "localhost".
-2. The name is completed as the system does it; HTTPS, AAAA and A of it are asked for in quick succession, and each
-   answer is delivered when it comes. A late AAAA costs the Resolution Delay and nothing more.
+2. The name is completed as the system does it; HTTPS (where the caller speaks it), AAAA and A are queried in quick
+   succession, and each answer is delivered when it comes. A late AAAA costs the Resolution Delay and nothing more.
 3. An answer is remembered as long as its TTL says, and used once more when it has expired.
-4. One query of a name and type is under way at a time; all who want its answer share it.
+4. One query of a name and type is under way at a time; all tasks that want its answer share it.
 5. Name servers are asked in turn, and CNAMEs are followed where an answer ends with one.
 6. An answer that is too late for its race is waited for in the resolver's own nursery, if it was given one. Else the
    next race does not wait for that type again, for as long as what is known of the name holds.
 
-Whoever asks may be cancelled at any time: no socket, no task and no thread is left. Refused: mDNS, NIS and whatever
-else the system may be configured for; that is why the default resolver asks the system.
+`resolve` may be cancelled at any time: no socket, no task and no thread is left. Refused: mDNS, NIS and whatever else
+the system may be configured for; that is why the default resolver uses the system's look-up.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ SERVICES_MISSED = 3
 drops the type does so for all of them. They are still asked for, and the first answer in time ends it."""
 
 LATE = 0.05
-"""Seconds: the Resolution Delay. What is given up sooner was not late; somebody did not want it any more."""
+"""Seconds: the Resolution Delay. What is given up sooner was not late, but not wanted any more."""
 
 
 @dataclass(slots=True)
@@ -96,10 +96,10 @@ class _Memory:
 class DNSResolver:
     """Ask name servers for AAAA, A and HTTPS records; a `Connector` uses it as its `resolver`.
 
-    It may be shared by all tasks, and should be: what it has learnt is kept for as long as `trio.run` lasts, and who
-    asks for what somebody else is asking for already shares the answer. Answers are not trusted beyond what they are:
-    chains and loops of aliases end in an error, records of other names and addresses that cannot be reached are left
-    out, and so is what exceeds some dozens of addresses for each name.
+    It may be shared by all tasks, and should be: its cache is kept for as long as `trio.run` lasts, and tasks that want
+    the same answer share one query. Answers are not trusted: chains and loops of aliases end in an error, records of
+    other names and addresses that cannot be reached are left out, and so is what exceeds some dozens of addresses for
+    each name.
 
     As an asynchronous context manager it goes on waiting for answers that are late, a second at most after the last
     connect that wanted them (RFC 8305, section 5), so that they are there for the next one. Without that, an answer
@@ -356,7 +356,7 @@ class _LookUp:
             return expired.value.records
 
     async def _share(self, key: Key) -> Records:
-        """Ask, or wait for the answer to the same query of somebody else."""
+        """Ask, or wait for the answer to the same query of another task."""
         answer = await self.memory.shared.answer(key, partial(self._follow, key), partial(self._note_late, key))
         return _records(answer, key[0])
 
@@ -439,7 +439,7 @@ def _deliver_known(known: tuple[Address, ...], query: Query, send_answer: SendAn
 
 
 def _deliver_error(error: OSError, query: Query, send_answer: SendAnswer) -> None:
-    """Deliver why nobody could be asked."""
+    """Deliver why no server could be queried."""
     for source, _ in _families(query):
         send_answer(QuerySent(source))
     for source, _ in _families(query):

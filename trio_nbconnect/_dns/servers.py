@@ -10,7 +10,7 @@ datagram that is not the answer is passed over: a forger hopes that a client giv
 server's certificate, always.
 
 Refused: dnspython's `asyncquery` for datagrams and streams. It takes one malformed HTTPS record for a message that did
-not come, where RFC 9460, section 2.2, wants "no services"; its unconnected socket never hears that nobody listens; and
+not come, where RFC 9460, section 2.2, wants "no services"; its unconnected socket gets no error from a closed port; and
 it reads a message of any length at once. Its HTTPS would take a body without end. No connection is kept for the next
 query: that would need a task that outlives the call.
 """
@@ -50,7 +50,7 @@ class Server(Protocol):
 
     @property
     def encrypted(self) -> bool:
-        """Whether nobody on the way can read or forge what it says."""
+        """Whether its answers can be neither read nor forged on the way."""
 
     @property
     def over_ipv6(self) -> bool:
@@ -82,7 +82,7 @@ class _Datagrams:
     """A query over UDP, and over TCP if the answer is too long.
 
     The socket is one of its own and connected, so that the kernel drops what comes from elsewhere, picks a fresh port,
-    and reports a port where nobody listens.
+    and reports a closed port.
     """
 
     __slots__ = ("_address", "_number", "_question", "_sock", "edns")

@@ -1,11 +1,11 @@
 """Sharing: one query of a kind is under way at a time (RFC 8305, section 5: late answers).
 
-The problem: a hundred tasks that connect to one host need its address once. But whoever asks may be cancelled, and the
-others must not be.
+A hundred tasks that connect to one host need its address once. But the task that asks may be cancelled, and the others
+must still get the answer.
 
 Algorithm: the first one asks, in its own task, and the others wait. If it is cancelled, the next of them asks in its
-place. Where there is a nursery, the query is a task there and outlives whoever asked: it ends a second after nobody
-wants its answer any more.
+place. Where there is a nursery, the query is a task there and outlives those that asked: it ends a second after the
+last of them has gone.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ its other messages meanwhile. The part sees the context variables of its cell, a
 IPython's own `run_code` takes every exception for the cell's, also Trio's `Cancelled`. So a part runs outside of it,
 and only what is left outside the scope is shown, the way IPython does.
 
-Some magics, `%%capture` for one, run a cell inside of a part and do not await it. There nobody can wait on the kernel's
-loop, and Trio is run right there until the inner cell is over. `%time` and `%timeit` compile code themselves, without
-`await`; nothing can be done about that but to say it, which the tracebacks do.
+Some magics, `%%capture` for one, run a cell inside of a part and do not await it. There is no way to wait on the
+kernel's loop, and Trio is run right there until the inner cell is over. `%time` and `%timeit` compile code themselves,
+without `await`; nothing can be done about that but to say it, which the tracebacks do.
 
 In a synchronous part, sniffio says "trio": an `anyio.Event` made there will be used with `await`, that is, in Trio.
 Subshells have loops in threads of their own, which Trio is not in: there everything stays as it was.

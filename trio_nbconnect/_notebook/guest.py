@@ -1,4 +1,4 @@
-"""Guest: Trio on top of an event loop that somebody else runs.
+"""Guest: Trio on top of another program's event loop.
 
 A Jupyter kernel has an asyncio loop in its main thread, and code in cells is to `await` what Trio offers, while sliders
 and interrupts are still served. That is Trio's guest mode: Trio decides what is to be run, and hands each step to the
@@ -7,7 +7,7 @@ host, which runs it between its own callbacks.
 The steps pass through a queue of ours. So `advance` and `finish` work at once, from code that cannot await: they take
 the steps from the queue themselves, whether the host's loop runs, stands still or is closed.
 
-SIGINT is left to whoever has it: Trio takes it for its main task, which here belongs to nobody.
+SIGINT is not handled here: Trio would raise it in its main task, which here is not the user's.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The kernel answers SIGINT during an asynchronous cell by cancelling an asyncio task, once its loop comes round. Code
 that computes and never awaits keeps the loop from that for ever, and a `KeyboardInterrupt` raised at any odd moment
-leaves things behind that nobody closes. Raised in the kernel's own code, it costs the reply to the cell, or half of a
+leaves things behind that are not closed. Raised in the kernel's own code, it costs the reply to the cell, or half of a
 message. In the import of Trio, which takes a tenth of a second, it leaves modules that hold on to each other's first
 halves, and nothing of Trio works until the kernel is restarted.
 

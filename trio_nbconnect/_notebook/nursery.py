@@ -1,8 +1,8 @@
-"""Background nursery: tasks live across cells, and do each other no harm.
+"""Background nursery: tasks live across cells, and one that fails does not affect the others.
 
 A server that one cell starts should serve the next ones, and Trio has no task without a nursery. A nursery of Trio's
-ends all its tasks when one of them fails, which is right where somebody waits for them together. Here nobody waits. So
-each task has a guard around it: a task that fails is reported with its name and its traceback, and that is all. The
+ends all its tasks when one of them fails, which is right where a task waits for them together. Here none waits. So each
+task has a guard around it: a task that fails is reported with its name and its traceback, and the others go on. The
 function is called before its task begins, as Trio does it, so that wrong arguments, and a coroutine where a function
 should be, are errors at once and in Trio's own words.
 

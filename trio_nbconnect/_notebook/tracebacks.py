@@ -1,7 +1,7 @@
 """Tracebacks: what a cell shows of an exception: groups as errors, the pictures of lost races, the user's own frames.
 
 IPython prints an exception that is a group, or comes after one, to standard error, and sends the frontend no error at
-all; whoever runs notebooks unattended then takes them for good. The traceback of a failed connect says less than its
+all; tools that run notebooks then take them for successful. The traceback of a failed connect says less than its
 waterfall, and most of its frames are ours.
 
 So we stand in the place of `shell.showtraceback`. A group goes the way of every other error, as Python formats it,

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .._policy import Policy
+from .._printable import seconds_text
 from ..trace import Reason
-from .labels import seconds_text
 from .timeline import Timeline
 
 _MOST_BREAKS = 3

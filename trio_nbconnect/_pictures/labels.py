@@ -17,26 +17,9 @@ from collections.abc import Sequence
 from .. import trace
 from .._address import IPV6, Address, format_host_port
 from .._errors import ConnectRefused, ConnectTimeout, ResolutionError, tls_reason
-from .._printable import printable
+from .._printable import printable, seconds_text
 from .._resolve.query import Source
 from .timeline import AttemptOutcome, AttemptRow, Elided, LookupRow, RaceOutcome, Timeline, visible_attempts
-
-
-def seconds_text(seconds: float) -> str:
-    """Write a duration: `0.3 ms`, `704 ms`, `12.5 s`.
-
-    Example:
-        >>> [seconds_text(seconds) for seconds in (0.00031, 0.0099, 0.00996, 0.7041, 12.5, 7200, 2e6)]
-        ['0.3 ms', '9.9 ms', '10 ms', '704 ms', '12.5 s', '7200 s', '2e+06 s']
-    """
-    milliseconds = seconds * 1000
-    if round(milliseconds, 1) < 10:
-        return f"{milliseconds:.1f} ms"
-    if round(milliseconds) < 10_000:
-        return f"{milliseconds:.0f} ms"
-    if seconds < 1000:
-        return f"{seconds:.1f} s"
-    return f"{seconds:.0f} s" if seconds < 100_000 else f"{seconds:.0e} s"
 
 
 def family_text(address: Address) -> str:

@@ -18,12 +18,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .._printable import printable
+from .._printable import printable, seconds_text
 from . import svg_markup as markup
 from .axis import Axis, broken_axis
 from .bundles import bundle, image, side_by_side
 from .canvas import Line, TextLayout, columns_of
-from .labels import family_text, seconds_text
+from .labels import family_text
 from .svg import MARGIN, WIDTH
 from .text import BOLD, BREAK, FAINT, GREEN, NARROWEST, RED, render_text
 from .timeline import RaceOutcome, Timeline

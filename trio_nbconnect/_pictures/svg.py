@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .._printable import seconds_text
 from . import labels
 from .axis import Axis, axis_of
 from .canvas import shortened
@@ -275,7 +276,7 @@ def _description(timeline: Timeline) -> str:
     shown = [row[0] for row in visible_attempts(timeline) if isinstance(row, tuple)]
     words = [
         f"{labels.family_text(row.address)} {labels.address_text(row.address, timeline)} {row.outcome.value} "
-        f"after {labels.seconds_text(row.duration)}"
+        f"after {seconds_text(row.duration)}"
         for row in shown
     ]
     return "; ".join(words) or "no attempts"
@@ -436,7 +437,7 @@ class _SVGRows:
         """How an attempt ended, and how long it took."""
         sign, classes = _SIGNS[attempt.outcome], "b ink" if attempt.outcome is AttemptOutcome.WON else "soft"
         self._outcome(sign.sign, sign.color, attempt.outcome.value, classes)
-        self.labels.append(text(self.layout.edge, self.y + 12, labels.seconds_text(attempt.duration), f"{classes} e"))
+        self.labels.append(text(self.layout.edge, self.y + 12, seconds_text(attempt.duration), f"{classes} e"))
 
     def _bar(self, attempt: AttemptRow, left: float, right: float, sign: _SVGSign) -> None:
         """A bar, in two tones with a mark between them if there is a phase on top of TCP."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from .._printable import seconds_text
 from .axis import axis_of
 from .canvas import Line, TextLayout, columns_of, shortened
 from .labels import (
@@ -27,7 +28,6 @@ from .labels import (
     lost_text,
     pace_text,
     reason_text,
-    seconds_text,
     source_text,
     target_text,
 )

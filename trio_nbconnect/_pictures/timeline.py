@@ -33,7 +33,7 @@ class RaceOutcome(enum.Enum):
 
     Attributes:
         WON: A connection was returned.
-        LOST: The caller was told an error.
+        LOST: The caller got an error.
         CANCELLED: The caller was cancelled, from outside.
         UNDER_WAY: It goes on.
     """
@@ -166,7 +166,7 @@ class Timeline:
         began: When it started, on Trio's clock; every other time here counts from then.
         duration: Until it was won or lost; of a race under way, until the latest event.
         outcome: How it ended, or that it has not.
-        error: What the caller was told; None if it was cancelled, or is under way.
+        error: What the caller got; None if it was cancelled, or is under way.
         lookups: The queries for addresses, in their order.
         attempts: In the order of their starts.
         untried: The addresses that were known and not needed.

@@ -24,7 +24,7 @@ from .._policy import Policy
 from .._resolve.query import Answer, QuerySent, Service, Source
 
 if TYPE_CHECKING:
-    from .._resolve.history import View
+    from .._resolve.history import HistoryView
     from .._resolve.rfc6724 import Rules
 
 _Key: TypeAlias = tuple[Source, str]
@@ -53,7 +53,7 @@ class Candidates:
         self,
         policy: Policy,
         families: tuple[socket.AddressFamily, ...] | None = None,
-        view: View | None = None,
+        view: HistoryView | None = None,
         make_rules: Callable[[], Rules] | None = None,
     ) -> None:
         self._policy = policy

@@ -42,6 +42,7 @@ from .._errors import (
     timed_out,
 )
 from .._policy import Policy
+from .._printable import seconds_text
 from .candidates import Candidates
 from .journal import Journal, ReasonName
 from .resolution import Resolution, until
@@ -82,6 +83,7 @@ class RunningAttempt:
             started=self.started,
             ended=now if self.ended is None else self.ended,
             error=self.error,
+            connected=self.connected,
         )
 
 
@@ -397,7 +399,7 @@ class Race(Generic[T]):
         if attempt.error is not None and not attempt.is_noted and self._opener.is_resumable:
             attempt.is_noted = True
             after, report = attempt.started - self._began, attempt.report(self._began)
-            note = f"attempt {attempt.number}, after {after:.3f} s: {report}"
+            note = f"attempt {attempt.number}, after {seconds_text(after)}: {report}"
             attempt.error.__dict__.setdefault("__notes__", []).append(note)  # `add_note`, which Python 3.10 lacks
 
     @property

@@ -21,7 +21,7 @@ import trio
 
 from .._address import IPV4, IPV6, Address, Target, check_numeric
 from .._connect.look_ups import first_of_each_family
-from .._errors import ruled_out, timed_out
+from .._errors import ruled_out, sole, timed_out
 from .._policy import Policy
 from .._resolve.query import Answer, Query, QuerySent, Source
 from .candidates import Candidates
@@ -138,8 +138,11 @@ class Resolution:
         query = Query(host=target.name, port=target.port, families=families, services=self._services)
         try:
             await self._resolver.resolve(query, self._take)
-        except OSError as error:
-            self.candidates.failures += (error,)
+        except Exception as error:
+            failure = sole(error)  # a resolver may have a nursery of its own
+            if not isinstance(failure, OSError):
+                raise
+            self.candidates.failures += (failure,)
 
     def _take(self, item: QuerySent | Answer) -> None:
         """Take in what a resolver does and learns."""
@@ -147,6 +150,8 @@ class Resolution:
             if self.candidates.expect(item):
                 self._journal.query_sent(item)
             return
+        if not isinstance(item, Answer):
+            raise TypeError(f"a resolver must send QuerySent and Answer, not {item!r}")
         if item.source is Source.HTTPS and item.error is not None and self.candidates.is_encrypted and self._services:
             self.fatal_error = item.error  # version 3, section 6.3: an attacker may have taken services away
         addresses = tuple(first_of_each_family(item.addresses, attrgetter("family")))

@@ -1,30 +1,27 @@
 """History: what earlier connections taught about addresses (RFC 8305, sections 4 and 5).
 
-The problem: a race that remembers nothing tries the far copy of a host as readily as the near one, and waits 250 ms
-for a server that has always answered within 20.
+A race that remembers nothing tries the far copy of a host as readily as the near one, and waits 250 ms for a server
+that has always answered within 20. So races that share a `History` write to it, and each reads a `HistoryView` of it:
 
-How we solve it. A `History` is written to by every race that shares it; each race reads it through a `View`:
-
-1. Write. A handshake tells how long its round trip took; samples are smoothed as RFC 6298, section 2, smooths them.
-   A connection that was handed out marks its address as used.
-2. Read, for the order (RFC 8305, section 4): two rules more, between rules 8 and 9 of RFC 6724.
-3. Read, for the delay (section 5): wait for as long as TCP would before it sends the first SYN again.
+1. Write. The round-trip time of each handshake, smoothed as in RFC 6298, section 2; and which addresses were used:
+   those of connections that were returned.
+2. Read, for the order (RFC 8305, section 4): two more rules, between rules 8 and 9 of RFC 6724.
+3. Read, for the delay (section 5): as long as TCP would wait before it sends the first SYN again.
 4. Forget: what is old, what is too much, everything when the network changes.
 
-History must not become fate. An address that was never tried has no round-trip time, sorts last and is not tried. So
-one race in `explore_every` reads nothing. It still writes, and what it finds is there for the next one.
+An address that was never tried has no round-trip time, would sort last and never be tried. So one race in
+`explore_every` does not read. It still writes, and the next one has what it found.
 
-This is state, on purpose, so it has an owner: the caller, who makes it and gives it to his connectors. It is no
-singleton, since histories must not mix: RFC 8305, section 4, forbids it "across different network interfaces", and two
-identities that nobody shall link need two, as with cookies. Nothing waits in here, so the tasks of one Trio program
-share one safely; threads do not.
+This is state, so it has an owner: the caller, who gives it to connectors. There is no global one: RFC 8305, section 4,
+forbids to mix histories "across different network interfaces", and two identities that must not be linked need two.
+The tasks of one Trio program may share one; threads may not.
 
-All times are wall-clock seconds, as of `time.time()`, and the caller brings them. Trio's clock begins anew with every
-`trio.run` and a monotonic one with every boot, so neither could be saved; nor do they count the night that a laptop
-slept through, after which its history is old indeed.
+All times are wall-clock seconds, as of `time.time()`, passed in by the caller. Trio's clock begins anew with every
+`trio.run` and a monotonic one with every boot, so neither could be saved; nor do they count the time of a suspended
+laptop, after which its history is old.
 
-What does not live here: clocks, sockets, and failures. A port that refuses says nothing against its address. We keep
-no variance: samples of connections that lie minutes apart do not tell how the next one's packets will scatter.
+Refused: failures, since a port that refuses says nothing against its address; and the variance, since samples of
+connections that are minutes apart say little about how the next packets will scatter.
 """
 
 from __future__ import annotations
@@ -159,13 +156,13 @@ class History:
         else:
             self._known.pop(address.ip, None)
 
-    def view(self, now: float) -> View | None:
+    def view(self, now: float) -> HistoryView | None:
         """Return what one race may know, None if it is the one that sets history aside.
 
         Args:
             now: The time of day, seconds since 1970 (`time.time()`).
         """
-        return None if self.rng.random() < 1 / self.explore_every else View(self, now)
+        return None if self.rng.random() < 1 / self.explore_every else HistoryView(self, now)
 
     def to_json(self) -> str:
         """Write down what is known, for `from_json`.
@@ -213,22 +210,34 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class HistoryView:
     """What one race may know of a history: one moment decides for the whole race what is too old.
 
     What other races write meanwhile is seen. That does no harm, since every sort is one of the complete list.
+
+    Attributes:
+        history: The history.
+        now: The time of day, seconds since 1970.
     """
 
     history: History
     now: float
 
     def rtt(self, address: Address) -> float | None:
-        """Return the smoothed round-trip time in seconds, None if it is unknown."""
+        """Return the smoothed round-trip time in seconds, None if it is unknown.
+
+        Args:
+            address: Where to; the port does not matter.
+        """
         facts = self.history._known.get(address.ip, _Facts())
         return facts.rtt if self.history._counts(facts.measured, self.now) else None
 
     def used(self, address: Address) -> bool:
-        """Whether a connection to this address was handed out lately."""
+        """Whether a connection to this address was handed out lately.
+
+        Args:
+            address: Where to; the port does not matter.
+        """
         facts = self.history._known.get(address.ip, _Facts())
         return self.history._counts(facts.used, self.now)
 
@@ -252,7 +261,7 @@ class View:
 
         Args:
             address: Where the newest attempt goes.
-            default: The delay when the round-trip time is unknown; `math.inf` always holds: then nobody shall race.
+            default: The delay when the round-trip time is unknown; `math.inf` always holds: one attempt at a time.
             minimum: RFC 8305, section 8: the Minimum Connection Attempt Delay, "100 milliseconds".
             maximum: RFC 8305, section 8: the Maximum Connection Attempt Delay, "2 seconds".
         """
@@ -262,7 +271,11 @@ class View:
         return min(max(_TIMEOUT * rtt, minimum), maximum)
 
     def rank(self, address: Address) -> tuple[float, bool]:
-        """The two rules as a key; the smaller is preferred."""
+        """The two rules as a key; the smaller is preferred.
+
+        Args:
+            address: Where to; the port does not matter.
+        """
         rtt = self.rtt(address)
         return (math.inf if rtt is None else rtt, not self.used(address))
 

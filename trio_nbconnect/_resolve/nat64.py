@@ -72,7 +72,7 @@ _WELL_KNOWN = Prefix(IPv6Network("64:ff9b::/96"))
 
 
 _PRIVATE = tuple(IPv4Network(network) for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
-"""RFC 1918, section 3, and RFC 6598, section 7: networks of somebody's own, which the internet's translators drop."""
+"""RFC 1918, section 3, and RFC 6598, section 7: private networks, which the internet's translators drop."""
 
 
 def _is_private(address: Address) -> bool:

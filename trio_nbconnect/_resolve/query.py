@@ -1,7 +1,7 @@
-"""Questions and answers: the words between a race and whatever knows the host's addresses.
+"""Queries and answers: what a race and its resolver exchange.
 
-A resolver is asked one `Query` and delivers what it does and learns, in its order: `QuerySent` when it sends a query
-out, `Answer` when something came back. A later answer from the same source replaces the earlier one (RFC 8305,
+A resolver gets one `Query` and sends what happens, in that order: `QuerySent` when it sends a query out, `Answer` when
+something came back. A later answer from the same source replaces the earlier one (RFC 8305,
 section 6: addresses may be added and removed while the race runs).
 """
 
@@ -108,7 +108,7 @@ class QuerySent:
     Attributes:
         source: Who was asked, and for what.
         name: Whose records were asked for; empty for the host itself.
-        encrypted: Whether nobody on the way can read or forge the answer (DNS over TLS or HTTPS).
+        encrypted: Whether the answer can be neither read nor forged on the way (DNS over TLS or HTTPS).
     """
 
     source: Source

@@ -1,14 +1,14 @@
 """RFC 6724, section 6: which address of a host is the better one to try, on this host.
 
 RFC 8305, section 4, wants all addresses of a host in one order. The operating system sorts what it is asked for; where
-the families were asked apart, or name servers were asked directly, nobody has compared them.
+the families were looked up apart, or name servers queried directly, they have not been compared.
 
 An address has a precedence and a label in the policy table, and a scope; a destination is judged together with the
 source address that the system would use. Rules 1 to 8 judge each destination by itself, so they are one key, `rank`.
 Between rules 8 and 9 stand those of history (RFC 8305, section 4). Rule 9, the longest matching prefix, compares within
 a family only. Rule 10 leaves the order unchanged: every sort here is stable.
 
-- `sort_destinations` is the complete section 6, for addresses that nobody has sorted.
+- `sort_destinations` is the complete section 6, for addresses that are not sorted.
 - `merge_families` keeps each family's order, since the system knows flags of interfaces that we cannot see, and
   decides between the families alone.
 - `Rules.reorder` changes only what the rules leave open in the system's order.
@@ -36,7 +36,7 @@ from .._address import IPV4, IPV6, Address
 from .._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyTable, label_of, number_of, precedence_of, scope_of
 
 if TYPE_CHECKING:
-    from .history import View
+    from .history import HistoryView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ def sort_destinations(
     *,
     longest_prefix: Collection[socket.AddressFamily] = (IPV6, IPV4),
 ) -> list[Destination]:
-    """Section 6: sort destinations that nobody has sorted, by all ten rules.
+    """Section 6: sort destinations by all ten rules.
 
     Args:
         destinations: In the order that rule 10 keeps where the other rules have no say.
@@ -213,7 +213,7 @@ class Rules:
         self,
         source_of: Callable[[Address], Address | None],
         table: PolicyTable,
-        view: View | None = None,
+        view: HistoryView | None = None,
     ) -> None:
         self._source_of = source_of
         self._table = table

@@ -31,7 +31,7 @@ from .query import Answer, Query, QuerySent, SendAnswer, Source
 
 
 class Resolver(Protocol):
-    """Whoever can find the addresses of a host."""
+    """Finds the addresses of a host."""
 
     async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
         """Send `QuerySent` for each query and `Answer` for each result, and return when no more will come.

@@ -1,4 +1,4 @@
-"""Simulated hosts: what an address does when somebody connects to it.
+"""Simulated hosts: what an address does when it is connected to.
 
 A test reads well if it says of each address, in one line of words, what it does. So there is a method for each way in
 which a connect may end; it stores the outcome, an errno and a time, for the connects that begin from then on. A

@@ -27,6 +27,8 @@ from functools import partial
 import trio
 
 from .._address import IPV4, IPV6, Address, GivenAddress, check_port
+from .._connect.look_ups import LookUp
+from .._connect.network import Socket
 from .._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyTable
 from .._connector import Connector
 from .._dns.services import Records, SVCBResolver
@@ -204,7 +206,7 @@ class SimulatedNetwork:
             >>> trio.run(main)
             ('192.0.2.1', 443)
         """
-        hooks = Hooks(self.open, self._names.ask)
+        hooks = Hooks(lambda family: _ours(self.open(family)), self._names.ask)
         resolver = trio.socket.set_custom_hostname_resolver(hooks)
         factory = trio.socket.set_custom_socket_factory(hooks)
         try:
@@ -224,7 +226,7 @@ class SimulatedNetwork:
 
     # What follows is `Network`, the port.
 
-    def open(self, family: socket.AddressFamily, protocol: int = 0) -> SimulatedSocket:
+    def open(self, family: socket.AddressFamily, protocol: int = 0) -> Socket:
         if protocol:  # this host has no Multipath TCP
             raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
         if family not in self._routes:
@@ -233,16 +235,16 @@ class SimulatedNetwork:
         self._sockets.open.add(sock)
         return sock
 
-    async def wait_writable(self, sock: SimulatedSocket) -> None:
-        await sock.wait_writable()
+    async def wait_writable(self, sock: Socket) -> None:
+        await _ours(sock).wait_writable()
 
-    def close(self, sock: SimulatedSocket) -> None:
+    def close(self, sock: Socket) -> None:
         sock.close()
 
-    def stream(self, sock: SimulatedSocket) -> trio.SocketStream:
-        return trio.SocketStream(SimulatedTrioSocket(sock))
+    def stream(self, sock: Socket) -> trio.SocketStream:
+        return trio.SocketStream(SimulatedTrioSocket(_ours(sock)))
 
-    def look_up(self, host: str, port: int, family: int) -> SimulatedLookUp:
+    def look_up(self, host: str, port: int, family: int) -> LookUp:
         """Ask for one family, or for both; the answer for both is there when the slower one is."""
         if family:
             return SimulatedLookUp([self._names.ask(host, Source.of(socket.AddressFamily(family)))], port)
@@ -256,7 +258,7 @@ class SimulatedNetwork:
     def localhost(self) -> tuple[str, ...]:
         return "::1", "127.0.0.1"
 
-    def round_trip_time(self, sock: SimulatedSocket) -> float | None:
+    def round_trip_time(self, sock: Socket) -> float | None:
         """Measure nothing; the time that a handshake takes is what was asked for."""
         return None
 
@@ -317,6 +319,13 @@ class _Sockets:
             sock.close()
 
 
+def _ours(sock: Socket) -> SimulatedSocket:
+    """A socket that this network has opened."""
+    if not isinstance(sock, SimulatedSocket):
+        raise TypeError(f"sock must be one that a SimulatedNetwork has opened, not {sock!r}")
+    return sock
+
+
 def simulate(
     network: SimulatedNetwork,
     host: str | bytes,
@@ -333,15 +342,15 @@ def simulate(
 
     It takes a millisecond or two, however long the race is, and may be called anywhere, also where Trio is running.
     A race that is lost is a result like any other: the recording shows it, and its `timeline.error` is the error. One
-    that would last for ever, since nobody answers and nothing gives up, is returned as it stands. The connection is
+    that would last for ever, since no host answers and nothing gives up, is returned as it stands. The connection is
     closed. The network may be used again: its names and hosts stay, what it saw (`connects`, `queries`, `started`) is
     of the latest race.
 
-    Only this recording, and the connector's own tracer, hear of the race. `record()` blocks around the call do not:
-    their races are on another clock, and numbered by it.
+    Only this recording, and the connector's own tracer, get the events of the race. `record()` blocks around the call
+    do not: their races are on another clock.
 
     Args:
-        network: The network; nobody else may be using it.
+        network: The network; it must not be in use elsewhere.
         host: See `Connector.connect`.
         port: See `Connector.connect`.
         connector: Who connects; its `network` is replaced by the simulated one.
@@ -355,7 +364,7 @@ def simulate(
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: An argument makes no sense, or the network has open sockets: somebody else uses it.
+        ValueError: An argument makes no sense, or the network has open sockets: it is in use.
 
     Example:
         >>> from trio_nbconnect import Policy

@@ -1,12 +1,12 @@
 """Run: one race in virtual time, from wherever one happens to be, and its recording.
 
-Whoever explores wants a race as the value of an expression: a slider calls a plain function, and draws what it returns.
-But a race is async, the caller may already be inside a Trio or an asyncio that runs, a black hole lasts for ever, and
-he who gets impatient presses the stop button.
+A notebook wants a race as the value of an expression: a slider calls a plain function, and draws what it returns. But a
+race is async, the caller may already be inside a Trio or an asyncio that runs, a black hole lasts for ever, and a user
+may press the stop button.
 
 So a race has a Trio of its own, on a clock that jumps to what happens next, in a thread of its own, and the caller
 blocks for the millisecond or two that it takes. A thread is needed where Trio runs in the caller's; we always take
-one, for 0.3 ms, so that there is one way, and nobody's signal handling is touched. What would last for ever ends at
+one, for 0.3 ms, so that there is one way, and signal handling is not touched. What would last for ever ends at
 the horizon. Servers are tasks in a nursery whose body is the race; a lost race raises nothing, since its last event
 says how it was lost. Trio wakes tasks of the same instant in a random order; their events are sorted, so that equal
 races are equal values.
