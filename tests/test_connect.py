@@ -645,6 +645,43 @@ async def test_blocking_socket(listener: socket.socket) -> None:
     assert sock.fileno() == -1
 
 
+class Least:
+    """A socket that has what a connect asks of one, and nothing else."""
+
+    family, type = socket.AF_INET, socket.SOCK_STREAM
+
+    def __init__(self) -> None:
+        self.connected: list[object] = []
+
+    def bind(self, address: Any, /) -> None: ...
+
+    def connect_ex(self, address: Any, /) -> int:
+        self.connected.append(address)
+        return 0
+
+    def getpeername(self) -> Any:
+        return ("127.0.0.1", 9)
+
+    def getsockname(self) -> Any:
+        return ("127.0.0.1", 1)
+
+    def getsockopt(self, level: int, option: int, /) -> int:
+        return 0
+
+    def setsockopt(self, level: int, option: int, value: int | bytes, /) -> None: ...
+
+    def close(self) -> None: ...
+
+
+async def test_a_socket_of_another_network_needs_no_more_than_the_protocol() -> None:
+    """It cannot be asked whether it blocks."""
+    sock = Least()
+    handshake = nb.Handshake.begin(sock, ("127.0.0.1", 9))
+    await handshake.wait()
+    assert handshake.state is nb.HandshakeState.CONNECTED
+    assert sock.connected == [("127.0.0.1", 9)]
+
+
 async def test_scope_in_the_text() -> None:
     """RFC 4007, section 11: `fe80::1%lo` in a tuple of two reaches the kernel as a scope number."""
     seen = []

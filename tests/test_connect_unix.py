@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import math
 import os
 import pickle
 import socket
@@ -24,6 +25,7 @@ import trio.testing
 from trio.testing import MockClock
 
 import trio_nbconnect as nb
+from trio_nbconnect._connect.network import KernelNetwork
 
 if sys.version_info < (3, 11):  # trio brings the backport on 3.10
     from exceptiongroup import ExceptionGroup
@@ -443,6 +445,33 @@ async def test_no_limit(path: str, limit: Any, kind: type[Exception]) -> None:
     """What is no number of seconds is shown, before anything is opened."""
     with pytest.raises(kind, match=f"give_up_after must .*not {limit!r}"):
         await nb.open_unix_socket(path, give_up_after=limit)
+
+
+async def test_a_network_of_the_caller_s_is_used_throughout(path: str, autojump_clock: MockClock) -> None:
+    """It opens, waits, and makes the stream."""
+    log: list[str] = []
+
+    class Logged(KernelNetwork):
+        def open(self, family: socket.AddressFamily, protocol: int = 0) -> socket.socket:
+            log.append("open")
+            return super().open(family, protocol)
+
+        def stream(self, sock: socket.socket) -> trio.SocketStream:
+            log.append("stream")
+            return super().stream(sock)
+
+        def close(self, sock: socket.socket) -> None:
+            log.append("close")
+            super().close(sock)
+
+    connector = nb.Connector(network=Logged())
+    with serving(path):
+        for limit in (math.inf, 1.0):
+            (await connector.open_unix_socket(path, give_up_after=limit)).socket.close()
+    assert log == ["open", "stream"] * 2
+    with pytest.raises(ConnectionRefusedError):
+        await connector.open_unix_socket(path)
+    assert log[4:6] == ["open", "close"]
 
 
 class Tunnel(trio.abc.SocketFactory):

@@ -121,9 +121,9 @@ async def test_a_name_that_was_given_up_and_is_wanted_again_meanwhile(
         nursery.start_soon(_fail, second)
         nursery.start_soon(_fail, third)
         await trio.testing.wait_all_tasks_blocked()
-        assert sorted(library.calls) == ["a.dead", "b.dead", "b.dead"]
         library.alive.set()
     await _fail(first)
+    assert sorted(library.calls) == ["a.dead", "b.dead", "b.dead"]
     assert (ours._running, ours._queued, ours._fresh) == ({}, {}, {})
 
 
@@ -199,7 +199,31 @@ async def test_there_is_a_most(library: DeadLibrary, monkeypatch: pytest.MonkeyP
         await Connector().open_tcp_stream("good.example", 9)
     assert caught.value.errno == errno.EAGAIN
     assert caught.value.__cause__ is not None
-    assert "5 look-ups have not ended yet" in str(caught.value.__cause__.exceptions[0])  # type: ignore[attr-defined]
+    text = "5 look-ups have not ended yet: good.example"
+    assert text in str(caught.value.__cause__.exceptions[0])  # type: ignore[attr-defined]
+
+
+async def test_half_of_the_most_may_be_of_one_family(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What hurries a look-up takes no place from what it hurries."""
+    monkeypatch.setattr(look_ups, "AT_MOST", 4)
+    ours, network = look_ups.look_ups(), KernelNetwork()
+    for number in range(3):
+        network.look_up(f"host{number}.dead", 9, socket.AF_INET6)
+    assert [host for host, _ in ours._running] == ["host0.dead", "host1.dead"]
+    for number in range(3):
+        network.look_up(f"host{number}.dead", 9, socket.AF_UNSPEC)
+    assert [host for host, family in ours._running if not family] == ["host0.dead", "host1.dead"]
+
+
+async def test_who_waits_for_a_place_lets_others_run(
+    library: DeadLibrary, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    """Until the one that has it has been silent for a while."""
+    monkeypatch.setattr(look_ups, "AT_ONCE", 1)
+    network = KernelNetwork()
+    network.look_up("host.dead", 9, 0)
+    await network.look_up("good.example", 9, 0).wait()
+    assert 0.25 <= trio.current_time() < 1
 
 
 async def test_a_system_without_threads_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,6 +234,7 @@ async def test_a_system_without_threads_is_an_error(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ResolutionError, match="lookup") as caught:
         await Connector().open_tcp_stream("good.example", 9)
     assert caught.value.errno == errno.EAGAIN
+    assert look_ups.look_ups()._running == {}  # the next one tries again
 
 
 async def test_a_bug_in_a_look_up_comes_out_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,6 +174,16 @@ async def test_the_gap_between_loopback_and_another(
     assert net.started == {addresses[0]: 0.0, addresses[1]: 0.010}
 
 
+async def test_the_delay_counts_from_the_first_attempt(net: SimulatedNetwork, connector: Connector) -> None:
+    """And not from the beginning of the look-up before it."""
+    net.answers("example.org", aaaa=[SIX], a=[FOUR], after=0.03)
+    net.host(SIX).drops()
+    net.host(FOUR).accepts()
+
+    assert peer(await connector.open_tcp_stream("example.org", 443)) == FOUR
+    assert net.started == {SIX: 0.03, FOUR: pytest.approx(0.28)}
+
+
 async def test_the_last_failure_is_told_without_a_gap(net: SimulatedNetwork, connector: Connector) -> None:
     """The gap delays attempts, never the news that there will be none."""
     net.host(FOUR).refuses(after=0.001)
@@ -360,7 +370,10 @@ async def test_a_runner_up_is_closed(net: SimulatedNetwork, connector: Connector
 
     assert net.open_sockets == 1
     stream.socket.close()
-    assert sum(isinstance(event, trace.RunnerUpDiscarded) for event in events) == 1
+    (discarded,) = (event for event in events if isinstance(event, trace.RunnerUpDiscarded))
+    (won,) = (event for event in events if isinstance(event, trace.RaceWon))
+    hosts = {1: SIX, 2: FOUR}
+    assert {discarded.attempt: discarded.address.host, won.attempt: won.address.host} == hosts
 
 
 async def test_success_and_cancellation_at_one_instant(net: SimulatedNetwork, connector: Connector) -> None:
@@ -393,7 +406,8 @@ async def test_a_winner_that_comes_after_the_cancellation_is_closed(
 
     assert scope.cancelled_caught
     assert net.open_sockets == 0
-    assert [type(event) for event in events[-2:]] == [trace.RunnerUpDiscarded, trace.RaceLost]
+    discarded = trace.RunnerUpDiscarded(race=1, time=1.0, attempt=1, address=Address(AF_INET6, SIX, 443))
+    assert events[-2:] == [discarded, trace.RaceLost(race=1, time=1.0, error=None)]
 
 
 async def test_no_attempt_starts_once_the_race_is_won(net: SimulatedNetwork, connector: Connector) -> None:

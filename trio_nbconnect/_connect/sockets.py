@@ -185,5 +185,4 @@ class _Borrowed(socket.socket):
         return errno.EBADF if self.fileno() == -1 else super().connect_ex(address)
 
     def close(self) -> None:
-        self.detach()
         self._owner.close()

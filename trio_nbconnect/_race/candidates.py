@@ -152,8 +152,7 @@ class Candidates:
             offered = self._offered(service)
             if offered:
                 return self._waits_for_family(service.target, offered)
-            is_elsewhere = service.hints and all(hint.family not in self._families for hint in service.hints)
-            if self._is_pending(service.target) and not is_elsewhere:
+            if self._is_pending(service.target) and not service.hints:  # such hints are of families that are not used
                 return True  # the best service's addresses are being asked for: nothing else goes first
         return self._waits_for_family("", self._order)
 

@@ -219,7 +219,7 @@ class Race(Generic[T]):
             elif address is None:
                 self._resolution.ask_last_resort()
             else:
-                await checkpoint_if_over()  # nothing starts once the race was given up
+                await trio.lowlevel.checkpoint_if_cancelled()  # nothing starts once the race was given up
                 return self._candidates.pop()
         return None
 

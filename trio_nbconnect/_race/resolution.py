@@ -82,11 +82,11 @@ class Resolution:
         candidates: Candidates,
         journal: Journal,
         *,
-        resolver: Resolver | None = None,
-        alone_until: float = -math.inf,
-        services: bool = False,
-        nat64: Translator | None = None,
-        last_resort: bool = False,
+        resolver: Resolver | None,
+        alone_until: float,
+        services: bool,
+        nat64: Translator | None,
+        last_resort: bool,
     ) -> None:
         limit = policy.give_up_resolution_after
         self._target = target
