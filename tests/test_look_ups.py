@@ -190,6 +190,34 @@ async def test_who_comes_back_finds_the_look_up_under_way(library: DeadLibrary) 
     assert library.calls == ["a.dead"]
 
 
+async def test_a_crowd_that_is_given_up_starts_nobody(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cancelled together: no place of one that goes is given to one that goes next, and the next to come has one."""
+    monkeypatch.setattr(look_ups, "AT_ONCE", 5)
+    monkeypatch.setattr(look_ups, "AT_MOST", 10)
+    async with trio.open_nursery() as nursery:
+        for number in range(100):
+            nursery.start_soon(connect, f"host{number}.dead")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    found = await KernelNetwork().look_up("good.example", 9, 0).wait()
+    assert found == [Address(socket.AF_INET, "127.0.0.1", 9)]
+    assert len(look_ups.look_ups()._running) == 5
+    assert look_ups.look_ups()._queued == {}
+
+
+async def test_who_waits_gets_the_place_of_who_has_gone(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without waiting until that would have been silent for too long."""
+    monkeypatch.setattr(look_ups, "AT_ONCE", 1)
+    monkeypatch.setattr(look_ups, "SILENT_AFTER", 1000.0)
+    dead = KernelNetwork().look_up("host.dead", 9, 0)
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(KernelNetwork().look_up("good.example", 9, 0).wait)
+            with trio.move_on_after(0.01):
+                await dead.wait()
+    assert len(look_ups.look_ups()._running) == 1
+
+
 async def test_there_is_a_most(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each abandoned one holds a thread, so at some number it is an error, which says so."""
     monkeypatch.setattr(look_ups, "AT_MOST", 5)
