@@ -354,6 +354,17 @@ def test_localhost_is_what_the_hosts_file_says(hosts: str, expected: tuple[str, 
     assert system_files._parse_localhost(hosts) == expected
 
 
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [(None, None), ((), ("::1", "127.0.0.1")), (("127.0.0.1",), ("127.0.0.1",))],
+)
+async def test_localhost_is_this_machine_where_the_hosts_file_does_not_name_it(
+    found: tuple[str, ...] | None, expected: tuple[str, ...] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system_files, "_hosts", system_files.SmallFile("/nowhere", lambda _: found, found))
+    assert KernelNetwork().localhost() == expected
+
+
 async def test_localhost_needs_no_look_up() -> None:
     """RFC 6761, section 6.3: resolvers "SHOULD always return the IP loopback address": no thread, no query."""
     events: list[trace.Event] = []
@@ -386,6 +397,8 @@ def test_how_many_dots_make_a_name_absolute(text: str, ndots: int) -> None:
         ("www.example.org", "ndots:5 ndots:2", True),
         ("example", "ndots:0", False),
         ("example.", "ndots:9", True),
+        (15 * "a." + "example", "ndots:99", True),
+        (14 * "a." + "example", "ndots:99", False),
         ("printer.local.", "", False),
     ],
 )
@@ -406,6 +419,7 @@ async def test_which_names_are_absolute(
         ("hosts: hesiod files dns", False),
         ("hosts: files ldap # dns", False),
         ("passwd: ldap\n# hosts: ldap", True),
+        ("hosts\nhosts: ldap", False),
     ],
 )
 def test_whether_dns_comes_before_slow_sources(text: str, expected: bool) -> None:
