@@ -115,7 +115,9 @@ async def test_a_name_that_was_given_up_and_is_wanted_again_meanwhile(
     ours.abandon(second)
     third = ours.join("b.dead", 9, 0)
     assert third is not second
-    ours.abandon(first)  # then the third one runs
+    ours.abandon(first)
+    while not third.is_started:
+        await trio.lowlevel.checkpoint()
     ours.abandon(third)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_fail, second)
