@@ -307,6 +307,7 @@ def test_a_socket_address_is_read_with_all_it_says(
     ("family", "sockaddr", "kind", "complaint"),
     [
         (IPV4, "192.0.2.1", ValueError, "address must be a tuple of host and port, not '192.0.2.1'"),
+        (IPV6, "::1", ValueError, "address must be a tuple of host and port, not '::1'"),
         (IPV4, ("192.0.2.1",), ValueError, "address must be a tuple of host and port, not ('192.0.2.1',)"),
         (IPV6, ("::1", 1, 2, 3, 4), ValueError, "address must be a tuple of host and port, not ('::1', 1, 2, 3, 4)"),
         (

@@ -153,6 +153,12 @@ BAD: list[tuple[Callable[..., object], dict[str, Any], type[Exception], str]] = 
         ValueError,
         "user_timeout must be between 0.001 and 2147483.647 seconds, not inf",
     ),
+    (
+        nb.SocketOptions,
+        {"user_timeout": 2147483.648},
+        ValueError,
+        "user_timeout must be between 0.001 and 2147483.647 seconds, not 2147483.648",
+    ),
     (nb.SocketOptions, {"user_timeout": "1"}, TypeError, "user_timeout must be a number of seconds, not '1'"),
     (nb.SocketOptions, {"receive_buffer": 0}, ValueError, "receive_buffer must be between 1 and 2147483647, not 0"),
     (
