@@ -16,6 +16,7 @@ import trio
 import trio_nbconnect as nb
 from trio_nbconnect.proxy import HTTPProxy, SOCKS5Proxy
 
+from .test_connect import FakeFactory
 from .test_options import PlainSockets
 
 Call = Callable[[str, int], Awaitable[Any]]
@@ -99,6 +100,19 @@ async def test_nothing_is_sent_to_a_path(tmp_path: Path, factory: bool, limit: f
         listener.listen()
         with nothing_happens(listener, deadline):
             await nb.open_unix_socket(tmp_path / "server", give_up_after=limit)
+
+
+@CANCELLED_OR_OVER
+async def test_no_factory_is_asked_for_a_socket(deadline: float) -> None:
+    """What its sockets do in a cancelled scope is not known."""
+    trio.socket.set_custom_socket_factory(factory := FakeFactory())
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        for call in (nb.open_unix_socket("/somewhere"), nb.open_tcp_stream("192.0.2.1", 80)):
+            with nothing_happens(listener, deadline):
+                await call
+    assert factory.made == []
 
 
 @CANCELLED_OR_OVER

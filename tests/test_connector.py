@@ -17,6 +17,7 @@ import trio
 import trustme
 
 import trio_nbconnect as nb
+from trio_nbconnect import _functions
 from trio_nbconnect._resolve.system import SystemResolver
 from trio_nbconnect.testing import SimulatedNetwork
 
@@ -194,6 +195,16 @@ async def test_a_local_address_by_name() -> None:
         stream.socket.close()
 
 
+async def test_a_numeric_local_address_is_not_looked_up(autojump_clock: trio.abc.Clock) -> None:
+    net = SimulatedNetwork()
+    net.host(FOUR).accepts()
+    with net.installed():
+        stream = await nb.open_tcp_stream(FOUR, 80, local_address="192.0.2.77")
+        assert stream.socket.getsockname()[0] == "192.0.2.77"
+        stream.socket.close()
+    assert net.queries == []
+
+
 async def test_no_local_port_is_reserved() -> None:
     """ip(7): with IP_BIND_ADDRESS_NO_PORT, `connect` finds a port that other connections may share."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -318,6 +329,52 @@ def test_signatures_are_trio_s(name: str) -> None:
     for parameter in inspect.signature(getattr(trio, name)).parameters.values():
         assert ours[parameter.name].kind is parameter.kind
         assert ours[parameter.name].default == parameter.default
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        (
+            "open_tls_stream",
+            {
+                "server_hostname": "other.example",
+                "ssl_context": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+                "alpn_protocols": ["h2"],
+                "https_compatible": True,
+                "addresses": ["::1"],
+                "give_up_after": 5.0,
+            },
+        ),
+        (
+            "open_ssl_over_tcp_stream",
+            {
+                "server_hostname": "other.example",
+                "ssl_context": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+                "https_compatible": True,
+                "addresses": ["::1"],
+                "give_up_after": 5.0,
+            },
+        ),
+    ],
+)
+async def test_a_function_hands_all_its_arguments_on(
+    name: str, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left out has the connector's default."""
+    told: list[Any] = []
+
+    class Recorder:
+        async def record(self, *positional: object, **keywords: object) -> None:
+            told.append((positional, keywords))
+
+        open_tls_stream = open_ssl_over_tcp_stream = record
+
+    monkeypatch.setattr(_functions, "_DEFAULT", Recorder())
+    await getattr(nb, name)("example.org", 443, **arguments)
+    await getattr(nb, name)("example.org", 443)
+    assert told[0] == (("example.org", 443), arguments)
+    parameters = inspect.signature(getattr(nb.Connector, name)).parameters
+    assert told[1] == (("example.org", 443), {key: parameters[key].default for key in arguments})
 
 
 @pytest.mark.parametrize("connect", [nb.open_ssl_over_tcp_stream, nb.Connector().open_ssl_over_tcp_stream])

@@ -115,7 +115,9 @@ async def test_a_name_that_was_given_up_and_is_wanted_again_meanwhile(
     ours.abandon(second)
     third = ours.join("b.dead", 9, 0)
     assert third is not second
-    ours.abandon(first)  # then the third one runs
+    ours.abandon(first)
+    while not third.is_started:
+        await trio.lowlevel.checkpoint()
     ours.abandon(third)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_fail, second)
@@ -188,6 +190,34 @@ async def test_who_comes_back_finds_the_look_up_under_way(library: DeadLibrary) 
             with pytest.raises(socket.gaierror):
                 await look_up.wait()
     assert library.calls == ["a.dead"]
+
+
+async def test_a_crowd_that_is_given_up_starts_nobody(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cancelled together: no place of one that goes is given to one that goes next, and the next to come has one."""
+    monkeypatch.setattr(look_ups, "AT_ONCE", 5)
+    monkeypatch.setattr(look_ups, "AT_MOST", 10)
+    async with trio.open_nursery() as nursery:
+        for number in range(100):
+            nursery.start_soon(connect, f"host{number}.dead")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    found = await KernelNetwork().look_up("good.example", 9, 0).wait()
+    assert found == [Address(socket.AF_INET, "127.0.0.1", 9)]
+    assert len(look_ups.look_ups()._running) == 5
+    assert look_ups.look_ups()._queued == {}
+
+
+async def test_who_waits_gets_the_place_of_who_has_gone(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without waiting until that would have been silent for too long."""
+    monkeypatch.setattr(look_ups, "AT_ONCE", 1)
+    monkeypatch.setattr(look_ups, "SILENT_AFTER", 1000.0)
+    dead = KernelNetwork().look_up("host.dead", 9, 0)
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(KernelNetwork().look_up("good.example", 9, 0).wait)
+            with trio.move_on_after(0.01):
+                await dead.wait()
+    assert len(look_ups.look_ups()._running) == 1
 
 
 async def test_there_is_a_most(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,6 +356,17 @@ def test_localhost_is_what_the_hosts_file_says(hosts: str, expected: tuple[str, 
     assert system_files._parse_localhost(hosts) == expected
 
 
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [(None, None), ((), ("::1", "127.0.0.1")), (("127.0.0.1",), ("127.0.0.1",))],
+)
+async def test_localhost_is_this_machine_where_the_hosts_file_does_not_name_it(
+    found: tuple[str, ...] | None, expected: tuple[str, ...] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system_files, "_hosts", system_files.SmallFile("/nowhere", lambda _: found, found))
+    assert KernelNetwork().localhost() == expected
+
+
 async def test_localhost_needs_no_look_up() -> None:
     """RFC 6761, section 6.3: resolvers "SHOULD always return the IP loopback address": no thread, no query."""
     events: list[trace.Event] = []
@@ -358,6 +399,8 @@ def test_how_many_dots_make_a_name_absolute(text: str, ndots: int) -> None:
         ("www.example.org", "ndots:5 ndots:2", True),
         ("example", "ndots:0", False),
         ("example.", "ndots:9", True),
+        (15 * "a." + "example", "ndots:99", True),
+        (14 * "a." + "example", "ndots:99", False),
         ("printer.local.", "", False),
     ],
 )
@@ -378,6 +421,7 @@ async def test_which_names_are_absolute(
         ("hosts: hesiod files dns", False),
         ("hosts: files ldap # dns", False),
         ("passwd: ldap\n# hosts: ldap", True),
+        ("hosts\nhosts: ldap", False),
     ],
 )
 def test_whether_dns_comes_before_slow_sources(text: str, expected: bool) -> None:

@@ -8,7 +8,15 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 
 from trio_nbconnect._address import IPV4, IPV6, Address
-from trio_nbconnect._resolve.nat64 import PREFIX_LENGTHS, Prefix, extract, may_synthesize, prefixes_from, synthesize
+from trio_nbconnect._resolve.nat64 import (
+    PREFIX_LENGTHS,
+    Prefix,
+    Translator,
+    extract,
+    may_synthesize,
+    prefixes_from,
+    synthesize,
+)
 
 from .test_rfc6724 import literal
 
@@ -152,6 +160,25 @@ def test_a_prefix_is_found_at_each_of_the_six_places(prefix: str) -> None:
     assert list(map(str, prefixes_from(addresses))) == [prefix]
     assert list(map(str, prefixes_from(addresses[:1]))) == [prefix]
     assert list(map(str, prefixes_from(addresses[1:]))) == [prefix]
+
+
+def test_a_translator_stands_in_where_there_is_no_way() -> None:
+    """What IPv4 reaches by itself is connected to from there; what is translated has a source beyond; others none."""
+    here = Address(IPV4, "192.0.2.9", 0)
+    reached, translated, local = (Address(IPV4, host, 443) for host in ("192.0.2.1", "198.51.100.1", "169.254.0.1"))
+    nowhere = Address(IPV6, "2001:db8::1", 443)
+    translator = Translator((Prefix.read("2001:db8:64::/96"),), {reached: here}.get)
+
+    assert translator.source_of(reached) == here
+    assert translator.source_of(translated) == translated
+    assert translator.source_of(local) is None
+    assert translator.source_of(nowhere) is None
+    assert [str(translator.write(address)) for address in (reached, translated, local, nowhere)] == [
+        "192.0.2.1:443",
+        "[2001:db8:64::c633:6401]:443",
+        "169.254.0.1:443",
+        "[2001:db8::1]:443",
+    ]
 
 
 def test_several_prefixes_are_found_in_their_order() -> None:

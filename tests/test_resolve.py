@@ -90,6 +90,25 @@ async def test_a_name_of_the_hosts_file_is_not_hurried(net: SimulatedNetwork, mo
     assert [source for _, source, _ in net.queries] == [Source.SYSTEM]
 
 
+async def test_each_look_up_has_its_family(net: SimulatedNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`AF_UNSPEC` is a number, as the C library wants it."""
+    asked: list[object] = []
+    look_up = net.look_up
+
+    def recorded(host: str, port: int, family: int) -> Any:
+        asked.append((host, port, family))
+        return look_up(host, port, family)
+
+    monkeypatch.setattr(net, "look_up", recorded)
+    net.answers("example.org.", aaaa=[SIX], a=[FOUR], after=0.2)
+    await heard(net, "example.org.")
+    assert asked == [
+        ("example.org.", 80, socket.AF_UNSPEC),
+        ("example.org.", 80, socket.AF_INET6),
+        ("example.org.", 80, socket.AF_INET),
+    ]
+
+
 async def test_what_hurries_ends_with_the_whole_answer(net: SimulatedNetwork) -> None:
     """Its answer takes the place of theirs: nobody waits for a family any more."""
     net.answers("example.org", aaaa=[SIX], a=[FOUR], after=0.07)
