@@ -434,6 +434,35 @@ async def test_where_a_slow_source_comes_first_no_name_is_one_of_dns(monkeypatch
     assert not system_files.is_dns_name("example.org.")
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("127.0.0.1 localhost\n192.0.2.1 www.example pinned.example\n", True),
+        ("192.0.2.1 PINNED.example", True),
+        ("192.0.2.1\tpinned.example # ours", True),
+        ("192.0.2.1 other # pinned.example\n192.0.2.1 not-pinned.example pinned.example.org\n", False),
+        ("pinned.example 192.0.2.1", False),
+        ("", False),
+    ],
+)
+@pytest.mark.parametrize("longest", [system_files.LONGEST, 0])
+async def test_whether_the_hosts_file_has_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: bool, longest: int
+) -> None:
+    """A short file is read at once, a long one in a thread; both find the same."""
+    path = tmp_path / "hosts"
+    path.write_text(text)
+    monkeypatch.setattr(system_files, "LONGEST", longest)
+    monkeypatch.setattr(system_files, "_names", system_files.SmallFile(str(path), system_files._parse_names, None))
+    for _ in range(2):
+        assert await system_files.is_in_hosts("Pinned.example.") is expected
+
+
+async def test_without_a_hosts_file_it_has_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system_files, "_names", system_files.SmallFile("/nowhere", system_files._parse_names, None))
+    assert not await system_files.is_in_hosts("pinned.example")
+
+
 async def test_a_file_is_read_when_it_has_changed(tmp_path: Path) -> None:
     path = tmp_path / "file"
     calls: list[str] = []

@@ -77,6 +77,19 @@ async def test_a_late_family_is_hurried(net: SimulatedNetwork) -> None:
     ]
 
 
+async def test_a_name_of_the_hosts_file_is_not_hurried(net: SimulatedNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its look-up may be late where the machine is busy; DNS is not to be asked for it all the same."""
+
+    async def is_in_hosts(name: str) -> bool:
+        await trio.lowlevel.checkpoint()
+        return name == "example.org"
+
+    monkeypatch.setattr(net, "is_in_hosts", is_in_hosts)
+    net.answers("example.org", aaaa=[], a=[FOUR], after=1.0)
+    assert answers(await heard(net)) == [(1.0, "system", [FOUR])]
+    assert [source for _, source, _ in net.queries] == [Source.SYSTEM]
+
+
 async def test_each_look_up_has_its_family(net: SimulatedNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
     """`AF_UNSPEC` is a number, as the C library wants it."""
     asked: list[object] = []

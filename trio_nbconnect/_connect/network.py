@@ -22,7 +22,7 @@ from .._errors import os_error
 from .look_ups import LookUp, from_getaddrinfo, look_ups
 from .policy_table import PolicyTable
 from .settings import Setting
-from .system_files import is_dns_name, localhost, may_be_looked_up
+from .system_files import is_dns_name, is_in_hosts, localhost, may_be_looked_up
 
 if TYPE_CHECKING:
     from .options import FamilyOptions
@@ -67,6 +67,9 @@ class Network(Protocol):
 
     def localhost(self) -> tuple[str, ...] | None:
         """The addresses of "localhost" if its files have them; None if it takes a look-up."""
+
+    async def is_in_hosts(self, name: str) -> bool:
+        """Whether the system knows a name from its own hosts file, so that DNS is not to be asked for it."""
 
     def source_address(
         self, address: Address, local: Address | None = None, settings: Iterable[Setting] = ()
@@ -117,6 +120,9 @@ class KernelNetwork:
 
     def is_dns_name(self, name: str) -> bool:
         return is_dns_name(name)
+
+    async def is_in_hosts(self, name: str) -> bool:
+        return await is_in_hosts(name)
 
     def localhost(self) -> tuple[str, ...] | None:
         return localhost()

@@ -25,7 +25,7 @@ class SmallFile(Generic[T]):
     """A file whose meaning is kept for each `trio.run`, for as long as the file is the same."""
 
     def __init__(self, path: str, parse: Callable[[str], T], otherwise: T) -> None:
-        self._path = path
+        self.path = path
         self._parse = parse
         self._otherwise = otherwise
         self._known: trio.lowlevel.RunVar[tuple[tuple[int, ...], T]] = trio.lowlevel.RunVar(f"trio_nbconnect {path}")
@@ -33,7 +33,7 @@ class SmallFile(Generic[T]):
     def read(self) -> T:
         """Return what it says now; what stands for a file that is too long or cannot be read is said otherwise."""
         try:
-            status = os.stat(self._path)
+            status = os.stat(self.path)
             seen = (status.st_mtime_ns, status.st_size, status.st_ino)
             known = self._known.get((seen[:0], self._otherwise))
             if known[0] != seen:
@@ -44,7 +44,7 @@ class SmallFile(Generic[T]):
             return self._otherwise
 
     def _text(self) -> str:
-        with open(self._path, encoding="utf-8", errors="replace") as file:
+        with open(self.path, encoding="utf-8", errors="replace") as file:
             return file.read(LONGEST)
 
 
@@ -56,6 +56,12 @@ def _parse_ndots(text: str) -> int:
             for digits in re.findall(r"\sndots:([0-9]{1,5})(?=\s|$)", line):
                 ndots = min(int(digits), 15)
     return ndots
+
+
+def _parse_names(text: str) -> frozenset[str]:
+    """All names of a hosts file, as names are compared (RFC 4343)."""
+    lines = (line.partition("#")[0].split() for line in text.splitlines())
+    return frozenset(name.lower() for _, *names in filter(None, lines) for name in names)
 
 
 def _parse_localhost(text: str) -> tuple[str, ...] | None:
@@ -109,6 +115,7 @@ def _parse_kept(text: str) -> frozenset[str]:
 _nsswitch = SmallFile("/etc/nsswitch.conf", _parse_dns_is_first, True)
 _resolv_conf = SmallFile("/etc/resolv.conf", _parse_ndots, 1)
 _hosts: SmallFile[tuple[str, ...] | None] = SmallFile("/etc/hosts", _parse_localhost, None)
+_names: SmallFile[frozenset[str] | None] = SmallFile("/etc/hosts", _parse_names, None)
 _pinned: SmallFile[frozenset[str]] = SmallFile("/etc/hosts", _parse_kept, frozenset())
 
 
@@ -134,6 +141,45 @@ def is_dns_name(name: str) -> bool:
     options = re.findall(r"(?:^|\s)ndots:([0-9]{1,5})(?=\s|$)", os.environ.get("RES_OPTIONS", ""))
     ndots = min(int(options[-1]), 15) if options else _resolv_conf.read()
     return name.count(".") >= max(ndots, 1)
+
+
+async def is_in_hosts(name: str) -> bool:
+    """Whether the hosts file has a name, in any family: then DNS is not to be asked for it."""
+    name = name.removesuffix(".").lower()
+    names = _names.read()
+    if names is not None:
+        await trio.lowlevel.checkpoint()
+        return name in names
+    return await trio.to_thread.run_sync(
+        _has_line_with, _names.path, name.encode(), abandon_on_cancel=True, limiter=_reading()
+    )
+
+
+_readers: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("trio_nbconnect.readers")
+
+
+def _reading() -> trio.CapacityLimiter:
+    """How many threads read long files (block lists have 170,000 lines); the program's own threads do not count."""
+    try:
+        return _readers.get()
+    except LookupError:
+        _readers.set(trio.CapacityLimiter(2))
+        return _readers.get()
+
+
+def _has_line_with(path: str, name: bytes) -> bool:
+    try:
+        with open(path, "rb") as file:
+            text = file.read().lower()
+    except OSError:
+        return False
+    at = text.find(name)
+    while at >= 0:  # `find` is as fast as memory; lines are looked at only where the name stands
+        line = text[text.rfind(b"\n", 0, at) + 1 : text.find(b"\n", at) % (len(text) + 1)]
+        if name in line.partition(b"#")[0].split()[1:]:
+            return True
+        at = text.find(name, at + 1)
+    return False
 
 
 def localhost() -> tuple[str, ...] | None:

@@ -6,8 +6,8 @@ stranger. So one look-up for both families is the truth, and its order stands. I
 
 1. If it answers within the Resolution Delay, that is all.
 2. If it does not, A and AAAA are looked up by themselves beside it, of the *absolute* name, and whatever they bring may
-   be tried at once. They only hurry the race: names that search domains may complete are not hurried, nor is `.local`,
-   which is not DNS's (RFC 6762); link-local addresses without a scope are left out.
+   be tried at once. They only hurry the race: names that the hosts file has or search domains may complete are not
+   hurried, nor is `.local`, which is not DNS's (RFC 6762); link-local addresses without a scope are left out.
 3. When the answer for both comes, it takes the place of theirs. Where it fails for now (EAI_AGAIN; say, because one
    family's name server does), theirs count.
 
@@ -65,8 +65,9 @@ class SystemResolver:
         answer: Answer | None = None
         with trio.CancelScope(deadline=self._hurry_at if can_be_hurried else math.inf):
             answer = await self._ask(query, Source.SYSTEM)
-        if answer is not None and not (can_be_hurried and _may_be_one_family(answer)):
-            send_answer(answer)
+        is_all = answer is not None and not _may_be_one_family(answer)
+        if is_all or not can_be_hurried or await self._network.is_in_hosts(query.host):
+            send_answer(answer or await self._ask(query, Source.SYSTEM))
             return
         for family in query.in_query_order:
             send_answer(QuerySent(Source.of(family)))

@@ -255,6 +255,10 @@ class SimulatedNetwork:
     def is_dns_name(self, name: str) -> bool:
         return "." in name
 
+    async def is_in_hosts(self, name: str) -> bool:
+        await trio.lowlevel.checkpoint()
+        return False
+
     def localhost(self) -> tuple[str, ...]:
         return "::1", "127.0.0.1"
 
