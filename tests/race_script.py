@@ -49,9 +49,11 @@ class RaceScript:
             )
         )
 
-    def connects(self, text: str, time: float) -> None:
+    def connects(self, text: str, time: float, *, is_all: bool = False) -> None:
         """TCP is connected."""
-        self._add(trace.AttemptConnected, text, time)
+        number, to = self._numbers[text], address(text, self._port)
+        now = START + time
+        self.events.append(trace.AttemptConnected(race=self.race, time=now, attempt=number, address=to, is_all=is_all))
 
     def establishes(self, text: str, time: float) -> None:
         """The attempt is established."""
@@ -87,13 +89,7 @@ class RaceScript:
 
     def _add(
         self,
-        happened: type[
-            trace.AttemptConnected
-            | trace.AttemptEstablished
-            | trace.AttemptCancelled
-            | trace.RunnerUpDiscarded
-            | trace.RaceWon
-        ],
+        happened: type[trace.AttemptEstablished | trace.AttemptCancelled | trace.RunnerUpDiscarded | trace.RaceWon],
         text: str,
         time: float,
     ) -> None:

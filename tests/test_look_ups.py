@@ -455,7 +455,7 @@ async def test_whether_the_hosts_file_has_a_name(
     monkeypatch.setattr(system_files, "LONGEST", longest)
     monkeypatch.setattr(system_files, "_names", system_files.SmallFile(str(path), system_files._parse_names, None))
     for _ in range(2):
-        assert await system_files.is_in_hosts("Pinned.example.") is expected
+        assert await KernelNetwork().is_in_hosts("Pinned.example.") is expected
 
 
 async def test_without_a_hosts_file_it_has_no_name(monkeypatch: pytest.MonkeyPatch) -> None:

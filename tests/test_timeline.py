@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from trio_nbconnect import ConnectError, ConnectTimeout, Policy, Source
+from trio_nbconnect import ConnectError, ConnectTimeout, Phase, Policy, Source
 from trio_nbconnect._pictures.timeline import (
     AttemptOutcome,
     AttemptRow,
@@ -95,6 +95,17 @@ def test_what_takes_no_time_is_no_phase(connected: float, has: bool) -> None:
 
     assert first.has_second_phase is has
     assert not second.has_second_phase
+
+
+def test_a_connection_that_is_all_has_no_second_phase_however_slow_we_are() -> None:
+    script = RaceScript()
+    script.starts("192.0.2.1", 0.0, Reason.FIRST)
+    script.connects("192.0.2.1", 0.1, is_all=True)
+    script.establishes("192.0.2.1", 0.2)
+
+    (attempt,) = timeline_of(script.events).attempts
+
+    assert (attempt.connected, attempt.phase, attempt.has_second_phase) == (0.1, Phase.HANDSHAKE, False)
 
 
 def test_attempts_cancelled_by_the_limit_have_timed_out() -> None:

@@ -69,7 +69,7 @@ def test_without_a_tracer_nothing_is_built() -> None:
     ours.query_sent(QuerySent(Source.AAAA))
     ours.answer_received(Answer(Source.AAAA))
     ours.attempt_started(1, ADDRESS, "FIRST")
-    ours.attempt_connected(1, ADDRESS)
+    ours.attempt_connected(1, ADDRESS, is_all=True)
     ours.attempt_established(1, ADDRESS)
     ours.attempt_failed(1, ADDRESS, OSError())
     ours.attempt_cancelled(1, ADDRESS)

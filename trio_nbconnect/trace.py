@@ -21,7 +21,7 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TypeAlias
 
 from ._address import Address
@@ -164,10 +164,12 @@ class AttemptConnected(_Happened):
         time: When it happened, in seconds on Trio's clock.
         attempt: The number of the attempt in its race, from 1.
         address: Where to.
+        is_all: Whether nothing is to be established on top of it.
     """
 
     attempt: int
     address: Address
+    is_all: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -394,12 +396,12 @@ class _Log:
 
 def _facts(event: Event) -> Iterator[str]:
     """What an event says, field by field; a policy is too long for a line."""
-    for field in fields(event):
-        value = getattr(event, field.name)
-        if field.name in ("race", "time", "policy") or value in (None, "", ()):
+    for each in fields(event):
+        value = getattr(event, each.name)
+        if each.name in ("race", "time", "policy", "is_all") or value in (None, "", ()):
             continue
         if isinstance(value, enum.Enum):
             value = value.value
         elif isinstance(value, tuple):
             value = " ".join(map(str, value))
-        yield printable(f"{field.name} {value}")
+        yield printable(f"{each.name} {value}")

@@ -108,7 +108,7 @@ class AttemptRow:
         error: What it failed with.
         reason: Why it began when it did.
         preceded_by: The number of the attempt that its reason refers to; None for the first.
-        phase: How far it had come: `ESTABLISH` once TCP was connected.
+        phase: How far it had come: `ESTABLISH` once TCP was connected, if something was to be established on top of it.
     """
 
     number: int
@@ -322,7 +322,7 @@ def _attempt_rows(
                     error=error,
                     reason=event.reason,
                     preceded_by=rows[-1].number if rows else None,
-                    phase=Phase.ESTABLISH if number in connected else Phase.HANDSHAKE,
+                    phase=Phase.ESTABLISH if number in connected and not connected[number].is_all else Phase.HANDSHAKE,
                 )
             )
     return tuple(rows)

@@ -78,9 +78,9 @@ class Journal:
             reasons = self._trace.Reason
             self._tell(self._trace.AttemptStarted, attempt=attempt, address=address, reason=reasons[reason])
 
-    def attempt_connected(self, attempt: int, address: Address) -> None:
+    def attempt_connected(self, attempt: int, address: Address, *, is_all: bool) -> None:
         if self.tracers:
-            self._tell(self._trace.AttemptConnected, attempt=attempt, address=address)
+            self._tell(self._trace.AttemptConnected, attempt=attempt, address=address, is_all=is_all)
 
     def attempt_established(self, attempt: int, address: Address) -> None:
         if self.tracers:

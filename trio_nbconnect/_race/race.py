@@ -312,7 +312,7 @@ class Race(Generic[T]):
 
     async def _establish_on(self, attempt: RunningAttempt, handshake: Connecting) -> T:
         """Do on top of the connection what the caller wants; nothing, if the connection is all."""
-        self._journal.attempt_connected(attempt.number, attempt.address)
+        self._journal.attempt_connected(attempt.number, attempt.address, is_all=self._establish is None)
         if self._history is not None and (rtt := self._round_trip_time(attempt, handshake)) is not None:
             self._history.record(attempt.address, rtt, wall_clock())
         stream = handshake.stream()
