@@ -158,10 +158,10 @@ def run(world: World, programs: Sequence[Program]) -> dict[str, Result]:
     Raises:
         RuntimeError: The world could not be set up, or a program failed; the text has the traceback.
     """
-    context = _context()
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_live, args=(world, tuple(programs), theirs), daemon=True)
-    with _starting:  # the fork server takes one at a time
+    with _starting:  # the fork server takes one at a time, and multiprocessing imports its parts in a circle
+        context = _context()
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=_live, args=(world, tuple(programs), theirs), daemon=True)
         process.start()
     theirs.close()
     try:
