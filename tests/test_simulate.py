@@ -183,6 +183,17 @@ def test_a_second_phase(net: SimulatedNetwork) -> None:
     assert net.open_sockets == 0
 
 
+@pytest.mark.parametrize("is_all", [True, False])
+def test_a_race_tells_whether_a_connection_is_all(net: SimulatedNetwork, is_all: bool) -> None:
+    async def greeted(stream: trio.SocketStream) -> None:
+        await trio.sleep(0.04)
+
+    race = simulate(net, HOST, PORT, establish=None if is_all else greeted)
+
+    told = [event.is_all for event in race.events if isinstance(event, trace.AttemptConnected)]
+    assert set(told) == {is_all}
+
+
 def test_tls_with_servers(net: SimulatedNetwork) -> None:
     """Real TLS on simulated bytes: one server never answers, the other takes its time."""
     authority = trustme.CA()

@@ -14,7 +14,7 @@ import trio
 
 import trio_nbconnect as nb
 
-from .findings import Report, is_cancelled, is_group, is_ours
+from .findings import Report, is_group
 from .leftovers import leftovers
 from .operations import Operation, close, connector
 from .place import Place
@@ -84,15 +84,6 @@ def no_threads() -> Iterator[None]:
 
 
 async def _once(operation: Operation, place: Place, label: str, report: Report) -> None:
-    with trio.move_on_after(0.5) as scope:
-        try:
-            close(await operation.open(place, connector()))
-        except BaseException as error:
-            if is_cancelled(error):
-                raise
-            report.outcomes["failed"] += 1
-            if not is_ours(error):
-                report.faults.append(f"{label}: {error!r}")
-        else:
-            report.outcomes["connected"] += 1
+    with trio.move_on_after(0.5) as scope, report.counting(label):
+        close(await operation.open(place, connector()))
     report.outcomes["went on"] += scope.cancelled_caught

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import trio
@@ -26,6 +28,20 @@ class Report:
         counted = ", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.most_common())
         faults = "".join(f"\n  FAULT {fault}" for fault in self.faults)
         return f"{self.part}: {counted or 'nothing'}; {len(self.faults)} faults{faults}"
+
+    @contextmanager
+    def counting(self, where: str) -> Iterator[None]:
+        """Count how an operation ends, and note a failure that is not a network's; cancellation goes on."""
+        try:
+            yield
+        except BaseException as error:
+            if is_cancelled(error):
+                raise
+            self.outcomes["failed"] += 1
+            if not is_ours(error):
+                self.faults.append(f"{where}: {error!r}")
+        else:
+            self.outcomes["connected"] += 1
 
 
 def is_group(error: BaseException) -> bool:

@@ -14,7 +14,7 @@ import trio
 
 from trio_nbconnect._connect.network import KernelNetwork
 
-from .findings import Report, is_cancelled, is_ours
+from .findings import Report
 from .leftovers import leftovers
 from .operations import Operation, close, connector
 from .place import Place
@@ -92,15 +92,8 @@ async def _once(operation: Operation, place: Place, step: int, report: Report) -
     with trio.fail_after(5), instrument.scope:
         instrument.root = trio.lowlevel.current_task()
         try:
-            close(await operation.open(place, made))
-        except BaseException as error:
-            if is_cancelled(error):
-                raise
-            report.outcomes["failed"] += 1
-            if not is_ours(error):
-                report.faults.append(f"step {step}: {error!r}")
-        else:
-            report.outcomes["connected"] += 1
+            with report.counting(f"step {step}"):
+                close(await operation.open(place, made))
         finally:
             trio.lowlevel.remove_instrument(instrument)
     report.outcomes["cancelled"] += instrument.scope.cancelled_caught

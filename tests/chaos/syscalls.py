@@ -16,7 +16,7 @@ import trio
 import trio_nbconnect as nb
 from trio_nbconnect._connect.network import KernelNetwork
 
-from .findings import Report, is_cancelled, is_ours
+from .findings import Report
 from .leftovers import leftovers
 from .operations import Operation, close, connector
 from .place import Place
@@ -144,17 +144,8 @@ async def _once(operation: Operation, place: Place, failing: Failing, label: str
     made = connector(network=FailingNetwork(failing), options=OPTIONS, local_address="127.0.0.1")
     counter = CountSteps()
     trio.lowlevel.add_instrument(counter)
-    with trio.move_on_after(0.15) as scope:
-        try:
-            close(await operation.open(place, made))
-        except BaseException as error:
-            if is_cancelled(error):
-                raise
-            report.outcomes["failed"] += 1
-            if not is_ours(error):
-                report.faults.append(f"{label}: {error!r}")
-        else:
-            report.outcomes["connected"] += 1
+    with trio.move_on_after(0.15) as scope, report.counting(label):
+        close(await operation.open(place, made))
     trio.lowlevel.remove_instrument(counter)
     report.outcomes["went on for ever"] += scope.cancelled_caught
     if counter.steps > 2000:
