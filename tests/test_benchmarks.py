@@ -336,13 +336,14 @@ def test_counts_are_the_difference_of_two_loops() -> None:
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_system_calls_are_counted_from_outside() -> None:
+    """To the nearest whole call: from start to start the interpreter itself asks for memory once more or less."""
     program = "import os, sys\nfor _ in range(int(sys.argv[1])): os.getppid(); os.getppid()"
 
     count = counting.syscalls(lambda number: [sys.executable, "-c", program, number])
 
     if count is None:
         pytest.skip("processes cannot be traced here")
-    assert count == 2.0
+    assert round(count) == 2
 
 
 SMOKE = ["nb", "trio", "stdlib", "trio:open_tcp_stream"]
