@@ -24,14 +24,16 @@ TEMPORARY = socket.gaierror(socket.EAI_AGAIN, "SERVFAIL")
 Item = QuerySent | Answer
 
 
-async def heard(
-    net: SimulatedNetwork, host: str = "example.org", hurry_after: float = 0.05
-) -> list[tuple[float, Item]]:
-    """Return what a look-up of a name tells, and when."""
+async def heard(net: SimulatedNetwork, host: str = "example.org") -> list[tuple[float, Item]]:
+    """Return what a look-up of a name tells, and when; it is called as a race calls it."""
     told: list[tuple[float, Item]] = []
     query = Query(host=host, port=80, families=BOTH)
-    resolver = SystemResolver(net, trio.current_time() + 0.05)
-    await resolver.resolve(query, lambda item: told.append((trio.current_time(), item)))
+    hurry_at = trio.current_time() + 0.05
+    resolver = SystemResolver(net, hurry_at)
+    with trio.CancelScope(deadline=hurry_at) as alone:
+        await resolver.resolve(query, lambda item: told.append((trio.current_time(), item)))
+    if alone.cancelled_caught:
+        await resolver.resolve(query, lambda item: told.append((trio.current_time(), item)))
     return told
 
 
