@@ -43,13 +43,12 @@ class Resolver(Protocol):
 class SystemResolver:
     """Ask the operating system for the addresses of one race.
 
-    `resolve` may be cancelled and called again: look-ups live in threads, and go on. Called before the families are to
-    be asked by themselves, it waits for the one answer, and whoever calls it then cancels it at that time: one scope is
-    enough for both.
+    `resolve` may be cancelled and called again: look-ups live in threads, and go on. Called before `hurry_at`, it waits
+    for the one answer and for nothing else; whoever calls it so early cancels it then, and calls it again.
 
     Args:
         network: The network whose `getaddrinfo` is asked.
-        hurry_at: When the families are asked by themselves, on Trio's clock.
+        hurry_at: From when on the families are asked by themselves, on Trio's clock.
     """
 
     __slots__ = ("_hurry_at", "_look_ups", "_network")
@@ -62,11 +61,10 @@ class SystemResolver:
     async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
         """Send the one answer for both families, and what hurries it if it is late."""
         send_answer(QuerySent(Source.SYSTEM))
-        answer = await self._ask(query, Source.SYSTEM) if trio.current_time() < self._hurry_at else None
-        if answer is not None and not _may_be_one_family(answer):
-            send_answer(answer)
-            return
-        if not self._network.is_dns_name(query.host) or await self._network.is_in_hosts(query.host):
+        is_early = trio.current_time() < self._hurry_at
+        answer = await self._ask(query, Source.SYSTEM) if is_early else None
+        is_all = answer is not None and not _may_be_one_family(answer)
+        if is_all or not self._network.is_dns_name(query.host) or await self._network.is_in_hosts(query.host):
             send_answer(answer or await self._ask(query, Source.SYSTEM))
             return
         for family in query.in_query_order:
