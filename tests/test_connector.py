@@ -509,6 +509,26 @@ def test_no_prefix_is_none() -> None:
         nb.Connector(nat64=())
 
 
+@pytest.mark.parametrize("nat64", [5, [5], [b"64:ff9b::/96"]])
+def test_a_prefix_is_text(nat64: Any) -> None:
+    with pytest.raises(TypeError, match=r"^nat64 must be str, or several, not "):
+        nb.Connector(nat64=nat64)
+
+
+def test_a_prefix_is_of_ipv6() -> None:
+    with pytest.raises(ValueError, match=r"^nat64 must be an IPv6 prefix, not '192\.0\.2\.0/24': "):
+        nb.Connector(nat64="192.0.2.0/24")
+
+
+@pytest.mark.parametrize("establish", [None, 5, "ehlo"])
+async def test_establish_must_be_callable(net: SimulatedNetwork, establish: Any) -> None:
+    """That is said before a packet is sent."""
+    with pytest.raises(TypeError) as caught:
+        await nb.Connector(network=net).connect(FOUR, 80, establish)
+    assert str(caught.value) == f"establish must be an async callable, not {establish!r}"
+    assert not net.started
+
+
 @pytest.mark.parametrize(
     ("keywords", "text"),
     [

@@ -43,6 +43,7 @@ needs_https = pytest.mark.skipif(not dns.query.have_doh, reason="dnspython[doh] 
     [
         ({"servers": "192.0.2.53"}, TypeError("servers must be several, not one str: '192.0.2.53'")),
         ({"servers": [53]}, TypeError("a server must be str, not 53")),
+        ({"servers": 53}, TypeError("servers must be an iterable of strings, not 53")),
         ({"search": "example.org"}, TypeError("search must be several, not one str: 'example.org'")),
         ({"search": ["a..b"]}, ValueError("host must not have an empty label: 'a..b'")),
         ({"ndots": "1"}, TypeError("ndots must be int, not '1'")),

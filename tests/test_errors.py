@@ -276,6 +276,17 @@ def test_an_attempt_at_another_port_says_so() -> None:
     assert str(all_failed("example.org", 8080, attempts(REFUSED))).endswith("failed: 192.0.2.1:443 refused")
 
 
+def test_what_a_server_says_is_cut() -> None:
+    """A text of a megabyte would fill a log."""
+    assert str(attempts(OSError("x" * 2000))[0]) == f"192.0.2.1:443 {'x' * 1986}..."
+    error = no_address("h", 443, [OSError("x" * 2001)])
+    assert str(error) == f"no results found for hostname lookup: h:443: {'x' * 2000}..."
+
+
+def test_a_path_is_shown_safely() -> None:
+    assert str(os_error(errno.ENOENT, "/tmp/\x1b[31m")) == "[Errno 2] No such file or directory: /tmp/\\x1b[31m"
+
+
 def test_a_host_of_another_s_is_shown_safely() -> None:
     assert str(all_failed("evil\n\x1b[31m", 80, attempts(REFUSED))).startswith(
         "all attempts to connect to evil\\n\\x1b[31m:80 failed"

@@ -125,12 +125,19 @@ def format_host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+_LONGEST_HOST = 1000
+"""Characters that are looked at, also where some of them stand for nothing: IDNA takes its time for each."""
+
+
 def check_host(host: object) -> str:
     """Return the host name or literal as text, or raise what is wrong with it.
 
     Raises:
-        ValueError: `host` is no `str` or `bytes`, is empty, or holds a NUL, a blank or a control character.
+        ValueError: `host` is no `str` or `bytes`, is empty or far too long, or holds a NUL, a blank or a control
+            character.
     """
+    if isinstance(host, (str, bytes)) and len(host) > _LONGEST_HOST:
+        raise ValueError(f"host must have at most 253 characters, not {len(host)}")
     if isinstance(host, str):
         text = host
     elif isinstance(host, bytes):

@@ -188,7 +188,7 @@ class Connector:
         Raises:
             ConnectError: No attempt was established; `ResolutionError`, `ConnectRefused` and `ConnectTimeout` are
                 its kinds.
-            TypeError: `port` is no int, or `give_up_after` no number.
+            TypeError: `port` is no int, `give_up_after` no number, or `establish` cannot be called.
             ValueError: `host`, `port` or `addresses` make no sense.
 
         Example:
@@ -196,6 +196,8 @@ class Connector:
             >>> async def greeted(stream: trio.SocketStream) -> bytes:
             ...     return await stream.receive_some()
         """
+        if not callable(establish):
+            raise TypeError(f"establish must be an async callable, not {establish!r}")
         race: Race[T] = self._race(host, port, addresses, give_up_after, establish)
         return await race.run()
 
@@ -456,7 +458,10 @@ def _translator(nat64: str | Iterable[str] | None, opener: SocketOpener) -> Tran
         return None
     from ._resolve.nat64 import Prefix, Translator  # noqa: PLC0415 - few networks have one
 
-    prefixes = (nat64,) if isinstance(nat64, str) else tuple(nat64)
+    try:
+        prefixes = (nat64,) if isinstance(nat64, str) else tuple(nat64)
+    except TypeError:
+        raise TypeError(f"nat64 must be str, or several, not {nat64!r}") from None
     if not prefixes:
         raise ValueError("nat64 must be None where there is no prefix, not empty")
     return Translator(tuple(map(Prefix.read, prefixes)), opener.source_address)

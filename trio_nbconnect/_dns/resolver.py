@@ -20,6 +20,7 @@ the system may be configured for; that is why the default resolver uses the syst
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import re
@@ -357,7 +358,12 @@ class _LookUp:
 
     async def _share(self, key: Key) -> Records:
         """Ask, or wait for the answer to the same query of another task."""
-        answer = await self.memory.shared.answer(key, partial(self._follow, key), partial(self._note_late, key))
+        missed = partial(self._note_late, key)
+        try:
+            answer = await self.memory.shared.answer(key, partial(self._follow, key), missed)
+        except Unanswered:
+            missed(-math.inf)
+            raise
         return _records(answer, key[0])
 
     def _note_late(self, key: Key, began: float) -> None:

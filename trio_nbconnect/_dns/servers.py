@@ -504,4 +504,6 @@ def parse_protocols(protocols: Iterable[str]) -> tuple[str, ...]:
 def _several(what: str, texts: Iterable[str]) -> Iterable[str]:
     if isinstance(texts, (str, bytes)):
         raise TypeError(f"{what} must be several, not one str: {texts!r}")
+    if not isinstance(texts, Iterable):
+        raise TypeError(f"{what} must be an iterable of strings, not {texts!r}")
     return texts

@@ -61,7 +61,13 @@ class Prefix:
     @classmethod
     def read(cls, text: str) -> Prefix:
         """Read a prefix as RFC 4291, section 2.3, writes it."""
-        return cls(IPv6Network(text))
+        if not isinstance(text, str):
+            raise TypeError(f"nat64 must be str, or several, not {text!r}")
+        try:
+            network = IPv6Network(text)
+        except ValueError as error:
+            raise ValueError(f"nat64 must be an IPv6 prefix, not {text!r}: {error}") from None
+        return cls(network)
 
     def __str__(self) -> str:
         return str(self.network)
