@@ -98,20 +98,6 @@ DROP_INS: list[tuple[Callable[..., Any], Callable[..., Any]]] = [
     (nb.open_unix_socket, trio.open_unix_socket),
 ]
 
-PENDING = {
-    "test_every_type_of_a_signature_is_public[notebook.load_ipython_extension]",
-    "test_every_type_of_a_signature_is_public[notebook.unload_ipython_extension]",
-}
-"""What is not true yet; each goes when it has become true."""
-
-
-@pytest.fixture(autouse=True)
-def pending(request: pytest.FixtureRequest) -> None:
-    """Expect what is pending to fail, and what is not to pass."""
-    if request.node.name in PENDING:
-        request.applymarker(pytest.mark.xfail(strict=True))
-
-
 Thing = tuple[str, Any]
 
 

@@ -337,6 +337,8 @@ def given_addresses(addresses: Iterable[GivenAddress], port: int) -> tuple[Addre
 
 def _given(address: GivenAddress, port: int) -> Address:
     """Read one address of the caller's: a path is an `os.PathLike`, or begins with a slash or a NUL."""
+    if isinstance(address, Address):
+        return address
     if isinstance(address, os.PathLike):
         return _unix(os.fspath(address))
     if not isinstance(address, (str, bytes)):

@@ -410,7 +410,7 @@ class Connector:
             alone_until=alone_until,
             services=services,
             nat64=translator,
-            last_resort=self._has_last_resort and resolver is self.resolver is not None,
+            last_resort=translator is not None and resolver is self.resolver is not None and self._has_last_resort(),
         )
 
     def _rules(self, view: HistoryView | None, *, through_nat64: bool = True) -> Rules:
@@ -423,12 +423,10 @@ class Connector:
             source_of = parts.translator.source_of
         return Rules(source_of, parts.network.policy_table(), view)
 
-    @property
     def _has_last_resort(self) -> bool:
         """RFC 8305, section 7.2: whether IPv4 addresses are asked for only when all else has failed."""
-        if self._parts.translator is None or not self.policy.last_resort_delay:
-            return False
-        return not self._rules(None, through_nat64=False).has_default_route(IPV4)
+        has_ipv4 = self._rules(None, through_nat64=False).has_default_route(IPV4)
+        return self.policy.last_resort_delay > 0 and not has_ipv4
 
 
 def _outside_of_trio() -> RuntimeError:

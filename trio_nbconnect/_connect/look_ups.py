@@ -100,7 +100,7 @@ class SystemLookUp:
                 token.run_sync_soon(self._finish, outcome)
 
         try:
-            trio.lowlevel.start_thread_soon(call, finish_soon, "trio_nbconnect look-up")
+            trio.lowlevel.start_thread_soon(call, finish_soon)  # a name would cost a tenth of the whole connect
         except RuntimeError as error:  # the system has no more threads
             self.refuse(OSError(errno.EAGAIN, f"no thread to look {host} up: {error}"))
             self._look_ups.forget(self)

@@ -22,7 +22,7 @@ from .._errors import os_error
 from .look_ups import LookUp, from_getaddrinfo, look_ups
 from .policy_table import PolicyTable
 from .settings import Setting
-from .system_files import is_dns_name, is_in_hosts, localhost, may_be_looked_up
+from .system_files import is_dns_name, is_in_hosts, localhost, may_be_looked_up, system_file
 
 if TYPE_CHECKING:
     from .options import FamilyOptions
@@ -161,7 +161,7 @@ _DISCARD = 9
 """RFC 863, if anything were sent."""
 
 
-def read_policy_table(path: str = "/etc/gai.conf") -> PolicyTable:
+def read_policy_table(path: str = system_file("gai.conf")) -> PolicyTable:
     """Read the table that the system's administrator has set, RFC 6724's where there is none."""
     from .policy_table import DEFAULT_POLICY_TABLE, parse_gai_conf  # noqa: PLC0415 - only two families need it
 
@@ -273,7 +273,7 @@ def apply_again(stream: trio.SocketStream, settings: Iterable[Setting]) -> None:
 
 
 def round_trip_time(sock: socket.socket | trio.socket.SocketType) -> float | None:
-    """Read the smoothed round-trip time that the kernel keeps for a TCP connection (Linux's tcp(7), `TCP_INFO`).
+    """Read the smoothed round-trip time that the kernel keeps for a TCP connection, on Linux and macOS.
 
     It is taken from the handshake, and not from one whose SYN was sent twice, unless timestamps tell the two apart
     (Karn's algorithm, RFC 6298, section 3). 0 means that there is no sample yet.
@@ -281,18 +281,22 @@ def round_trip_time(sock: socket.socket | trio.socket.SocketType) -> float | Non
     Returns:
         Seconds; None where there is none, the socket is not TCP, or the kernel does not say.
     """
-    if sys.platform != "linux":  # pragma: no cover - others have other structures, if any
+    if _ROUND_TRIP_TIME is None:
         return None
+    option, offset, unit = _ROUND_TRIP_TIME
     try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RTT_OFFSET + 4)
+        info = sock.getsockopt(socket.IPPROTO_TCP, option, offset + 4)
     except OSError:
         return None
-    microseconds = int.from_bytes(info[_RTT_OFFSET:], sys.byteorder)
-    return microseconds / 1e6 if microseconds else None
+    return int.from_bytes(info[offset:], sys.byteorder) * unit or None
 
 
-_RTT_OFFSET = 68
-"""Of `tcpi_rtt` in Linux's `struct tcp_info`: 8 bytes, and 15 numbers of 32 bits. The structure only grows behind."""
+_ROUND_TRIP_TIME = {"linux": (11, 68, 1e-6), "darwin": (0x106, 44, 1e-3)}.get(sys.platform)
+"""The option, where the time is in its structure, and its unit in seconds; the structures only grow behind.
+
+Linux's `TCP_INFO` has 8 bytes and 15 numbers of 32 bits before `tcpi_rtt`; macOS' `TCP_CONNECTION_INFO`, which has no
+name in Python before 3.12, 4 bytes and 10 numbers before `tcpi_srtt`. Windows says nothing before it is asked to.
+"""
 
 
 def bind_address_only(sock: Socket | trio.socket.SocketType) -> None:

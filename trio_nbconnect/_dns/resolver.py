@@ -25,6 +25,7 @@ import os
 import random
 import re
 import socket
+import sys
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,7 @@ from functools import partial
 import trio
 
 from .._address import Address
+from .._connect.system_files import system_file
 from .._policy import check_seconds
 from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Source
 from .cache import Cache, CacheEntry
@@ -50,6 +52,7 @@ try:
         parse_hosts,
     )
     from .message import ParsedAnswer, Question, Reply, parse_answer
+    from .registry import Registry
     from .servers import (
         Server,
         Settings,
@@ -73,6 +76,9 @@ drops the type does so for all of them. They are still asked for, and the first 
 
 LATE = 0.05
 """Seconds: the Resolution Delay. What is given up sooner was not late, but not wanted any more."""
+
+
+HOSTS, RESOLV_CONF = system_file("hosts"), system_file("resolv.conf")
 
 
 @dataclass(slots=True)
@@ -125,9 +131,9 @@ class DNSResolver:
         ca_file: A file with the certificates that vouch for `tls://` and `https://` servers; None for the
             system's.
         resolv_conf: The file that names the servers, read as resolv.conf(5) says, `LOCALDOMAIN` and `RES_OPTIONS`
-            included, and again when it has changed; not read if `servers` are given. Windows has none: give the
-            servers.
-        hosts: The file with names that need no server; None for no such file.
+            included, and again when it has changed; not read if `servers` are given. Windows keeps them in its
+            registry, which is read in its place.
+        hosts: The file with names that need no server, by default the system's; None for no such file.
         rng: What shuffles services of equal priority.
 
     Raises:
@@ -164,8 +170,8 @@ class DNSResolver:
         use_expired: float = 86400.0,
         cache_size: int = 1000,
         ca_file: str | os.PathLike[str] | None = None,
-        resolv_conf: str | os.PathLike[str] = "/etc/resolv.conf",
-        hosts: str | os.PathLike[str] | None = "/etc/hosts",
+        resolv_conf: str | os.PathLike[str] = RESOLV_CONF,
+        hosts: str | os.PathLike[str] | None = HOSTS,
         rng: random.Random | None = None,
     ) -> None:
         self._servers = parse_servers(servers, None if ca_file is None else os.fspath(ca_file))
@@ -276,12 +282,15 @@ class DNSResolver:
         if memory.resolv_conf is None:
             search, options = os.environ.get("LOCALDOMAIN"), os.environ.get("RES_OPTIONS", "")
             parse = partial(parse_resolv_conf, search=search, options=options)
-            memory.resolv_conf = CachedFile(self._resolv_conf, lambda text: self._with_arguments(parse(text)))
+            where, file = self._resolv_conf, CachedFile
+            if sys.platform == "win32" and where == RESOLV_CONF:
+                where, file = "the registry", Registry
+            memory.resolv_conf = file(where, lambda text: self._with_arguments(parse(text)))
         settings = await memory.resolv_conf.read()
         if settings.names_interfaces:
             memory.resolv_conf.forget()
         if not settings.servers:
-            raise socket.gaierror(socket.EAI_FAIL, f"no usable name server in {self._resolv_conf}")
+            raise socket.gaierror(socket.EAI_FAIL, f"no usable name server in {memory.resolv_conf.path}")
         return settings
 
     def _with_arguments(self, read: Settings) -> Settings:

@@ -8,7 +8,6 @@ comes from outside goes through `printable`.
 from __future__ import annotations
 
 import math
-import os
 import socket
 import ssl
 from collections import Counter
@@ -16,6 +15,7 @@ from collections.abc import Sequence
 
 from .. import trace
 from .._address import IPV6, Address, format_host_port
+from .._error_texts import strerror
 from .._errors import ConnectRefused, ConnectTimeout, ResolutionError, tls_reason
 from .._printable import printable, seconds_text
 from .._resolve.query import Source
@@ -233,7 +233,7 @@ _NO_NAME = frozenset({socket.EAI_NONAME}) - {_NO_DATA}
 """RFC 3493, section 6.1; glibc still has the EAI_NODATA that the RFC has removed."""
 
 _MORE_THAN_ANY_ERRNO = 2**15
-"""Numbers from here on are not for `os.strerror`."""
+"""Numbers from here on are no error numbers of a system."""
 
 
 def error_text(error: OSError) -> str:
@@ -245,8 +245,9 @@ def error_text(error: OSError) -> str:
     """
     if isinstance(error, ssl.SSLError):
         return printable(tls_reason(error))
-    if isinstance(error.errno, int) and 0 < error.errno < _MORE_THAN_ANY_ERRNO:
-        return printable(os.strerror(error.errno))
+    is_resolvers = isinstance(error, socket.gaierror)  # on macOS, its numbers are those of other errors, too
+    if isinstance(error.errno, int) and 0 < error.errno < _MORE_THAN_ANY_ERRNO and not is_resolvers:
+        return printable(strerror(error.errno))
     return printable(str(error.strerror or error) or type(error).__name__)
 
 
