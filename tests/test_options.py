@@ -283,6 +283,21 @@ BAD: list[tuple[Callable[..., object], dict[str, Any], type[Exception], str]] = 
 ]
 
 
+@pytest.mark.parametrize(
+    ("keywords", "value"),
+    [
+        ({"mark": 2**31 - 1}, 2**31 - 1),
+        ({"mark": 2**31}, -(2**31)),
+        ({"mark": 2**32 - 1}, -1),
+        ({"interface": "x"}, b"x"),
+        ({"interface": "x" * 15}, b"x" * 15),
+    ],
+)
+def test_what_just_fits(keywords: Any, value: int | bytes) -> None:
+    (setting,) = nb.SocketOptions(**keywords)._settings
+    assert setting.value == value
+
+
 @pytest.mark.parametrize(("make", "keywords", "kind", "text"), BAD, ids=[row[-1] for row in BAD])
 def test_what_is_wrong_is_said_when_it_is_made(
     make: Callable[..., object], keywords: dict[str, Any], kind: type[Exception], text: str
