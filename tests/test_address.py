@@ -177,9 +177,7 @@ def test_link_local_is_a_tenth_of_bits(host: str) -> None:
     assert Address(IPV6, host, 80).is_link_local
 
 
-@pytest.mark.parametrize(
-    "address", [Address(IPV6, "fe7f::1", 80), Address(IPV6, "fec0::1", 80), Address(IPV4, "fe8", 80)]
-)
+@pytest.mark.parametrize(("family", "host"), [(IPV6, "fe7f::1"), (IPV6, "fec0::1"), (IPV4, "fe8")])
 def test_what_is_beside_is_not(family: socket.AddressFamily, host: str) -> None:
     assert not Address(family, host, 80).is_link_local
 
@@ -214,7 +212,8 @@ def test_addresses_that_make_no_sense(addresses: list[Any], kind: type[Exception
 
 def test_each_way_to_write_an_address() -> None:
     known = Address(IPV4, "192.0.2.1", 8080)
-    given = given_addresses([known, "192.0.2.1", b"::1", Path("a"), "/a", b"/a", "\0a", b"\0a"], 80)
+    written: list[Any] = [known, "192.0.2.1", b"::1", Path("a"), "/a", b"/a", "\0a", b"\0a"]
+    given = given_addresses(written, 80)
     assert given[:3] == (known, Address(IPV4, "192.0.2.1", 80), Address(IPV6, "::1", 80))
     assert [address.host for address in given[3:]] == ["a", "/a", "/a", "\0a", "\0a"]
     assert all(address.is_path and address.port == 0 for address in given[3:])

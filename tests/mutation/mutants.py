@@ -80,7 +80,7 @@ class _Mutator(ast.NodeVisitor):
             self._offer_constant(node)
         elif isinstance(node, (ast.If, ast.While, ast.IfExp)):
             self._offer(node, _negate, shown="test")
-        elif isinstance(node, ast.Return) and node.value is not None and not _is_none(node.value):
+        elif isinstance(node, ast.Return) and not _is_nothing(node.value):
             self._offer(node, lambda made: setattr(made, "value", ast.Constant(None)))
         elif isinstance(node, ast.Call):
             for index in (index for index, keyword in enumerate(node.keywords) if keyword.arg is not None):
@@ -159,8 +159,9 @@ def _is_name(statement: ast.Assign | ast.AugAssign) -> bool:
     return isinstance(statement, ast.Assign) and any(isinstance(target, ast.Name) for target in targets)
 
 
-def _is_none(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+def _is_nothing(node: ast.AST | None) -> bool:
+    """Whether a value is None, or like it; True in place of False is another change."""
+    return node is None or (isinstance(node, ast.Constant) and node.value in (None, False))
 
 
 def _is_text(node: ast.AST) -> bool:
