@@ -476,6 +476,15 @@ async def test_a_kernel_without_multipath(number: int) -> None:
             assert network.asked == [socket.IPPROTO_MPTCP, 0]
 
 
+async def test_a_python_without_multipath(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "IPPROTO_MPTCP")
+    network = Scripted(errno.EINVAL)
+    with listening() as address:
+        connector = nb.Connector(network=network, options=nb.SocketOptions(multipath=True))
+        async with await connector.open_tcp_stream(*address):
+            assert network.asked == [0]
+
+
 async def test_a_simulated_network_without_multipath(autojump_clock: trio.abc.Clock) -> None:
     net = SimulatedNetwork()
     net.host("192.0.2.1").accepts()
