@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from .._address import IPV4, IPV6, Address
+from .._address import IPV4, IPV6, Address, several
 from .._connect.network import KernelNetwork, Network, checkpoint_if_over
 
 PREFIX_LENGTHS = (32, 40, 48, 56, 64, 96)
@@ -60,7 +60,14 @@ class Prefix:
 
     @classmethod
     def read(cls, text: str) -> Prefix:
-        """Read a prefix as RFC 4291, section 2.3, writes it."""
+        """Read a prefix as RFC 4291, section 2.3, writes it.
+
+        Raises:
+            TypeError: `text` is no `str`.
+            ValueError: It is no such prefix.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"prefix must be str, not {text!r}")
         return cls(IPv6Network(text))
 
     def __str__(self) -> str:
@@ -162,6 +169,22 @@ def _well_known_in(number: IPv6Address) -> list[tuple[Prefix, IPv4Address]]:
     ]
 
 
+def read_prefixes(nat64: str | Iterable[str]) -> tuple[Prefix, ...]:
+    """Read what a caller gives as `nat64`.
+
+    Raises:
+        TypeError: It is neither one prefix nor several.
+        ValueError: There are none, or one makes no sense.
+    """
+    texts = (nat64,) if isinstance(nat64, str) else several("nat64", nat64, "prefixes")
+    if not texts:
+        raise ValueError("nat64 must be None where there is no prefix, not empty")
+    try:
+        return tuple(map(Prefix.read, texts))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"nat64 makes no sense: {error}") from None
+
+
 class Translator:
     """A network's NAT64, seen from this host.
 
@@ -208,12 +231,15 @@ async def discover_nat64(*, network: Network | None = None) -> tuple[str, ...]:
 
     Raises:
         OSError: The look-up failed, other than by there being no such addresses.
+        TypeError: `network` is none.
 
     Example:
         >>> from trio_nbconnect import Connector
         >>> async def connector() -> Connector:
         ...     return Connector(nat64=await discover_nat64() or None)
     """
+    if network is not None and not hasattr(network, "look_up"):
+        raise TypeError(f"network must have a method look_up, not {network!r}")
     await checkpoint_if_over()  # before anybody is asked
     look_up = (network or KernelNetwork()).look_up("ipv4only.arpa.", 0, IPV6)
     try:
