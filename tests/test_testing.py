@@ -528,6 +528,6 @@ async def test_some_names_leave_by_no_resolver(name: str, asks_itself: bool, aut
     net = SimulatedNetwork()
     net.answers(name, a=["192.0.2.1"])
     connector = Connector(network=net, resolver=net.resolver() if asks_itself else None)
-    with pytest.raises(nb.ResolutionError, match="(?i)names below (onion|invalid) are not looked up"):
+    with pytest.raises(nb.ResolutionError, match=r"(?i)names below (onion|invalid) are not looked up"):
         await connector.open_tcp_stream(name, 443)
     assert net.queries == []
