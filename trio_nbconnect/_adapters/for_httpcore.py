@@ -108,13 +108,15 @@ def transport(connector: StreamOpener | None = None, *, library: HTTPLibrary[Any
 
     Raises:
         RuntimeError: This version of the library keeps its pool, or the pool its backend, in another place.
-        TypeError: `connector` is neither.
+        TypeError: `connector` is neither, or `library` none of them.
 
     Example:
         >>> import httpx
         >>> from trio_nbconnect import Connector
         >>> client = httpx.AsyncClient(transport=transport(Connector(), http2=False, retries=1))
     """
+    if not hasattr(library, "AsyncHTTPTransport"):
+        raise TypeError(f"library must be httpx or httpx2, not {library!r}")
     made = library.AsyncHTTPTransport(**options)
     pool: Any = getattr(made, "_pool", None)
     if not (hasattr(pool, "_network_backend") and hasattr(pool, "create_connection")):

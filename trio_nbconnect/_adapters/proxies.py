@@ -21,10 +21,10 @@ from typing import TypeVar
 
 import trio
 
-from .._address import GivenAddress
+from .._address import GivenAddress, several
 from .._address import Target as EndPoint
 from .._connect.tls import ClientHandshake
-from .._connector import Connector
+from .._connector import Connector, check_establish
 from .._policy import Policy
 from .proxy_dialogues import Credentials, Secret, Target, ask_http, ask_socks5
 
@@ -44,8 +44,8 @@ class _Proxy(ABC):
     tls: ssl.SSLContext | bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.addresses is not None and not isinstance(self.addresses, (str, bytes)):
-            object.__setattr__(self, "addresses", tuple(self.addresses))
+        if self.addresses is not None:
+            object.__setattr__(self, "addresses", several("addresses", self.addresses))
         EndPoint.parse(self.host, self.port)
         EndPoint.parse(self.host, self.port, self.addresses)
         if self.connector is not None and not isinstance(self.connector, (Connector, _Proxy)):
@@ -92,7 +92,7 @@ class _Proxy(ABC):
 
         Raises:
             ConnectError: No address of the proxy led to the target; it names the proxy, and its failures the target.
-            TypeError: `port` is no int, or `give_up_after` no number.
+            TypeError: `port` is no int, `establish` cannot be called, or `give_up_after` is no number.
             ValueError: `host`, `port` or `give_up_after` make no sense.
 
         Example:
@@ -107,6 +107,7 @@ class _Proxy(ABC):
             ...     proxy = SOCKS5Proxy("proxy.example", 1080)
             ...     return await proxy.connect("example.org", 443, secured, give_up_after=10)
         """
+        check_establish(establish)
         target, handshake = Target.read(host, port), self._handshake()
         if handshake is not None:
             await handshake.prepare()

@@ -24,7 +24,7 @@ from typing import TypeVar
 
 import trio
 
-from .._address import check_host, check_name, parse_literal
+from .._address import check_host, check_name, parse_literal, several
 
 S = TypeVar("S", bound=trio.abc.Stream)
 
@@ -127,7 +127,7 @@ class ClientHandshake:
         https_compatible: bool,
         give_up_after: float,
     ) -> None:
-        self._server_hostname = _name_of(host, server_hostname)
+        self._server_hostname = name_of(host, server_hostname)
         self._context = None if context is None else client_context(context)
         self._protocols = _protocols(alpn_protocols)
         if context is not None and self._protocols:
@@ -182,13 +182,18 @@ def certificate_name(host: str | bytes) -> str:
     return check_name(text).removesuffix(".") if literal is None else literal.host
 
 
-def _name_of(host: str | bytes, server_hostname: str | bytes | None) -> str:
-    if server_hostname is None:
+def name_of(host: str | bytes, given: str | bytes | None, argument: str = "server_hostname") -> str:
+    """Return the name to verify: the one that was given, or the host's.
+
+    Raises:
+        ValueError: It is none; where it was given, the text names its argument.
+    """
+    if given is None:
         return certificate_name(host)
     try:
-        return certificate_name(server_hostname)
+        return certificate_name(given)
     except ValueError as error:
-        raise ValueError(f"server_hostname is no host: {error}") from None
+        raise ValueError(f"{argument} is no host: {error}") from None
 
 
 def client_context(context: object) -> ssl.SSLContext:
@@ -209,9 +214,7 @@ def _protocols(protocols: Iterable[str] | None) -> Protocols:
     """RFC 7301, section 3.1: names of 1 to 255 octets."""
     if protocols is None:
         return ()
-    if isinstance(protocols, (str, bytes)):
-        raise TypeError(f"alpn_protocols must be several, not one str: {protocols!r}")
-    offered = tuple(protocols)
+    offered = several("alpn_protocols", protocols)
     for protocol in offered:
         if not isinstance(protocol, str):
             raise TypeError(f"alpn_protocols must be str, not {protocol!r}")
