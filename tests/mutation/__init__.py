@@ -7,7 +7,8 @@ or the mutant means the same, and then `equivalents.txt` says why.
 1. Each test is run once under coverage, so that it is known which tests execute which line.
 2. A process that has collected all tests forks for each mutant. The child exchanges the code of the changed function
    and runs the tests of the module's own files first, then some of all the others, until one fails. Nothing is imported
-   or collected again, so that a mutant costs little more than the first test that notices it.
+   or collected again, so that a mutant costs little more than the first test that notices it. Tests that fail in such
+   a child without any change are left out.
 3. What has survived that, and what is changed outside functions, is tried again in a process that has not imported the
    package: an import hook gives it the changed module. Nothing that was made from the old code is left there.
 4. A test that takes far longer than it needs has noticed the mutant.

@@ -65,6 +65,7 @@ def run_all(paths: Sequence[str], options: argparse.Namespace, folder: Path) -> 
     for mutant, verdict in _warm(todo, executed, options, folder):
         if verdict == AGAIN:
             again.append(mutant)
+            print(f"once more: {told(mutant)}", file=sys.stderr, flush=True)
         else:
             yield mutant, "killed"
     load_libraries()
@@ -95,6 +96,11 @@ def _warm(
         yield mutant, AGAIN
 
 
+def told(mutant: Mutant) -> str:
+    """Say where a mutant is, and what is changed."""
+    return f"{mutant.path}:{mutant.line}: {mutant.place}: {mutant.before}  ->  {mutant.after}"
+
+
 def main(given: Sequence[str] | None = None) -> int:
     """Be the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
@@ -112,10 +118,7 @@ def main(given: Sequence[str] | None = None) -> int:
         for mutant, verdict in run_all(paths, options, Path(folder)):
             verdicts[mutant] = verdict
             if verdict in ("survived", "not covered"):
-                print(
-                    f"{mutant.path}:{mutant.line}: {verdict}: {mutant.place}: {mutant.before}  ->  {mutant.after}",
-                    flush=True,
-                )
+                print(f"{verdict}: {told(mutant)}", flush=True)
     print()
     worst = 100.0
     for path in [*paths, "in all"]:

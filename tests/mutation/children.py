@@ -91,6 +91,8 @@ class Warm:
                 self.functions.setdefault(_place_of(one.__code__), []).append(one)
         gc.freeze()
         session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]  # one folder for all children
+        for test in self.failing_anyhow(session):
+            del self.items[test]
         for mutant, verdict in in_children(self.todo, lambda mutant: self.attempt(session, mutant), self.jobs):
             os.write(self.pipe, json.dumps([mutant.path, mutant.number, verdict]).encode() + b"\n")
         return True
@@ -99,14 +101,45 @@ class Warm:
         """Try a mutant in this process."""
         if not self.exchange(mutant):
             return AGAIN
-        own, others = self.executed.stages(mutant, self.seconds)
-        items = [self.items[test] for test in (*own, *others) if test in self.items]
-        for item, following in zip(items, [*items[1:], None], strict=True):
-            signal.setitimer(signal.ITIMER_REAL, self.executed.limit(item.nodeid))
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            if session.testsfailed:
-                return KILLED
+        for _ in self.failures(session, self.tests_of(mutant)):
+            return KILLED
         return AGAIN
+
+    def tests_of(self, mutant: Mutant) -> list[str]:
+        """The tests that are run against a mutant."""
+        return [test for tests in self.executed.stages(mutant, self.seconds) for test in tests if test in self.items]
+
+    def failures(self, session: pytest.Session, tests: Sequence[str]) -> Iterator[str]:
+        """Run tests in this process, and name those that fail."""
+        for test, following in zip(tests, [*tests[1:], None], strict=True):
+            signal.setitimer(signal.ITIMER_REAL, self.executed.limit(test))
+            item, failed = self.items[test], session.testsfailed
+            item.config.hook.pytest_runtest_protocol(
+                item=item, nextitem=None if following is None else self.items[following]
+            )
+            if session.testsfailed > failed:
+                yield test
+
+    def failing_anyhow(self, session: pytest.Session) -> list[str]:
+        """Run all tests that are needed without any change, in a child: those that fail would say nothing.
+
+        Raises:
+            ChildProcessError: One has ended the child.
+        """
+        needed = sorted({test for mutant in self.todo for test in self.tests_of(mutant)})
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            die_with_the_parent()
+            for test in self.failures(session, needed):
+                os.write(writer, f"{test}\n".encode())
+            os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader) as lines:
+            failing = lines.read().splitlines()
+        if os.waitpid(child, 0)[1]:
+            raise ChildProcessError("a test has ended the process without any change")
+        return failing
 
     def exchange(self, mutant: Mutant) -> bool:
         """Give functions other code; say whether that is all that there is to change."""
