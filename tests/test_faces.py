@@ -16,7 +16,7 @@ import trio_nbconnect as nb
 from trio_nbconnect.anyio import TCPConnectable, TLSConnectable, UNIXConnectable
 from trio_nbconnect.proxy import HTTPProxy, Secret, SOCKS5Proxy
 
-FACES = [f"trio_nbconnect.{name}" for name in ("anyio", "dns", "httpcore", "notebook", "proxy", "testing")]
+FACES = [f"trio_nbconnect.{name}" for name in ("anyio", "blocking", "dns", "httpcore", "notebook", "proxy", "testing")]
 OFFERED = [(face, name) for face in FACES for name in importlib.import_module(face).__all__]
 ELSEWHERE = {"watch"}
 """What a public module offers beside the package itself, whose it is."""

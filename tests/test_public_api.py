@@ -85,7 +85,7 @@ NAMES = {
     "watch",
 }
 
-MODULES = {"anyio", "dns", "httpcore", "network", "notebook", "proxy", "testing", "trace"}
+MODULES = {"anyio", "blocking", "dns", "httpcore", "network", "notebook", "proxy", "testing", "trace"}
 
 EXTRAS = ["IPython", "anyio", "dns", "h11", "httpcore", "httpx", "ipykernel", "ipywidgets", "rich", "socksio"]
 

@@ -1,6 +1,7 @@
 # Written by `python -m tests.stub` from the table in _public.py.
 
 from . import anyio as anyio
+from . import blocking as blocking
 from . import dns as dns
 from . import httpcore as httpcore
 from . import network as network

@@ -51,6 +51,7 @@ from ._resolve.system import HookResolver, Resolver, SystemResolver
 from .trace import Tracer, check_tracer
 
 if TYPE_CHECKING:
+    from ._blocking import BlockingConnector
     from ._connect.options import FamilyOptions
     from ._resolve.history import HistoryView
     from ._resolve.nat64 import Translator
@@ -348,6 +349,20 @@ class Connector:
         if self.network is None and has_socket_factory():
             return await open_custom_unix(path, settings, give_up_after)
         return await open_unix(self._parts.network, path, settings, give_up_after)
+
+    def blocking(self) -> BlockingConnector:
+        """Return the same for code without an event loop: `create_connection`, and `create_tls_connection`.
+
+        Example:
+            >>> import socket
+            >>> with socket.create_server(("127.0.0.1", 0)) as listener:
+            ...     with Connector().blocking().create_connection(listener.getsockname()) as sock:
+            ...         sock.getpeername() == listener.getsockname()
+            True
+        """
+        from ._blocking import BlockingConnector  # noqa: PLC0415 - who writes for Trio never needs it
+
+        return BlockingConnector(self)
 
     def _race(
         self,

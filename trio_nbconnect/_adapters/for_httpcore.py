@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 import ssl
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from types import ModuleType
@@ -34,8 +34,7 @@ from urllib.parse import unquote
 
 import trio
 
-from .._address import IPV4, IPV6
-from .._connect.options import SocketOptions
+from .._connect.options import options_with
 from .._connect.tls import client_context, shake_hands
 from .._connector import Connector, StreamOpener
 from .for_trio import check_opener, own_connector
@@ -230,12 +229,7 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
         if not extra:
             return self._opener
         connector = own_connector(self._opener, socket_options=extra)
-        given = connector.options
-        if not isinstance(given, Mapping):
-            given = dict.fromkeys((IPV6, IPV4), given or SocketOptions())
-        added = {family: given.get(family, SocketOptions()) for family in (IPV6, IPV4)}
-        added = {family: replace(options, extra=(*options.extra, *extra)) for family, options in added.items()}
-        return replace(connector, options={**given, **added})
+        return replace(connector, options=options_with(connector.options, extra=extra))
 
 
 def _triples(socket_options: Iterable[SocketOption] | None) -> tuple[tuple[int, int, int | bytes], ...]:
