@@ -7,6 +7,7 @@ from . import httpcore as httpcore
 from . import network as network
 from . import notebook as notebook
 from . import proxy as proxy
+from . import requests as requests
 from . import testing as testing
 from . import trace as trace
 from ._adapters.for_trio import patched_trio as patched_trio

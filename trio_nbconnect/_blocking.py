@@ -89,7 +89,7 @@ class BlockingConnector:
         >>> with socket.create_server(("127.0.0.1", 0)) as listener:
         ...     with connector.create_connection(listener.getsockname(), timeout=5) as sock:
         ...         sock.gettimeout()
-        5
+        5.0
     """
 
     __slots__ = ("_contexts", "_opener", "_plain")

@@ -30,6 +30,7 @@ from ._address import (
     local_addresses,
     parse_literal,
 )
+from ._blocking import BlockingConnector
 from ._connect import tls as _tls
 from ._connect.custom_sockets import (
     CustomSocketOpener,
@@ -51,7 +52,6 @@ from ._resolve.system import HookResolver, Resolver, SystemResolver
 from .trace import Tracer, check_tracer
 
 if TYPE_CHECKING:
-    from ._blocking import BlockingConnector
     from ._connect.options import FamilyOptions
     from ._resolve.history import HistoryView
     from ._resolve.nat64 import Translator
@@ -360,8 +360,6 @@ class Connector:
             ...         sock.getpeername() == listener.getsockname()
             True
         """
-        from ._blocking import BlockingConnector  # noqa: PLC0415 - who writes for Trio never needs it
-
         return BlockingConnector(self)
 
     def _race(

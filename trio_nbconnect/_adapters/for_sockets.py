@@ -1,9 +1,9 @@
 """For blocking sockets: code that calls `socket.create_connection` connects through us, for a block or a program.
 
 requests, botocore and the clients of the standard library call that function, or urllib3's copy of it, and both try one
-address after the other. `patched_socket` puts ours in their place, wherever a module has them. urllib3's has a parameter
-more and an error of its own, and there may be several copies, vendored ones included. One that is imported later is met
-by an import hook, the only thing here that is no function of a module.
+address after the other. `patched_socket` puts ours in their place, wherever a module has them. urllib3's has one more
+parameter and an error of its own, and there may be several copies, vendored ones included. One that is imported later
+is met by an import hook, the only thing here that is no function of a module.
 
 Out of reach: code that goes through `getaddrinfo` by itself (redis-py, paramiko); give it a socket, where it takes one.
 So are connections of `http.client` that were made before, and have kept the function.
@@ -194,7 +194,7 @@ class SocketPatch:
         if self._patch is not None and theirs is not None:
             original = innermost(theirs)
             if isinstance(original, FunctionType) and list(inspect.signature(original).parameters) == _PARAMETERS:
-                self._patch.put(_for_urllib3(original, self._connector), theirs)
+                self._patch.put(for_urllib3(original, self._connector), theirs)
 
     def imported(self, module: ModuleType) -> None:
         """Reach a copy of urllib3's that has been imported just now."""
@@ -207,9 +207,9 @@ _PARAMETERS = ["address", "timeout", "source_address", "socket_options"]
 """Those of urllib3's function. What has other ones is somebody else's."""
 
 
-def _for_urllib3(original: FunctionType, connector: BlockingConnector | None) -> Callable[..., Any]:
+def for_urllib3(original: Callable[..., Any], connector: BlockingConnector | None) -> Callable[..., Any]:
     """Make a function with the parameters, the default time-out and the errors of this copy of urllib3's."""
-    names: dict[str, Any] = original.__globals__
+    names = vars(sys.modules[original.__module__])
     its_default = inspect.signature(original).parameters["timeout"].default
 
     @functools.wraps(original)

@@ -69,6 +69,7 @@ def patched_trio(connector: StreamOpener | None = None) -> Iterator[None]:
     `trio.open_ssl_over_tcp_stream` and `trio.open_unix_socket` as well. The whole process is concerned, other threads
     included; a program may wrap its `trio.run`. Modules that have imported a function by name (`from trio import
     open_tcp_stream`) are reached, too; to look through them takes a few milliseconds. Blocks may be nested or overlap.
+    `ALL_PROXY` and its like are not read: `patched_trio(proxy.from_environment())` honours them.
 
     Args:
         connector: Who connects, a `Connector` or a proxy; None is for the drop-ins of this package. A

@@ -7,7 +7,7 @@ the caller establishes with the target. An address where any of it fails or hang
 a connector, or another proxy, to any depth.
 
 A target's name goes to the proxy as it is: nothing here looks it up. Limits are those of the race, `give_up_after`,
-`Policy.give_up_attempt_after` and `Policy.give_up_tls_after`. Proxies are not chosen by URL or environment.
+`Policy.give_up_attempt_after` and `Policy.give_up_tls_after`.
 """
 
 from __future__ import annotations
