@@ -31,6 +31,7 @@ from ._address import (
     parse_literal,
     path_of,
 )
+from ._blocking import BlockingConnector
 from ._connect import tls as _tls
 from ._connect.custom_sockets import (
     CustomSocketOpener,
@@ -348,6 +349,18 @@ class Connector:
         if self.network is None and has_socket_factory():
             return await open_custom_unix(path, settings, give_up_after)
         return await open_unix(self._parts.network, path, settings, give_up_after)
+
+    def blocking(self) -> BlockingConnector:
+        """Return the same for code without an event loop: `create_connection`, and `create_tls_connection`.
+
+        Example:
+            >>> import socket
+            >>> with socket.create_server(("127.0.0.1", 0)) as listener:
+            ...     with Connector().blocking().create_connection(listener.getsockname()) as sock:
+            ...         sock.getpeername() == listener.getsockname()
+            True
+        """
+        return BlockingConnector(self)
 
     def _race(
         self,
