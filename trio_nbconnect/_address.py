@@ -360,7 +360,7 @@ def _given(address: GivenAddress, port: int) -> Address:
 
 
 def _unix(path: str | bytes) -> Address:
-    if UNIX is None:  # pragma: no cover - Windows
+    if UNIX is None:  # Windows
         raise ValueError(f"this platform has no UNIX sockets: {path!r}")
     return Address(UNIX, os.fsdecode(checked_path(path)), 0)
 

@@ -340,7 +340,7 @@ class Connector:
             TypeError: `filename` is no path, or `give_up_after` no number.
             ValueError: There is a NUL inside a path, or `give_up_after` makes no sense.
         """
-        if not hasattr(socket, "AF_UNIX"):  # pragma: no cover - Windows
+        if not hasattr(socket, "AF_UNIX"):  # Windows
             raise RuntimeError("Unix sockets are not supported on this platform")
         path = path_of("filename", filename)
         give_up_after = check_seconds("give_up_after", give_up_after)

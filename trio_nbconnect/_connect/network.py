@@ -95,7 +95,7 @@ class KernelNetwork:
     def open(self, family: socket.AddressFamily, protocol: int = 0) -> socket.socket:
         """Open a socket; one system call does it where the kernel can."""
         sock = socket.socket(family, _STREAM, protocol)
-        if _STREAM == socket.SOCK_STREAM:  # pragma: no cover - macOS and Windows
+        if _STREAM == socket.SOCK_STREAM:  # macOS and Windows
             sock.setblocking(False)
         return sock
 
@@ -302,12 +302,14 @@ def round_trip_time(sock: socket.socket | trio.socket.SocketType) -> float | Non
     return int.from_bytes(info[offset:], sys.byteorder) * unit or None
 
 
-_ROUND_TRIP_TIME = {"linux": (11, 68, 1e-6), "darwin": (0x106, 44, 1e-3)}.get(sys.platform)
+ROUND_TRIP_TIMES = {"linux": (11, 68, 1e-6), "darwin": (0x106, 44, 1e-3)}
 """The option, where the time is in its structure, and its unit in seconds; the structures only grow behind.
 
 Linux's `TCP_INFO` has 8 bytes and 15 numbers of 32 bits before `tcpi_rtt`; macOS' `TCP_CONNECTION_INFO`, which has no
-name in Python before 3.12, 4 bytes and 10 numbers before `tcpi_srtt`. Windows says nothing before it is asked to.
+name in Python before 3.12, 4 bytes and 10 numbers before `tcpi_srtt`. Windows has none of this.
 """
+
+_ROUND_TRIP_TIME = ROUND_TRIP_TIMES.get(sys.platform)
 
 
 def bind_address_only(sock: Socket | trio.socket.SocketType) -> None:
