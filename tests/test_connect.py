@@ -181,6 +181,7 @@ async def test_connect_socket_leaves_the_socket_open_and_connected(
             assert served.recv(5) == b"hello"
 
 
+@pytest.mark.needs_ipv6
 async def test_ipv6(new_socket: NewSocket) -> None:
     """All four values of an IPv6 address, as `getsockname` gives them, are taken."""
     with (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import socket
 import ssl
 import subprocess
@@ -41,17 +42,16 @@ needs_https = pytest.mark.skipif(not dns.query.have_doh, reason="dnspython[doh] 
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"servers": "192.0.2.53"}, TypeError("servers must be several, not one str: '192.0.2.53'")),
-        ({"servers": [53]}, TypeError("a server must be str, not 53")),
-        ({"servers": 53}, TypeError("servers must be an iterable of strings, not 53")),
-        ({"search": "example.org"}, TypeError("search must be several, not one str: 'example.org'")),
-        ({"search": ["a..b"]}, ValueError("host must not have an empty label: 'a..b'")),
+        ({"servers": "192.0.2.53"}, TypeError("servers must be an iterable of strings, not str: '192.0.2.53'")),
+        ({"servers": [53]}, TypeError("servers must be str, not 53")),
+        ({"search": "example.org"}, TypeError("search must be an iterable of strings, not str: 'example.org'")),
+        ({"search": ["a..b"]}, ValueError("search makes no sense: host must not have an empty label: 'a..b'")),
         ({"ndots": "1"}, TypeError("ndots must be int, not '1'")),
         ({"attempts": 0}, ValueError("attempts must be at least 1, not 0")),
         ({"cache_size": True}, TypeError("cache_size must be int, not True")),
         ({"give_up_after": "5"}, TypeError("give_up_after must be a number of seconds, not '5'")),
         ({"use_expired": -1}, ValueError("use_expired must not be negative, not -1")),
-        ({"protocols": "h2"}, TypeError("protocols must be several, not one str: 'h2'")),
+        ({"protocols": "h2"}, TypeError("protocols must be an iterable of strings, not str: 'h2'")),
     ],
 )
 def test_what_makes_no_sense(options: dict[str, Any], error: Exception) -> None:
@@ -258,6 +258,7 @@ async def test_udp(zone: Zone) -> None:
     assert {way for _, _, way in zone.queries} == {"udp"}
 
 
+@pytest.mark.needs_ipv6
 async def test_udp_over_ipv6(zone: Zone) -> None:
     async with serve(zone, "::1") as port:
         assert found(await heard(DNSResolver(servers=[f"[::1]:{port}"], hosts=None)), Source.A) == [[FOUR]]
@@ -424,7 +425,7 @@ async def test_a_server_that_nothing_can_be_sent_to(zone: Zone) -> None:
         failed = await heard(alone, port=80, families=[socket.AF_INET], services=False)
     assert found(items, Source.A) == [[FOUR]]
     assert found(failed, Source.A) == [socket.EAI_AGAIN]
-    assert "255.255.255.255:53: Permission denied" in repr(failed)
+    assert re.search("255.255.255.255:53: (Permission denied|Network is unreachable)", repr(failed))
 
 
 async def test_a_datagram_that_the_kernel_drops_late(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:

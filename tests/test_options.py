@@ -70,7 +70,10 @@ async def failure_of(connector: nb.Connector, host: str = "127.0.0.1") -> OSErro
 
 @pytest.mark.parametrize(
     ("host", "service"),
-    [("127.0.0.1", (socket.IPPROTO_IP, socket.IP_TOS)), ("::1", (socket.IPPROTO_IPV6, socket.IPV6_TCLASS))],
+    [
+        ("127.0.0.1", (socket.IPPROTO_IP, socket.IP_TOS)),
+        pytest.param("::1", (socket.IPPROTO_IPV6, socket.IPV6_TCLASS), marks=pytest.mark.needs_ipv6),
+    ],
 )
 async def test_all_of_them_on_a_real_socket(host: str, service: tuple[int, int]) -> None:
     with listening(host) as address:

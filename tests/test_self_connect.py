@@ -27,7 +27,10 @@ AnySocket = socket.socket | trio.socket.SocketType
 IP_LOCAL_PORT_RANGE = 51
 """Linux 6.3 and later, ip(7); the socket module has no name for it."""
 
-FAMILIES = [pytest.param(socket.AF_INET, id="ipv4"), pytest.param(socket.AF_INET6, id="ipv6")]
+FAMILIES = [
+    pytest.param(socket.AF_INET, id="ipv4"),
+    pytest.param(socket.AF_INET6, id="ipv6", marks=pytest.mark.needs_ipv6),
+]
 HOSTS = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
 

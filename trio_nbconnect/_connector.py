@@ -29,7 +29,9 @@ from ._address import (
     is_localhost,
     local_addresses,
     parse_literal,
+    path_of,
 )
+from ._blocking import BlockingConnector
 from ._connect import tls as _tls
 from ._connect.custom_sockets import (
     CustomSocketOpener,
@@ -188,7 +190,7 @@ class Connector:
         Raises:
             ConnectError: No attempt was established; `ResolutionError`, `ConnectRefused` and `ConnectTimeout` are
                 its kinds.
-            TypeError: `port` is no int, `give_up_after` no number, or `establish` cannot be called.
+            TypeError: `port` is no int, `establish` cannot be called, or `give_up_after` is no number.
             ValueError: `host`, `port` or `addresses` make no sense.
 
         Example:
@@ -196,8 +198,7 @@ class Connector:
             >>> async def greeted(stream: trio.SocketStream) -> bytes:
             ...     return await stream.receive_some()
         """
-        if not callable(establish):
-            raise TypeError(f"establish must be an async callable, not {establish!r}")
+        check_establish(establish)
         race: Race[T] = self._race(host, port, addresses, give_up_after, establish)
         return await race.run()
 
@@ -339,15 +340,27 @@ class Connector:
             TypeError: `filename` is no path, or `give_up_after` no number.
             ValueError: There is a NUL inside a path, or `give_up_after` makes no sense.
         """
-        if not hasattr(socket, "AF_UNIX"):  # pragma: no cover - Windows
+        if not hasattr(socket, "AF_UNIX"):  # Windows
             raise RuntimeError("Unix sockets are not supported on this platform")
-        path = os.fspath(filename)
-        check_seconds("give_up_after", give_up_after)
+        path = path_of("filename", filename)
+        give_up_after = check_seconds("give_up_after", give_up_after)
         options = (self._parts.options or {}).get(socket.AF_UNIX)
         settings = () if options is None else options.settings
         if self.network is None and has_socket_factory():
             return await open_custom_unix(path, settings, give_up_after)
         return await open_unix(self._parts.network, path, settings, give_up_after)
+
+    def blocking(self) -> BlockingConnector:
+        """Return the same for code without an event loop: `create_connection`, and `create_tls_connection`.
+
+        Example:
+            >>> import socket
+            >>> with socket.create_server(("127.0.0.1", 0)) as listener:
+            ...     with Connector().blocking().create_connection(listener.getsockname()) as sock:
+            ...         sock.getpeername() == listener.getsockname()
+            True
+        """
+        return BlockingConnector(self)
 
     def _race(
         self,
@@ -364,7 +377,7 @@ class Connector:
             raise _outside_of_trio()
         target = Target.parse(host, port, addresses)
         if give_up_after != math.inf:
-            check_seconds("give_up_after", give_up_after)
+            give_up_after = check_seconds("give_up_after", give_up_after)
         heard = journal(self.tracer)
         opener: Opener = self._parts.opener
         if self.network is None and has_socket_factory():
@@ -429,6 +442,16 @@ class Connector:
         return self.policy.last_resort_delay > 0 and not has_ipv4
 
 
+def check_establish(establish: object) -> None:
+    """Refuse what cannot be called; `None` would silently mean that a connection is all.
+
+    Raises:
+        TypeError: It cannot be called.
+    """
+    if not callable(establish):
+        raise TypeError(f"establish must be an async callable of one stream, not {establish!r}")
+
+
 def _outside_of_trio() -> RuntimeError:
     """Say what to do where Trio does not run this code; most who meet that are in a notebook."""
     if "ipykernel" in sys.modules:
@@ -456,15 +479,9 @@ def _translator(nat64: str | Iterable[str] | None, opener: SocketOpener) -> Tran
     """Read the prefixes of a NAT64."""
     if nat64 is None:
         return None
-    from ._resolve.nat64 import Prefix, Translator  # noqa: PLC0415 - few networks have one
+    from ._resolve.nat64 import Translator, read_prefixes  # noqa: PLC0415 - few networks have one
 
-    try:
-        prefixes = (nat64,) if isinstance(nat64, str) else tuple(nat64)
-    except TypeError:
-        raise TypeError(f"nat64 must be str, or several, not {nat64!r}") from None
-    if not prefixes:
-        raise ValueError("nat64 must be None where there is no prefix, not empty")
-    return Translator(tuple(map(Prefix.read, prefixes)), opener.source_address)
+    return Translator(read_prefixes(nat64), opener.source_address)
 
 
 def _make(kind: type[Connector], arguments: dict[str, Any]) -> Connector:

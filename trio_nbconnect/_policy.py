@@ -118,19 +118,31 @@ def check_seconds(name: str, seconds: object, unit: str = "a number of seconds")
     return number
 
 
-def check_count(name: str, count: object) -> int:
-    """Return a number of things of which there is at least one, or raise what is wrong with it.
+def check_count(name: str, count: object, least: int = 1) -> int:
+    """Return a number of things, or raise what is wrong with it.
 
     Raises:
         TypeError: It is no whole number.
-        ValueError: It is less than one.
+        ValueError: It is less than it must be.
     """
-    if isinstance(count, bool) or not hasattr(count, "__index__"):
-        raise TypeError(f"{name} must be int, not {count!r}")
-    number = operator.index(count)
-    if number < 1:
-        raise ValueError(f"{name} must be at least 1, not {count!r}")
+    number = check_int(name, count)
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, not {count!r}")
     return number
+
+
+def check_int(name: str, value: object) -> int:
+    """Return a whole number of whatever type, NumPy's say, as an int.
+
+    Raises:
+        TypeError: It is no whole number; `True` is none either.
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)  # type: ignore[arg-type]  # that is the question
+    except TypeError:
+        raise TypeError(f"{name} must be int, not {value!r}") from None
 
 
 def check_real(name: str, value: object, unit: str) -> float:

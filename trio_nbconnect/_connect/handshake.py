@@ -40,7 +40,7 @@ from .network import KernelNetwork, Network, Socket, checked
 
 _CONNECTED = {0, errno.EISCONN}
 _UNDER_WAY = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR}
-if sys.platform == "win32":  # pragma: no cover - Windows says EWOULDBLOCK where POSIX says EINPROGRESS
+if sys.platform == "win32":  # Windows says EWOULDBLOCK where POSIX says EINPROGRESS
     _UNDER_WAY.add(errno.EWOULDBLOCK)
 
 _RETRIES = 2

@@ -140,6 +140,7 @@ async def connect_socket(sock: socket.socket | trio.socket.SocketType, sockaddr:
 
     Raises:
         OSError: The connect failed; the class fits the errno, and the text holds the address.
+        TypeError: `sock` is no socket.
         ValueError: The socket is blocking, or `sockaddr` is no numeric address of its family.
         trio.ClosedResourceError: The socket is closed, or another task closed it meanwhile.
 
@@ -152,6 +153,8 @@ async def connect_socket(sock: socket.socket | trio.socket.SocketType, sockaddr:
         >>> trio.run(main)
         True
     """
+    if not isinstance(sock, (socket.socket, trio.socket.SocketType)):
+        raise TypeError(f"sock must be a socket, not {sock!r}")
     if sock.fileno() == -1:
         raise trio.ClosedResourceError("this socket is closed")
     try:

@@ -33,9 +33,9 @@ from functools import partial
 
 import trio
 
-from .._address import Address
+from .._address import Address, path_of
 from .._connect.system_files import system_file
-from .._policy import check_seconds
+from .._policy import check_count, check_seconds
 from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Source
 from .cache import Cache, CacheEntry
 from .services import ALIASES, Records, SVCBResolver
@@ -56,7 +56,6 @@ try:
     from .servers import (
         Server,
         Settings,
-        check_count,
         parse_protocols,
         parse_resolv_conf,
         parse_search,
@@ -174,18 +173,20 @@ class DNSResolver:
         hosts: str | os.PathLike[str] | None = HOSTS,
         rng: random.Random | None = None,
     ) -> None:
-        self._servers = parse_servers(servers, None if ca_file is None else os.fspath(ca_file))
-        self._resolv_conf = os.fspath(resolv_conf)
+        self._servers = parse_servers(servers, None if ca_file is None else _path("ca_file", ca_file))
+        self._resolv_conf = _path("resolv_conf", resolv_conf)
         self._search = None if search is None else parse_search(search)
         self._ndots = None if ndots is None else check_count("ndots", ndots, 0)
         self._give_up_after = None if give_up_after is None else check_seconds("give_up_after", give_up_after)
         self._attempts = None if attempts is None else check_count("attempts", attempts, 1)
         self._rotate = rotate
-        self._hosts = None if hosts is None else os.fspath(hosts)
+        self._hosts = None if hosts is None else _path("hosts", hosts)
         self._services = services
         self._protocols = parse_protocols(protocols)
         self._use_expired = check_seconds("use_expired", use_expired)
         self._cache_size = check_count("cache_size", cache_size, 0)
+        if rng is not None and not isinstance(rng, random.Random):
+            raise TypeError(f"rng must be random.Random, not {rng!r}")
         self._rng = rng or random.Random()
         self._memory: trio.lowlevel.RunVar[_Memory] = trio.lowlevel.RunVar("trio_nbconnect.dns.memory")
 
@@ -428,6 +429,10 @@ class _LookUp:
             kind = Unanswered if query.unanswered else socket.gaierror
             raise kind(socket.EAI_AGAIN, f"no name server knows {source.value} of {name}: {met}")
         return answer
+
+
+def _path(name: str, path: str | os.PathLike[str]) -> str:
+    return os.fsdecode(path_of(name, path))
 
 
 def _key(name: str, source: Source) -> Key:
