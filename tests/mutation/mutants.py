@@ -104,8 +104,12 @@ class _Mutator(ast.NodeVisitor):
             if is_call or is_set or isinstance(statement, (ast.Raise, ast.Break, ast.Continue, ast.Delete)):
                 if self._is_skipped(statement):
                     continue
+                nothing = ast.copy_location(ast.Pass(), statement)
                 self._note(
-                    statement, ast.unparse(statement), "pass", lambda index=index: block.__setitem__(index, ast.Pass())
+                    statement,
+                    ast.unparse(statement),
+                    "pass",
+                    lambda index=index, nothing=nothing: block.__setitem__(index, nothing),
                 )
 
     def _offer(self, node: Any, change: Any, shown: str = "") -> None:
