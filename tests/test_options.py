@@ -9,6 +9,7 @@ import pickle
 import socket
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -697,6 +698,17 @@ async def test_a_factory_s_socket_without_options_may_have_a_hook(monkeypatch: p
     await nb.Connector(options=options).open_tcp_stream("192.0.2.1", 80)
     assert seen == [nb.Address(FOUR, "192.0.2.1", 80)]
     assert factory.made[0].log == [("connect", ("192.0.2.1", 80))]
+
+
+async def test_a_unix_socket_of_a_factory_has_them_too(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    trio.socket.set_custom_socket_factory(PlainSockets())
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        connector = nb.Connector(options={socket.AF_UNIX: nb.SocketOptions(send_buffer=4096)})
+        async with await connector.open_unix_socket(path) as stream:
+            assert stream.socket.getsockopt(SOL, socket.SO_SNDBUF) == 2 * 4096  # Linux doubles it, socket(7)
 
 
 @pytest.mark.parametrize("options", [ALL, {socket.AF_UNIX: ALL}])
