@@ -518,6 +518,7 @@ def test_the_source_is_that_of_the_options_that_choose_a_route(interface: str | 
         ("192.0.2.1 fee café fe.example\n", False),
         ("192.0.2.1 fee\n192.0.2.2 fe\n", True),
         ("192.0.2.1 fee fe", True),
+        ("192.0.2.1" + " fee" * 20000, False),  # each line is looked at once
         ("", False),
     ],
 )
