@@ -847,10 +847,17 @@ def test_abandoned_connects_hold_nobody_up(case: Crowd, runs: Runs) -> None:
     assert runs.of(case)["it"].value["seconds"] < 2.0
 
 
-@crowds(crowd, one_name=(DEAD, (ONE, "good.example", 1000)), many_names=(DEAD, (MANY, "good.example", 1000)))
+@crowds(
+    crowd,
+    one_name=(DEAD, (ONE, "good.example", 1000)),
+    many_names=(DEAD, (MANY, "good.example", 1000)),
+    many_names_for_long=(DEAD, (MANY, "good.example", 1000, 4.0)),
+)
 def test_a_crowd_of_dead_names_holds_nobody_up(case: Crowd, runs: Runs) -> None:
-    """A thousand connects to names that nobody answers for, all cancelled, and then a good name."""
-    assert runs.of(case)["it"].value["after"] < 3.0
+    """A thousand connects to names that nobody answers for; a good name beside them, and one when all are cancelled."""
+    done = runs.of(case)["it"].value
+    assert max(done["beside"], done["after"]) < 3.0
+    assert done["threads"] < 400
 
 
 @crowds(crowd, one_name_beside=(DEAD, (ONE, "good.example", 1000)))
