@@ -88,6 +88,9 @@ class Network(Protocol):
     def round_trip_time(self, sock: Any) -> float | None:
         """What the network has measured on a connected socket, in seconds; None if it does not say."""
 
+    def syn_retransmissions(self, sock: Any) -> int | None:
+        """How often the SYN was sent again, on a socket that has sent no data yet; None if the network does not say."""
+
 
 class KernelNetwork:
     """The network that the operating system offers."""
@@ -151,6 +154,9 @@ class KernelNetwork:
 
     def round_trip_time(self, sock: socket.socket) -> float | None:
         return round_trip_time(sock)
+
+    def syn_retransmissions(self, sock: socket.socket) -> int | None:
+        return syn_retransmissions(sock)
 
 
 _STREAM = int(socket.SOCK_STREAM) | getattr(socket, "SOCK_NONBLOCK", 0)
@@ -281,18 +287,33 @@ def round_trip_time(sock: socket.socket | trio.socket.SocketType) -> float | Non
     Returns:
         Seconds; None where there is none, the socket is not TCP, or the kernel does not say.
     """
-    if sys.platform != "linux":  # pragma: no cover - others have other structures, if any
-        return None
-    try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RTT_OFFSET + 4)
-    except OSError:
-        return None
-    microseconds = int.from_bytes(info[_RTT_OFFSET:], sys.byteorder)
+    microseconds = _tcp_info(sock, _RTT_OFFSET)
     return microseconds / 1e6 if microseconds else None
 
 
-_RTT_OFFSET = 68
-"""Of `tcpi_rtt` in Linux's `struct tcp_info`: 8 bytes, and 15 numbers of 32 bits. The structure only grows behind."""
+def syn_retransmissions(sock: socket.socket | trio.socket.SocketType) -> int | None:
+    """Read how often the kernel has sent a segment again; before any data that can only be the SYN.
+
+    Returns:
+        How often; None where the socket is not TCP, or the kernel does not say.
+    """
+    return _tcp_info(sock, _RETRANSMISSIONS_OFFSET)
+
+
+def _tcp_info(sock: socket.socket | trio.socket.SocketType, offset: int) -> int | None:
+    """Read one number of Linux's `struct tcp_info`."""
+    if sys.platform != "linux":  # pragma: no cover - others have other structures, if any
+        return None
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, offset + 4)
+    except OSError:
+        return None
+    return int.from_bytes(info[offset:], sys.byteorder)
+
+
+_RTT_OFFSET, _RETRANSMISSIONS_OFFSET = 68, 100
+"""Of `tcpi_rtt` and `tcpi_total_retrans` in Linux's `struct tcp_info`: 8 bytes, and 15 and 23 numbers of 32 bits. The
+structure only grows behind."""
 
 
 def bind_address_only(sock: Socket | trio.socket.SocketType) -> None:

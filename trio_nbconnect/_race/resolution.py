@@ -113,6 +113,7 @@ class Resolution:
             given = Answer(Source.GIVEN, self._usable(self._target.addresses))
             self.candidates.start_with(given.addresses)
             self._journal.answer_received(given)
+            self._journal.candidates_sorted(self.candidates.explain)
         elif self._alone_until > trio.current_time():
             with until(self._alone_until):
                 await self.run()
@@ -162,6 +163,7 @@ class Resolution:
             item = replace(item, addresses=usable)
         self.candidates.update(item, trio.current_time())
         self._journal.answer_received(item)
+        self._journal.candidates_sorted(self.candidates.explain)
         self.change.notify()
 
     @property
