@@ -86,9 +86,21 @@ NAMES = {
     "watch",
 }
 
-MODULES = {"anyio", "dns", "httpcore", "network", "notebook", "proxy", "testing", "trace"}
+MODULES = {"anyio", "dns", "httpcore", "network", "notebook", "otel", "proxy", "testing", "trace"}
 
-EXTRAS = ["IPython", "anyio", "dns", "h11", "httpcore", "httpx", "ipykernel", "ipywidgets", "rich", "socksio"]
+EXTRAS = [
+    "IPython",
+    "anyio",
+    "dns",
+    "h11",
+    "httpcore",
+    "httpx",
+    "ipykernel",
+    "ipywidgets",
+    "opentelemetry",
+    "rich",
+    "socksio",
+]
 
 ALIASES = {"Configure", "Event", "GivenAddress", "LocalAddress", "Options", "SendAnswer", "Tracer"}
 """They stand for other types, and can carry no words of their own."""

@@ -5,6 +5,7 @@ from . import dns as dns
 from . import httpcore as httpcore
 from . import network as network
 from . import notebook as notebook
+from . import otel as otel
 from . import proxy as proxy
 from . import testing as testing
 from . import trace as trace
