@@ -131,6 +131,7 @@ def test_a_name_is_what_goes_to_the_resolver(host: str, name: str) -> None:
         ("bücher..example", "host must not have an empty label: 'bücher..example'"),
         (f"bücher.{LABEL}a", f"host must have no label over 63 characters: 'bücher.{LABEL}a'"),
         (f"é.{LONGEST}", f"host must have at most 253 characters: 'é.{LONGEST}'"),
+        ("a" * 1000, f"host must have at most 253 characters: '{'a' * 1000}'"),
     ],
 )
 def test_a_name_that_dns_cannot_carry_is_refused(host: str, complaint: str) -> None:
@@ -139,6 +140,12 @@ def test_a_name_that_dns_cannot_carry_is_refused(host: str, complaint: str) -> N
         check_name(host)
 
     assert str(caught.value) == complaint
+
+
+@pytest.mark.parametrize("host", ["a" * 1001, b"\xff" * 1001])
+def test_a_host_far_too_long_is_not_even_shown(host: str | bytes) -> None:
+    with pytest.raises(ValueError, match=r"^host must have at most 253 characters, not 1001$"):
+        check_host(host)
 
 
 @pytest.mark.parametrize("host", ["-é.example", "☃.example", "\ud800.example", "é" * 64, "é_.example", "\u202eé"])

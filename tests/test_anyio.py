@@ -404,7 +404,7 @@ async def test_an_argument_that_nobody_knows_is_a_type_error() -> None:
             "connector must be a Connector or a proxy, not 5",
         ),
         (lambda: UNIXConnectable("/nowhere", connector=cast(Any, 5)), "connector must be a Connector, not 5"),
-        (lambda: UNIXConnectable(cast(Any, 5)), "expected str, bytes or os.PathLike object, not int"),
+        (lambda: UNIXConnectable(cast(Any, 5)), "path must be str, bytes or os.PathLike, not 5"),
         (lambda: TLSConnectable("a", 80, ssl_context=cast(Any, True)), "ssl_context must be ssl.SSLContext, not True"),
         (lambda: patched_anyio(cast(Any, 5)).__enter__(), "connector must be a Connector or a proxy, not 5"),
     ],

@@ -252,6 +252,7 @@ def test_the_name_server_answers(kind: str, answers: list[str]) -> None:
 
     assert query.is_response(response)
     assert [str(record) for rrset in response.answer for record in rrset] == answers
+    assert bool(response.authority) == (not answers)  # without an SOA record nothing of it may be cached
 
 
 def test_any_connector_for_trio_may_take_part(tmp_path: Path) -> None:

@@ -42,16 +42,16 @@ needs_https = pytest.mark.skipif(not dns.query.have_doh, reason="dnspython[doh] 
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"servers": "192.0.2.53"}, TypeError("servers must be several, not one str: '192.0.2.53'")),
-        ({"servers": [53]}, TypeError("a server must be str, not 53")),
-        ({"search": "example.org"}, TypeError("search must be several, not one str: 'example.org'")),
-        ({"search": ["a..b"]}, ValueError("host must not have an empty label: 'a..b'")),
+        ({"servers": "192.0.2.53"}, TypeError("servers must be an iterable of strings, not str: '192.0.2.53'")),
+        ({"servers": [53]}, TypeError("servers must be str, not 53")),
+        ({"search": "example.org"}, TypeError("search must be an iterable of strings, not str: 'example.org'")),
+        ({"search": ["a..b"]}, ValueError("search makes no sense: host must not have an empty label: 'a..b'")),
         ({"ndots": "1"}, TypeError("ndots must be int, not '1'")),
         ({"attempts": 0}, ValueError("attempts must be at least 1, not 0")),
         ({"cache_size": True}, TypeError("cache_size must be int, not True")),
         ({"give_up_after": "5"}, TypeError("give_up_after must be a number of seconds, not '5'")),
         ({"use_expired": -1}, ValueError("use_expired must not be negative, not -1")),
-        ({"protocols": "h2"}, TypeError("protocols must be several, not one str: 'h2'")),
+        ({"protocols": "h2"}, TypeError("protocols must be an iterable of strings, not str: 'h2'")),
     ],
 )
 def test_what_makes_no_sense(options: dict[str, Any], error: Exception) -> None:

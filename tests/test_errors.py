@@ -27,7 +27,16 @@ from trio_nbconnect import (
 )
 from trio_nbconnect._address import IPV4, IPV6
 from trio_nbconnect._error_texts import strerror
-from trio_nbconnect._errors import all_failed, connect_error, gave_up, no_address, os_error, timed_out, tls_reason
+from trio_nbconnect._errors import (
+    all_failed,
+    connect_error,
+    gave_up,
+    no_address,
+    os_error,
+    services_unknown,
+    timed_out,
+    tls_reason,
+)
 
 if sys.version_info < (3, 11):
     from exceptiongroup import ExceptionGroup
@@ -274,6 +283,43 @@ def test_an_attempt_whose_server_is_silent_after_tcp(failure: OSError | None) ->
 
 def test_an_attempt_at_another_port_says_so() -> None:
     assert str(all_failed("example.org", 8080, attempts(REFUSED))).endswith("failed: 192.0.2.1:443 refused")
+
+
+@pytest.mark.parametrize(
+    ("count", "end"), [(0, " failed"), (3, f"refused{', 192.0.2.1 refused' * 2}"), (4, "refused, and 1 more")]
+)
+def test_three_attempts_are_told_of(count: int, end: str) -> None:
+    text = str(all_failed("h", 443, attempts(*[REFUSED] * count)))
+    assert text.endswith(end)
+    assert text.count("refused") == min(count, 3)
+
+
+def test_services_that_are_not_known_say_why() -> None:
+    """Its cause is a group like that of any other, and its number the look-up's."""
+    error = services_unknown("example.org", 443, attempts(None), AGAIN)
+    assert str(error) == "services could not be resolved over encrypted DNS: example.org:443"
+    assert (error.host, error.port, error.errno, len(error.attempts)) == ("example.org", 443, socket.EAI_AGAIN, 1)
+    assert causes(error) == [error.primary_error] == [AGAIN]
+
+
+def test_a_phase_has_its_name() -> None:
+    assert [phase.value for phase in Phase] == ["resolution", "handshake", "establish"]
+
+
+def test_an_error_without_a_number_has_no_system_s_words() -> None:
+    assert ConnectError("no", host="h", port=1).strerror is None
+    assert ConnectError("no", host="h", port=1, errno=1).strerror == strerror(1)
+
+
+def test_what_a_server_says_is_cut() -> None:
+    """A text of a megabyte would fill a log."""
+    assert str(attempts(OSError("x" * 2000))[0]) == f"192.0.2.1:443 {'x' * 1986}..."
+    error = no_address("h", 443, [OSError("x" * 2001)])
+    assert str(error) == f"no results found for hostname lookup: h:443: {'x' * 2000}..."
+
+
+def test_a_path_is_shown_safely() -> None:
+    assert str(os_error(errno.ENOENT, "/tmp/\x1b[31m")).endswith(": /tmp/\\x1b[31m")
 
 
 def test_a_host_of_another_s_is_shown_safely() -> None:

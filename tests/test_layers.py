@@ -18,7 +18,7 @@ LAYERS = [
     {"_connect"},
     {"_resolve"},
     {"trace"},
-    {"_race"},
+    {"_race", "_blocking"},
     {"_connector"},
     {"_functions"},
     {"_dns", "_pictures"},

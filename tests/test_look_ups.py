@@ -301,19 +301,19 @@ async def test_some_names_leave_by_no_look_up(name: str, library: DeadLibrary) -
     assert library.calls == []
 
 
-@pytest.mark.parametrize("name", ["onion", "onion.example", "pinned.onion", "PINNED.onion."])
+@pytest.mark.parametrize("length", [0, system_files.LONGEST], ids=["short", "long"])
+@pytest.mark.parametrize("name", ["onion", "onion.example", "pinned.onion", "PINNED.onion"])
 async def test_other_names_are_the_system_s(
-    name: str, library: DeadLibrary, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    name: str, length: int, library: DeadLibrary, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A search domain may complete a single label, and the hosts file have a name of its own."""
+    """A search domain may complete a single label, and the hosts file, however long, have a name of its own."""
     hosts = tmp_path / "hosts"
-    hosts.write_text("192.0.2.1 other Pinned.onion # commented.onion\n\n")
-    file: system_files.SmallFile[frozenset[str]]
-    file = system_files.SmallFile(str(hosts), system_files._parse_kept, frozenset())
-    monkeypatch.setattr(system_files, "_pinned", file)
+    hosts.write_text("#" * length + "\n192.0.2.1 other Pinned.onion # commented.onion\n\n")
+    monkeypatch.setattr(system_files, "_names", system_files.SmallFile(str(hosts), system_files._parse_names, None))
+    for other in ("commented.onion", "pinned.onion."):  # the C library finds no name with a final dot there
+        await connect(other)
     await connect(name)
     assert library.calls == [name.lower()]
-    assert not system_files.may_be_looked_up("commented.onion")
 
 
 async def test_the_first_addresses_of_each_family_count(

@@ -413,8 +413,8 @@ def test_what_a_certificate_must_hold(host: str | bytes, name: str) -> None:
             ValueError,
             "alpn_protocols must be set on ssl_context where both are given: ('h2',)",
         ),
-        ({"alpn_protocols": "h2"}, TypeError, "alpn_protocols must be several, not one str: 'h2'"),
-        ({"alpn_protocols": b"h2"}, TypeError, "alpn_protocols must be several, not one str: b'h2'"),
+        ({"alpn_protocols": "h2"}, TypeError, "alpn_protocols must be an iterable of strings, not str: 'h2'"),
+        ({"alpn_protocols": b"h2"}, TypeError, "alpn_protocols must be an iterable of strings, not bytes: b'h2'"),
         ({"alpn_protocols": [b"h2"]}, TypeError, "alpn_protocols must be str, not b'h2'"),
         ({"alpn_protocols": []}, ValueError, "alpn_protocols must not be empty"),
         ({"alpn_protocols": [""]}, ValueError, "alpn_protocols must be ASCII, of 1 to 255 characters, not ''"),
@@ -608,12 +608,12 @@ async def test_each_list_of_protocols_has_its_context_and_few_are_kept(builder: 
     plain = await _tls.shared_context()
     assert first is again
     assert plain is not first
-    for number in range(_tls._CONTEXTS_AT_ONCE - 1):
+    for number in range(_tls.CONTEXTS_AT_ONCE - 1):
         await _tls.shared_context((f"x-{number}",))
 
     assert await _tls.shared_context() is plain
     assert await _tls.shared_context(("h2",)) is not first
-    assert len(builder.threads) == _tls._CONTEXTS_AT_ONCE + 2
+    assert len(builder.threads) == _tls.CONTEXTS_AT_ONCE + 2
 
 
 async def test_who_gives_up_waiting_for_the_context_is_not_held(builder: Builder) -> None:

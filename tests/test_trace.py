@@ -252,14 +252,39 @@ async def test_events_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     ours.race_started("evil.example\n\x1b[31m", 443, Policy())
     ours.attempt_started(1, ADDRESS, "FIRST")
     ours.answer_received(Answer(Source.A, (ADDRESS, ADDRESS), error=OSError("odd\n")))
+    ours.attempt_connected(1, ADDRESS, is_all=True)
     ours.race_won(1, ADDRESS)
 
     assert [(record.levelname, record.getMessage().partition(" ms: ")[2]) for record in caplog.records] == [
         ("DEBUG", r"RaceStarted, host evil.example\n\x1b[31m, port 443"),
         ("DEBUG", "AttemptStarted, attempt 1, address 192.0.2.1:443, reason first"),
         ("DEBUG", r"AnswerReceived, source A, addresses 192.0.2.1:443 192.0.2.1:443, error odd\n"),
+        ("DEBUG", "AttemptConnected, attempt 1, address 192.0.2.1:443"),
         ("INFO", "RaceWon, attempt 1, address 192.0.2.1:443"),
     ]
+
+
+def test_the_time_in_a_log_counts_from_the_race_s_beginning(caplog: pytest.LogCaptureFixture) -> None:
+    """Also in a second run, whose races have the same numbers."""
+    caplog.set_level(logging.INFO, "connections")
+
+    async def race(began: float) -> None:
+        await trio.sleep(began)
+        ours = journal(None)
+        ours.race_started("h", 443, Policy())
+        await trio.sleep(0.25)
+        ours.race_won(1, ADDRESS)
+
+    with trace.log_to(logging.getLogger("connections")):
+        for began in (1, 10):
+            trio.run(race, began, clock=MockClock(autojump_threshold=0))
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["race 1, 250.0 ms"] * 2
+
+
+def test_a_connection_that_is_all_does_not_say_so_in_its_repr() -> None:
+    connected = trace.AttemptConnected(race=1, time=0.0, attempt=1, address=ADDRESS)
+    assert not connected.is_all
+    assert "is_all" not in repr(connected)
 
 
 async def test_a_lost_race_is_a_warning_and_the_rest_may_be_left_out(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,11 +1,13 @@
 # Written by `python -m tests.stub` from the table in _public.py.
 
 from . import anyio as anyio
+from . import blocking as blocking
 from . import dns as dns
 from . import httpcore as httpcore
 from . import network as network
 from . import notebook as notebook
 from . import proxy as proxy
+from . import requests as requests
 from . import testing as testing
 from . import trace as trace
 from ._adapters.for_trio import patched_trio as patched_trio

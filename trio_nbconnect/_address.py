@@ -15,6 +15,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeVar
+
+T = TypeVar("T")
 
 IPV6 = socket.AF_INET6
 IPV4 = socket.AF_INET
@@ -125,12 +128,19 @@ def format_host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+_LONGEST_HOST = 1000
+"""Characters that are looked at, also where some of them stand for nothing: IDNA takes its time for each."""
+
+
 def check_host(host: object) -> str:
     """Return the host name or literal as text, or raise what is wrong with it.
 
     Raises:
-        ValueError: `host` is no `str` or `bytes`, is empty, or holds a NUL, a blank or a control character.
+        ValueError: `host` is no `str` or `bytes`, is empty or far too long, or holds a NUL, a blank or a control
+            character.
     """
+    if isinstance(host, (str, bytes)) and len(host) > _LONGEST_HOST:
+        raise ValueError(f"host must have at most 253 characters, not {len(host)}")
     if isinstance(host, str):
         text = host
     elif isinstance(host, bytes):
@@ -320,12 +330,21 @@ def given_addresses(addresses: Iterable[GivenAddress], port: int) -> tuple[Addre
         TypeError: It is one `str`, or nothing to iterate over.
         ValueError: There are none, or one is neither numeric nor a path.
     """
-    if isinstance(addresses, (str, bytes)) or not isinstance(addresses, Iterable):
-        raise TypeError(f"addresses must be an iterable of strings, not {type(addresses).__name__}: {addresses!r}")
-    given = tuple(_given(address, port) for address in addresses)
+    given = tuple(_given(address, port) for address in several("addresses", addresses))
     if not given:
         raise ValueError("addresses must not be empty")
     return given
+
+
+def several(name: str, items: Iterable[T], what: str = "strings") -> tuple[T, ...]:
+    """Return what an iterable holds, or raise what is wrong with it; one `str` is an iterable by mistake.
+
+    Raises:
+        TypeError: It is one `str`, or nothing to iterate over.
+    """
+    if isinstance(items, (str, bytes)) or not isinstance(items, Iterable):
+        raise TypeError(f"{name} must be an iterable of {what}, not {type(items).__name__}: {items!r}")
+    return tuple(items)
 
 
 def _given(address: GivenAddress, port: int) -> Address:
@@ -344,6 +363,18 @@ def _unix(path: str | bytes) -> Address:
     if UNIX is None:  # Windows
         raise ValueError(f"this platform has no UNIX sockets: {path!r}")
     return Address(UNIX, os.fsdecode(checked_path(path)), 0)
+
+
+def path_of(name: str, path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str | bytes:
+    """Return a path as text or octets.
+
+    Raises:
+        TypeError: It is no path.
+    """
+    try:
+        return os.fspath(path)
+    except TypeError:
+        raise TypeError(f"{name} must be str, bytes or os.PathLike, not {path!r}") from None
 
 
 def checked_path(path: str | bytes) -> str | bytes:
@@ -365,7 +396,10 @@ def shown_path(path: str | bytes) -> str:
 
 
 def _numeric(what: str, text: str | bytes, port: int) -> Address:
-    literal = parse_literal(check_host(text), port)
+    try:
+        literal = parse_literal(check_host(text), port)
+    except ValueError as error:
+        raise ValueError(f"{what} makes no sense: {error}") from None
     if literal is None:
         raise ValueError(f"{what} must be numeric, not {text!r}")
     return literal

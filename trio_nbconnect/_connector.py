@@ -29,7 +29,9 @@ from ._address import (
     is_localhost,
     local_addresses,
     parse_literal,
+    path_of,
 )
+from ._blocking import BlockingConnector
 from ._connect import tls as _tls
 from ._connect.custom_sockets import (
     CustomSocketOpener,
@@ -188,7 +190,7 @@ class Connector:
         Raises:
             ConnectError: No attempt was established; `ResolutionError`, `ConnectRefused` and `ConnectTimeout` are
                 its kinds.
-            TypeError: `port` is no int, or `give_up_after` no number.
+            TypeError: `port` is no int, `establish` cannot be called, or `give_up_after` is no number.
             ValueError: `host`, `port` or `addresses` make no sense.
 
         Example:
@@ -196,6 +198,7 @@ class Connector:
             >>> async def greeted(stream: trio.SocketStream) -> bytes:
             ...     return await stream.receive_some()
         """
+        check_establish(establish)
         race: Race[T] = self._race(host, port, addresses, give_up_after, establish)
         return await race.run()
 
@@ -339,13 +342,25 @@ class Connector:
         """
         if not hasattr(socket, "AF_UNIX"):  # Windows
             raise RuntimeError("Unix sockets are not supported on this platform")
-        path = os.fspath(filename)
-        check_seconds("give_up_after", give_up_after)
+        path = path_of("filename", filename)
+        give_up_after = check_seconds("give_up_after", give_up_after)
         options = (self._parts.options or {}).get(socket.AF_UNIX)
         settings = () if options is None else options.settings
         if self.network is None and has_socket_factory():
             return await open_custom_unix(path, settings, give_up_after)
         return await open_unix(self._parts.network, path, settings, give_up_after)
+
+    def blocking(self) -> BlockingConnector:
+        """Return the same for code without an event loop: `create_connection`, and `create_tls_connection`.
+
+        Example:
+            >>> import socket
+            >>> with socket.create_server(("127.0.0.1", 0)) as listener:
+            ...     with Connector().blocking().create_connection(listener.getsockname()) as sock:
+            ...         sock.getpeername() == listener.getsockname()
+            True
+        """
+        return BlockingConnector(self)
 
     def _race(
         self,
@@ -362,7 +377,7 @@ class Connector:
             raise _outside_of_trio()
         target = Target.parse(host, port, addresses)
         if give_up_after != math.inf:
-            check_seconds("give_up_after", give_up_after)
+            give_up_after = check_seconds("give_up_after", give_up_after)
         heard = journal(self.tracer)
         opener: Opener = self._parts.opener
         if self.network is None and has_socket_factory():
@@ -408,7 +423,7 @@ class Connector:
             alone_until=alone_until,
             services=services,
             nat64=translator,
-            last_resort=self._has_last_resort and resolver is self.resolver is not None,
+            last_resort=translator is not None and resolver is self.resolver is not None and self._has_last_resort(),
         )
 
     def _rules(self, view: HistoryView | None, *, through_nat64: bool = True) -> Rules:
@@ -421,12 +436,20 @@ class Connector:
             source_of = parts.translator.source_of
         return Rules(source_of, parts.network.policy_table(), view)
 
-    @property
     def _has_last_resort(self) -> bool:
         """RFC 8305, section 7.2: whether IPv4 addresses are asked for only when all else has failed."""
-        if self._parts.translator is None or not self.policy.last_resort_delay:
-            return False
-        return not self._rules(None, through_nat64=False).has_default_route(IPV4)
+        has_ipv4 = self._rules(None, through_nat64=False).has_default_route(IPV4)
+        return self.policy.last_resort_delay > 0 and not has_ipv4
+
+
+def check_establish(establish: object) -> None:
+    """Refuse what cannot be called; `None` would silently mean that a connection is all.
+
+    Raises:
+        TypeError: It cannot be called.
+    """
+    if not callable(establish):
+        raise TypeError(f"establish must be an async callable of one stream, not {establish!r}")
 
 
 def _outside_of_trio() -> RuntimeError:
@@ -456,12 +479,9 @@ def _translator(nat64: str | Iterable[str] | None, opener: SocketOpener) -> Tran
     """Read the prefixes of a NAT64."""
     if nat64 is None:
         return None
-    from ._resolve.nat64 import Prefix, Translator  # noqa: PLC0415 - few networks have one
+    from ._resolve.nat64 import Translator, read_prefixes  # noqa: PLC0415 - few networks have one
 
-    prefixes = (nat64,) if isinstance(nat64, str) else tuple(nat64)
-    if not prefixes:
-        raise ValueError("nat64 must be None where there is no prefix, not empty")
-    return Translator(tuple(map(Prefix.read, prefixes)), opener.source_address)
+    return Translator(read_prefixes(nat64), opener.source_address)
 
 
 def _make(kind: type[Connector], arguments: dict[str, Any]) -> Connector:

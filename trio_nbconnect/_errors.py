@@ -374,7 +374,7 @@ def timed_out(what: str) -> TimeoutError:
 
 def os_error(number: int, address: object) -> OSError:
     """The `OSError` of the right class for an error number, with the address in its text."""
-    return OSError(number, f"{strerror(number)}: {address}")
+    return OSError(number, f"{strerror(number)}: {printable(str(address))}")
 
 
 def _caused_by(error: ConnectError, failures: Sequence[OSError]) -> ConnectError:

@@ -188,7 +188,13 @@ def _connector(happy_eyeballs_delay: float | None, local_address: LocalAddress |
 
 async def _numeric(local_address: LocalAddress | None) -> LocalAddress | None:
     """Trio lets `local_address` be a name; its first address of each family counts."""
-    if not isinstance(local_address, str) or parse_literal(check_host(local_address), 0) is not None:
+    if not isinstance(local_address, str):
+        return local_address
+    try:
+        is_literal = parse_literal(check_host(local_address), 0) is not None
+    except ValueError as error:
+        raise ValueError(f"local_address makes no sense: {error}") from None
+    if is_literal:
         return local_address
     entries = await trio.socket.getaddrinfo(local_address, None, type=socket.SOCK_STREAM)
     return {socket.AddressFamily(entry[0]): str(entry[4][0]) for entry in reversed(entries)}

@@ -193,7 +193,7 @@ class Handshake:
         """Step 3: something has happened, see what. Only who was woken may: an ICMP error that is read is the end."""
         if self.state is not HandshakeState.HANDSHAKING:
             return
-        if self._was_closed():
+        if self._opener is None and self._was_closed():
             self.abort()
         elif self._backlog_is_full:
             self._connect()
@@ -204,7 +204,7 @@ class Handshake:
 
     def _was_closed(self) -> bool:
         """Whether somebody else closed the socket, perhaps after the kernel had woken us; only its owner can."""
-        return self._opener is None and isinstance(self.socket, socket.socket) and self.socket.fileno() == -1
+        return isinstance(self.socket, socket.socket) and self.socket.fileno() == -1
 
     def abort(self) -> None:
         """Close the socket at once, whatever the state."""

@@ -100,7 +100,7 @@ class SystemLookUp:
                 token.run_sync_soon(self._finish, outcome)
 
         try:
-            trio.lowlevel.start_thread_soon(call, finish_soon, "trio_nbconnect look-up")
+            trio.lowlevel.start_thread_soon(call, finish_soon)  # a name would cost a tenth of the whole connect
         except RuntimeError as error:  # the system has no more threads
             self.refuse(OSError(errno.EAGAIN, f"no thread to look {host} up: {error}"))
             self._look_ups.forget(self)
@@ -139,13 +139,6 @@ class LookUps:
         if look_up is None:
             look_up = SystemLookUp(self, key, port)
             self.want(look_up)
-        return look_up
-
-    def refuse(self, host: str, port: int, family: int) -> SystemLookUp:
-        """Return a look-up that has failed, of a name that must not be looked up."""
-        look_up = SystemLookUp(self, (host, family), port)
-        zone = host.removesuffix(".").rpartition(".")[2]
-        look_up.refuse(socket.gaierror(socket.EAI_NONAME, f"names below {zone} are not looked up: {host}"))
         return look_up
 
     def want(self, look_up: SystemLookUp) -> None:
@@ -192,6 +185,12 @@ def look_ups() -> LookUps:
     except LookupError:
         _look_ups.set(LookUps())
         return _look_ups.get()
+
+
+def not_looked_up(host: str) -> OSError:
+    """Say why a name is not looked up (RFC 6761, section 6.4; RFC 7686, section 2)."""
+    zone = host.removesuffix(".").rpartition(".")[2]
+    return socket.gaierror(socket.EAI_NONAME, f"names below {zone} are not looked up: {host}")
 
 
 def first_of_each_family(found: Sequence[T], family_of: Callable[[T], int]) -> Sequence[T]:

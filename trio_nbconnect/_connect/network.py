@@ -19,10 +19,10 @@ import trio
 
 from .._address import IPV4, IPV6, UNIX, Address, checked_path, from_sockaddr
 from .._errors import os_error
-from .look_ups import LookUp, from_getaddrinfo, look_ups
+from .look_ups import LookUp, from_getaddrinfo, look_ups, not_looked_up
 from .policy_table import PolicyTable
 from .settings import Setting
-from .system_files import is_dns_name, is_in_hosts, localhost, may_be_looked_up, system_file
+from .system_files import is_dns_name, is_in_hosts, is_kept, localhost, system_file
 
 if TYPE_CHECKING:
     from .options import FamilyOptions
@@ -114,9 +114,7 @@ class KernelNetwork:
         return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
 
     def look_up(self, host: str, port: int, family: int) -> LookUp:
-        if not may_be_looked_up(host):
-            return look_ups().refuse(host, port, family)
-        return look_ups().join(host, port, family)
+        return _KeptLookUp(host, port, family) if is_kept(host) else look_ups().join(host, port, family)
 
     def is_dns_name(self, name: str) -> bool:
         return is_dns_name(name)
@@ -151,6 +149,19 @@ class KernelNetwork:
 
     def round_trip_time(self, sock: socket.socket) -> float | None:
         return round_trip_time(sock)
+
+
+class _KeptLookUp:
+    """A look-up of a name that no name server may see: the system is asked where its hosts file has it."""
+
+    def __init__(self, host: str, port: int, family: int) -> None:
+        self._question = host, port, family
+
+    async def wait(self) -> list[Address]:
+        host = self._question[0]
+        if host.endswith(".") or not await is_in_hosts(host):  # the C library finds no name with a final dot there
+            raise not_looked_up(host)
+        return await look_ups().join(*self._question).wait()
 
 
 _STREAM = int(socket.SOCK_STREAM) | getattr(socket, "SOCK_NONBLOCK", 0)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from .._address import Address
+from .._address import Address, checked_path
 from .._errors import gave_up_unix, os_error
 from .handshake import Handshake, HandshakeState
 from .network import KernelNetwork, Network, Socket, apply, apply_again, checkpoint_if_over, open_socket
@@ -111,11 +111,12 @@ async def open_unix(
     network: Network, path: str | bytes, settings: Sequence[Setting] = (), give_up_after: float = math.inf
 ) -> trio.SocketStream:
     """Open a UNIX socket, set it up and connect it; the limit does not touch what `connect` has said at once."""
+    checked_path(path)
     await checkpoint_if_over()
     sock = network.open(socket.AF_UNIX)
     try:
         apply(sock, settings, repr(path))
-        handshake = Handshake.begin(sock, path, network=network)
+        handshake = Handshake(sock, path, path, network, None)
         if handshake.state is not HandshakeState.HANDSHAKING or give_up_after == math.inf:
             await handshake.wait()
             return handshake.stream()
@@ -139,6 +140,7 @@ async def connect_socket(sock: socket.socket | trio.socket.SocketType, sockaddr:
 
     Raises:
         OSError: The connect failed; the class fits the errno, and the text holds the address.
+        TypeError: `sock` is no socket.
         ValueError: The socket is blocking, or `sockaddr` is no numeric address of its family.
         trio.ClosedResourceError: The socket is closed, or another task closed it meanwhile.
 
@@ -151,6 +153,8 @@ async def connect_socket(sock: socket.socket | trio.socket.SocketType, sockaddr:
         >>> trio.run(main)
         True
     """
+    if not isinstance(sock, (socket.socket, trio.socket.SocketType)):
+        raise TypeError(f"sock must be a socket, not {sock!r}")
     if sock.fileno() == -1:
         raise trio.ClosedResourceError("this socket is closed")
     try:

@@ -113,28 +113,16 @@ _KEPT = frozenset(("invalid", "onion"))
 """Zones whose names no name server may see (RFC 6761, section 6.4; RFC 7686, section 2)."""
 
 
-def _is_kept(name: str) -> bool:
-    _, dot, last = name.rpartition(".")
+def is_kept(name: str) -> bool:
+    """Whether the hosts file alone may be asked for a name: whoever writes it there wants it to be found."""
+    _, dot, last = name.removesuffix(".").lower().rpartition(".")
     return bool(dot) and last in _KEPT  # one label alone may be completed by a search domain
-
-
-def _parse_kept(text: str) -> frozenset[str]:
-    """The names of such zones that the hosts file knows: whoever writes them there wants them to be found."""
-    words = (word.lower() for line in text.splitlines() for word in line.partition("#")[0].split()[1:])
-    return frozenset(filter(_is_kept, words))
 
 
 _nsswitch = SmallFile(system_file("nsswitch.conf"), _parse_dns_is_first, True)
 _resolv_conf = SmallFile(system_file("resolv.conf"), _parse_ndots, 1)
 _hosts: SmallFile[tuple[str, ...] | None] = SmallFile(system_file("hosts"), _parse_localhost, None)
 _names: SmallFile[frozenset[str] | None] = SmallFile(system_file("hosts"), _parse_names, None)
-_pinned: SmallFile[frozenset[str]] = SmallFile(system_file("hosts"), _parse_kept, frozenset())
-
-
-def may_be_looked_up(name: str) -> bool:
-    """Whether a name may go to the system: not if it would reach name servers that must not see it."""
-    name = name.removesuffix(".").lower()
-    return not _is_kept(name) or name in _pinned.read()
 
 
 def is_dns_name(name: str) -> bool:

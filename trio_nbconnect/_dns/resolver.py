@@ -20,6 +20,7 @@ the system may be configured for; that is why the default resolver uses the syst
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import re
@@ -32,9 +33,9 @@ from functools import partial
 
 import trio
 
-from .._address import Address
+from .._address import Address, path_of
 from .._connect.system_files import system_file
-from .._policy import check_seconds
+from .._policy import check_count, check_seconds
 from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Source
 from .cache import Cache, CacheEntry
 from .services import ALIASES, Records, SVCBResolver
@@ -55,7 +56,6 @@ try:
     from .servers import (
         Server,
         Settings,
-        check_count,
         parse_protocols,
         parse_resolv_conf,
         parse_search,
@@ -173,18 +173,20 @@ class DNSResolver:
         hosts: str | os.PathLike[str] | None = HOSTS,
         rng: random.Random | None = None,
     ) -> None:
-        self._servers = parse_servers(servers, None if ca_file is None else os.fspath(ca_file))
-        self._resolv_conf = os.fspath(resolv_conf)
+        self._servers = parse_servers(servers, None if ca_file is None else _path("ca_file", ca_file))
+        self._resolv_conf = _path("resolv_conf", resolv_conf)
         self._search = None if search is None else parse_search(search)
         self._ndots = None if ndots is None else check_count("ndots", ndots, 0)
         self._give_up_after = None if give_up_after is None else check_seconds("give_up_after", give_up_after)
         self._attempts = None if attempts is None else check_count("attempts", attempts, 1)
         self._rotate = rotate
-        self._hosts = None if hosts is None else os.fspath(hosts)
+        self._hosts = None if hosts is None else _path("hosts", hosts)
         self._services = services
         self._protocols = parse_protocols(protocols)
         self._use_expired = check_seconds("use_expired", use_expired)
         self._cache_size = check_count("cache_size", cache_size, 0)
+        if rng is not None and not isinstance(rng, random.Random):
+            raise TypeError(f"rng must be random.Random, not {rng!r}")
         self._rng = rng or random.Random()
         self._memory: trio.lowlevel.RunVar[_Memory] = trio.lowlevel.RunVar("trio_nbconnect.dns.memory")
 
@@ -366,7 +368,12 @@ class _LookUp:
 
     async def _share(self, key: Key) -> Records:
         """Ask, or wait for the answer to the same query of another task."""
-        answer = await self.memory.shared.answer(key, partial(self._follow, key), partial(self._note_late, key))
+        missed = partial(self._note_late, key)
+        try:
+            answer = await self.memory.shared.answer(key, partial(self._follow, key), missed)
+        except Unanswered:
+            missed(-math.inf)
+            raise
         return _records(answer, key[0])
 
     def _note_late(self, key: Key, began: float) -> None:
@@ -422,6 +429,10 @@ class _LookUp:
             kind = Unanswered if query.unanswered else socket.gaierror
             raise kind(socket.EAI_AGAIN, f"no name server knows {source.value} of {name}: {met}")
         return answer
+
+
+def _path(name: str, path: str | os.PathLike[str]) -> str:
+    return os.fsdecode(path_of(name, path))
 
 
 def _key(name: str, source: Source) -> Key:

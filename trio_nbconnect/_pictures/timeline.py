@@ -66,10 +66,6 @@ class AttemptOutcome(enum.Enum):
     UNDER_WAY = "under way"
 
 
-_OUR_OWN_WORK = 0.0001
-"""How long it takes at most to report that TCP is connected and that nothing else was asked for."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookupRow:
     """One query for addresses.
@@ -130,15 +126,8 @@ class AttemptRow:
 
     @property
     def has_second_phase(self) -> bool:
-        """Whether something was to be established on top of TCP; what takes no time is our own work.
-
-        An attempt that failed although TCP was connected had a second phase, however short.
-        """
-        if self.phase is not Phase.ESTABLISH:
-            return False
-        if self.outcome in (AttemptOutcome.REFUSED, AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT):
-            return True
-        return self.connected is not None and self.ended - self.connected > _OUR_OWN_WORK
+        """Whether TCP was connected and something was to be established on top of it."""
+        return self.phase is Phase.ESTABLISH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

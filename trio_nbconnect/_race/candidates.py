@@ -203,8 +203,8 @@ class Candidates:
         known = list(self._given)
         for (_, name), addresses in self._answers:
             known += () if name else addresses
-        if len(known) < 2 and not self._tried and not self._services:
-            return known
+        if not self._tried and not self._services:
+            return known if len(known) < 2 else self._in_order(known)
         order = [address for service in self._services for address in self._in_order(self._offered(service))]
         order += self._in_order(known)
         return [address for address in dict.fromkeys(order) if address not in self._tried]

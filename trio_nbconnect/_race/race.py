@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import trio
 
@@ -135,7 +135,6 @@ class Race(Generic[T]):
         self._journal.race_started(self._target.host, self._target.port, self._policy)
         try:
             with until(self._began + self._give_up_after) as whole_call:
-                await checkpoint_if_over()
                 await self._first_alone()
                 if self._may_go_on and (self._under_way or not self._resolution.is_over):
                     async with trio.open_nursery() as nursery:
@@ -219,7 +218,7 @@ class Race(Generic[T]):
             elif address is None:
                 self._resolution.ask_last_resort()
             else:
-                await trio.lowlevel.checkpoint_if_cancelled()  # nothing starts once the race was given up
+                await checkpoint_if_over()  # nothing starts once the race was given up
                 return self._candidates.pop()
         return None
 
@@ -248,7 +247,8 @@ class Race(Generic[T]):
         attempt = RunningAttempt(len(self._attempts) + 1, address, now, delay)
         if not self._attempts or self._planned < now - delay:  # what stood still for so long catches up with nothing
             self._planned = now
-        self._journal.attempt_started(attempt.number, address, self._reason())
+        if self._journal.tracers:
+            self._journal.attempt_started(attempt.number, address, self._reason())
         self._attempts.append(attempt)
         self._under_way += 1
         try:
@@ -301,7 +301,9 @@ class Race(Generic[T]):
         with until(attempt.started + self._policy.give_up_attempt_after) as limit:
             try:
                 await attempt.handshake.wait()
-                self._win(attempt, await self._establish_on(attempt, attempt.handshake))
+                self._connected(attempt, attempt.handshake)
+                stream: Any = attempt.handshake.stream()  # which is the result, if a connection is all that is wanted
+                self._win(attempt, stream if self._establish is None else await self._establish(stream))
             except Exception as error:
                 failure = as_failure(error, attempt.address)
                 self._fail(attempt, failure or crash_of(error, attempt.address))
@@ -310,17 +312,14 @@ class Race(Generic[T]):
         if limit.cancelled_caught and attempt.ended is None:
             self._fail(attempt, timed_out(str(attempt.address)))
 
-    async def _establish_on(self, attempt: RunningAttempt, handshake: Connecting) -> T:
-        """Do on top of the connection what the caller wants; nothing, if the connection is all."""
+    def _connected(self, attempt: RunningAttempt, handshake: Connecting) -> None:
+        """Note that TCP is connected, and what that tells about the route."""
         self._journal.attempt_connected(attempt.number, attempt.address, is_all=self._establish is None)
         if self._history is not None and (rtt := self._round_trip_time(attempt, handshake)) is not None:
             self._history.record(attempt.address, rtt, wall_clock())
-        stream = handshake.stream()
-        if self._establish is None:
-            return stream  # type: ignore[return-value]  # then T is SocketStream, says Connector
-        attempt.connected = self._clock.current_time()
-        self._change.notify()
-        return await self._establish(stream)
+        if self._establish is not None:
+            attempt.connected = self._clock.current_time()
+            self._change.notify()
 
     def _round_trip_time(self, attempt: RunningAttempt, handshake: Connecting) -> float | None:
         """What the handshake, just over, tells about the route; None if nothing is sure.

@@ -21,6 +21,7 @@ import trio
 
 from .._address import IPV4, IPV6, Address, Target, check_numeric
 from .._connect.look_ups import first_of_each_family
+from .._connect.network import checkpoint_if_over
 from .._errors import ruled_out, sole, timed_out
 from .._policy import Policy
 from .._resolve.query import Answer, Query, QuerySent, Source
@@ -110,12 +111,14 @@ class Resolution:
     async def run_alone(self) -> None:
         """Take in what is known without waiting, or for what one may wait in the calling task."""
         if self._resolver is None:
-            given = Answer(Source.GIVEN, self._usable(self._target.addresses))
-            self.candidates.start_with(given.addresses)
-            self._journal.answer_received(given)
+            given = self._usable(self._target.addresses)
+            self.candidates.start_with(given)
+            if self._journal.tracers:
+                self._journal.answer_received(Answer(Source.GIVEN, given))
         elif self._alone_until > trio.current_time():
-            with until(self._alone_until):
-                await self.run()
+            with until(min(self._alone_until, self._until)):
+                await self._ask(self._families)
+                self.is_over = True
 
     async def run(self) -> None:
         """Section 3: take in the answers as they come, for as long as the policy lets it take."""
@@ -137,6 +140,7 @@ class Resolution:
         target = self._target
         query = Query(host=target.name, port=target.port, families=families, services=self._services)
         try:
+            await checkpoint_if_over()  # nobody is asked once the race was given up
             await self._resolver.resolve(query, self._take)
         except Exception as error:
             failure = sole(error)  # a resolver may have a nursery of its own

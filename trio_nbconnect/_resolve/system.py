@@ -16,7 +16,6 @@ Refused: asking whether a family "has a route". An address without one fails at 
 
 from __future__ import annotations
 
-import math
 import socket
 from dataclasses import replace
 from operator import itemgetter
@@ -44,11 +43,12 @@ class Resolver(Protocol):
 class SystemResolver:
     """Ask the operating system for the addresses of one race.
 
-    `resolve` may be cancelled and called again: look-ups live in threads, and go on.
+    `resolve` may be cancelled and called again: look-ups live in threads, and go on. Called before `hurry_at`, it waits
+    for the one answer and for nothing else; whoever calls it so early cancels it then, and calls it again.
 
     Args:
         network: The network whose `getaddrinfo` is asked.
-        hurry_at: When the families are asked by themselves, on Trio's clock.
+        hurry_at: From when on the families are asked by themselves, on Trio's clock.
     """
 
     __slots__ = ("_hurry_at", "_look_ups", "_network")
@@ -61,12 +61,10 @@ class SystemResolver:
     async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
         """Send the one answer for both families, and what hurries it if it is late."""
         send_answer(QuerySent(Source.SYSTEM))
-        can_be_hurried = self._network.is_dns_name(query.host)
-        answer: Answer | None = None
-        with trio.CancelScope(deadline=self._hurry_at if can_be_hurried else math.inf):
-            answer = await self._ask(query, Source.SYSTEM)
+        is_early = trio.current_time() < self._hurry_at
+        answer = await self._ask(query, Source.SYSTEM) if is_early else None
         is_all = answer is not None and not _may_be_one_family(answer)
-        if is_all or not can_be_hurried or await self._network.is_in_hosts(query.host):
+        if is_all or not self._network.is_dns_name(query.host) or await self._network.is_in_hosts(query.host):
             send_answer(answer or await self._ask(query, Source.SYSTEM))
             return
         for family in query.in_query_order:

@@ -25,7 +25,7 @@ from functools import partial
 
 import trio
 
-from .._address import IPV4, IPV6, Address, GivenAddress, check_port
+from .._address import IPV4, IPV6, Address, GivenAddress, check_port, several
 from .._connect.look_ups import LookUp
 from .._connect.network import Socket
 from .._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyTable
@@ -114,17 +114,15 @@ class SimulatedNetwork:
             >>> net.answers("example.org", a=["192.0.2.1", "192.0.2.2"], after=0.02)
             >>> net.answers("example.org", aaaa=[], after=0.5, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL"))
         """
-        check_seconds("after", after)
-        given = {Source.AAAA: aaaa, Source.A: a}
-        by_source = {source: addresses for source, addresses in given.items() if addresses is not None}
-        if any(isinstance(addresses, str) for addresses in by_source.values()):
-            raise TypeError(f"aaaa and a must be lists of addresses: {name!r}")
+        after = check_seconds("after", after)
         zone = {
-            source: Records(addresses=tuple(literal(text, source.family).ip for text in addresses))
-            for source, addresses in by_source.items()
+            source: Records(addresses=tuple(literal(text, source.family).ip for text in several(what, addresses)))
+            for what, source, addresses in (("aaaa", Source.AAAA, aaaa), ("a", Source.A, a))
+            if addresses is not None
         }
         if https is not None or alias:
-            zone[Source.HTTPS] = Records(services=tuple(https or ()), alias=alias)
+            services = several("https", () if https is None else https, "services")
+            zone[Source.HTTPS] = Records(services=services, alias=alias)
         if not zone:
             raise TypeError(f"aaaa, a, https and alias are all missing: {name!r}")
         for source, records in zone.items():
@@ -248,7 +246,7 @@ class SimulatedNetwork:
         """Ask for one family, or for both; the answer for both is there when the slower one is."""
         if family:
             return SimulatedLookUp([self._names.ask(host, Source.of(socket.AddressFamily(family)))], port)
-        self.queries.append((trio.current_time(), Source.SYSTEM, host))
+        self._names.log(host, Source.SYSTEM)
         entries = [self._names.entry(host, source) for source in (Source.AAAA, Source.A)]
         return SimulatedLookUp(entries, port, partial(Rules, self.source_address, self.policy_table()))
 
