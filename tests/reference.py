@@ -84,7 +84,7 @@ def entry(name: str, thing: Any, module: Any = None) -> Entry:
     """Collect what is said of one name."""
     if inspect.isclass(thing) and thing.__module__.startswith(nb.__name__):
         methods = [entry(f"{name}.{own}", member) for own, member in _methods(thing)]
-        bases = [_type_text(base) for base in thing.__bases__ if base is not object]
+        bases = [_type_text(base) for base in thing.__bases__ if base is not object and not _is_private(base)]
         is_made_by_callers = dataclasses.is_dataclass(thing) or "Args:" in _doc(thing)
         signature = _signature(thing) if is_made_by_callers else ""
         return Entry(name, signature, _doc(thing), _kind(thing, bases), methods)
@@ -97,11 +97,17 @@ def entry(name: str, thing: Any, module: Any = None) -> Entry:
 
 
 def _methods(kind: type) -> Iterator[tuple[str, Any]]:
-    """Find the public methods and properties that a class defines, in the order of its source."""
-    for name, member in vars(kind).items():
+    """Find the public methods and properties that a class defines, or a private base of it, in order."""
+    own = [base for base in kind.__mro__ if base is kind or _is_private(base)]
+    members = {name: member for base in reversed(own) for name, member in vars(base).items()}
+    for name, member in members.items():
         function = getattr(member, "__func__", member)
         if not name.startswith("_") and isinstance(function, FunctionType | property) and _doc(function):
             yield name, function
+
+
+def _is_private(kind: type) -> bool:
+    return kind.__module__.startswith(nb.__name__) and kind.__name__.startswith("_")
 
 
 def _kind(kind: type, bases: Iterable[str]) -> str:
@@ -155,7 +161,7 @@ def _value_text(value: Any) -> str:
         return value.name
     if isinstance(value, tuple) and value and isinstance(value[0], enum.Enum):
         return f"({', '.join(item.name for item in value)})"
-    return "..." if repr(value).startswith("<") else repr(value)
+    return "..." if repr(value).startswith("<") or len(repr(value)) > 60 else repr(value)
 
 
 def _words_of_alias(name: str, module: Any) -> str:
@@ -195,7 +201,8 @@ def _text(item: Entry, level: int = 3) -> str:
 def _markdown(words: str) -> str:
     """Turn the sections of a docstring into lists and code."""
     first, *sections = _SECTION.split(words)
-    parts = [first.strip() + "\n"] if first.strip() else []
+    first = re.sub(r"^>>> .*(?:\n.+)*", lambda found: f"```pycon\n{found[0]}\n```", first.strip(), flags=re.MULTILINE)
+    parts = [f"{first}\n"] if first else []
     for title, body in zip(sections[::2], sections[1::2], strict=True):
         text = inspect.cleandoc("\n" + body).strip()
         if title in _LISTS:
