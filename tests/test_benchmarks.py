@@ -7,9 +7,11 @@ with a server and workers in processes of their own.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -333,6 +335,17 @@ def test_counts_are_the_difference_of_two_loops() -> None:
     """What it takes to start, a thousand calls here, is not counted; nor is a worker that could not be watched."""
     assert counting.difference(str.split, lambda words: 1000 + 11 * int(words[0])) == 11.0
     assert counting.difference(str.split, lambda _: None) is None
+
+
+def test_a_reader_may_have_seen_enough() -> None:
+    """`python -m tests.benchmarks --list | head -n 1`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "tests.benchmarks", "--list"]
+    done = subprocess.run(command, cwd=test_readme.PROJECT, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
