@@ -641,7 +641,7 @@ async def test_no_look_up(sockaddr: Any) -> None:
 async def test_blocking_socket(listener: socket.socket) -> None:
     """A blocking socket would stop every task: ValueError, before anything is sent."""
     sock = socket.socket()
-    with pytest.raises(ValueError, match="socket must be non-blocking"):
+    with pytest.raises(ValueError, match=r"^socket must be non-blocking: "):
         await nb.connect_socket(sock, listener.getsockname())
     assert sock.fileno() == -1
 

@@ -43,15 +43,16 @@ _SWAPS: Mapping[type[ast.AST], type[ast.AST]] = {
 class _Mutator(ast.NodeVisitor):
     """Walk over what is executed, and offer every change; the one that is wanted is made."""
 
-    def __init__(self, path: str, wanted: int | None = None) -> None:
+    def __init__(self, path: str, text: str, wanted: int | None = None) -> None:
         self.path = path
+        self.lines = text.splitlines()
         self.wanted = wanted
         self.mutants: list[Mutant] = []
         self._place: list[str] = []
 
     def visit(self, node: ast.AST) -> None:
         """Offer the changes of a node, and go on below."""
-        if isinstance(node, ast.stmt) and _is_skipped(node):
+        if isinstance(node, ast.stmt) and self._is_skipped(node):
             return
         named = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
         if named:
@@ -80,7 +81,7 @@ class _Mutator(ast.NodeVisitor):
             self._offer_constant(node)
         elif isinstance(node, (ast.If, ast.While, ast.IfExp)):
             self._offer(node, _negate, shown="test")
-        elif isinstance(node, ast.Return) and node.value is not None and not _is_none(node.value):
+        elif isinstance(node, ast.Return) and not _is_nothing(node.value):
             self._offer(node, lambda made: setattr(made, "value", ast.Constant(None)))
         elif isinstance(node, ast.Call):
             for index in (index for index, keyword in enumerate(node.keywords) if keyword.arg is not None):
@@ -101,10 +102,14 @@ class _Mutator(ast.NodeVisitor):
             is_call = isinstance(statement, ast.Expr) and isinstance(statement.value, (ast.Call, ast.Await))
             is_set = isinstance(statement, (ast.Assign, ast.AugAssign)) and not _is_name(statement)
             if is_call or is_set or isinstance(statement, (ast.Raise, ast.Break, ast.Continue, ast.Delete)):
-                if _is_skipped(statement):
+                if self._is_skipped(statement):
                     continue
+                nothing = ast.copy_location(ast.Pass(), statement)
                 self._note(
-                    statement, ast.unparse(statement), "pass", lambda index=index: block.__setitem__(index, ast.Pass())
+                    statement,
+                    ast.unparse(statement),
+                    "pass",
+                    lambda index=index, nothing=nothing: block.__setitem__(index, nothing),
                 )
 
     def _offer(self, node: Any, change: Any, shown: str = "") -> None:
@@ -124,6 +129,10 @@ class _Mutator(ast.NodeVisitor):
         if number == self.wanted:
             change()
 
+    def _is_skipped(self, statement: ast.stmt) -> bool:
+        """Whether a statement, and what is in it, says nothing at run time, or is excused from coverage."""
+        return _says_nothing(statement) or "pragma: no cover" in self.lines[statement.lineno - 1]
+
 
 def _set_operator(node: Any, *, index: int | None, new: type[ast.AST]) -> None:
     if index is None:
@@ -140,7 +149,7 @@ def _drop_keyword(node: Any, *, index: int) -> None:
     del node.keywords[index]
 
 
-def _is_skipped(statement: ast.stmt) -> bool:
+def _says_nothing(statement: ast.stmt) -> bool:
     """Whether a statement says nothing at run time, or nothing that could be otherwise."""
     if isinstance(statement, (ast.Import, ast.ImportFrom, ast.Assert)):
         return True
@@ -159,8 +168,9 @@ def _is_name(statement: ast.Assign | ast.AugAssign) -> bool:
     return isinstance(statement, ast.Assign) and any(isinstance(target, ast.Name) for target in targets)
 
 
-def _is_none(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+def _is_nothing(node: ast.AST | None) -> bool:
+    """Whether a value is None, or like it; True in place of False is another change."""
+    return node is None or (isinstance(node, ast.Constant) and node.value in (None, False))
 
 
 def _is_text(node: ast.AST) -> bool:
@@ -168,16 +178,16 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def mutants_of(path: str) -> list[Mutant]:
-    """Every mutant of a module, but those of lines that are excused from coverage."""
+    """Every mutant of a module."""
     text = (PACKAGE / path).read_text()
-    lines = text.splitlines()
-    mutator = _Mutator(path)
+    mutator = _Mutator(path, text)
     mutator.visit(ast.parse(text))
-    return [mutant for mutant in mutator.mutants if "pragma: no cover" not in lines[mutant.line - 1]]
+    return mutator.mutants
 
 
 def mutated(path: str, number: int) -> ast.Module:
     """The tree of a module with one change made."""
-    tree = ast.parse((PACKAGE / path).read_text())
-    _Mutator(path, wanted=number).visit(tree)
+    text = (PACKAGE / path).read_text()
+    tree = ast.parse(text)
+    _Mutator(path, text, wanted=number).visit(tree)
     return ast.fix_missing_locations(tree)
