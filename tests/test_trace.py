@@ -276,7 +276,7 @@ async def test_events_are_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_the_time_in_a_log_counts_from_the_race_s_beginning(caplog: pytest.LogCaptureFixture) -> None:
-    """Also in a second run, whose races have the same numbers."""
+    """Also in a second run, whose clock starts anew."""
     caplog.set_level(logging.INFO, "connections")
 
     async def race(began: float) -> None:
