@@ -115,10 +115,8 @@ async def test_a_name_that_was_given_up_and_is_wanted_again_meanwhile(
     ours.abandon(second)
     third = ours.join("b.dead", 9, 0)
     assert third is not second
-    ours.abandon(first)
-    while not third.is_started:
-        await trio.lowlevel.checkpoint()
-    ours.abandon(third)
+    ours._next_at = trio.current_time()
+    ours.want(third)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_fail, second)
         nursery.start_soon(_fail, third)
@@ -126,7 +124,7 @@ async def test_a_name_that_was_given_up_and_is_wanted_again_meanwhile(
         library.alive.set()
     await _fail(first)
     assert sorted(library.calls) == ["a.dead", "b.dead", "b.dead"]
-    assert (ours._running, ours._queued, ours._fresh) == ({}, {}, {})
+    assert (ours._running, ours._queued) == ({}, {})
 
 
 async def _fail(look_up: look_ups.SystemLookUp) -> None:
@@ -136,24 +134,42 @@ async def _fail(look_up: look_ups.SystemLookUp) -> None:
 
 async def test_so_many_run_at_once(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     """Others wait for their turn, and whoever came last is next."""
-    monkeypatch.setattr(look_ups, "AT_ONCE", 2)
-    monkeypatch.setattr(look_ups, "SILENT_AFTER", math.inf)
+    monkeypatch.setattr(look_ups, "AT_ONCE", 1)
+    monkeypatch.setattr(look_ups, "PAUSE", math.inf)
     shared = look_ups.look_ups()
-    async with trio.open_nursery() as nursery:
-        for host in ("a.dead", "b.dead", "c.example", "d.example"):
-            nursery.start_soon(shared.join(host, 80, 0).wait)
-            await trio.testing.wait_all_tasks_blocked()
-        assert set(library.calls) <= {"a.dead", "b.dead"}
-        nursery.cancel_scope.cancel()
     with trio.fail_after(5):
-        assert await shared.join("e.example", 80, 0).wait() == [Address(socket.AF_INET, "127.0.0.1", 80)]
-    assert "e.example" in library.calls
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_fail, shared.join("a.dead", 80, 0))
+            for host in ("b.example", "c.example"):
+                nursery.start_soon(shared.join(host, 80, 0).wait)
+                await trio.testing.wait_all_tasks_blocked()
+            assert list(shared._queued) == [("b.example", 0), ("c.example", 0)]
+            library.alive.set()
+    assert library.calls == ["a.dead", "c.example", "b.example"]
 
 
-async def test_the_silent_take_no_place(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dead names that somebody waits for hold a good one up for a moment only."""
+async def test_the_more_run_the_slower_the_next_ones_start(
+    library: DeadLibrary, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    """So a crowd at dead names never has all the threads, and a name that comes later need not wait long."""
     monkeypatch.setattr(look_ups, "AT_ONCE", 2)
-    monkeypatch.setattr(look_ups, "SILENT_AFTER", 0.01)
+    monkeypatch.setattr(look_ups, "PAUSE", 10.0)
+    shared, running = look_ups.look_ups(), []
+    async with trio.open_nursery() as nursery:
+        for number in range(10):
+            nursery.start_soon(shared.join(f"{number}.dead", 80, 0).wait)
+        for time in (7, 8, 17, 18, 31, 32, 51, 52):
+            await trio.sleep_until(time)
+            running.append(len(shared._running))
+        nursery.cancel_scope.cancel()
+    assert running == [2, 3, 3, 4, 4, 5, 5, 6]
+
+
+async def test_a_crowd_at_dead_names_holds_a_good_one_up_for_a_moment(
+    library: DeadLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look_ups, "AT_ONCE", 2)
+    monkeypatch.setattr(look_ups, "PAUSE", 0.0001)
     shared = look_ups.look_ups()
     async with trio.open_nursery() as nursery:
         for number in range(20):
@@ -167,6 +183,7 @@ async def test_who_was_cancelled_in_the_queue_may_wait_again(
     library: DeadLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(look_ups, "AT_ONCE", 1)
+    monkeypatch.setattr(look_ups, "PAUSE", 0.1)
     shared = look_ups.look_ups()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(shared.join("a.dead", 80, 0).wait)
@@ -192,7 +209,9 @@ async def test_who_comes_back_finds_the_look_up_under_way(library: DeadLibrary) 
     assert library.calls == ["a.dead"]
 
 
-async def test_a_crowd_that_is_given_up_starts_nobody(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_crowd_that_is_given_up_starts_nobody(
+    library: DeadLibrary, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
     """Cancelled together: no place of one that goes is given to one that goes next, and the next to come has one."""
     monkeypatch.setattr(look_ups, "AT_ONCE", 5)
     monkeypatch.setattr(look_ups, "AT_MOST", 10)
@@ -207,24 +226,11 @@ async def test_a_crowd_that_is_given_up_starts_nobody(library: DeadLibrary, monk
     assert look_ups.look_ups()._queued == {}
 
 
-async def test_who_waits_gets_the_place_of_who_has_gone(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without waiting until that would have been silent for too long."""
-    monkeypatch.setattr(look_ups, "AT_ONCE", 1)
-    monkeypatch.setattr(look_ups, "SILENT_AFTER", 1000.0)
-    dead = KernelNetwork().look_up("host.dead", 9, 0)
-    with trio.fail_after(20):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(KernelNetwork().look_up("good.example", 9, 0).wait)
-            with trio.move_on_after(0.01):
-                await dead.wait()
-    assert len(look_ups.look_ups()._running) == 1
-
-
 async def test_there_is_a_most(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each abandoned one holds a thread, so at some number it is an error, which says so."""
     monkeypatch.setattr(look_ups, "AT_MOST", 5)
     for number in range(5):
-        await abandon(f"host{number}.dead")
+        KernelNetwork().look_up(f"host{number}.dead", 9, socket.AF_UNSPEC)
     with pytest.raises(ResolutionError) as caught:
         await Connector().open_tcp_stream("good.example", 9)
     assert caught.value.errno == errno.EAGAIN
@@ -248,12 +254,13 @@ async def test_half_of_the_most_may_be_of_one_family(library: DeadLibrary, monke
 async def test_who_waits_for_a_place_lets_others_run(
     library: DeadLibrary, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
 ) -> None:
-    """Until the one that has it has been silent for a while."""
+    """Until the pause is over that follows the one before."""
     monkeypatch.setattr(look_ups, "AT_ONCE", 1)
+    monkeypatch.setattr(look_ups, "PAUSE", 1.0)
     network = KernelNetwork()
     network.look_up("host.dead", 9, 0)
     await network.look_up("good.example", 9, 0).wait()
-    assert 0.25 <= trio.current_time() < 1
+    assert 0.5 <= trio.current_time() < 1
 
 
 async def test_a_system_without_threads_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,8 @@ def parse_name(name: str) -> dns.name.Name:
         socket.gaierror: DNS cannot have such a name (RFC 1035, section 2.3.4).
     """
     try:
+        if name.isascii() and "\\" not in name:  # as nearly always; dnspython would look at each letter
+            return dns.name.Name([*name.removesuffix(".").encode().split(b"."), b""])
         return dns.name.from_text(name)
     except dns.exception.DNSException as error:
         raise socket.gaierror(socket.EAI_NONAME, f"DNS cannot have such a name: {name}: {error}") from None
@@ -241,16 +243,17 @@ def _answer_section(question: Question, reply: Reply) -> _Section:
 def _at_the_end(question: Question, reply: Reply, section: _Section, rng: random.Random) -> ParsedAnswer:
     """Follow the chain of CNAMEs and read what stands at its end."""
     name, ttl, steps = question.name, 1 << 31, 0
-    while name not in section.data and name in section.aliases:
+    data = section.data.get(name)
+    while data is None and name in section.aliases:
         name, ttl_here = section.aliases[name]
+        data = section.data.get(name)
         ttl = min(ttl, ttl_here)
         steps += 1
         if steps > CNAMES:
             return ParsedAnswer(next_name=_text(question.name))
     if reply.rcode == dns.rcode.NXDOMAIN and section.data:
         raise _again("the answer contradicts itself")
-    if name in section.data:
-        data = section.data[name]
+    if data is not None:
         return ParsedAnswer(
             records=_records(question.source, reply.wire, data, rng), ttl=min(ttl, *(ttl for ttl, _, _ in data))
         )

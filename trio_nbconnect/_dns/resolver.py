@@ -69,6 +69,8 @@ except ModuleNotFoundError as missing:
 
 Key = tuple[str, Source]
 
+_NO_HOSTS: Hosts = {}
+
 SERVICES_MISSED = 3
 """After so many names whose HTTPS records were late those of other names are not waited for either: a middlebox that
 drops the type does so for all of them. They are still asked for, and the first answer in time ends it."""
@@ -234,6 +236,47 @@ class DNSResolver:
             _deliver_known(known or (), query, send_answer)
             await trio.lowlevel.checkpoint()
 
+    def resolve_nowait(self, query: Query, send_answer: SendAnswer) -> bool:
+        """Deliver what `resolve` would, if no name server has to be asked for it; else deliver nothing.
+
+        A race asks so first: what is known at once needs no task.
+
+        Args:
+            query: What is wanted.
+            send_answer: What takes it.
+
+        Returns:
+            Whether all was delivered.
+        """
+        memory = self._remembered()
+        hosts = _NO_HOSTS if memory.hosts is None else memory.hosts.read_nowait()
+        if hosts is None:
+            return False
+        try:
+            known = known_here(query.host, hosts)
+            settings = None if known is not None else self._settings_nowait(memory)
+        except socket.gaierror as error:
+            _deliver_error(bare(error), query, send_answer)
+            return True
+        if known is not None:
+            _deliver_known(known, query, send_answer)
+            return True
+        return settings is not None and self._recall(_LookUp(memory, settings, self._rng), query, send_answer)
+
+    def _recall(self, look_up: _LookUp, query: Query, send_answer: SendAnswer) -> bool:
+        """Deliver what is remembered of the first name that has anything to connect to."""
+        resolver, settings = self._services_of(look_up), look_up.settings
+        for name in candidates(query.host.lower(), settings.search, settings.ndots):
+            answers = resolver.remembered(replace(query, host=name))
+            if answers is None:
+                return False
+            if any(answer.addresses or answer.services for answer in answers):
+                resolver.announce(query, send_answer)
+                for answer in answers:
+                    send_answer(answer)
+                return True
+        return False
+
     def forget(self) -> None:
         """Forget all answers, and which servers were silent: the network is another one now.
 
@@ -248,15 +291,7 @@ class DNSResolver:
 
     async def _ask_for(self, look_up: _LookUp, query: Query, send_answer: SendAnswer) -> None:
         """Ask for one name after the other, until one has anything to connect to."""
-        settings = look_up.settings
-        resolver = SVCBResolver(
-            look_up.ask,
-            recall=look_up.recall,
-            services=self._services,
-            protocols=self._protocols,
-            encrypted=settings.encrypted,
-            rng=self._rng,
-        )
+        resolver, settings = self._services_of(look_up), look_up.settings
         names = candidates(query.host.lower(), settings.search, settings.ndots)
         if len(names) == 1:
             await resolver.resolve(replace(query, host=names[0]), send_answer)
@@ -271,12 +306,30 @@ class DNSResolver:
                 break
         buffer.finish()
 
+    def _services_of(self, look_up: _LookUp) -> SVCBResolver:
+        return SVCBResolver(
+            look_up.ask,
+            recall=look_up.recall,
+            services=self._services,
+            protocols=self._protocols,
+            encrypted=look_up.settings.encrypted,
+            rng=self._rng,
+        )
+
     async def _settings(self, memory: _Memory) -> Settings:
         """What the arguments say, and else `resolv_conf`.
 
         Raises:
             socket.gaierror: No server is left.
         """
+        settings = self._settings_nowait(memory)
+        if settings is None:
+            assert memory.resolv_conf is not None
+            settings = self._checked(await memory.resolv_conf.read(), memory.resolv_conf)
+        return settings
+
+    def _settings_nowait(self, memory: _Memory) -> Settings | None:
+        """The same; None if the file has to be read in a thread."""
         if self._servers:
             memory.settings = memory.settings or self._with_arguments(Settings(servers=self._servers))
             return memory.settings
@@ -287,11 +340,14 @@ class DNSResolver:
             if sys.platform == "win32" and where == RESOLV_CONF:
                 where, file = "the registry", Registry
             memory.resolv_conf = file(where, lambda text: self._with_arguments(parse(text)))
-        settings = await memory.resolv_conf.read()
+        settings = memory.resolv_conf.read_nowait()
+        return None if settings is None else self._checked(settings, memory.resolv_conf)
+
+    def _checked(self, settings: Settings, file: CachedFile[Settings]) -> Settings:
         if settings.names_interfaces:
-            memory.resolv_conf.forget()
+            file.forget()
         if not settings.servers:
-            raise socket.gaierror(socket.EAI_FAIL, f"no usable name server in {memory.resolv_conf.path}")
+            raise socket.gaierror(socket.EAI_FAIL, f"no usable name server in {file.path}")
         return settings
 
     def _with_arguments(self, read: Settings) -> Settings:
@@ -428,7 +484,7 @@ class _LookUp:
             met = "; ".join(f"{server}: {error.strerror or error}" for server, error in query.failures.items())
             kind = Unanswered if query.unanswered else socket.gaierror
             raise kind(socket.EAI_AGAIN, f"no name server knows {source.value} of {name}: {met}")
-        return answer
+        return replace(answer, records=replace(answer.records, server=str(query.winner), ttl=answer.ttl))
 
 
 def _path(name: str, path: str | os.PathLike[str]) -> str:

@@ -37,6 +37,10 @@ class Resolver(Protocol):
 
         A failed query is an `Answer` with its error. It runs beside the race and is cancelled when that is won. Of each
         answer the first 128 addresses of each family count.
+
+        A resolver that may know an answer without waiting can have a `resolve_nowait(query, send_answer) -> bool` as
+        well. It is called first, and sends everything and returns True, or sends nothing and returns False; then
+        `resolve` is not called, and the race needs no task.
         """
 
 
