@@ -53,9 +53,9 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeadLibrary]:
     library.alive.set()
 
 
-async def connect(host: str, port: int = 9, connector: Connector = Connector()) -> None:
+async def connect(host: str, port: int = 9, connector: Connector | None = None) -> None:
     with contextlib.suppress(OSError):
-        stream = await connector.open_tcp_stream(host, port)
+        stream = await (connector or Connector()).open_tcp_stream(host, port)
         stream.socket.close()
 
 
