@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -53,7 +53,8 @@ async def networkd(path: Path, answer: bytes, asked: list[Any] | None = None) ->
         if asked is not None:
             asked.extend(json.loads(call) for call in calls.split(b"\0")[:-1])
         async with stream:
-            await stream.send_all(answer)
+            with suppress(trio.BrokenResourceError):  # who has heard enough goes away
+                await stream.send_all(answer)
 
     with trio.socket.socket(socket.AF_UNIX) as listener:
         await listener.bind(os.fspath(path))

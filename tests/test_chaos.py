@@ -11,7 +11,7 @@ import trio
 
 from .chaos.exhaustion import run_out_of_descriptors, run_out_of_threads
 from .chaos.findings import Report
-from .chaos.interrupts import interrupt_everywhere
+from .chaos.interrupts import interrupt_everywhere, no_memory
 from .chaos.misbehaviour import CASES, misbehave, tracer_cases
 from .chaos.moments import cancel_at_random_moments
 from .chaos.operations import OPERATIONS, Operation
@@ -58,6 +58,12 @@ def test_cancelled_at_each_step(operation: Operation, servers: Place) -> None:
 def test_interrupted_between_instructions(operation: Operation, servers: Place) -> None:
     """Ctrl-C comes out as a plain `KeyboardInterrupt`, wherever in our code it falls."""
     check(interrupt_everywhere(operation, servers, stride=89, offset=len(operation.name)))
+
+
+@named("six addresses", "name", "establish", "TLS over TCP", "UNIX")
+def test_no_memory_left(operation: Operation, servers: Place) -> None:
+    """An allocation that fails comes out as `MemoryError`, wherever in our code that is."""
+    check(interrupt_everywhere(operation, servers, interrupt=no_memory, stride=97, offset=len(operation.name)))
 
 
 @named("one address", "refused, then good", "name", "UNIX")

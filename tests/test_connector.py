@@ -510,6 +510,30 @@ def test_no_prefix_is_none() -> None:
 
 
 @pytest.mark.parametrize(
+    ("nat64", "error"),
+    [
+        (5, TypeError("nat64 must be an iterable of prefixes, not int: 5")),
+        ([5], TypeError("nat64 makes no sense: prefix must be str, not 5")),
+        ([b"64:ff9b::/96"], TypeError("nat64 makes no sense: prefix must be str, not b'64:ff9b::/96'")),
+        ("2001:db8::1/64", ValueError("nat64 makes no sense: 2001:db8::1/64 has host bits set")),
+    ],
+)
+def test_what_is_no_prefix_is_refused(nat64: Any, error: Exception) -> None:
+    with pytest.raises(type(error)) as caught:
+        nb.Connector(nat64=nat64)
+    assert str(caught.value) == str(error)
+
+
+@pytest.mark.parametrize("establish", [None, 5, "ehlo"])
+async def test_establish_must_be_callable(net: SimulatedNetwork, establish: Any) -> None:
+    """That is said before a packet is sent."""
+    with pytest.raises(TypeError) as caught:
+        await nb.Connector(network=net).connect(FOUR, 80, establish)
+    assert str(caught.value) == f"establish must be an async callable of one stream, not {establish!r}"
+    assert not net.started
+
+
+@pytest.mark.parametrize(
     ("keywords", "text"),
     [
         ({"policy": 0.25}, "policy must be Policy, not 0.25"),

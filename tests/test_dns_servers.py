@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import socket
 import ssl
 import subprocess
@@ -257,6 +258,7 @@ async def test_udp(zone: Zone) -> None:
     assert {way for _, _, way in zone.queries} == {"udp"}
 
 
+@pytest.mark.needs_ipv6
 async def test_udp_over_ipv6(zone: Zone) -> None:
     async with serve(zone, "::1") as port:
         assert found(await heard(DNSResolver(servers=[f"[::1]:{port}"], hosts=None)), Source.A) == [[FOUR]]
@@ -423,7 +425,7 @@ async def test_a_server_that_nothing_can_be_sent_to(zone: Zone) -> None:
         failed = await heard(alone, port=80, families=[socket.AF_INET], services=False)
     assert found(items, Source.A) == [[FOUR]]
     assert found(failed, Source.A) == [socket.EAI_AGAIN]
-    assert "255.255.255.255:53: Permission denied" in repr(failed)
+    assert re.search("255.255.255.255:53: (Permission denied|Network is unreachable)", repr(failed))
 
 
 async def test_a_datagram_that_the_kernel_drops_late(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:

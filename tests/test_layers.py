@@ -13,12 +13,12 @@ PACKAGE = Path(__file__).parent.parent / "trio_nbconnect"
 
 LAYERS = [
     {"_public"},
-    {"_address", "_printable"},
+    {"_address", "_error_texts", "_printable"},
     {"_policy", "_errors", "_listening"},
     {"_connect"},
     {"_resolve"},
     {"trace"},
-    {"_race"},
+    {"_race", "_blocking"},
     {"_connector"},
     {"_functions"},
     {"_dns", "_pictures"},

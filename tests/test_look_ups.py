@@ -17,7 +17,7 @@ import trio.testing
 from trio_nbconnect import Connector, KeepAlive, ResolutionError, SocketOptions, trace
 from trio_nbconnect._address import Address
 from trio_nbconnect._connect import look_ups, system_files
-from trio_nbconnect._connect.network import KernelNetwork, read_policy_table
+from trio_nbconnect._connect.network import KernelNetwork, checkpoint_if_over, read_policy_table
 from trio_nbconnect._connect.options import options_by_family
 from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE
 from trio_nbconnect._connect.sockets import SocketOpener
@@ -302,7 +302,8 @@ async def test_some_names_leave_by_no_look_up(name: str, library: DeadLibrary) -
     with pytest.raises(ResolutionError) as caught:
         await Connector().open_tcp_stream(name, 443)
     assert caught.value.errno == socket.EAI_NONAME
-    assert str(caught.value.primary_error).endswith(
+    assert caught.value.primary_error is not None
+    assert caught.value.primary_error.strerror == (
         f"names below {name.strip('.').split('.')[-1]} are not looked up: {name}"
     )
     assert library.calls == []
@@ -513,6 +514,91 @@ def test_the_source_is_that_of_the_options_that_choose_a_route(interface: str | 
     assert opener.source_address(Address(socket.AF_INET6, "::1", 80)) is None or has_one
 
 
+@pytest.mark.parametrize(
+    ("text", "has_it"),
+    [
+        ("fe80::1 db\n192.0.2.1 fe\n", True),  # it stands at the very beginning as well, as no name
+        ("192.0.2.1 fe", True),
+        ("192.0.2.1 other FE # the machine", True),
+        ("192.0.2.1 other # fe\n", False),
+        ("fe\n", False),
+        ("192.0.2.1 fee café fe.example\n", False),
+        ("192.0.2.1 fee\n192.0.2.2 fe\n", True),
+        ("192.0.2.1 fee fe", True),
+        ("", False),
+    ],
+)
+def test_a_long_hosts_file_has_a_name(text: str, has_it: bool, tmp_path: Path) -> None:
+    """Where it is not even parsed; a name of another stands for nothing."""
+    path = tmp_path / "hosts"
+    path.write_text(text, encoding="utf-8")
+    assert system_files._has_line_with(str(path), b"fe") is has_it
+    assert ("fe" in system_files._parse_names(text)) is has_it
+    assert not system_files._has_line_with(str(tmp_path / "missing"), b"fe")
+
+
+async def test_long_files_have_readers_of_their_own() -> None:
+    """Two, however many threads the program's own limiter has."""
+    assert system_files._reading() is system_files._reading()
+    assert system_files._reading().total_tokens == 2
+
+
+class Probe:
+    """A datagram socket that tells where it was connected to."""
+
+    asked: tuple[object, ...] = ()
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __enter__(self) -> Probe:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def connect(self, address: tuple[object, ...]) -> None:
+        Probe.asked = address
+
+    def getsockname(self) -> tuple[str, int, int, int]:
+        return ("fe80::9%eth7", 9999, 0, 7)
+
+
+def test_the_probe_knows_the_scope(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it a link-local address has no source; the answer's is in the number, and left out of the text."""
+    monkeypatch.setattr(socket, "socket", Probe)
+    there = Address(socket.AF_INET6, "fe80::1", 443, flow_info=1, scope_id=7)
+    assert KernelNetwork().source_address(there) == Address(socket.AF_INET6, "fe80::9", 9999, 0, 7)
+    assert Probe.asked == ("fe80::1", 9, 1, 7)
+
+
+@pytest.mark.parametrize(
+    ("sockaddr", "address"),
+    [
+        (("192.0.2.1", 80), Address(socket.AF_INET, "192.0.2.1", 80)),
+        (("fe80::1%eth7", 80), Address(socket.AF_INET6, "fe80::1", 80)),
+        (("fe80::1%eth7", 80, 5), Address(socket.AF_INET6, "fe80::1", 80, 5)),
+        (("fe80::1", 80, 5, 7), Address(socket.AF_INET6, "fe80::1", 80, 5, 7)),
+    ],
+)
+def test_what_a_resolver_s_entry_means(sockaddr: tuple[object, ...], address: Address) -> None:
+    """One of two members has no flow and no scope."""
+    assert look_ups.from_getaddrinfo(int(address.family), sockaddr) == address
+
+
+async def test_a_socket_that_is_closed_is_not_waited_for() -> None:
+    with socket.socket() as sock:
+        pass
+    with pytest.raises(trio.ClosedResourceError, match=r"^this socket is closed$"):
+        await KernelNetwork().wait_writable(sock)
+
+
+async def test_a_deadline_that_is_now_is_over(autojump_clock: trio.abc.Clock) -> None:
+    with trio.CancelScope(deadline=trio.current_time()) as scope:
+        await checkpoint_if_over()
+    assert scope.cancelled_caught
+
+
 # Policy table
 
 
@@ -526,5 +612,5 @@ async def test_the_system_s_policy_table_is_read_once(monkeypatch: pytest.Monkey
 def test_the_policy_table_of_a_file(tmp_path: Path) -> None:
     """RFC 6724, section 2.1: implementations "SHOULD" let the table be configured; `gai.conf` is how Linux does."""
     path = tmp_path / "gai.conf"
-    path.write_text("precedence ::ffff:0:0/96 100\n")
+    path.write_bytes(b"# \xff\nprecedence ::ffff:0:0/96 100\n")
     assert read_policy_table(str(path)).classify(Address(socket.AF_INET, "192.0.2.1", 0))[0] == 100

@@ -13,7 +13,7 @@ import trio.testing
 from trio_nbconnect import Answer, Connector, Query, QuerySent, Source, discover_nat64
 from trio_nbconnect._address import Address
 from trio_nbconnect._connect import system_files
-from trio_nbconnect._resolve.system import SystemResolver
+from trio_nbconnect._resolve.system import HookResolver, SystemResolver
 from trio_nbconnect.testing import SimulatedNetwork
 
 pytestmark = pytest.mark.virtual_time
@@ -110,6 +110,36 @@ async def test_each_look_up_has_its_family(net: SimulatedNetwork, monkeypatch: p
         ("example.org.", 80, socket.AF_INET6),
         ("example.org.", 80, socket.AF_INET),
     ]
+
+
+async def test_a_look_up_that_was_begun_for_another_port(
+    net: SimulatedNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who wait for one name share it, whatever their ports; a port that is right stays."""
+    look_up = net.look_up
+    monkeypatch.setattr(net, "look_up", lambda host, _, family: look_up(host, 443, family))
+    net.answers("example.org", aaaa=[SIX], a=[FOUR])
+    for port in (80, 443):
+        told: list[Item] = []
+        await SystemResolver(net, math.inf).resolve(Query(host="example.org", port=port, families=BOTH), told.append)
+        assert isinstance(told[-1], Answer)
+        assert [address.port for address in told[-1].addresses] == [port, port]
+
+
+async def test_a_hook_s_failure_is_told(net: SimulatedNetwork) -> None:
+    """In its own words, as the answer of the hook."""
+
+    class Hook(trio.abc.HostnameResolver):
+        async def getaddrinfo(self, *_: Any) -> Any:
+            raise TEMPORARY
+
+        async def getnameinfo(self, *_: Any) -> Any:
+            raise NotImplementedError
+
+    trio.socket.set_custom_hostname_resolver(Hook())
+    told: list[Item] = []
+    await HookResolver().resolve(Query(host="example.org", port=80, families=BOTH), told.append)
+    assert told == [QuerySent(Source.HOOK), Answer(Source.HOOK, error=TEMPORARY)]
 
 
 async def test_what_hurries_ends_with_the_whole_answer(net: SimulatedNetwork) -> None:

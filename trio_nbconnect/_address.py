@@ -128,12 +128,19 @@ def format_host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+_LONGEST_HOST = 1000
+"""Characters that are looked at, also where some of them stand for nothing: IDNA takes its time for each."""
+
+
 def check_host(host: object) -> str:
     """Return the host name or literal as text, or raise what is wrong with it.
 
     Raises:
-        ValueError: `host` is no `str` or `bytes`, is empty, or holds a NUL, a blank or a control character.
+        ValueError: `host` is no `str` or `bytes`, is empty or far too long, or holds a NUL, a blank or a control
+            character.
     """
+    if isinstance(host, (str, bytes)) and len(host) > _LONGEST_HOST:
+        raise ValueError(f"host must have at most 253 characters, not {len(host)}")
     if isinstance(host, str):
         text = host
     elif isinstance(host, bytes):
@@ -342,6 +349,8 @@ def several(name: str, items: Iterable[T], what: str = "strings") -> tuple[T, ..
 
 def _given(address: GivenAddress, port: int) -> Address:
     """Read one address of the caller's: a path is an `os.PathLike`, or begins with a slash or a NUL."""
+    if isinstance(address, Address):
+        return address
     if isinstance(address, os.PathLike):
         return _unix(os.fspath(address))
     if not isinstance(address, (str, bytes)):
@@ -351,7 +360,7 @@ def _given(address: GivenAddress, port: int) -> Address:
 
 
 def _unix(path: str | bytes) -> Address:
-    if UNIX is None:  # pragma: no cover - Windows
+    if UNIX is None:  # Windows
         raise ValueError(f"this platform has no UNIX sockets: {path!r}")
     return Address(UNIX, os.fsdecode(checked_path(path)), 0)
 

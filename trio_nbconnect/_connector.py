@@ -31,6 +31,7 @@ from ._address import (
     parse_literal,
     path_of,
 )
+from ._blocking import BlockingConnector
 from ._connect import tls as _tls
 from ._connect.custom_sockets import (
     CustomSocketOpener,
@@ -339,7 +340,7 @@ class Connector:
             TypeError: `filename` is no path, or `give_up_after` no number.
             ValueError: There is a NUL inside a path, or `give_up_after` makes no sense.
         """
-        if not hasattr(socket, "AF_UNIX"):  # pragma: no cover - Windows
+        if not hasattr(socket, "AF_UNIX"):  # Windows
             raise RuntimeError("Unix sockets are not supported on this platform")
         path = path_of("filename", filename)
         give_up_after = check_seconds("give_up_after", give_up_after)
@@ -348,6 +349,18 @@ class Connector:
         if self.network is None and has_socket_factory():
             return await open_custom_unix(path, settings, give_up_after)
         return await open_unix(self._parts.network, path, settings, give_up_after)
+
+    def blocking(self) -> BlockingConnector:
+        """Return the same for code without an event loop: `create_connection`, and `create_tls_connection`.
+
+        Example:
+            >>> import socket
+            >>> with socket.create_server(("127.0.0.1", 0)) as listener:
+            ...     with Connector().blocking().create_connection(listener.getsockname()) as sock:
+            ...         sock.getpeername() == listener.getsockname()
+            True
+        """
+        return BlockingConnector(self)
 
     def _race(
         self,
@@ -410,7 +423,7 @@ class Connector:
             alone_until=alone_until,
             services=services,
             nat64=translator,
-            last_resort=self._has_last_resort and resolver is self.resolver is not None,
+            last_resort=translator is not None and resolver is self.resolver is not None and self._has_last_resort(),
         )
 
     def _rules(self, view: HistoryView | None, *, through_nat64: bool = True) -> Rules:
@@ -423,12 +436,10 @@ class Connector:
             source_of = parts.translator.source_of
         return Rules(source_of, parts.network.policy_table(), view)
 
-    @property
     def _has_last_resort(self) -> bool:
         """RFC 8305, section 7.2: whether IPv4 addresses are asked for only when all else has failed."""
-        if self._parts.translator is None or not self.policy.last_resort_delay:
-            return False
-        return not self._rules(None, through_nat64=False).has_default_route(IPV4)
+        has_ipv4 = self._rules(None, through_nat64=False).has_default_route(IPV4)
+        return self.policy.last_resort_delay > 0 and not has_ipv4
 
 
 def check_establish(establish: object) -> None:

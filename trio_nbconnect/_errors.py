@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import trio
 
 from ._address import Address, format_host_port, shown_path
+from ._error_texts import RESOLVER_ERRORS, is_plain_text, strerror
 from ._printable import printable, seconds_text
 
 if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
@@ -127,7 +128,7 @@ class ConnectError(OSError):
         self._failures: tuple[OSError, ...] = ()
         self.errno = errno
         if errno is not None:
-            self.strerror: str | None = os.strerror(errno) if errno > 0 else message
+            self.strerror: str | None = message if _is_resolvers(errno) else strerror(errno)
 
     @property
     def primary_error(self) -> OSError | None:
@@ -190,9 +191,13 @@ def _revive(kind: type[ConnectError], args: tuple[str]) -> ConnectError:
     return error
 
 
+def _is_resolvers(number: int) -> bool:
+    return number < 0 or number in RESOLVER_ERRORS
+
+
 def _is_plain(error: OSError, number: int, address: Address) -> bool:
     """Whether an error says nothing but its number, and perhaps where."""
-    return error.errno == number and _text(error, address) == os.strerror(number)
+    return error.errno == number and is_plain_text(_text(error, address), number)
 
 
 def _text(error: OSError, address: Address) -> str:
@@ -364,12 +369,12 @@ def _phase(attempts: Sequence[Attempt]) -> Phase:
 
 def timed_out(what: str) -> TimeoutError:
     """A time-out of ours, as the kernel would report it."""
-    return TimeoutError(errno.ETIMEDOUT, f"{os.strerror(errno.ETIMEDOUT)}: {what}")
+    return TimeoutError(errno.ETIMEDOUT, f"{strerror(errno.ETIMEDOUT)}: {what}")
 
 
 def os_error(number: int, address: object) -> OSError:
     """The `OSError` of the right class for an error number, with the address in its text."""
-    return OSError(number, f"{os.strerror(number)}: {address}")
+    return OSError(number, f"{strerror(number)}: {printable(str(address))}")
 
 
 def _caused_by(error: ConnectError, failures: Sequence[OSError]) -> ConnectError:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import SupportsFloat, TypeGuard
 
 from ._address import IPV4, IPV6
+from ._printable import shortened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +103,6 @@ _DURATIONS = (
     "give_up_tls_after",
 )
 _COUNTS = ("attempts_at_full_pace", "first_address_family_count")
-_LONGEST_SHOWN = 40
 
 
 def check_seconds(name: str, seconds: object, unit: str = "a number of seconds") -> float:
@@ -159,7 +159,7 @@ def check_real(name: str, value: object, unit: str) -> float:
     try:
         number = float(value)
     except OverflowError:
-        raise ValueError(f"{name} is too large, use math.inf for never: {_shortened(repr(value))}") from None
+        raise ValueError(f"{name} is too large, use math.inf for never: {shortened(repr(value), 40)}") from None
     return value if type(value) is int else number
 
 
@@ -169,10 +169,6 @@ def _is_real(value: object) -> TypeGuard[SupportsFloat]:
     from numbers import Real  # noqa: PLC0415 - few write anything else than float or int, and most who do are wrong
 
     return isinstance(value, Real)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _check_multiplier(multiplier: float) -> float:

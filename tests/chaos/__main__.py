@@ -13,7 +13,7 @@ import trio
 
 from .exhaustion import run_out_of_descriptors, run_out_of_threads
 from .findings import Report
-from .interrupts import interrupt_everywhere
+from .interrupts import interrupt_everywhere, no_memory
 from .misbehaviour import CASES, misbehave, tracer_cases
 from .moments import cancel_at_random_moments
 from .operations import OPERATIONS
@@ -47,9 +47,10 @@ def syscalls(place: Place, rounds: int) -> Iterator[Report]:
 
 
 def exhaustion(place: Place, rounds: int) -> Iterator[Report]:
-    """Run out of descriptors and of threads."""
+    """Run out of descriptors, of memory and of threads."""
     for operation in OPERATIONS:
         yield trio.run(run_out_of_descriptors, operation, place)
+        yield interrupt_everywhere(operation, place, interrupt=no_memory, stride=max(1, 20000 // max(rounds, 1)))
     yield trio.run(run_out_of_threads, place)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import trio
 
 import trio_nbconnect as nb
+from trio_nbconnect.dns import DNSResolver
 from trio_nbconnect.proxy import HTTPProxy, SOCKS5Proxy
 
 from .place import HOST, Place
@@ -58,6 +59,17 @@ async def _literal(place: Place, connector: nb.Connector) -> Any:
 
 async def _name(place: Place, connector: nb.Connector) -> Any:
     return await connector.open_tcp_stream(HOST, place.port)
+
+
+async def _system(place: Place, connector: nb.Connector) -> Any:
+    """An address that is spelled as only the C library reads it, so that nobody else is asked."""
+    return await connector.replace(resolver=None).open_tcp_stream("127.1", place.port)
+
+
+async def _name_server(place: Place, connector: nb.Connector) -> Any:
+    server = f"127.0.0.1:{place.dns_port}"
+    resolver = DNSResolver(servers=[server], hosts=None, search=(), cache_size=0)
+    return await connector.replace(resolver=resolver).open_tcp_stream(HOST, place.port)
 
 
 async def _establish(place: Place, connector: nb.Connector) -> Any:
@@ -149,6 +161,8 @@ OPERATIONS = [
         open=_addresses(REFUSES, DROPS, "127.0.0.5", "127.0.0.6", GOOD, "127.0.0.7"),
     ),
     Operation(name="name", open=_name),
+    Operation(name="system", open=_system),
+    Operation(name="name server", open=_name_server),
     Operation(name="establish", may_hang=True, open=_establish),
     Operation(name="TLS", may_hang=True, open=_tls),
     Operation(name="TLS over TCP", open=_ssl_over_tcp),

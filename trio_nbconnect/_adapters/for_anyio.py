@@ -30,7 +30,8 @@ import trio
 from .._address import check_host, check_port, format_host_port, path_of
 from .._connect import tls as _tls
 from .._connector import Connector, StreamOpener
-from .for_trio import check_opener, own_connector, patched
+from .for_trio import check_opener, own_connector
+from .patching import patched
 
 try:
     import anyio

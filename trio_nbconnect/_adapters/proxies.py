@@ -7,7 +7,7 @@ the caller establishes with the target. An address where any of it fails or hang
 a connector, or another proxy, to any depth.
 
 A target's name goes to the proxy as it is: nothing here looks it up. Limits are those of the race, `give_up_after`,
-`Policy.give_up_attempt_after` and `Policy.give_up_tls_after`. Proxies are not chosen by URL or environment.
+`Policy.give_up_attempt_after` and `Policy.give_up_tls_after`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import trio
 
 from .._address import GivenAddress, several
 from .._address import Target as EndPoint
+from .._blocking import BlockingConnector
 from .._connect.tls import ClientHandshake
 from .._connector import Connector, check_establish
 from .._policy import Policy
@@ -158,6 +159,21 @@ class _Proxy(ABC):
         )
         await handshake.prepare()
         return await self.connect(host, port, handshake, give_up_after=give_up_after)
+
+    def blocking(self) -> BlockingConnector:
+        """Return the same for code without an event loop; not where TLS is spoken with the proxy itself.
+
+        Raises:
+            ValueError: `tls` is spoken, here or with a proxy before this one: a socket cannot hold it.
+        """
+        if self._speaks_tls:
+            raise ValueError(f"tls with the proxy leaves no socket for blocking code: {self!r}")
+        return BlockingConnector(self)
+
+    @property
+    def _speaks_tls(self) -> bool:
+        before = isinstance(self.connector, _Proxy) and self.connector._speaks_tls
+        return before or self.tls is not False
 
     @property
     def _policy(self) -> Policy:

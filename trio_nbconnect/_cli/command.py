@@ -25,11 +25,11 @@ from typing import Any
 
 import trio
 
-from .._address import LocalAddress, parse_literal
+from .._address import Address, LocalAddress, parse_literal
 from .._connector import Connector
 from .._errors import ConnectError
 from .._pictures.export import chrome_trace, qlog
-from .._pictures.labels import failure_lines
+from .._pictures.labels import address_text, failure_lines
 from .._pictures.recording import Recording, record
 from .._pictures.text import encodable, render_text
 from .._pictures.timeline import Timeline
@@ -77,7 +77,7 @@ class _Command:
 
     def __init__(self, line: Parser, options: argparse.Namespace, proxy_from: ProxyFrom | None) -> None:
         self._line, self._options, self._proxy_from = line, options, proxy_from
-        self._remarks: Mapping[str, str] = MappingProxyType({})
+        self._remarks: Mapping[Address, str] = MappingProxyType({})
         self._errors: list[ConnectError] = []
 
     def run(self) -> int:
@@ -107,7 +107,7 @@ class _Command:
             try:
                 network = stack.enter_context(open_demo_network())
             except OSError as error:
-                _complain(f"the demo needs the addresses 127.0.0.2 to 127.0.0.6: {error}")
+                _complain(f"the demo needs the address 127.0.0.1: {error}")
                 return FAILED
             self._remarks, options.address = network.hosts, list(network.hosts)
             return self._connect_and_show(Destination(host="demo", port=network.port))
@@ -223,12 +223,13 @@ class _Command:
         """Print the picture, unless it has been drawn already, and a remark on each address in it."""
         if not self._is_watched:
             self._print_text(render_text(timeline, width=self._width, color=self._color))
-        shown = {attempt.address.ip for attempt in timeline.attempts} | {row.address.ip for row in timeline.untried}
-        if shown & self._remarks.keys():
-            print()
-        for address, remark in self._remarks.items():
-            if address in shown:
-                print(f"{address:10} {remark}")
+        shown = {attempt.address for attempt in timeline.attempts} | {row.address for row in timeline.untried}
+        remarks = [
+            (address_text(address, timeline), self._remarks[address]) for address in self._remarks if address in shown
+        ]
+        width = max((len(name) for name, _ in remarks), default=0)
+        for number, (name, remark) in enumerate(remarks):
+            print("" if number else "\n", f"{name:{width}}  {remark}", sep="")
 
     def _report(self, recording: Recording) -> None:
         """Print the errors: of one with the failure of each attempt, of several how often each came."""

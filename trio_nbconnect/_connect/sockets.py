@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from .._address import Address
+from .._address import Address, checked_path
 from .._errors import gave_up_unix, os_error
 from .handshake import Handshake, HandshakeState
 from .network import KernelNetwork, Network, Socket, apply, apply_again, checkpoint_if_over, open_socket
@@ -72,6 +72,10 @@ class SocketOpener:
         """What the network has measured, seconds; None if it does not say."""
         return self._network.round_trip_time(sock)
 
+    def syn_retransmissions(self, sock: Socket) -> int | None:
+        """How often the network has sent the SYN again; None if it does not say."""
+        return self._network.syn_retransmissions(sock)
+
     def source_address(self, address: Address) -> Address | None:
         """Where a socket of this connector would connect to an address from, None if it has no way there."""
         options = self._of(address)
@@ -111,11 +115,12 @@ async def open_unix(
     network: Network, path: str | bytes, settings: Sequence[Setting] = (), give_up_after: float = math.inf
 ) -> trio.SocketStream:
     """Open a UNIX socket, set it up and connect it; the limit does not touch what `connect` has said at once."""
+    checked_path(path)
     await checkpoint_if_over()
     sock = network.open(socket.AF_UNIX)
     try:
         apply(sock, settings, repr(path))
-        handshake = Handshake.begin(sock, path, network=network)
+        handshake = Handshake(sock, path, path, network, None)
         if handshake.state is not HandshakeState.HANDSHAKING or give_up_after == math.inf:
             await handshake.wait()
             return handshake.stream()

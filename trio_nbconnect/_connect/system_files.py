@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -16,6 +17,17 @@ import trio
 from .._address import parse_literal
 
 T = TypeVar("T")
+
+
+def system_file(name: str) -> str:
+    r"""Say where the system keeps a file of its network.
+
+    Windows has the hosts file alone. It must not be looked for in `C:\etc`, which anybody may make there.
+    """
+    if sys.platform != "win32":
+        return f"/etc/{name}"
+    return os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "drivers", "etc", name)
+
 
 LONGEST = 65536
 """Octets of a file that are read where every task waits for it."""
@@ -107,10 +119,10 @@ def is_kept(name: str) -> bool:
     return bool(dot) and last in _KEPT  # one label alone may be completed by a search domain
 
 
-_nsswitch = SmallFile("/etc/nsswitch.conf", _parse_dns_is_first, True)
-_resolv_conf = SmallFile("/etc/resolv.conf", _parse_ndots, 1)
-_hosts: SmallFile[tuple[str, ...] | None] = SmallFile("/etc/hosts", _parse_localhost, None)
-_names: SmallFile[frozenset[str] | None] = SmallFile("/etc/hosts", _parse_names, None)
+_nsswitch = SmallFile(system_file("nsswitch.conf"), _parse_dns_is_first, True)
+_resolv_conf = SmallFile(system_file("resolv.conf"), _parse_ndots, 1)
+_hosts: SmallFile[tuple[str, ...] | None] = SmallFile(system_file("hosts"), _parse_localhost, None)
+_names: SmallFile[frozenset[str] | None] = SmallFile(system_file("hosts"), _parse_names, None)
 
 
 def is_dns_name(name: str) -> bool:

@@ -31,7 +31,7 @@ S = TypeVar("S", bound=trio.abc.Stream)
 Protocols = tuple[str, ...]
 """What to offer by ALPN (RFC 7301), the best first; none offers nothing."""
 
-_CONTEXTS_AT_ONCE = 8
+CONTEXTS_AT_ONCE = 8
 """How many default contexts are kept. Programs have one list of protocols or two; each takes half a megabyte."""
 
 
@@ -42,7 +42,8 @@ def default_context() -> ssl.SSLContext:
     return context
 
 
-def _context_that_offers(protocols: Protocols) -> ssl.SSLContext:
+def context_that_offers(protocols: Protocols) -> ssl.SSLContext:
+    """Return a default context that offers these protocols."""
     context = default_context()
     if protocols:
         context.set_alpn_protocols(list(protocols))
@@ -63,9 +64,9 @@ class _Contexts:
         async with self.building:
             if protocols not in self.built:
                 context = await trio.to_thread.run_sync(
-                    _context_that_offers, protocols, abandon_on_cancel=True, limiter=self.thread
+                    context_that_offers, protocols, abandon_on_cancel=True, limiter=self.thread
                 )
-                if len(self.built) >= _CONTEXTS_AT_ONCE:
+                if len(self.built) >= CONTEXTS_AT_ONCE:
                     self.built.pop(next(iter(self.built)))
                 self.built[protocols] = context
             return self.built[protocols]
@@ -101,16 +102,14 @@ async def shake_hands(
     return secure
 
 
-class ClientHandshake:
-    """A client's TLS, checked before anything is sent: called with the stream of each attempt that has connected.
+class ClientTLS:
+    """What a client's TLS needs to know, checked before anything is sent.
 
     Args:
         host: The host that the caller named, whose name the certificate must hold.
         server_hostname: Another name in its place.
-        context: The caller's own TLS context; None is the shared one.
-        alpn_protocols: What the shared one offers.
-        https_compatible: See `trio.SSLStream`.
-        give_up_after: Seconds for one handshake.
+        context: The caller's own TLS context; None is a default one.
+        alpn_protocols: What the default one offers.
 
     Raises:
         TypeError: An argument is of the wrong type.
@@ -124,14 +123,32 @@ class ClientHandshake:
         server_hostname: str | bytes | None,
         context: ssl.SSLContext | None,
         alpn_protocols: Iterable[str] | None,
-        https_compatible: bool,
-        give_up_after: float,
     ) -> None:
         self._server_hostname = name_of(host, server_hostname)
         self._context = None if context is None else client_context(context)
         self._protocols = _protocols(alpn_protocols)
         if context is not None and self._protocols:
             raise ValueError(f"alpn_protocols must be set on ssl_context where both are given: {self._protocols!r}")
+
+
+class ClientHandshake(ClientTLS):
+    """A client's TLS for streams: called with the stream of each attempt that has connected.
+
+    Args and errors are those of `ClientTLS`, where the default context is the shared one; `https_compatible` is that of
+    `trio.SSLStream`, and `give_up_after` are seconds for one handshake.
+    """
+
+    def __init__(
+        self,
+        host: str | bytes,
+        *,
+        server_hostname: str | bytes | None,
+        context: ssl.SSLContext | None,
+        alpn_protocols: Iterable[str] | None,
+        https_compatible: bool,
+        give_up_after: float,
+    ) -> None:
+        super().__init__(host, server_hostname=server_hostname, context=context, alpn_protocols=alpn_protocols)
         self._https_compatible = https_compatible
         self._give_up_after = give_up_after
 

@@ -20,10 +20,12 @@ the system may be configured for; that is why the default resolver uses the syst
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import re
 import socket
+import sys
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -32,6 +34,7 @@ from functools import partial
 import trio
 
 from .._address import Address, path_of
+from .._connect.system_files import system_file
 from .._policy import check_count, check_seconds
 from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Source
 from .cache import Cache, CacheEntry
@@ -49,6 +52,7 @@ try:
         parse_hosts,
     )
     from .message import ParsedAnswer, Question, Reply, parse_answer
+    from .registry import Registry
     from .servers import (
         Server,
         Settings,
@@ -73,6 +77,9 @@ drops the type does so for all of them. They are still asked for, and the first 
 
 LATE = 0.05
 """Seconds: the Resolution Delay. What is given up sooner was not late, but not wanted any more."""
+
+
+HOSTS, RESOLV_CONF = system_file("hosts"), system_file("resolv.conf")
 
 
 @dataclass(slots=True)
@@ -125,9 +132,9 @@ class DNSResolver:
         ca_file: A file with the certificates that vouch for `tls://` and `https://` servers; None for the
             system's.
         resolv_conf: The file that names the servers, read as resolv.conf(5) says, `LOCALDOMAIN` and `RES_OPTIONS`
-            included, and again when it has changed; not read if `servers` are given. Windows has none: give the
-            servers.
-        hosts: The file with names that need no server; None for no such file.
+            included, and again when it has changed; not read if `servers` are given. Windows keeps them in its
+            registry, which is read in its place.
+        hosts: The file with names that need no server, by default the system's; None for no such file.
         rng: What shuffles services of equal priority.
 
     Raises:
@@ -164,8 +171,8 @@ class DNSResolver:
         use_expired: float = 86400.0,
         cache_size: int = 1000,
         ca_file: str | os.PathLike[str] | None = None,
-        resolv_conf: str | os.PathLike[str] = "/etc/resolv.conf",
-        hosts: str | os.PathLike[str] | None = "/etc/hosts",
+        resolv_conf: str | os.PathLike[str] = RESOLV_CONF,
+        hosts: str | os.PathLike[str] | None = HOSTS,
         rng: random.Random | None = None,
     ) -> None:
         self._servers = parse_servers(servers, None if ca_file is None else _path("ca_file", ca_file))
@@ -332,7 +339,10 @@ class DNSResolver:
         if memory.resolv_conf is None:
             search, options = os.environ.get("LOCALDOMAIN"), os.environ.get("RES_OPTIONS", "")
             parse = partial(parse_resolv_conf, search=search, options=options)
-            memory.resolv_conf = CachedFile(self._resolv_conf, lambda text: self._with_arguments(parse(text)))
+            where, file = self._resolv_conf, CachedFile
+            if sys.platform == "win32" and where == RESOLV_CONF:
+                where, file = "the registry", Registry
+            memory.resolv_conf = file(where, lambda text: self._with_arguments(parse(text)))
         settings = memory.resolv_conf.read_nowait()
         return None if settings is None else self._checked(settings, memory.resolv_conf)
 
@@ -340,7 +350,7 @@ class DNSResolver:
         if settings.names_interfaces:
             file.forget()
         if not settings.servers:
-            raise socket.gaierror(socket.EAI_FAIL, f"no usable name server in {self._resolv_conf}")
+            raise socket.gaierror(socket.EAI_FAIL, f"no usable name server in {file.path}")
         return settings
 
     def _with_arguments(self, read: Settings) -> Settings:
@@ -421,7 +431,12 @@ class _LookUp:
 
     async def _share(self, key: Key) -> Records:
         """Ask, or wait for the answer to the same query of another task."""
-        answer = await self.memory.shared.answer(key, partial(self._follow, key), partial(self._note_late, key))
+        missed = partial(self._note_late, key)
+        try:
+            answer = await self.memory.shared.answer(key, partial(self._follow, key), missed)
+        except Unanswered:
+            missed(-math.inf)
+            raise
         return _records(answer, key[0])
 
     def _note_late(self, key: Key, began: float) -> None:
@@ -476,7 +491,7 @@ class _LookUp:
             met = "; ".join(f"{server}: {error.strerror or error}" for server, error in query.failures.items())
             kind = Unanswered if query.unanswered else socket.gaierror
             raise kind(socket.EAI_AGAIN, f"no name server knows {source.value} of {name}: {met}")
-        return answer
+        return replace(answer, records=replace(answer.records, server=str(query.winner), ttl=answer.ttl))
 
 
 def _path(name: str, path: str | os.PathLike[str]) -> str:

@@ -21,7 +21,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import trio
 
@@ -135,7 +136,6 @@ class Race(Generic[T]):
         self._journal.race_started(self._target.host, self._target.port, self._policy)
         try:
             with until(self._began + self._give_up_after) as whole_call:
-                await checkpoint_if_over()
                 await self._first_alone()
                 if self._may_go_on and (self._under_way or not self._resolution.is_over):
                     async with trio.open_nursery() as nursery:
@@ -219,7 +219,7 @@ class Race(Generic[T]):
             elif address is None:
                 self._resolution.ask_last_resort()
             else:
-                await trio.lowlevel.checkpoint_if_cancelled()  # nothing starts once the race was given up
+                await checkpoint_if_over()  # nothing starts once the race was given up
                 return self._candidates.pop()
         return None
 
@@ -243,12 +243,13 @@ class Race(Generic[T]):
     def _start(self, address: Address) -> RunningAttempt:
         """Begin an attempt. One that fails before a packet is sent has ended when this returns."""
         delay = self._candidates.delay(address, self._under_way)
-        address = self._resolution.reached_by(address)
+        candidate, address = address, self._resolution.reached_by(address)
         now = self._clock.current_time()
         attempt = RunningAttempt(len(self._attempts) + 1, address, now, delay)
         if not self._attempts or self._planned < now - delay:  # what stood still for so long catches up with nothing
             self._planned = now
-        self._journal.attempt_started(attempt.number, address, self._reason())
+        if self._journal.tracers:
+            self._tell_start(attempt, candidate)
         self._attempts.append(attempt)
         self._under_way += 1
         try:
@@ -258,6 +259,21 @@ class Race(Generic[T]):
         else:
             self._last_sent = attempt
         return attempt
+
+    def _tell_start(self, attempt: RunningAttempt, candidate: Address) -> None:
+        """Tell why an attempt begins, and how long the next one will wait for it."""
+        policy, delay, source = self._policy, attempt.delay, self._candidates.delay_source(candidate)
+        if delay < policy.minimum_gap and not attempt.address.is_loopback:
+            delay, source = policy.minimum_gap, "MINIMUM_GAP"
+        if delay < policy.maximum_delay and self._under_way + 1 >= policy.attempts_at_full_pace:
+            delay, source = policy.maximum_delay, "SLOWED"
+        self._journal.attempt_started(attempt.number, attempt.address, self._reason(), delay, source)
+
+    def _retransmissions(self, attempt: RunningAttempt) -> int | None:
+        """How often the kernel has sent the SYN again, where somebody listens and it is not connected."""
+        if not self._journal.tracers or attempt.handshake is None or attempt.connected is not None:
+            return None
+        return self._opener.syn_retransmissions(attempt.handshake.socket)
 
     def _reason(self) -> ReasonName:
         if not self._attempts:
@@ -293,7 +309,7 @@ class Race(Generic[T]):
             await self._run_attempt(attempt)
         finally:
             if attempt.ended is None:
-                self._cancel(attempt)
+                self._cancel(attempt, self._retransmissions(attempt))
 
     async def _run_attempt(self, attempt: RunningAttempt) -> None:
         """Bring one attempt from its first packet to its outcome. What it meets is recorded; only a bug is raised."""
@@ -301,7 +317,9 @@ class Race(Generic[T]):
         with until(attempt.started + self._policy.give_up_attempt_after) as limit:
             try:
                 await attempt.handshake.wait()
-                self._win(attempt, await self._establish_on(attempt, attempt.handshake))
+                self._connected(attempt, attempt.handshake)
+                stream: Any = attempt.handshake.stream()  # which is the result, if a connection is all that is wanted
+                self._win(attempt, stream if self._establish is None else await self._establish(stream))
             except Exception as error:
                 failure = as_failure(error, attempt.address)
                 self._fail(attempt, failure or crash_of(error, attempt.address))
@@ -310,17 +328,17 @@ class Race(Generic[T]):
         if limit.cancelled_caught and attempt.ended is None:
             self._fail(attempt, timed_out(str(attempt.address)))
 
-    async def _establish_on(self, attempt: RunningAttempt, handshake: Connecting) -> T:
-        """Do on top of the connection what the caller wants; nothing, if the connection is all."""
-        self._journal.attempt_connected(attempt.number, attempt.address, is_all=self._establish is None)
+    def _connected(self, attempt: RunningAttempt, handshake: Connecting) -> None:
+        """Note that TCP is connected, and what that tells about the route."""
+        if self._journal.tracers:
+            sent_again = self._retransmissions(attempt)
+            is_all = self._establish is None
+            self._journal.attempt_connected(attempt.number, attempt.address, is_all=is_all, retransmissions=sent_again)
         if self._history is not None and (rtt := self._round_trip_time(attempt, handshake)) is not None:
             self._history.record(attempt.address, rtt, wall_clock())
-        stream = handshake.stream()
-        if self._establish is None:
-            return stream  # type: ignore[return-value]  # then T is SocketStream, says Connector
-        attempt.connected = self._clock.current_time()
-        self._change.notify()
-        return await self._establish(stream)
+        if self._establish is not None:
+            attempt.connected = self._clock.current_time()
+            self._change.notify()
 
     def _round_trip_time(self, attempt: RunningAttempt, handshake: Connecting) -> float | None:
         """What the handshake, just over, tells about the route; None if nothing is sure.
@@ -345,17 +363,18 @@ class Race(Generic[T]):
             self._journal.runner_up_discarded(attempt.number, attempt.address)
 
     def _fail(self, attempt: RunningAttempt, error: OSError) -> None:
+        sent_again = self._retransmissions(attempt)
         attempt.close()
         attempt.error = error.with_traceback(None)
         self._end(attempt)
         if self._journal.tracers:
             self._note(attempt)
-            self._journal.attempt_failed(attempt.number, attempt.address, error)
+            self._journal.attempt_failed(attempt.number, attempt.address, error, sent_again)
 
-    def _cancel(self, attempt: RunningAttempt) -> None:
+    def _cancel(self, attempt: RunningAttempt, retransmissions: int | None) -> None:
         attempt.close()
         self._end(attempt)
-        self._journal.attempt_cancelled(attempt.number, attempt.address)
+        self._journal.attempt_cancelled(attempt.number, attempt.address, retransmissions)
 
     def _end(self, attempt: RunningAttempt) -> None:
         attempt.ended = self._clock.current_time()
@@ -366,18 +385,27 @@ class Race(Generic[T]):
         """Close the attempts under way, and a winner that nobody will get; only then tell of it."""
         winner, self._winner = self._winner, None
         left = [attempt for attempt in self._attempts if attempt.ended is None]
+        sent_again = [self._retransmissions(attempt) for attempt in left]
         for attempt in left if winner is None else [*left, winner]:
             attempt.close()
-        for attempt in left:
-            self._cancel(attempt)
+        for attempt, retransmissions in zip(left, sent_again, strict=True):
+            self._cancel(attempt, retransmissions)
         if winner is not None:
             self._journal.runner_up_discarded(winner.number, winner.address)
 
     def _hand_over(self, winner: RunningAttempt) -> T:
         if self._history is not None:
             self._history.mark_used(winner.address, wall_clock())
-        self._journal.race_won(winner.number, winner.address)
+        self._journal.race_won(winner.number, winner.address, partial(self._inspect, winner))
         return self._result
+
+    def _inspect(self, winner: RunningAttempt) -> dict[str, Any]:
+        """Read what is known of the connection that is handed over."""
+        from .._connect.inspection import inspect  # noqa: PLC0415 - few races have somebody who listens
+
+        assert winner.handshake is not None
+        sock = winner.handshake.socket
+        return inspect(sock, self._opener.round_trip_time(sock), self._result)
 
     def _failure(self, *, gave_up_at_limit: bool) -> ConnectError:
         """Return the one error of a race that was lost; it says what was tried."""

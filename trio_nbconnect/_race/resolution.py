@@ -21,6 +21,7 @@ import trio
 
 from .._address import IPV4, IPV6, Address, Target, check_numeric
 from .._connect.look_ups import first_of_each_family
+from .._connect.network import checkpoint_if_over
 from .._errors import ruled_out, sole, timed_out
 from .._policy import Policy
 from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Source
@@ -115,12 +116,15 @@ class Resolution:
     async def run_alone(self) -> None:
         """Take in what is known without waiting, or for what one may wait in the calling task."""
         if self._resolver is None:
-            given = Answer(Source.GIVEN, self._usable(self._target.addresses))
-            self.candidates.start_with(given.addresses)
-            self._journal.answer_received(given)
+            given = self._usable(self._target.addresses)
+            self.candidates.start_with(given)
+            if self._journal.tracers:
+                self._journal.answer_received(Answer(Source.GIVEN, given))
+                self._journal.candidates_sorted(self.candidates.explain)
         elif self._alone_until > trio.current_time():
-            with until(self._alone_until):
-                await self.run()
+            with until(min(self._alone_until, self._until)):
+                await self._ask(self._families)
+                self.is_over = True
         elif self._last_resort is None:
             resolve_nowait = getattr(self._resolver, "resolve_nowait", _knows_nothing)
             self.is_over = resolve_nowait(self._query(self._families), self._take)
@@ -143,6 +147,7 @@ class Resolution:
     async def _ask(self, families: tuple[AddressFamily, ...]) -> None:
         assert self._resolver is not None
         try:
+            await checkpoint_if_over()  # nobody is asked once the race was given up
             await self._resolver.resolve(self._query(families), self._take)
         except Exception as error:
             failure = sole(error)  # a resolver may have a nursery of its own
@@ -172,6 +177,7 @@ class Resolution:
             item = replace(item, addresses=usable)
         self.candidates.update(item, trio.current_time())
         self._journal.answer_received(item)
+        self._journal.candidates_sorted(self.candidates.explain)
         self.change.notify()
 
     @property

@@ -34,6 +34,7 @@ from random import Random
 
 from .._address import Address, parse_literal, several
 from .._policy import check_seconds
+from .._printable import shortened
 
 _VERSION = 1
 """Of the JSON form."""
@@ -322,7 +323,7 @@ def _read_entry(ip: str, entry: object) -> tuple[str, _Facts]:
         times = {name: None if entry[name] is None else _finite(name, entry[name]) for name in ("measured", "used")}
         return literal.ip, _Facts(rtt=_finite("rtt", entry["rtt"]), **times)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"no saved history: entry {ip!r}: {error}") from None
+        raise ValueError(f"no saved history: entry {shortened(repr(ip), 60)}: {error}") from None
 
 
 def _finite(name: str, seconds: object) -> float:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import errno
 import itertools
 import math
-import os
 import random
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -32,6 +31,7 @@ from .._connect.network import Socket
 from .._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyTable
 from .._connector import Connector
 from .._dns.services import Records, SVCBResolver
+from .._error_texts import strerror
 from .._pictures.recording import RecordedRace
 from .._policy import Policy, check_seconds
 from .._resolve.query import Service, Source
@@ -226,9 +226,9 @@ class SimulatedNetwork:
 
     def open(self, family: socket.AddressFamily, protocol: int = 0) -> Socket:
         if protocol:  # this host has no Multipath TCP
-            raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
+            raise OSError(errno.EPROTONOSUPPORT, strerror(errno.EPROTONOSUPPORT))
         if family not in self._routes:
-            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+            raise OSError(errno.EAFNOSUPPORT, strerror(errno.EAFNOSUPPORT))
         sock = SimulatedSocket(self._sockets, family)
         self._sockets.open.add(sock)
         return sock
@@ -263,6 +263,9 @@ class SimulatedNetwork:
     def round_trip_time(self, sock: Socket) -> float | None:
         """Measure nothing; the time that a handshake takes is what was asked for."""
         return None
+
+    def syn_retransmissions(self, sock: Socket) -> int:
+        return _ours(sock).syn_retransmissions
 
     def source_address(
         self, address: Address, local: Address | None = None, settings: Iterable[object] = ()
