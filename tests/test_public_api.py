@@ -40,6 +40,7 @@ NAMES = {
     "ConnectRefused",
     "ConnectTimeout",
     "Connector",
+    "Explanation",
     "GivenAddress",
     "Handshake",
     "HandshakeState",

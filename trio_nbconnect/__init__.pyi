@@ -36,6 +36,7 @@ from ._functions import open_ssl_over_tcp_stream as open_ssl_over_tcp_stream
 from ._functions import open_tcp_stream as open_tcp_stream
 from ._functions import open_tls_stream as open_tls_stream
 from ._functions import open_unix_socket as open_unix_socket
+from ._pictures.explanation import Explanation as Explanation
 from ._pictures.recording import RecordedRace as RecordedRace
 from ._pictures.recording import Recording as Recording
 from ._pictures.recording import record as record
@@ -79,6 +80,7 @@ __all__ = [
     "ConnectRefused",
     "ConnectTimeout",
     "Connector",
+    "Explanation",
     "GivenAddress",
     "Handshake",
     "HandshakeState",

@@ -88,6 +88,9 @@ class Network(Protocol):
     def round_trip_time(self, sock: Any) -> float | None:
         """What the network has measured on a connected socket, in seconds; None if it does not say."""
 
+    def syn_retransmissions(self, sock: Any) -> int | None:
+        """How often the SYN was sent again, on a socket that has sent no data yet; None if the network does not say."""
+
 
 class KernelNetwork:
     """The network that the operating system offers."""
@@ -149,6 +152,9 @@ class KernelNetwork:
 
     def round_trip_time(self, sock: socket.socket) -> float | None:
         return round_trip_time(sock)
+
+    def syn_retransmissions(self, sock: socket.socket) -> int | None:
+        return syn_retransmissions(sock)
 
 
 class _KeptLookUp:
@@ -295,11 +301,26 @@ def round_trip_time(sock: socket.socket | trio.socket.SocketType) -> float | Non
     if _ROUND_TRIP_TIME is None:
         return None
     option, offset, unit = _ROUND_TRIP_TIME
+    number = _tcp_number(sock, option, offset)
+    return None if not number else number * unit
+
+
+def syn_retransmissions(sock: socket.socket | trio.socket.SocketType) -> int | None:
+    """Read how often the kernel has sent a segment again; before any data that can only be the SYN.
+
+    Returns:
+        How often; None where the socket is not TCP, or the kernel does not say.
+    """
+    return None if _RETRANSMISSIONS is None else _tcp_number(sock, *_RETRANSMISSIONS)
+
+
+def _tcp_number(sock: socket.socket | trio.socket.SocketType, option: int, offset: int) -> int | None:
+    """Read one number of what the kernel tells of a TCP connection."""
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, option, offset + 4)
     except OSError:
         return None
-    return int.from_bytes(info[offset:], sys.byteorder) * unit or None
+    return int.from_bytes(info[offset:], sys.byteorder)
 
 
 ROUND_TRIP_TIMES = {"linux": (11, 68, 1e-6), "darwin": (0x106, 44, 1e-3)}
@@ -310,6 +331,9 @@ name in Python before 3.12, 4 bytes and 10 numbers before `tcpi_srtt`. Windows h
 """
 
 _ROUND_TRIP_TIME = ROUND_TRIP_TIMES.get(sys.platform)
+
+_RETRANSMISSIONS = {"linux": (11, 100)}.get(sys.platform)
+"""The same for Linux's `tcpi_total_retrans`, which has 23 numbers of 32 bits before it."""
 
 
 def bind_address_only(sock: Socket | trio.socket.SocketType) -> None:

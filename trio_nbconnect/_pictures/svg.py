@@ -178,7 +178,15 @@ def render_svg(
         y = rows.y + (22 if labels.end_text(timeline) else 0)
         if rows.has_phases:
             y += 18
-            parts += _legend(layout, y)
+            parts += _legend_of_phases(layout, y)
+        if rows.has_syn:
+            y += 18
+            parts += _legend_of_syn(layout, y)
+        left = layout.chart if layout.has_columns else layout.margin
+        room = layout.edge - left
+        for words in labels.lines_of(labels.connection_parts(timeline), lambda line: width_of(line, 11) <= room):
+            y += 18
+            parts.append(text(left, y, fitted(words, room, 11), "soft s"))
     for failure in labels.lost_text(timeline):
         y += 18
         parts.append(text(layout.chart, y, fitted(failure, layout.edge - layout.chart)))
@@ -260,7 +268,17 @@ def _end(timeline: Timeline, layout: SVGLayout, top: float, bottom: float) -> li
     ]
 
 
-def _legend(layout: SVGLayout, y: float) -> list[str]:
+def _legend_of_syn(layout: SVGLayout, y: float) -> list[str]:
+    """Explain the dots in a bar."""
+    x = layout.chart
+    return [
+        rect(x + 0.5, y - 7.5, 27, 8, "hatch-cut cut-rim", radius=2),
+        circle(x + 14, y - 3.5, 2.5, "known"),
+        text(x + 36, y, fitted("the kernel has sent its SYN again", layout.edge - x - 36, 11), "soft s"),
+    ]
+
+
+def _legend_of_phases(layout: SVGLayout, y: float) -> list[str]:
     """Explain the two tones of a bar, and the mark between them."""
     x = layout.chart
     return [
@@ -317,6 +335,7 @@ class _SVGRows:
         shapes: The markup of bars, dots and arrows.
         labels: The markup of words, to be drawn over everything else.
         has_phases: Whether a bar has two tones.
+        has_syn: Whether a bar has a dot, where a SYN was sent again.
     """
 
     def __init__(self, timeline: Timeline, layout: SVGLayout, y: float) -> None:
@@ -324,6 +343,7 @@ class _SVGRows:
         self.shapes: list[str] = []
         self.labels: list[str] = []
         self.has_phases = False
+        self.has_syn = False
 
     def draw(self) -> None:
         """Draw them all."""
@@ -456,6 +476,9 @@ class _SVGRows:
             self.shapes.append(_rounded(right - rest, self.y, rest, sign.bar))
         if attempt.connected is not None and attempt.has_second_phase:
             self.shapes.append(line(middle, self.y - 3, middle, self.y + _BAR + 3, "tick"))
+        for moment in attempt.syn_sent_again:
+            self.has_syn = True
+            self.shapes.append(circle(self.layout.x(moment), self.y + _BAR / 2, 2.5, "known"))
 
     def _name(self, row: AttemptRow | UntriedRow) -> str:
         return self._shortened(labels.address_text(row.address, self.timeline), 44)
