@@ -70,7 +70,7 @@ async def test_a_tls_connection_knows_its_version_its_cipher_and_its_certificate
     assert connection.certificate_names == ("db.example", "*.db.example")
     assert connection.certificate_until is not None
     assert f"TLSv1.3 {connection.cipher} · ALPN h2" in recording[-1].text(width=200)
-    assert "certificate for db.example, *.db.example until 2" in recording[-1].svg()
+    assert "certificate for db.example, *.db.example until 3000-" in recording[-1].svg()
     last = json.loads(recording[-1].json_lines().splitlines()[-1])
     assert last["connection"]["certificate_names"] == ["db.example", "*.db.example"]
 
@@ -151,3 +151,20 @@ def test_more_than_doubling_allows_were_sent_a_second_apart() -> None:
     script.loses(3.7)
 
     assert nb.RecordedRace(*script.events).timeline.attempts[0].syn_sent_again == pytest.approx((1.5, 2.5, 3.5))
+
+
+async def test_an_answer_names_its_server_and_how_long_it_holds() -> None:
+    """Which of several was asked is not to be guessed."""
+
+    class Told:
+        async def resolve(self, query: nb.Query, send_answer: nb.SendAnswer) -> None:
+            address = nb.Address(socket.AF_INET, "127.0.0.1", query.port)
+            send_answer(nb.Answer(nb.Source.A, (address,), server="192.0.2.53", ttl=300.0))
+            await trio.lowlevel.checkpoint()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, nb.record() as recording:
+        port = listener.getsockname()[1]
+        await trio.aclose_forcefully(await nb.Connector(resolver=Told()).open_tcp_stream("db.example", port))
+
+    assert (recording[-1].timeline.lookups[0].server, recording[-1].timeline.lookups[0].ttl) == ("192.0.2.53", 300.0)
+    assert "address from 192.0.2.53, TTL 300 s" in recording[-1].text(width=120)

@@ -12,7 +12,8 @@ from typing import Any
 
 import trio
 
-from .._address import Address, from_sockaddr
+from .._address import UNIX, Address
+from .look_ups import from_getaddrinfo
 
 
 def inspect(sock: Any, round_trip_time: float | None, result: object) -> dict[str, Any]:
@@ -22,8 +23,9 @@ def inspect(sock: Any, round_trip_time: float | None, result: object) -> dict[st
         What `trace.Connection` is made of.
     """
     local: Address | None = None
-    with contextlib.suppress(OSError, AttributeError, TypeError, ValueError):
-        local = from_sockaddr(sock.family, sock.getsockname())
+    with contextlib.suppress(OSError, AttributeError):
+        if sock.family != UNIX:
+            local = from_getaddrinfo(sock.family, sock.getsockname())
     if not isinstance(result, trio.SSLStream) or (version := _tls_version(result)) is None:
         return {"local_address": local, "round_trip_time": round_trip_time}
     certificate = result.getpeercert() or {}

@@ -58,6 +58,8 @@ _HEAD_GAP = 26.0
 """Between the host and the answer, with its sign."""
 _MONO = 12 * 0.61
 """The width of a character of an address."""
+_BREAK = 5.0
+"""Half of the width of a break of the axis."""
 _SHORTEST = 2.5
 """The width of the shortest bar."""
 _TICK_DISTANCE = 75.0
@@ -273,7 +275,7 @@ def _legend_of_syn(layout: SVGLayout, y: float) -> list[str]:
     x = layout.chart
     return [
         rect(x + 0.5, y - 7.5, 27, 8, "hatch-cut cut-rim", radius=2),
-        circle(x + 14, y - 3.5, 2.5, "known"),
+        circle(x + 14, y - 3.5, 2.5, "ink dot"),
         text(x + 36, y, fitted("the kernel has sent its SYN again", layout.edge - x - 36, 11), "soft s"),
     ]
 
@@ -386,9 +388,9 @@ class _SVGRows:
         room = self.layout.edge - self.layout.margin
         source, result = fitted(labels.source_text(row), 0.6 * room), labels.lookup_text(row, self.timeline)
         room -= width_of(source) + 12
-        self.labels.append(label(self.layout.margin, self.y, source, "ink"))
+        self._label(self.layout.margin, self.y, source, "ink")
         classes = "bad-text" if labels.lookup_failed(row) else "soft"
-        self.labels.append(label(self.layout.edge, self.y, fitted(result, room), f"{classes} e"))
+        self._label(self.layout.edge, self.y, fitted(result, room), f"{classes} e")
         self.y -= 1
 
     def _remark_of_lookup(self, right: float, middle: float, row: LookupRow) -> None:
@@ -401,7 +403,7 @@ class _SVGRows:
         if x + width > edge:
             self.y += _NOTE
             x, y = self.layout.chart, y + _NOTE
-        self.labels.append(label(x, y, fitted(words, edge - x), classes))
+        self._label(x, y, fitted(words, edge - x), classes)
 
     def _attempts(self) -> None:
         for row in visible_attempts(self.timeline):
@@ -430,7 +432,7 @@ class _SVGRows:
         self.shapes.append(path("M-3 0H3L0 4Z", tip, x, self.y + _LANE - 5))
         to_the_left = x - 6 - width_of(words, 10) >= self.layout.chart
         at, anchor = (x - 6, " e") if to_the_left else (x + 8, "")
-        self.labels.append(label(at, self.y + _LANE / 2 + 4, words, f"soft xs{anchor}"))
+        self._label(at, self.y + _LANE / 2 + 4, words, f"soft xs{anchor}")
 
     def _words(self, attempt: AttemptRow, before: AttemptRow | None) -> None:
         """The line above a bar: the address, why the attempt began, how it ended."""
@@ -441,7 +443,7 @@ class _SVGRows:
             x = self.layout.margin + 44 + width_of(self._name(attempt), mono=True) + 8
             words = labels.reason_text(attempt, before)
             if x + width_of(words, 10) <= self.layout.edge - _OUTCOME - 8:
-                self.labels.append(label(x, self.y + 12, words, "soft xs"))
+                self._label(x, self.y + 12, words, "soft xs")
         self.y += _WORDS
 
     def _attempt(self, attempt: AttemptRow) -> None:
@@ -478,7 +480,7 @@ class _SVGRows:
             self.shapes.append(line(middle, self.y - 3, middle, self.y + _BAR + 3, "tick"))
         for moment in attempt.syn_sent_again:
             self.has_syn = True
-            self.shapes.append(circle(self.layout.x(moment), self.y + _BAR / 2, 2.5, "known"))
+            self.shapes.append(circle(self.layout.x(moment), self.y + _BAR / 2, 2.5, "ink dot"))
 
     def _name(self, row: AttemptRow | UntriedRow) -> str:
         return self._shortened(labels.address_text(row.address, self.timeline), 44)
@@ -495,7 +497,18 @@ class _SVGRows:
         if self.layout.has_columns:
             self.labels.append(text(self.layout.names, self.y + 12, self._name(row), f"{classes} mono e"))
         else:
-            self.labels.append(label(x + 44, self.y + 12, self._name(row), f"{classes} mono"))
+            self._label(x + 44, self.y + 12, self._name(row), f"{classes} mono")
+
+    def _label(self, x: float, y: float, words: str, classes: str) -> None:
+        """A text in the chart; where it would cross a break of the axis, the break is interrupted."""
+        kinds = classes.split()
+        size = 10.0 if "xs" in kinds else 11.0 if "s" in kinds else 12.0
+        width = width_of(words, size, mono="mono" in kinds)
+        left = x - width if "e" in kinds else x
+        for mark in map(self.layout.at, self.layout.axis.marks):
+            if left - _BREAK < mark < left + width + _BREAK:
+                self.labels.append(rect(mark - _BREAK, y - size, 2 * _BREAK, size + 4, "bg"))
+        self.labels.append(label(x, y, words, classes))
 
     def _shortened(self, name: str, taken: float) -> str:
         """Shorten a name to its room; `taken` is the width of what precedes it."""
@@ -524,7 +537,7 @@ class _SVGRows:
             "late-text s" if attempt.outcome is AttemptOutcome.TIMED_OUT else "bad-text s",
         )
         if right + 8 + width_of(words, 11) <= finish - 6:
-            self.labels.append(label(right + 8, self.y - 4, words, classes))
+            self._label(right + 8, self.y - 4, words, classes)
             return
         room = self.layout.edge - self.layout.margin
         parts = [words]
@@ -534,7 +547,7 @@ class _SVGRows:
         for part in parts:
             words = fitted(part, room, 11)
             x = max(min(left, finish - 6 - width_of(words, 11)), self.layout.margin)
-            self.labels.append(label(x, self.y + 12, words, classes))
+            self._label(x, self.y + 12, words, classes)
             self.y += _NOTE
 
     def _untried(self) -> None:
@@ -560,7 +573,7 @@ class _SVGRows:
             self.labels.append(text(self.layout.names, self.y - 4, "⋮", "soft e"))
         else:
             words = f"⋮ {words}"
-        self.labels.append(label(x, self.y - 4, fitted(words, room, 11), "soft s"))
+        self._label(x, self.y - 4, fitted(words, room, 11), "soft s")
 
 
 def _rounded(x: float, y: float, width: float, classes: str) -> str:

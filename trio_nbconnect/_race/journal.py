@@ -134,19 +134,20 @@ class Journal:
         if self.tracers:
             self._tell(self._trace.RunnerUpDiscarded, attempt=attempt, address=address)
 
-    def race_won(self, attempt: int, address: Address, connection: dict[str, Any] | None = None) -> None:
+    def race_won(self, attempt: int, address: Address, inspect: Callable[[], dict[str, Any]] | None = None) -> None:
         if self.tracers:
             self._is_over = True
-            facts = None if connection is None else self._trace.Connection(**connection)
-            self._tell(self._trace.RaceWon, attempt=attempt, address=address, connection=facts)
+            now = self._clock.current_time()  # to look at the connection takes time that is not the race's
+            facts = None if inspect is None else self._trace.Connection(**inspect())
+            self._tell(self._trace.RaceWon, now, attempt=attempt, address=address, connection=facts)
 
     def race_lost(self, error: ConnectError | None) -> None:
         if self.tracers and not self._is_over:
             self._is_over = True
             self._tell(self._trace.RaceLost, error=error)
 
-    def _tell(self, kind: type[Event], **facts: Any) -> None:
-        now = self._clock.current_time()
+    def _tell(self, kind: type[Event], time: float | None = None, **facts: Any) -> None:
+        now = self._clock.current_time() if time is None else time
         event = kind(race=self._race, time=now, host=self._host, port=self._port, **facts)
         for tracer in self.tracers:
             try:

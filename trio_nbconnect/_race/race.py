@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import trio
@@ -395,8 +396,7 @@ class Race(Generic[T]):
     def _hand_over(self, winner: RunningAttempt) -> T:
         if self._history is not None:
             self._history.mark_used(winner.address, wall_clock())
-        if self._journal.tracers:
-            self._journal.race_won(winner.number, winner.address, self._inspect(winner))
+        self._journal.race_won(winner.number, winner.address, partial(self._inspect, winner))
         return self._result
 
     def _inspect(self, winner: RunningAttempt) -> dict[str, Any]:
