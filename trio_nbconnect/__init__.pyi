@@ -6,6 +6,7 @@ from . import dns as dns
 from . import httpcore as httpcore
 from . import network as network
 from . import notebook as notebook
+from . import otel as otel
 from . import proxy as proxy
 from . import requests as requests
 from . import testing as testing

@@ -52,7 +52,19 @@ NAMES = {
 }
 """The names that the package itself offers, by the private module that has them."""
 
-MODULES = ("anyio", "blocking", "dns", "httpcore", "network", "notebook", "proxy", "requests", "testing", "trace")
+MODULES = (
+    "anyio",
+    "blocking",
+    "dns",
+    "httpcore",
+    "network",
+    "notebook",
+    "otel",
+    "proxy",
+    "requests",
+    "testing",
+    "trace",
+)
 """The public modules. `from trio_nbconnect import *` leaves them out: it would hide the `anyio` of who writes it."""
 
 
