@@ -6,7 +6,6 @@ import errno
 import math
 import socket
 import ssl
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -19,11 +18,12 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from trio.testing import MockClock
 
 import trio_nbconnect as nb
 from trio_nbconnect._adapters.for_otel import BUCKETS, error_type
 from trio_nbconnect.testing import SimulatedNetwork
+
+pytestmark = pytest.mark.virtual_time
 
 HOST = "db.example"
 
@@ -58,7 +58,7 @@ class Telemetry:
 
 
 @pytest.fixture
-def telemetry(autojump_clock: MockClock) -> Telemetry:
+def telemetry() -> Telemetry:
     return Telemetry()
 
 
@@ -208,12 +208,12 @@ async def test_a_name_that_is_not_there_is_an_error_of_names(telemetry: Telemetr
         (OSError("odd"), "OSError"),
     ],
 )
-def test_errors_have_names_of_the_conventions(error: OSError, name: str) -> None:
+async def test_errors_have_names_of_the_conventions(error: OSError, name: str) -> None:
     assert error_type(error) == name
 
 
-def test_without_the_api_it_says_what_to_install() -> None:
+async def test_without_the_api_it_says_what_to_install() -> None:
     program = 'import sys; sys.modules["opentelemetry"] = None\nimport trio_nbconnect.otel'
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    run = await trio.run_process([sys.executable, "-c", program], capture_stderr=True, check=False)
 
-    assert run.stderr.splitlines()[-1].endswith("python -m pip install 'trio-nbconnect[otel]'")
+    assert run.stderr.decode().splitlines()[-1].endswith("python -m pip install 'trio-nbconnect[otel]'")
