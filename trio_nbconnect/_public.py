@@ -38,6 +38,7 @@ NAMES = {
         "connect_error",
     ),
     "_functions": ("open_ssl_over_tcp_stream", "open_tcp_stream", "open_tls_stream", "open_unix_socket"),
+    "_pictures.check": ("CheckedAddress", "HostCheck", "check"),
     "_pictures.explanation": ("Explanation",),
     "_pictures.recording": ("RecordedRace", "Recording", "record"),
     "_pictures.summary": ("Comparison", "HasTimeline", "RaceStatistics", "Summary", "compare", "summarize"),
