@@ -18,7 +18,7 @@ import trio.testing
 from trio_websocket import HandshakeError, WebSocketConnection, connect_websocket, wrap_client_stream
 
 import trio_nbconnect as nb
-from trio_nbconnect import Candidate, Policy
+from trio_nbconnect import Dial, Policy
 
 from .adapters import DROPS, dropping
 from .test_third_parties import websocket_server
@@ -90,9 +90,9 @@ async def test_a_websocket_wins_where_quic_is_silent_and_tcp_dropped() -> None:
         stack.enter_context(dropping(websocket))
         nursery = await stack.enter_async_context(trio.open_nursery())
         attempts = [
-            Candidate(label("127.0.0.1", "udp", quic, "/quic-v1"), partial(dial_quic, "127.0.0.1", quic), group="quic"),
-            Candidate(label(DROPS, "tcp", websocket), partial(dial_tcp, DROPS, websocket), group="tcp"),
-            Candidate(
+            Dial(label("127.0.0.1", "udp", quic, "/quic-v1"), partial(dial_quic, "127.0.0.1", quic), group="quic"),
+            Dial(label(DROPS, "tcp", websocket), partial(dial_tcp, DROPS, websocket), group="tcp"),
+            Dial(
                 label("127.0.0.1", "tcp", websocket, "/ws"),
                 partial(dial_websocket, nursery, "127.0.0.1", websocket, "/"),
                 group="ws",
@@ -117,7 +117,7 @@ async def test_every_dial_that_failed_is_in_the_error() -> None:
         port = nobody.getsockname()[1]
         async with trio.open_nursery() as nursery:
             websocket = partial(connect_websocket, nursery, "127.0.0.1", port, "/", use_ssl=False)
-            attempts = [Candidate("tcp", partial(dial_tcp, "127.0.0.1", port)), Candidate("ws", websocket)]
+            attempts = [Dial("tcp", partial(dial_tcp, "127.0.0.1", port)), Dial("ws", websocket)]
             with pytest.raises(nb.ConnectError) as raised:
                 await nb.race(attempts, name="QmPeer", failures=HandshakeError)
 
@@ -130,12 +130,12 @@ async def test_every_dial_that_failed_is_in_the_error() -> None:
 async def test_peers_may_be_found_while_others_are_dialled() -> None:
     """As mDNS, a hash table or a rendezvous server bring them."""
     async with silent_quic() as quic, websocket_server(None) as websocket, trio.open_nursery() as nursery:
-        send, receive = trio.open_memory_channel[Candidate[Peer]](8)
+        send, receive = trio.open_memory_channel[Dial[Peer]](8)
 
         async def discover() -> None:
-            await send.send(Candidate("quic", partial(dial_quic, "127.0.0.1", quic)))
+            await send.send(Dial("quic", partial(dial_quic, "127.0.0.1", quic)))
             await trio.testing.wait_all_tasks_blocked()
-            await send.send(Candidate("ws", partial(dial_websocket, nursery, "127.0.0.1", websocket, "/")))
+            await send.send(Dial("ws", partial(dial_websocket, nursery, "127.0.0.1", websocket, "/")))
 
         nursery.start_soon(discover)
         peer = await nb.race(receive, policy=QUICK, close=Peer.close, failures=HandshakeError)

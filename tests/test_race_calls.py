@@ -15,7 +15,7 @@ import pytest
 import trio
 
 import trio_nbconnect as nb
-from trio_nbconnect import Candidate, ConnectError, ConnectRefused, ConnectTimeout, Policy, ResolutionError, race, trace
+from trio_nbconnect import ConnectError, ConnectRefused, ConnectTimeout, Dial, Policy, ResolutionError, race, trace
 from trio_nbconnect._address import UNSPECIFIED, GroupedAddress
 from trio_nbconnect._race.candidates import interleave
 from trio_nbconnect.testing import SimulatedNetwork, simulate_race
@@ -45,9 +45,9 @@ class Dials:
 
     def __call__(
         self, label: str, *, after: float = math.inf, error: BaseException | None = None, group: str = ""
-    ) -> Candidate[Connection]:
+    ) -> Dial[Connection]:
         """Return a dial that takes its time, and then succeeds or raises."""
-        return Candidate(label, partial(self._dial, label, after, error), group=group)
+        return Dial(label, partial(self._dial, label, after, error), group=group)
 
     async def _dial(self, label: str, after: float, error: BaseException | None) -> Connection:
         self.started[label] = trio.current_time()
@@ -111,7 +111,7 @@ async def test_one_attempt_needs_no_task(dials: Dials) -> None:
         seen.append(trio.lowlevel.current_statistics().tasks_living)
         return Connection("only")
 
-    await race([Candidate("only", look)])
+    await race([Dial("only", look)])
     assert seen == [before]
 
 
@@ -147,7 +147,7 @@ async def test_groups_alternate_in_a_race(dials: Dials) -> None:
 async def test_attempts_may_arrive_over_time(dials: Dials, events: list[trace.Event]) -> None:
     """Section 3: those that come later join the race."""
 
-    async def arriving() -> AsyncIterator[Candidate[Connection]]:
+    async def arriving() -> AsyncIterator[Dial[Connection]]:
         await trio.sleep(0.1)
         yield dials("first", group="udp")
         yield dials("second", group="udp")
@@ -162,7 +162,7 @@ async def test_attempts_may_arrive_over_time(dials: Dials, events: list[trace.Ev
 
 
 async def test_one_that_arrives_when_all_have_failed_begins_at_once(dials: Dials) -> None:
-    async def arriving() -> AsyncIterator[Candidate[Connection]]:
+    async def arriving() -> AsyncIterator[Dial[Connection]]:
         yield dials("first", after=0.1, error=REFUSED)
         await trio.sleep(5)
         yield dials("second", after=0.1)
@@ -172,7 +172,7 @@ async def test_one_that_arrives_when_all_have_failed_begins_at_once(dials: Dials
 
 
 async def test_any_async_iterable_will_do(dials: Dials) -> None:
-    send, receive = trio.open_memory_channel[Candidate[Connection]](2)
+    send, receive = trio.open_memory_channel[Dial[Connection]](2)
     for attempt in (dials("first", after=0.1, error=REFUSED), dials("second", after=0.1, error=REFUSED)):
         send.send_nowait(attempt)
     send.close()
@@ -183,7 +183,7 @@ async def test_any_async_iterable_will_do(dials: Dials) -> None:
 
 
 async def test_none_that_arrives_is_an_error(dials: Dials) -> None:
-    async def arriving() -> AsyncIterator[Candidate[Connection]]:
+    async def arriving() -> AsyncIterator[Dial[Connection]]:
         if not dials.started:
             raise OSError("the peer store is empty")
         yield dials("never")
@@ -195,7 +195,7 @@ async def test_none_that_arrives_is_an_error(dials: Dials) -> None:
 
 
 async def test_a_bug_in_the_iterable_comes_out_as_it_is(dials: Dials) -> None:
-    async def arriving() -> AsyncIterator[Candidate[Connection]]:
+    async def arriving() -> AsyncIterator[Dial[Connection]]:
         yield dials("first")
         await trio.sleep(0.1)
         raise ZeroDivisionError
@@ -206,7 +206,7 @@ async def test_a_bug_in_the_iterable_comes_out_as_it_is(dials: Dials) -> None:
 
 
 async def test_the_policy_limits_the_wait_for_more(dials: Dials) -> None:
-    async def arriving() -> AsyncIterator[Candidate[Connection]]:
+    async def arriving() -> AsyncIterator[Dial[Connection]]:
         yield dials("first", after=0.1, error=REFUSED)
         await trio.sleep_forever()
 
@@ -293,7 +293,7 @@ async def test_a_result_that_comes_too_late_is_closed(dials: Dials) -> None:
         made.append(Connection("stubborn"))
         return made[0]
 
-    assert (await race([Candidate("stubborn", stubborn), dials("TCP", after=0.1)])).label == "TCP"
+    assert (await race([Dial("stubborn", stubborn), dials("TCP", after=0.1)])).label == "TCP"
     assert trio.current_time() == 1
     assert not made[0].is_open
 
@@ -367,8 +367,8 @@ async def test_a_result_that_cannot_be_closed_is_refused_at_once() -> None:
         return 5
 
     with pytest.raises(TypeError, match="close must say how to close what 'five' has returned: 5"):
-        await race([Candidate("five", number)])
-    assert await race([Candidate("five", number)], close=lambda _: None) == 5
+        await race([Dial("five", number)])
+    assert await race([Dial("five", number)], close=lambda _: None) == 5
 
 
 async def test_a_lost_race_leaves_no_cycle(dials: Dials) -> None:
@@ -398,15 +398,15 @@ async def dial() -> Connection:
 
 WRONG: list[tuple[Callable[[], Awaitable[object]], type[Exception], str]] = [
     (lambda: race([]), ValueError, "attempts must not be empty"),
-    (lambda: race([Candidate("a", dial), Candidate("a", dial)]), ValueError, "labels of their own, not twice 'a'"),
-    (lambda: race([dial]), TypeError, "attempts must be an iterable of Candidate, not of <function"),  # type: ignore[list-item]
-    (lambda: race(5), TypeError, "attempts must be an iterable of Candidate, not 5"),  # type: ignore[arg-type]
-    (lambda: race([Candidate("a", dial)], policy=5), TypeError, "policy must be Policy, not 5"),  # type: ignore[arg-type]
-    (lambda: race([Candidate("a", dial)], name=5), TypeError, "name must be str, not 5"),  # type: ignore[arg-type]
-    (lambda: race([Candidate("a", dial)], close=5), TypeError, "close must be callable, not 5"),  # type: ignore[arg-type]
-    (lambda: race([Candidate("a", dial)], failures=5), TypeError, "failures must be exception types, not 5"),  # type: ignore[arg-type]
-    (lambda: race([Candidate("a", dial)], tracer=5), TypeError, "tracer must be a callable"),  # type: ignore[arg-type]
-    (lambda: race([Candidate("a", dial)], give_up_after=-1), ValueError, "give_up_after must not be negative"),
+    (lambda: race([Dial("a", dial), Dial("a", dial)]), ValueError, "labels of their own, not twice 'a'"),
+    (lambda: race([dial]), TypeError, "attempts must be an iterable of Dial, not of <function"),  # type: ignore[list-item]
+    (lambda: race(5), TypeError, "attempts must be an iterable of Dial, not 5"),  # type: ignore[arg-type]
+    (lambda: race([Dial("a", dial)], policy=5), TypeError, "policy must be Policy, not 5"),  # type: ignore[arg-type]
+    (lambda: race([Dial("a", dial)], name=5), TypeError, "name must be str, not 5"),  # type: ignore[arg-type]
+    (lambda: race([Dial("a", dial)], close=5), TypeError, "close must be callable, not 5"),  # type: ignore[arg-type]
+    (lambda: race([Dial("a", dial)], failures=5), TypeError, "failures must be exception types, not 5"),  # type: ignore[arg-type]
+    (lambda: race([Dial("a", dial)], tracer=5), TypeError, "tracer must be a callable"),  # type: ignore[arg-type]
+    (lambda: race([Dial("a", dial)], give_up_after=-1), ValueError, "give_up_after must not be negative"),
 ]
 
 
@@ -419,13 +419,13 @@ async def test_misuse_raises_at_once(call: Callable[[], Awaitable[object]], kind
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
-    [((5, dial), "label must be str, not 5"), (("a", 5), "attempt must be an async callable, not 5")],
+    [((5, dial), "label must be str, not 5"), (("a", 5), "dial must be an async callable, not 5")],
 )
-async def test_a_candidate_is_checked(arguments: tuple[Any, Any], text: str) -> None:
+async def test_a_dial_is_checked(arguments: tuple[Any, Any], text: str) -> None:
     with pytest.raises(TypeError, match=text):
-        Candidate(*arguments)
+        Dial(*arguments)
     with pytest.raises(TypeError, match="group must be str, not 5"):
-        Candidate("a", dial, group=5)  # type: ignore[arg-type]
+        Dial("a", dial, group=5)  # type: ignore[arg-type]
 
 
 # What it looks like
@@ -495,7 +495,7 @@ async def test_a_simulated_race_may_use_the_network() -> None:
     net = SimulatedNetwork()
     net.host("192.0.2.1").accepts(after=0.1)
     connector = nb.Connector(network=net)
-    attempts = [Candidate("TCP", partial(connector.open_tcp_stream, "192.0.2.1", 80))]
+    attempts = [Dial("TCP", partial(connector.open_tcp_stream, "192.0.2.1", 80))]
 
     assert simulate_race(net, attempts).timeline.duration == pytest.approx(0.1)
     with pytest.raises(TypeError, match="network must be a SimulatedNetwork"):

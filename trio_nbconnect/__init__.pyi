@@ -56,7 +56,7 @@ from ._pictures.timeline import Timeline as Timeline
 from ._pictures.timeline import UntriedRow as UntriedRow
 from ._pictures.watch import watch as watch
 from ._policy import Policy as Policy
-from ._race.calls import Candidate as Candidate
+from ._race.calls import Dial as Dial
 from ._race.calls import race as race
 from ._resolve.history import History as History
 from ._resolve.history import HistoryView as HistoryView
@@ -78,13 +78,13 @@ __all__ = [
     "Attempt",
     "AttemptOutcome",
     "AttemptRow",
-    "Candidate",
     "Comparison",
     "Configure",
     "ConnectError",
     "ConnectRefused",
     "ConnectTimeout",
     "Connector",
+    "Dial",
     "Explanation",
     "GivenAddress",
     "Handshake",

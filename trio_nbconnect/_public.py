@@ -50,7 +50,7 @@ NAMES = {
     "_pictures.timeline": ("AttemptOutcome", "AttemptRow", "LookupRow", "RaceOutcome", "Timeline", "UntriedRow"),
     "_pictures.watch": ("watch",),
     "_policy": ("Policy",),
-    "_race.calls": ("Candidate", "race"),
+    "_race.calls": ("Dial", "race"),
     "_resolve.history": ("History", "HistoryView"),
     "_resolve.nat64": ("discover_nat64",),
     "_resolve.query": ("Answer", "Query", "QuerySent", "SendAnswer", "Service", "Source"),

@@ -335,10 +335,10 @@ def race_cases() -> Iterator[Case]:
             raise make()
 
         async def dial(place: Place, make: Any = make, raises: Any = raises) -> Any:
-            return await nb.race([nb.Candidate("bad", raises), _good(place)], policy=FAST)
+            return await nb.race([nb.Dial("bad", raises), _good(place)], policy=FAST)
 
         async def iterable(place: Place, raises: Any = raises) -> Any:
-            async def arriving() -> AsyncIterator[nb.Candidate[trio.SocketStream]]:
+            async def arriving() -> AsyncIterator[nb.Dial[trio.SocketStream]]:
                 yield _good(place)
                 await raises()
 
@@ -358,11 +358,11 @@ def race_cases() -> Iterator[Case]:
             yield Case(name=f"{culprit} raises {name}", run=run, allowed=allowed)
 
 
-def _good(place: Place) -> nb.Candidate[trio.SocketStream]:
-    return nb.Candidate("good", partial(connector().open_tcp_stream, GOOD, place.port))
+def _good(place: Place) -> nb.Dial[trio.SocketStream]:
+    return nb.Dial("good", partial(connector().open_tcp_stream, GOOD, place.port))
 
 
-def _late(place: Place) -> nb.Candidate[trio.SocketStream]:
+def _late(place: Place) -> nb.Dial[trio.SocketStream]:
     """A dial that does not let itself be cancelled, and comes second."""
 
     async def late() -> trio.SocketStream:
@@ -372,7 +372,7 @@ def _late(place: Place) -> nb.Candidate[trio.SocketStream]:
             opened.append(await connector().open_tcp_stream(GOOD, place.port))
         return opened[0]
 
-    return nb.Candidate("late", late)
+    return nb.Dial("late", late)
 
 
 CASES: dict[str, Callable[[], Iterator[Case]]] = {

@@ -132,7 +132,7 @@ async def _service(place: Place, connector: nb.Connector) -> Any:
     return await connector.open_service_stream(f"_port{place.port}._tcp", HOST)
 
 
-def _candidates(place: Place, connector: nb.Connector) -> list[nb.Candidate[trio.SocketStream]]:
+def _dials(place: Place, connector: nb.Connector) -> list[nb.Dial[trio.SocketStream]]:
     """One dial of each kind: it fails, it never ends, it has a race of its own, and two that are the caller's own."""
 
     async def by_hand() -> trio.SocketStream:
@@ -147,18 +147,18 @@ def _candidates(place: Place, connector: nb.Connector) -> list[nb.Candidate[trio
         by_hand,
         by_hand,
     ]
-    return [nb.Candidate(f"dial {number}", dial, group=str(number % 2)) for number, dial in enumerate(dials)]
+    return [nb.Dial(f"dial {number}", dial, group=str(number % 2)) for number, dial in enumerate(dials)]
 
 
 async def _race(place: Place, connector: nb.Connector) -> Any:
-    return await nb.race(_candidates(place, connector), policy=FAST, tracer=connector.tracer)
+    return await nb.race(_dials(place, connector), policy=FAST, tracer=connector.tracer)
 
 
 async def _race_over_time(place: Place, connector: nb.Connector) -> Any:
-    async def arriving() -> AsyncIterator[nb.Candidate[trio.SocketStream]]:
-        for candidate in _candidates(place, connector):
+    async def arriving() -> AsyncIterator[nb.Dial[trio.SocketStream]]:
+        for dial in _dials(place, connector):
             await trio.lowlevel.checkpoint()
-            yield candidate
+            yield dial
 
     return await nb.race(arriving(), policy=FAST, tracer=connector.tracer)
 

@@ -37,12 +37,12 @@ _PATIENCE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate(Generic[T_co]):
+class Dial(Generic[T_co]):
     """An attempt that `race` may make.
 
     Args:
         label: What errors, events and pictures call it; each of a race has its own.
-        attempt: An async callable without arguments; what it returns is what the race may return. It closes what it has
+        dial: An async callable without arguments; what it returns is what the race may return. It closes what it has
             opened, unless it returns it.
         group: Groups alternate as address families do (RFC 8305, section 4): "udp" and "tcp", say.
 
@@ -52,24 +52,24 @@ class Candidate(Generic[T_co]):
     Example:
         >>> from functools import partial
         >>> import trio
-        >>> Candidate("TCP", partial(trio.open_tcp_stream, "192.0.2.1", 4001), group="tcp").label
+        >>> Dial("TCP", partial(trio.open_tcp_stream, "192.0.2.1", 4001), group="tcp").label
         'TCP'
     """
 
     label: str
-    attempt: Callable[[], Awaitable[T_co]]
+    dial: Callable[[], Awaitable[T_co]]
     group: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         for name in ("label", "group"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} must be str, not {getattr(self, name)!r}")
-        if not callable(self.attempt):
-            raise TypeError(f"attempt must be an async callable, not {self.attempt!r}")
+        if not callable(self.dial):
+            raise TypeError(f"dial must be an async callable, not {self.dial!r}")
 
 
 async def race(
-    attempts: Iterable[Candidate[T]] | AsyncIterable[Candidate[T]],
+    attempts: Iterable[Dial[T]] | AsyncIterable[Dial[T]],
     *,
     name: str = "peer",
     policy: Policy = Policy(),
@@ -87,8 +87,8 @@ async def race(
     `failures`. Anything else it raises is a bug, ends the race and comes out as it is.
 
     Args:
-        attempts: The candidates, the preferred one first; or an async iterable of them, which may arrive over time. It
-            is iterated over in a task that is cancelled when the race is over.
+        attempts: The dials, the preferred one first; or an async iterable of them, which may arrive over time. It is
+            iterated over in a task that is cancelled when the race is over.
         name: Whom all of them connect to, for errors, events and pictures.
         policy: The delays and limits of the race; what it says of families is not used.
         close: Closes a result that nobody gets, since another attempt was as fast or the race was cancelled: an async
@@ -109,7 +109,7 @@ async def race(
         >>> async def relay():
         ...     return "a connection"
         >>> async def main():
-        ...     attempts = [Candidate("QUIC", quic), Candidate("relay", relay)]
+        ...     attempts = [Dial("QUIC", quic), Dial("relay", relay)]
         ...     print(await race(attempts, close=lambda connection: None))
         >>> trio.run(main)
         a connection
@@ -163,7 +163,7 @@ class _Calls(Generic[T]):
 
     def __init__(
         self,
-        attempts: Iterable[Candidate[T]] | AsyncIterable[Candidate[T]],
+        attempts: Iterable[Dial[T]] | AsyncIterable[Dial[T]],
         close: Callable[[T], object],
         failures: type[Exception] | tuple[type[Exception], ...],
     ) -> None:
@@ -174,44 +174,44 @@ class _Calls(Generic[T]):
             raise TypeError(f"failures must be exception types, not {failures!r}")
         self.arrive = isinstance(attempts, AsyncIterable)
         self.unused: list[T] = []
-        self._candidates: dict[Address, Candidate[T]] = {}
+        self._dials: dict[Address, Dial[T]] = {}
 
     def known(self) -> tuple[Address, ...]:
         """Read the attempts, where they do not arrive over time."""
         if isinstance(self._attempts, AsyncIterable):
             return ()
         if not isinstance(self._attempts, Iterable):
-            raise TypeError(f"attempts must be an iterable of Candidate, not {self._attempts!r}")
-        for candidate in self._attempts:
-            self._add(candidate)
-        if not self._candidates:
+            raise TypeError(f"attempts must be an iterable of Dial, not {self._attempts!r}")
+        for dial in self._attempts:
+            self._add(dial)
+        if not self._dials:
             raise ValueError("attempts must not be empty")
-        return tuple(self._candidates)
+        return tuple(self._dials)
 
     async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
         """Bring the attempts as they arrive."""
         assert isinstance(self._attempts, AsyncIterable)
-        async for candidate in self._attempts:
-            self._add(candidate)
-            send_answer(Answer(Source.GIVEN, tuple(self._candidates)))
+        async for dial in self._attempts:
+            self._add(dial)
+            send_answer(Answer(Source.GIVEN, tuple(self._dials)))
 
-    def _add(self, candidate: Candidate[T]) -> None:
-        if not isinstance(candidate, Candidate):
-            raise TypeError(f"attempts must be an iterable of Candidate, not of {candidate!r}")
-        address = GroupedAddress(UNSPECIFIED, candidate.label, 0, group=candidate.group)
-        if address in self._candidates:
-            raise ValueError(f"attempts must have labels of their own, not twice {candidate.label!r}")
-        self._candidates[address] = candidate
+    def _add(self, dial: Dial[T]) -> None:
+        if not isinstance(dial, Dial):
+            raise TypeError(f"attempts must be an iterable of Dial, not of {dial!r}")
+        address = GroupedAddress(UNSPECIFIED, dial.label, 0, group=dial.group)
+        if address in self._dials:
+            raise ValueError(f"attempts must have labels of their own, not twice {dial.label!r}")
+        self._dials[address] = dial
 
     def begin(self, address: Address) -> _Call[T]:
-        return _Call(partial(self._make, self._candidates[address]), self.unused)
+        return _Call(partial(self._make, self._dials[address]), self.unused)
 
-    async def _make(self, candidate: Candidate[T]) -> T:
+    async def _make(self, dial: Dial[T]) -> T:
         """Make one attempt, unless the race is over; what it raises passes as it is."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        result = await candidate.attempt()
+        result = await dial.dial()
         if self._close is trio.aclose_forcefully and not hasattr(result, "aclose"):
-            raise TypeError(f"close must say how to close what {candidate.label!r} has returned: {result!r}")
+            raise TypeError(f"close must say how to close what {dial.label!r} has returned: {result!r}")
         return result
 
     def round_trip_time(self, sock: object) -> None:

@@ -232,18 +232,21 @@ class Candidates:
 
     def explain(self) -> list[dict[str, Any]]:
         """Say of each address, the best first and those tried included, who has named it and what has placed it."""
-        groups = [(self._group_text(each), each.target, self._offered(each)) for each in self._services]
-        groups.append(("", "", self._host_s_own()))
+        itself = Service(priority=0)
+        groups = [(self._group_text(each), each, self._offered(each)) for each in self._services]
+        groups.append(("", itself, self._host_s_own()))
         sources = {address: source for (source, _), addresses in self._answers for address in reversed(addresses)}
         rows: dict[Address, dict[str, Any]] = {}
-        for group, of, known in groups:
-            ranked = list(dict.fromkeys(self._ranked(known, of)))
+        for group, service, known in groups:
+            ranked = list(dict.fromkeys(self._ranked(known, service.target)))
             before = dict(zip(ranked[1:], ranked, strict=False))
             last: Address | None = None
             for address in interleave(ranked, self._policy.first_address_family_count):
                 source = Source.GIVEN if address in self._given else sources.get(address, Source.HTTPS)
-                why = self._why(address, ranked, of) + (", families alternate" if last != before.get(address) else "")
-                rows.setdefault(address, {"address": address, "source": source, "placed_by": f"{group}{why}"})
+                why = self._why(address, ranked, service.target)
+                why += ", families alternate" if last != before.get(address) else ""
+                tried = address if service is itself else self._of_service(address, service)
+                rows.setdefault(tried, {"address": tried, "source": source, "placed_by": f"{group}{why}"})
                 last = address
         for address, row in rows.items():
             if self._view is not None:

@@ -34,7 +34,7 @@ from .._dns.services import Records, SVCBResolver
 from .._error_texts import strerror
 from .._pictures.recording import RecordedRace
 from .._policy import Policy, check_seconds
-from .._race.calls import Candidate, race
+from .._race.calls import Dial, race
 from .._resolve.query import Service, Source
 from .._resolve.rfc6724 import Rules
 from .._resolve.system import Resolver
@@ -396,7 +396,7 @@ def simulate(
 
 def simulate_race(
     network: SimulatedNetwork,
-    attempts: Iterable[Candidate[object]] | AsyncIterable[Candidate[object]],
+    attempts: Iterable[Dial[object]] | AsyncIterable[Dial[object]],
     *,
     name: str = "peer",
     policy: Policy = Policy(),
@@ -423,12 +423,12 @@ def simulate_race(
 
     Example:
         >>> import trio
-        >>> from trio_nbconnect import Candidate
+        >>> from trio_nbconnect import Dial
         >>> async def silent():
         ...     await trio.sleep_forever()
         >>> async def relay():
         ...     await trio.sleep(0.1)
-        >>> attempts = [Candidate("QUIC", silent), Candidate("relay", relay)]
+        >>> attempts = [Dial("QUIC", silent), Dial("relay", relay)]
         >>> simulate_race(SimulatedNetwork(), attempts).timeline.winner.address.host
         'relay'
     """
