@@ -36,7 +36,7 @@ import trio
 from .._address import Address, path_of
 from .._connect.system_files import system_file
 from .._policy import check_count, check_seconds
-from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Source
+from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Service, Source
 from .cache import Cache, CacheEntry
 from .services import ALIASES, Records, SVCBResolver
 
@@ -102,7 +102,7 @@ class _Memory:
 
 
 class DNSResolver:
-    """Ask name servers for AAAA, A and HTTPS records; a `Connector` uses it as its `resolver`.
+    """Ask name servers for AAAA, A, HTTPS and SRV records; a `Connector` uses it as its `resolver`.
 
     It may be shared by all tasks, and should be: its cache is kept for as long as `trio.run` lasts, and tasks that want
     the same answer share one query. Answers are not trusted: chains and loops of aliases end in an error, records of
@@ -279,6 +279,23 @@ class DNSResolver:
                     send_answer(answer)
                 return True
         return False
+
+    async def find_services(self, name: str) -> tuple[Service, ...]:
+        """Look up the SRV records of a name (RFC 2782), in the order in which they are to be tried.
+
+        Args:
+            name: The name, as `_xmpp-client._tcp.example.org`.
+
+        Returns:
+            The services by priority, those of one priority in an order drawn by their weights. None if there are no
+            such records.
+
+        Raises:
+            socket.gaierror: They cannot be known; `EAI_NONAME` if there is no such name.
+        """
+        memory = self._remembered()
+        look_up = _LookUp(memory, await self._settings(memory), self._rng)
+        return await SVCBResolver(look_up.ask, rng=self._rng).find_services(name)
 
     def forget(self) -> None:
         """Forget all answers, and which servers were silent: the network is another one now.

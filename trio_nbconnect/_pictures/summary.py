@@ -27,7 +27,7 @@ from .canvas import Line, TextLayout, columns_of
 from .labels import family_text
 from .svg import MARGIN, WIDTH
 from .text import BOLD, BREAK, FAINT, GREEN, NARROWEST, RED, render_text
-from .timeline import RaceOutcome, Timeline
+from .timeline import AttemptRow, RaceOutcome, Timeline
 
 # Numbers
 
@@ -75,7 +75,7 @@ def statistics_of(label: str, timelines: Sequence[Timeline]) -> RaceStatistics:
     """Count a group of races."""
     won = [timeline for timeline in timelines if timeline.outcome is RaceOutcome.WON]
     lost = [timeline for timeline in timelines if timeline.outcome is not RaceOutcome.WON]
-    families = Counter(family_text(timeline.winner.address) for timeline in won if timeline.winner)
+    families = Counter(_family(timeline.winner) for timeline in won if timeline.winner)
     return RaceStatistics(
         label=label,
         times=tuple(sorted(timeline.duration for timeline in won)),
@@ -86,11 +86,15 @@ def statistics_of(label: str, timelines: Sequence[Timeline]) -> RaceStatistics:
     )
 
 
+def _family(winner: AttemptRow) -> str:
+    return family_text(winner.address) or "other"
+
+
 def by_family(timelines: Sequence[Timeline]) -> list[RaceStatistics]:
     """Group races by the family that won, the most frequent first; those without a winner by their outcome."""
     groups: dict[str, list[Timeline]] = {}
     for timeline in timelines:
-        label = family_text(timeline.winner.address) if timeline.winner else f"not connected ({timeline.outcome.value})"
+        label = _family(timeline.winner) if timeline.winner else f"not connected ({timeline.outcome.value})"
         groups.setdefault(label, []).append(timeline)
     return [
         statistics_of(label, group)
