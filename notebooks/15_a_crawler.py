@@ -78,9 +78,10 @@ async def main(count, at_once, give_up_after, **arguments):
     return recording
 
 
+# %%
 def run(*arguments, **keywords):
-    bound = trio.testing.MockClock(autojump_threshold=0)
-    return trio.run(lambda: main(*arguments, **keywords), clock=bound)
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    return trio.run(lambda: main(*arguments, **keywords), clock=clock)
 
 
 recording = run(500, at_once=50, give_up_after=2)
