@@ -168,14 +168,19 @@ def test_events_are_lines_of_json(run: Run, port: int) -> None:
     assert events[0]["policy"]["give_up_attempt_after"] is None
     assert events[1] == {
         "event": "AnswerReceived",
-        "race": 1,
+        "race": events[0]["race"],
         "time": events[1]["time"],
+        "host": "example.org",
+        "port": port,
         "source": "given",
         "name": "",
         "addresses": [f"127.0.0.1:{port}"],
         "services": [],
         "error": None,
+        "server": "",
+        "ttl": None,
     }
+    assert events[-1]["connection"]["local_address"].startswith("127.0.0.1:")
     assert (events[2]["address"], events[2]["reason"]) == (f"127.0.0.1:{port}", "first")
     assert all(0.0 <= event["time"] < 60.0 for event in events)
 

@@ -145,6 +145,19 @@ async def test_answers_are_remembered_as_long_as_their_ttl_says(zone: Zone) -> N
         assert zone.count("A") == count
 
 
+async def test_an_answer_names_the_server_that_gave_it_and_its_ttl(zone: Zone) -> None:
+    """What is remembered was given by the same one."""
+    asks = resolver(ScriptedServer(zone, label="first"))
+
+    for _ in range(2):
+        answers = [item for item in await heard(asks) if isinstance(item, Answer)]
+        assert all("label='first'" in answer.server for answer in answers)
+        assert {answer.source: answer.ttl for answer in answers if answer.addresses} == {
+            Source.AAAA: 300.0,
+            Source.A: 300.0,
+        }
+
+
 async def test_names_are_remembered_whatever_their_spelling(zone: Zone) -> None:
     asks = resolver(ScriptedServer(zone))
     for name in (HOST, HOST.upper(), f"{HOST}."):

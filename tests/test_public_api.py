@@ -40,6 +40,7 @@ NAMES = {
     "ConnectRefused",
     "ConnectTimeout",
     "Connector",
+    "Explanation",
     "GivenAddress",
     "Handshake",
     "HandshakeState",
@@ -85,7 +86,19 @@ NAMES = {
     "watch",
 }
 
-MODULES = {"anyio", "blocking", "dns", "httpcore", "network", "notebook", "proxy", "requests", "testing", "trace"}
+MODULES = {
+    "anyio",
+    "blocking",
+    "dns",
+    "httpcore",
+    "network",
+    "notebook",
+    "otel",
+    "proxy",
+    "requests",
+    "testing",
+    "trace",
+}
 
 EXTRAS = [
     "IPython",
@@ -96,6 +109,7 @@ EXTRAS = [
     "httpx",
     "ipykernel",
     "ipywidgets",
+    "opentelemetry",
     "requests",
     "rich",
     "socksio",

@@ -6,6 +6,7 @@ from . import dns as dns
 from . import httpcore as httpcore
 from . import network as network
 from . import notebook as notebook
+from . import otel as otel
 from . import proxy as proxy
 from . import requests as requests
 from . import testing as testing
@@ -36,6 +37,7 @@ from ._functions import open_ssl_over_tcp_stream as open_ssl_over_tcp_stream
 from ._functions import open_tcp_stream as open_tcp_stream
 from ._functions import open_tls_stream as open_tls_stream
 from ._functions import open_unix_socket as open_unix_socket
+from ._pictures.explanation import Explanation as Explanation
 from ._pictures.recording import RecordedRace as RecordedRace
 from ._pictures.recording import Recording as Recording
 from ._pictures.recording import record as record
@@ -79,6 +81,7 @@ __all__ = [
     "ConnectRefused",
     "ConnectTimeout",
     "Connector",
+    "Explanation",
     "GivenAddress",
     "Handshake",
     "HandshakeState",

@@ -38,6 +38,7 @@ NAMES = {
         "connect_error",
     ),
     "_functions": ("open_ssl_over_tcp_stream", "open_tcp_stream", "open_tls_stream", "open_unix_socket"),
+    "_pictures.explanation": ("Explanation",),
     "_pictures.recording": ("RecordedRace", "Recording", "record"),
     "_pictures.summary": ("Comparison", "HasTimeline", "RaceStatistics", "Summary", "compare", "summarize"),
     "_pictures.timeline": ("AttemptOutcome", "AttemptRow", "LookupRow", "RaceOutcome", "Timeline", "UntriedRow"),
@@ -51,7 +52,19 @@ NAMES = {
 }
 """The names that the package itself offers, by the private module that has them."""
 
-MODULES = ("anyio", "blocking", "dns", "httpcore", "network", "notebook", "proxy", "requests", "testing", "trace")
+MODULES = (
+    "anyio",
+    "blocking",
+    "dns",
+    "httpcore",
+    "network",
+    "notebook",
+    "otel",
+    "proxy",
+    "requests",
+    "testing",
+    "trace",
+)
 """The public modules. `from trio_nbconnect import *` leaves them out: it would hide the `anyio` of who writes it."""
 
 

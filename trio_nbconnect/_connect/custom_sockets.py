@@ -48,6 +48,10 @@ class CustomSocketOpener:
         """A custom socket is not asked: it may be a fake, or the near end of a tunnel."""
         return None
 
+    def syn_retransmissions(self, sock: trio.socket.SocketType) -> int | None:
+        """Likewise."""
+        return None
+
 
 class CustomConnect:
     """A connect that a custom socket makes; the counterpart of `Handshake`."""

@@ -103,6 +103,9 @@ class Opener(Protocol):
     def round_trip_time(self, sock: Any, /) -> float | None:
         """What is known of the route from a socket that has just connected, seconds."""
 
+    def syn_retransmissions(self, sock: Any, /) -> int | None:
+        """How often the SYN of a socket was sent again, None if nobody says."""
+
 
 class Reopen(Protocol):
     """Has opened a socket, and can open another one for the same address."""

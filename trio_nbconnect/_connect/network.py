@@ -88,6 +88,9 @@ class Network(Protocol):
     def round_trip_time(self, sock: Any) -> float | None:
         """What the network has measured on a connected socket, in seconds; None if it does not say."""
 
+    def syn_retransmissions(self, sock: Any) -> int | None:
+        """How often the SYN was sent again, on a socket that has sent no data yet; None if the network does not say."""
+
 
 class KernelNetwork:
     """The network that the operating system offers."""
@@ -149,6 +152,9 @@ class KernelNetwork:
 
     def round_trip_time(self, sock: socket.socket) -> float | None:
         return round_trip_time(sock)
+
+    def syn_retransmissions(self, sock: socket.socket) -> int | None:
+        return syn_retransmissions(sock)
 
 
 class _KeptLookUp:
@@ -295,11 +301,26 @@ def round_trip_time(sock: socket.socket | trio.socket.SocketType) -> float | Non
     if _ROUND_TRIP_TIME is None:
         return None
     option, offset, unit = _ROUND_TRIP_TIME
+    value = _number_of(sock, option, offset)
+    return value * unit if value else None
+
+
+def syn_retransmissions(sock: socket.socket | trio.socket.SocketType) -> int | None:
+    """Read how often the kernel has sent a segment again; before any data that can only be the SYN.
+
+    Returns:
+        How often; None where the socket is not TCP, or the kernel does not say.
+    """
+    return _number_of(sock, *_RETRANSMISSIONS) if sys.platform == "linux" else None
+
+
+def _number_of(sock: socket.socket | trio.socket.SocketType, option: int, offset: int) -> int | None:
+    """Read 32 bits of what the kernel tells about a TCP connection."""
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, option, offset + 4)
     except OSError:
         return None
-    return int.from_bytes(info[offset:], sys.byteorder) * unit or None
+    return int.from_bytes(info[offset:], sys.byteorder)
 
 
 ROUND_TRIP_TIMES = {"linux": (11, 68, 1e-6), "darwin": (0x106, 44, 1e-3)}
@@ -310,6 +331,9 @@ name in Python before 3.12, 4 bytes and 10 numbers before `tcpi_srtt`. Windows h
 """
 
 _ROUND_TRIP_TIME = ROUND_TRIP_TIMES.get(sys.platform)
+
+_RETRANSMISSIONS = 11, 100
+"""`tcpi_total_retrans` in Linux's `TCP_INFO`, behind 8 bytes and 23 numbers."""
 
 
 def bind_address_only(sock: Socket | trio.socket.SocketType) -> None:

@@ -72,6 +72,10 @@ class SocketOpener:
         """What the network has measured, seconds; None if it does not say."""
         return self._network.round_trip_time(sock)
 
+    def syn_retransmissions(self, sock: Socket) -> int | None:
+        """How often the network has sent the SYN again; None if it does not say."""
+        return self._network.syn_retransmissions(sock)
+
     def source_address(self, address: Address) -> Address | None:
         """Where a socket of this connector would connect to an address from, None if it has no way there."""
         options = self._of(address)

@@ -484,7 +484,7 @@ class _LookUp:
             met = "; ".join(f"{server}: {error.strerror or error}" for server, error in query.failures.items())
             kind = Unanswered if query.unanswered else socket.gaierror
             raise kind(socket.EAI_AGAIN, f"no name server knows {source.value} of {name}: {met}")
-        return answer
+        return replace(answer, records=replace(answer.records, server=str(query.winner), ttl=answer.ttl))
 
 
 def _path(name: str, path: str | os.PathLike[str]) -> str:

@@ -76,6 +76,10 @@ class Records:
     """How to find out what holds now, where these have expired; None where they have not."""
     late: bool = field(default=False, compare=False)
     """Whether these stand for an answer that is not waited for, since it came too late the last time."""
+    server: str = field(default="", compare=False)
+    """Who has answered."""
+    ttl: float | None = field(default=None, compare=False)
+    """How many seconds the answer may be kept."""
 
 
 LookUp: TypeAlias = Callable[[str, Source], Awaitable[Records]]
@@ -97,6 +101,8 @@ class AliasChain:
     """The name asked for first, and the aliases."""
     services: tuple[Service, ...] = ()
     error: OSError | None = None
+    last: Records | None = None
+    """What was found at the end."""
     expired: list[tuple[Records, Refresh]] = field(default_factory=list)
     """What was found on the way and holds no more, and how to find out what does."""
 
@@ -256,7 +262,7 @@ class SVCBResolver:
             if records.refresh is not None:
                 chain.expired.append((records, records.refresh))
             if not records.alias:
-                chain.services = records.services
+                chain.services, chain.last = records.services, records
                 return chain
             if _key(records.alias) in map(_key, chain.names) or len(chain.names) > ALIASES:
                 way = " -> ".join([*chain.names, records.alias])
@@ -270,7 +276,9 @@ class SVCBResolver:
         services = self._usable(chain, query)
         for service in services:
             ask(service.target)
-        send_answer(Answer(Source.HTTPS, error=chain.error, services=services))
+        found = chain.last or Records()
+        answer = Answer(Source.HTTPS, error=chain.error, services=services, server=found.server, ttl=found.ttl)
+        send_answer(answer)
 
     def _usable(self, chain: AliasChain, query: Query) -> tuple[Service, ...]:
         """Order the services that speak a protocol of ours by priority, equal ones shuffled (section 2.4.1)."""
@@ -356,7 +364,8 @@ def _addresses(records: Records, source: Source, name: str, port: int) -> Answer
     if records.late:
         return Answer(source, error=_not_waited_for(source), name=name)
     family = IPV6 if source is Source.AAAA else IPV4
-    return Answer(source, tuple(Address(family, text, port) for text in records.addresses), name=name)
+    addresses = tuple(Address(family, text, port) for text in records.addresses)
+    return Answer(source, addresses, name=name, server=records.server, ttl=records.ttl)
 
 
 def _not_waited_for(source: Source) -> OSError:

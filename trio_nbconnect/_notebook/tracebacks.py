@@ -63,7 +63,7 @@ class LostRaces:
         self._lost: deque[tuple[weakref.ref[ConnectError], Sequence[trace.Event], float]] = deque(maxlen=KEPT)
 
     def __call__(self, event: trace.Event) -> None:
-        """Take in one event. Races are numbered anew in each `trio.run`: the latest of a number is meant."""
+        """Take in one event."""
         if isinstance(event, trace.RaceStarted):
             self._under_way[event.race] = [event]
         elif isinstance(event, trace.RaceWon | trace.RaceLost):

@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 import socket
 import ssl
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from .. import trace
 from .._address import IPV6, Address, format_host_port
 from .._error_texts import strerror
 from .._errors import ConnectRefused, ConnectTimeout, ResolutionError, tls_reason
+from .._policy import Policy
 from .._printable import printable, seconds_text
 from .._resolve.query import Source
 from .timeline import AttemptOutcome, AttemptRow, Elided, LookupRow, RaceOutcome, Timeline, visible_attempts
@@ -113,18 +115,85 @@ def pace_text(timeline: Timeline) -> str:
     """Say after how long the next attempt begins: `attempt delay 250 ms`."""
     if timeline.policy is None:
         return "time counts from the first attempt"
-    delay = timeline.policy.attempt_delay
-    pace = "one attempt at a time" if delay == math.inf else f"attempt delay {seconds_text(delay)}"
+    pace = _delay_text(timeline, timeline.policy)
     if timeline.attempts and timeline.attempts[0].reason is trace.Reason.RESOLUTION_DELAY_OVER:
         pace += f" · first after the resolution delay {seconds_text(timeline.policy.resolution_delay)}"
     return pace
 
 
+def _delay_text(timeline: Timeline, policy: Policy) -> str:
+    """Say which attempt delay was in force, and where it came from if not from the policy."""
+    if policy.attempt_delay == math.inf:
+        return "one attempt at a time"
+    used = [attempt for attempt in timeline.attempts if attempt.delay is not None]
+    delays = [attempt.delay for attempt in used if attempt.delay and attempt.delay_from is not trace.DelaySource.SLOWED]
+    shortest, longest = (seconds_text(find(delays or [policy.attempt_delay])) for find in (min, max))
+    text = f"attempt delay {shortest}" if shortest == longest else f"attempt delay {shortest} to {longest}"
+    sources = dict.fromkeys(attempt.delay_from.value for attempt in used)
+    sources.pop(trace.DelaySource.POLICY.value, None)
+    return f"{text} ({', '.join(sources)})" if sources else text
+
+
 def reason_text(attempt: AttemptRow, before: AttemptRow) -> str:
-    """Say why an attempt began: `+250 ms` after the one before it, or at its `failure`."""
+    """Say why an attempt began: `+250 ms` after the one before it, or at its `failure`.
+
+    A delay that is not the policy's says where it came from: `+120 ms history`.
+    """
     if attempt.reason is trace.Reason.PREDECESSOR_FAILED:
         return "failure"
-    return f"+{seconds_text(attempt.started - before.started)}"
+    source = "" if before.delay_from is trace.DelaySource.POLICY else f" {before.delay_from.value}"
+    return f"+{seconds_text(attempt.started - before.started)}{source}"
+
+
+def connection_parts(timeline: Timeline) -> list[str]:
+    """Say what is known of the connection, beyond what the rows show; nothing if that is nothing.
+
+    An address alone says little where nothing was measured.
+    """
+    connection, winner = timeline.connection, timeline.winner
+    if connection is None or winner is None:
+        return []
+    parts = []
+    if connection.round_trip_time is not None:
+        parts.append(f"round trip {seconds_text(connection.round_trip_time)}")
+    if winner.syn_retransmissions:
+        parts.append(f"SYN sent {winner.syn_retransmissions + 1} times")
+    if connection.tls_version:
+        parts.append(f"{connection.tls_version} {connection.cipher}")
+    if connection.alpn:
+        parts.append(f"ALPN {connection.alpn}")
+    if connection.certificate_until is not None:
+        names, until = connection.certificate_names, time.gmtime(connection.certificate_until)
+        more = f" and {len(names) - _FEW_NAMES} more" if len(names) > _FEW_NAMES else ""
+        parts.append(f"certificate for {', '.join(names[:_FEW_NAMES])}{more} until {time.strftime('%Y-%m-%d', until)}")
+    parts += _answered_by(timeline, winner)
+    if parts and connection.local_address is not None:
+        parts.insert(0, f"from {connection.local_address.ip}")
+    return [printable(part) for part in parts]
+
+
+_FEW_NAMES = 3
+"""How many names of a certificate are shown."""
+
+
+def _answered_by(timeline: Timeline, winner: AttemptRow) -> Iterator[str]:
+    """Which name server has named the winner's address, and for how long it holds."""
+    for lookup in timeline.lookups:
+        if lookup.server and any(address.ip == winner.address.ip for address in lookup.addresses):
+            ttl = "" if lookup.ttl is None else f", TTL {lookup.ttl:g} s"
+            yield f"address from {lookup.server}{ttl}"
+            return
+
+
+def lines_of(parts: Sequence[str], fits: Callable[[str], bool]) -> list[str]:
+    """Put parts side by side, as many on a line as fit."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and fits(f"{lines[-1]} · {part}"):
+            lines[-1] += f" · {part}"
+        else:
+            lines.append(part)
+    return lines
 
 
 def failure_text(attempt: AttemptRow) -> str:
@@ -180,11 +249,16 @@ def source_text(lookup: LookupRow) -> str:
         >>> source_text(LookupRow(source=Source.A, name="cdn.example", started=0.0, ended=None))
         'DNS A cdn.example'
     """
-    text = lookup.source.value if lookup.source in _NO_DNS else f"DNS {lookup.source.value}"
+    text = name_of_source(lookup.source)
     return printable(f"{text} {lookup.name}" if lookup.name else text)
 
 
-_NO_DNS = frozenset({Source.SYSTEM, Source.HOOK})
+def name_of_source(source: Source) -> str:
+    """Name a source of addresses: `DNS AAAA`, `system`, `hook`, `given`."""
+    return source.value if source in _NO_DNS else f"DNS {source.value}"
+
+
+_NO_DNS = frozenset({Source.SYSTEM, Source.HOOK, Source.GIVEN})
 """Sources that answer for both families, wherever they have it from."""
 
 

@@ -58,6 +58,8 @@ _HEAD_GAP = 26.0
 """Between the host and the answer, with its sign."""
 _MONO = 12 * 0.61
 """The width of a character of an address."""
+_BREAK = 5.0
+"""Half of the width of a break of the axis."""
 _SHORTEST = 2.5
 """The width of the shortest bar."""
 _TICK_DISTANCE = 75.0
@@ -178,7 +180,15 @@ def render_svg(
         y = rows.y + (22 if labels.end_text(timeline) else 0)
         if rows.has_phases:
             y += 18
-            parts += _legend(layout, y)
+            parts += _legend_of_phases(layout, y)
+        if rows.has_syn:
+            y += 18
+            parts += _legend_of_syn(layout, y)
+        left = layout.chart if layout.has_columns else layout.margin
+        room = layout.edge - left
+        for words in labels.lines_of(labels.connection_parts(timeline), lambda line: width_of(line, 11) <= room):
+            y += 18
+            parts.append(text(left, y, fitted(words, room, 11), "soft s"))
     for failure in labels.lost_text(timeline):
         y += 18
         parts.append(text(layout.chart, y, fitted(failure, layout.edge - layout.chart)))
@@ -260,7 +270,17 @@ def _end(timeline: Timeline, layout: SVGLayout, top: float, bottom: float) -> li
     ]
 
 
-def _legend(layout: SVGLayout, y: float) -> list[str]:
+def _legend_of_syn(layout: SVGLayout, y: float) -> list[str]:
+    """Explain the dots in a bar."""
+    x = layout.chart
+    return [
+        rect(x + 0.5, y - 7.5, 27, 8, "hatch-cut cut-rim", radius=2),
+        circle(x + 14, y - 3.5, 2.5, "ink dot"),
+        text(x + 36, y, fitted("the kernel has sent its SYN again", layout.edge - x - 36, 11), "soft s"),
+    ]
+
+
+def _legend_of_phases(layout: SVGLayout, y: float) -> list[str]:
     """Explain the two tones of a bar, and the mark between them."""
     x = layout.chart
     return [
@@ -317,6 +337,7 @@ class _SVGRows:
         shapes: The markup of bars, dots and arrows.
         labels: The markup of words, to be drawn over everything else.
         has_phases: Whether a bar has two tones.
+        has_syn: Whether a bar has a dot, where a SYN was sent again.
     """
 
     def __init__(self, timeline: Timeline, layout: SVGLayout, y: float) -> None:
@@ -324,6 +345,7 @@ class _SVGRows:
         self.shapes: list[str] = []
         self.labels: list[str] = []
         self.has_phases = False
+        self.has_syn = False
 
     def draw(self) -> None:
         """Draw them all."""
@@ -366,9 +388,9 @@ class _SVGRows:
         room = self.layout.edge - self.layout.margin
         source, result = fitted(labels.source_text(row), 0.6 * room), labels.lookup_text(row, self.timeline)
         room -= width_of(source) + 12
-        self.labels.append(label(self.layout.margin, self.y, source, "ink"))
+        self._label(self.layout.margin, self.y, source, "ink")
         classes = "bad-text" if labels.lookup_failed(row) else "soft"
-        self.labels.append(label(self.layout.edge, self.y, fitted(result, room), f"{classes} e"))
+        self._label(self.layout.edge, self.y, fitted(result, room), f"{classes} e")
         self.y -= 1
 
     def _remark_of_lookup(self, right: float, middle: float, row: LookupRow) -> None:
@@ -381,7 +403,7 @@ class _SVGRows:
         if x + width > edge:
             self.y += _NOTE
             x, y = self.layout.chart, y + _NOTE
-        self.labels.append(label(x, y, fitted(words, edge - x), classes))
+        self._label(x, y, fitted(words, edge - x), classes)
 
     def _attempts(self) -> None:
         for row in visible_attempts(self.timeline):
@@ -410,7 +432,7 @@ class _SVGRows:
         self.shapes.append(path("M-3 0H3L0 4Z", tip, x, self.y + _LANE - 5))
         to_the_left = x - 6 - width_of(words, 10) >= self.layout.chart
         at, anchor = (x - 6, " e") if to_the_left else (x + 8, "")
-        self.labels.append(label(at, self.y + _LANE / 2 + 4, words, f"soft xs{anchor}"))
+        self._label(at, self.y + _LANE / 2 + 4, words, f"soft xs{anchor}")
 
     def _words(self, attempt: AttemptRow, before: AttemptRow | None) -> None:
         """The line above a bar: the address, why the attempt began, how it ended."""
@@ -421,7 +443,7 @@ class _SVGRows:
             x = self.layout.margin + 44 + width_of(self._name(attempt), mono=True) + 8
             words = labels.reason_text(attempt, before)
             if x + width_of(words, 10) <= self.layout.edge - _OUTCOME - 8:
-                self.labels.append(label(x, self.y + 12, words, "soft xs"))
+                self._label(x, self.y + 12, words, "soft xs")
         self.y += _WORDS
 
     def _attempt(self, attempt: AttemptRow) -> None:
@@ -456,6 +478,9 @@ class _SVGRows:
             self.shapes.append(_rounded(right - rest, self.y, rest, sign.bar))
         if attempt.connected is not None and attempt.has_second_phase:
             self.shapes.append(line(middle, self.y - 3, middle, self.y + _BAR + 3, "tick"))
+        for moment in attempt.syn_sent_again:
+            self.has_syn = True
+            self.shapes.append(circle(self.layout.x(moment), self.y + _BAR / 2, 2.5, "ink dot"))
 
     def _name(self, row: AttemptRow | UntriedRow) -> str:
         return self._shortened(labels.address_text(row.address, self.timeline), 44)
@@ -472,7 +497,18 @@ class _SVGRows:
         if self.layout.has_columns:
             self.labels.append(text(self.layout.names, self.y + 12, self._name(row), f"{classes} mono e"))
         else:
-            self.labels.append(label(x + 44, self.y + 12, self._name(row), f"{classes} mono"))
+            self._label(x + 44, self.y + 12, self._name(row), f"{classes} mono")
+
+    def _label(self, x: float, y: float, words: str, classes: str) -> None:
+        """A text in the chart; where it would cross a break of the axis, the break is interrupted."""
+        kinds = classes.split()
+        size = 10.0 if "xs" in kinds else 11.0 if "s" in kinds else 12.0
+        width = width_of(words, size, mono="mono" in kinds)
+        left = x - width if "e" in kinds else x
+        for mark in map(self.layout.at, self.layout.axis.marks):
+            if left - _BREAK < mark < left + width + _BREAK:
+                self.labels.append(rect(mark - _BREAK, y - size, 2 * _BREAK, size + 4, "bg"))
+        self.labels.append(label(x, y, words, classes))
 
     def _shortened(self, name: str, taken: float) -> str:
         """Shorten a name to its room; `taken` is the width of what precedes it."""
@@ -501,7 +537,7 @@ class _SVGRows:
             "late-text s" if attempt.outcome is AttemptOutcome.TIMED_OUT else "bad-text s",
         )
         if right + 8 + width_of(words, 11) <= finish - 6:
-            self.labels.append(label(right + 8, self.y - 4, words, classes))
+            self._label(right + 8, self.y - 4, words, classes)
             return
         room = self.layout.edge - self.layout.margin
         parts = [words]
@@ -511,7 +547,7 @@ class _SVGRows:
         for part in parts:
             words = fitted(part, room, 11)
             x = max(min(left, finish - 6 - width_of(words, 11)), self.layout.margin)
-            self.labels.append(label(x, self.y + 12, words, classes))
+            self._label(x, self.y + 12, words, classes)
             self.y += _NOTE
 
     def _untried(self) -> None:
@@ -537,7 +573,7 @@ class _SVGRows:
             self.labels.append(text(self.layout.names, self.y - 4, "⋮", "soft e"))
         else:
             words = f"⋮ {words}"
-        self.labels.append(label(x, self.y - 4, fitted(words, room, 11), "soft s"))
+        self._label(x, self.y - 4, fitted(words, room, 11), "soft s")
 
 
 def _rounded(x: float, y: float, width: float, classes: str) -> str:

@@ -78,6 +78,8 @@ class LookupRow:
         addresses: What the answer holds.
         services: The services that an HTTPS answer holds.
         error: Why there are none; None if the name merely has no such records.
+        server: The name server that has answered; empty where that is not known.
+        ttl: How many seconds it lets the answer be kept; None where that is not known.
     """
 
     source: Source
@@ -87,6 +89,8 @@ class LookupRow:
     addresses: tuple[Address, ...] = ()
     services: tuple[Service, ...] = ()
     error: OSError | None = None
+    server: str = ""
+    ttl: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +109,9 @@ class AttemptRow:
         reason: Why it began when it did.
         preceded_by: The number of the attempt that its reason refers to; None for the first.
         phase: How far it had come: `ESTABLISH` once TCP was connected, if something was to be established on top of it.
+        delay: How many seconds the next attempt was to wait for this one; None where that is not known.
+        delay_from: Where that delay came from.
+        syn_retransmissions: How often the kernel has sent the SYN again; None where it did not say.
     """
 
     number: int
@@ -118,11 +125,28 @@ class AttemptRow:
     reason: trace.Reason
     preceded_by: int | None
     phase: Phase = Phase.HANDSHAKE
+    delay: float | None = None
+    delay_from: trace.DelaySource = trace.DelaySource.POLICY
+    syn_retransmissions: int | None = None
 
     @property
     def duration(self) -> float:
         """From its start to its end."""
         return self.ended - self.started
+
+    @property
+    def syn_sent_again(self) -> tuple[float, ...]:
+        """When the kernel has sent the SYN again, in seconds from the start of the race.
+
+        The kernel says how often; when, is its rule: after 1, 3, 7, 15, ... seconds (RFC 6298, sections 2.1 and 5.5).
+        Linux from 6.5 on sends the first ones a second apart, which shows in that there are more of them.
+        """
+        count = self.syn_retransmissions or 0
+        handshake = (self.ended if self.connected is None else self.connected) - self.started
+        doubled = [2.0**number - 1 for number in range(1, count + 1)]
+        linear = [float(number) for number in range(1, count + 1)]
+        after = doubled if not doubled or doubled[-1] <= handshake else linear
+        return tuple(self.started + seconds for seconds in after if seconds <= handshake)
 
     @property
     def has_second_phase(self) -> bool:
@@ -159,6 +183,8 @@ class Timeline:
         lookups: The queries for addresses, in their order.
         attempts: In the order of their starts.
         untried: The addresses that were known and not needed.
+        connection: What is known of the winner's connection.
+        run: The number of the `trio.run` it was in; each has a clock of its own.
     """
 
     race: int
@@ -172,6 +198,8 @@ class Timeline:
     lookups: tuple[LookupRow, ...]
     attempts: tuple[AttemptRow, ...]
     untried: tuple[UntriedRow, ...]
+    connection: trace.Connection | None = None
+    run: int = 0
 
     @property
     def winner(self) -> AttemptRow | None:
@@ -226,6 +254,8 @@ def timeline_of(events: Sequence[trace.Event]) -> Timeline:
             for address in _latest_addresses(events)
             if _host_key(address) not in tried
         ),
+        connection=events[-1].connection if isinstance(events[-1], trace.RaceWon) else None,
+        run=start.run,
     )
 
 
@@ -284,7 +314,13 @@ def _lookup_rows(events: Sequence[trace.Event], began: float) -> tuple[LookupRow
         if isinstance(event, trace.AnswerReceived):
             index = pending.pop(key)
             rows[index] = replace(
-                rows[index], ended=now, addresses=event.addresses, services=event.services, error=event.error
+                rows[index],
+                ended=now,
+                addresses=event.addresses,
+                services=event.services,
+                error=event.error,
+                server=event.server,
+                ttl=event.ttl,
             )
     return tuple(rows)
 
@@ -312,6 +348,9 @@ def _attempt_rows(
                     reason=event.reason,
                     preceded_by=rows[-1].number if rows else None,
                     phase=Phase.ESTABLISH if number in connected and not connected[number].is_all else Phase.HANDSHAKE,
+                    delay=event.delay,
+                    delay_from=event.delay_from,
+                    syn_retransmissions=getattr(connected.get(number, ends.get(number)), "syn_retransmissions", None),
                 )
             )
     return tuple(rows)

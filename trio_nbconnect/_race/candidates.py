@@ -17,7 +17,7 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._address import IPV6, Address
 from .._policy import Policy
@@ -26,7 +26,7 @@ from .._resolve.query import Answer, QuerySent, Service, Source
 if TYPE_CHECKING:
     from .._resolve.history import HistoryView
     from .._resolve.rfc6724 import Rules
-    from .journal import ReasonName
+    from .journal import DelayName, ReasonName
 
 _Key: TypeAlias = tuple[Source, str]
 """A record type and whose it is, empty for the host itself."""
@@ -198,19 +198,72 @@ class Candidates:
                 delay = min(delay * policy.attempt_delay_multiplier, limit)
         return delay
 
+    def delay_source(self, address: Address) -> DelayName:
+        """Say where the delay after an attempt at this address comes from."""
+        is_known = self._view is not None and self._view.rtt(address) is not None
+        policy = self._policy
+        return "HISTORY" if is_known and policy.delay_from_history and policy.attempt_delay < math.inf else "POLICY"
+
+    def explain(self) -> list[dict[str, Any]]:
+        """Say of each address, the best first and those tried included, who has named it and what has placed it."""
+        groups = [(f"service of priority {each.priority}, ", self._offered(each)) for each in self._services]
+        groups.append(("", self._host_s_own()))
+        sources = {address: source for (source, _), addresses in self._answers for address in reversed(addresses)}
+        rows: dict[Address, dict[str, Any]] = {}
+        for group, known in groups:
+            ranked = list(dict.fromkeys(self._ranked(known)))
+            before = dict(zip(ranked[1:], ranked, strict=False))
+            last: Address | None = None
+            for address in interleave(ranked, self._policy.first_address_family_count):
+                source = Source.GIVEN if address in self._given else sources.get(address, Source.HTTPS)
+                why = self._why(address, ranked) + (", families alternate" if last != before.get(address) else "")
+                rows.setdefault(address, {"address": address, "source": source, "placed_by": f"{group}{why}"})
+                last = address
+        for address, row in rows.items():
+            if self._view is not None:
+                row |= {"round_trip_time": self._view.rtt(address), "used": self._view.used(address)}
+        return list(rows.values())
+
+    def _why(self, address: Address, ranked: list[Address]) -> str:
+        """Name the rule that put an address behind the one before it, or the first one before the second."""
+        place, sources = ranked.index(address), {source for (source, name), _ in self._answers if not name}
+        if len(ranked) == 1:
+            return "the only one"
+        one, other = ranked[max(place, 1) - 1], ranked[max(place, 1)]
+        if self._given or Source.HOOK in sources or Source.GIVEN in sources:
+            return "in the order given"
+        if one.family != other.family and self._families[0] != IPV6:
+            return "the policy's families"
+        is_merged = (Source.SYSTEM, "") in self._pending and one.family == other.family
+        if self._make_rules is None or is_merged:
+            return "the system's order"
+        if Source.SYSTEM in sources:
+            is_closer = self._view is not None and self._view.rank(one) < self._view.rank(other)
+            return "history" if is_closer and one.family == other.family else "the system's order"
+        return self._sorter.difference(one, other)
+
     def _sorted(self) -> list[Address]:
         """Section 4, over everything that is known now: the services by priority, and then the host itself."""
-        known = list(self._given)
-        for (_, name), addresses in self._answers:
-            known += () if name else addresses
+        known = self._host_s_own()
         if not self._tried and not self._services:
             return known if len(known) < 2 else self._in_order(known)
         order = [address for service in self._services for address in self._in_order(self._offered(service))]
         order += self._in_order(known)
         return [address for address in dict.fromkeys(order) if address not in self._tried]
 
+    def _host_s_own(self) -> list[Address]:
+        """The addresses of the host itself."""
+        known = list(self._given)
+        for (_, name), addresses in self._answers:
+            known += () if name else addresses
+        return known
+
     def _in_order(self, known: list[Address]) -> list[Address]:
-        """Sort and interleave the addresses of one group.
+        """Sort and interleave the addresses of one group."""
+        return interleave(self._ranked(known), self._policy.first_address_family_count)
+
+    def _ranked(self, known: list[Address]) -> list[Address]:
+        """Sort the addresses of one group.
 
         What the caller or a hook gave is in the order that was meant. The system's order stands, but for what history
         knows of equals; of what it was asked family by family each family's order stands.
@@ -223,7 +276,7 @@ class Candidates:
                 known = self._sorter.merge(known) if (Source.SYSTEM, "") in self._pending else self._sorter.sort(known)
             if self._make_rules is None or self._families[0] != IPV6:
                 known = prefer(self._families, known)
-        return interleave(known, self._policy.first_address_family_count)
+        return known
 
     @property
     def _sorter(self) -> Rules:

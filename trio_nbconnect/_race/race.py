@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import trio
@@ -242,13 +243,13 @@ class Race(Generic[T]):
     def _start(self, address: Address) -> RunningAttempt:
         """Begin an attempt. One that fails before a packet is sent has ended when this returns."""
         delay = self._candidates.delay(address, self._under_way)
-        address = self._resolution.reached_by(address)
+        candidate, address = address, self._resolution.reached_by(address)
         now = self._clock.current_time()
         attempt = RunningAttempt(len(self._attempts) + 1, address, now, delay)
         if not self._attempts or self._planned < now - delay:  # what stood still for so long catches up with nothing
             self._planned = now
         if self._journal.tracers:
-            self._journal.attempt_started(attempt.number, address, self._reason())
+            self._tell_start(attempt, candidate)
         self._attempts.append(attempt)
         self._under_way += 1
         try:
@@ -258,6 +259,21 @@ class Race(Generic[T]):
         else:
             self._last_sent = attempt
         return attempt
+
+    def _tell_start(self, attempt: RunningAttempt, candidate: Address) -> None:
+        """Tell why an attempt begins, and how long the next one will wait for it."""
+        policy, delay, source = self._policy, attempt.delay, self._candidates.delay_source(candidate)
+        if delay < policy.minimum_gap and not attempt.address.is_loopback:
+            delay, source = policy.minimum_gap, "MINIMUM_GAP"
+        if delay < policy.maximum_delay and self._under_way + 1 >= policy.attempts_at_full_pace:
+            delay, source = policy.maximum_delay, "SLOWED"
+        self._journal.attempt_started(attempt.number, attempt.address, self._reason(), delay, source)
+
+    def _retransmissions(self, attempt: RunningAttempt) -> int | None:
+        """How often the kernel has sent the SYN again, where somebody listens and it is not connected."""
+        if not self._journal.tracers or attempt.handshake is None or attempt.connected is not None:
+            return None
+        return self._opener.syn_retransmissions(attempt.handshake.socket)
 
     def _reason(self) -> ReasonName:
         if not self._attempts:
@@ -293,7 +309,7 @@ class Race(Generic[T]):
             await self._run_attempt(attempt)
         finally:
             if attempt.ended is None:
-                self._cancel(attempt)
+                self._cancel(attempt, self._retransmissions(attempt))
 
     async def _run_attempt(self, attempt: RunningAttempt) -> None:
         """Bring one attempt from its first packet to its outcome. What it meets is recorded; only a bug is raised."""
@@ -314,7 +330,10 @@ class Race(Generic[T]):
 
     def _connected(self, attempt: RunningAttempt, handshake: Connecting) -> None:
         """Note that TCP is connected, and what that tells about the route."""
-        self._journal.attempt_connected(attempt.number, attempt.address, is_all=self._establish is None)
+        if self._journal.tracers:
+            sent_again = self._retransmissions(attempt)
+            is_all = self._establish is None
+            self._journal.attempt_connected(attempt.number, attempt.address, is_all=is_all, retransmissions=sent_again)
         if self._history is not None and (rtt := self._round_trip_time(attempt, handshake)) is not None:
             self._history.record(attempt.address, rtt, wall_clock())
         if self._establish is not None:
@@ -344,17 +363,18 @@ class Race(Generic[T]):
             self._journal.runner_up_discarded(attempt.number, attempt.address)
 
     def _fail(self, attempt: RunningAttempt, error: OSError) -> None:
+        sent_again = self._retransmissions(attempt)
         attempt.close()
         attempt.error = error.with_traceback(None)
         self._end(attempt)
         if self._journal.tracers:
             self._note(attempt)
-            self._journal.attempt_failed(attempt.number, attempt.address, error)
+            self._journal.attempt_failed(attempt.number, attempt.address, error, sent_again)
 
-    def _cancel(self, attempt: RunningAttempt) -> None:
+    def _cancel(self, attempt: RunningAttempt, retransmissions: int | None) -> None:
         attempt.close()
         self._end(attempt)
-        self._journal.attempt_cancelled(attempt.number, attempt.address)
+        self._journal.attempt_cancelled(attempt.number, attempt.address, retransmissions)
 
     def _end(self, attempt: RunningAttempt) -> None:
         attempt.ended = self._clock.current_time()
@@ -365,18 +385,27 @@ class Race(Generic[T]):
         """Close the attempts under way, and a winner that nobody will get; only then tell of it."""
         winner, self._winner = self._winner, None
         left = [attempt for attempt in self._attempts if attempt.ended is None]
+        sent_again = [self._retransmissions(attempt) for attempt in left]
         for attempt in left if winner is None else [*left, winner]:
             attempt.close()
-        for attempt in left:
-            self._cancel(attempt)
+        for attempt, retransmissions in zip(left, sent_again, strict=True):
+            self._cancel(attempt, retransmissions)
         if winner is not None:
             self._journal.runner_up_discarded(winner.number, winner.address)
 
     def _hand_over(self, winner: RunningAttempt) -> T:
         if self._history is not None:
             self._history.mark_used(winner.address, wall_clock())
-        self._journal.race_won(winner.number, winner.address)
+        self._journal.race_won(winner.number, winner.address, partial(self._inspect, winner))
         return self._result
+
+    def _inspect(self, winner: RunningAttempt) -> dict[str, Any]:
+        """Read what is known of the connection that is handed over."""
+        from .._connect.inspection import inspect  # noqa: PLC0415 - few races have somebody who listens
+
+        assert winner.handshake is not None
+        sock = winner.handshake.socket
+        return inspect(sock, self._opener.round_trip_time(sock), self._result)
 
     def _failure(self, *, gave_up_at_limit: bool) -> ConnectError:
         """Return the one error of a race that was lost; it says what was tried."""

@@ -120,6 +120,7 @@ class Resolution:
             self.candidates.start_with(given)
             if self._journal.tracers:
                 self._journal.answer_received(Answer(Source.GIVEN, given))
+                self._journal.candidates_sorted(self.candidates.explain)
         elif self._alone_until > trio.current_time():
             with until(min(self._alone_until, self._until)):
                 await self._ask(self._families)
@@ -176,6 +177,7 @@ class Resolution:
             item = replace(item, addresses=usable)
         self.candidates.update(item, trio.current_time())
         self._journal.answer_received(item)
+        self._journal.candidates_sorted(self.candidates.explain)
         self.change.notify()
 
     @property

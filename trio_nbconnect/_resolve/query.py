@@ -126,6 +126,8 @@ class Answer:
         error: Why there are none; None if the name merely has no such records.
         name: Whose records they are; empty for the host itself.
         services: What an HTTPS answer holds.
+        server: The name server that has answered, if the resolver knows.
+        ttl: How many seconds that server lets the answer be kept; None if the resolver does not know.
     """
 
     source: Source
@@ -133,6 +135,8 @@ class Answer:
     error: OSError | None = None
     name: str = ""
     services: tuple[Service, ...] = ()
+    server: str = ""
+    ttl: float | None = None
 
 
 SendAnswer: TypeAlias = Callable[[QuerySent | Answer], None]

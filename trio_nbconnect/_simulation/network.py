@@ -264,6 +264,9 @@ class SimulatedNetwork:
         """Measure nothing; the time that a handshake takes is what was asked for."""
         return None
 
+    def syn_retransmissions(self, sock: Socket) -> int:
+        return _ours(sock).syn_retransmissions
+
     def source_address(
         self, address: Address, local: Address | None = None, settings: Iterable[object] = ()
     ) -> Address | None:
