@@ -712,7 +712,7 @@ async def test_a_crash_starts_nothing_and_is_told(net: SimulatedNetwork) -> None
     assert list(net.started) == [SIX, FOUR]
     failed, cancelled, lost = events[-3:]
     assert isinstance(failed, trace.AttemptFailed)
-    assert str(failed.error) == "ValueError in establish: [2001:db8::1]:443"
+    assert str(failed.error) == "ValueError in the caller's code: [2001:db8::1]:443"
     assert isinstance(cancelled, trace.AttemptCancelled)
     assert isinstance(lost, trace.RaceLost)
 
