@@ -114,6 +114,20 @@ async def test_one_attempt_needs_no_task(net: SimulatedNetwork, connector: Conne
     assert tasks.spawned == 0
 
 
+async def test_the_last_address_needs_no_task_however_late(net: SimulatedNetwork, connector: Connector) -> None:
+    """With nothing left to start, the calling task waits for `establish`, too."""
+    net.host(FOUR).accepts(after=1.0)
+    tasks = CountTasks()
+    trio.lowlevel.add_instrument(tasks)
+
+    async def establish(stream: trio.SocketStream) -> trio.SocketStream:
+        await trio.sleep(1.0)
+        return stream
+
+    assert peer(await connector.connect("example.org", 443, establish, addresses=[FOUR])) == FOUR
+    assert tasks.spawned == 0
+
+
 async def test_attempts_that_fail_in_time_need_no_task(net: SimulatedNetwork, connector: Connector) -> None:
     """While each attempt ends before the next is due, the calling task runs them all."""
     net.host(FOUR).refuses(after=0.1)
