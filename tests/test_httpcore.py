@@ -218,10 +218,6 @@ async def test_an_address_whose_tls_is_broken_costs_no_request(
     assert (ended[DROPS], ended["127.0.0.1"]) == ("cancelled" if silent else "failed", "won")
 
 
-def outcomes(race: nb.RecordedRace) -> list[str]:
-    return [attempt.outcome.value for attempt in race.timeline.attempts]
-
-
 @pytest.mark.parametrize(("scheme", "promised"), [("https", True), ("wss", True), ("http", False), ("ws", False)])
 async def test_nothing_is_sent_before_tls_begins(scheme: str, promised: bool, autojump_clock: trio.abc.Clock) -> None:
     """A promise has nothing to close and knows nothing; where TLS does not follow, a connection is one at once."""

@@ -618,8 +618,8 @@ def answer_cases() -> Iterator[Case]:
                 world=machine(zone),
                 libc=[RIGHT6, RIGHT4],
                 in_order=False,
-                winner=f"{RIGHT6} {RIGHT4}" if after == 0.05 else early,
-                within=2.5 if after < 1 else 0.9 * after,
+                winner=early if after >= 1 else f"{RIGHT6} {RIGHT4}",  # a busy computer may be that late itself
+                within=2.5 if after < 2 else 0.9 * after,
             )
         yield Case(
             id=f"{kind}-never",

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from .. import trace
-from .._address import IPV6, Address, format_host_port
+from .._address import IPV6, UNSPECIFIED, Address, GroupedAddress, shown_address, shown_target
 from .._error_texts import strerror
 from .._errors import ConnectRefused, ConnectTimeout, ResolutionError, tls_reason
 from .._policy import Policy
@@ -26,9 +26,11 @@ from .timeline import AttemptOutcome, AttemptRow, Elided, LookupRow, RaceOutcome
 
 
 def family_text(address: Address) -> str:
-    """Name the family of an address: `IPv6`, `IPv4` or `UNIX`."""
+    """Name the family of an address: `IPv6`, `IPv4` or `UNIX`; what has none may have a group."""
     if address.is_path:
         return "UNIX"
+    if address.family == UNSPECIFIED:
+        return printable(address.group) if isinstance(address, GroupedAddress) else ""
     return "IPv6" if address.family == IPV6 else "IPv4"
 
 
@@ -38,15 +40,13 @@ def host_text(timeline: Timeline) -> str:
 
 
 def target_text(timeline: Timeline) -> str:
-    """Name what was connected to: `example.org:443`; a UNIX socket has no port."""
-    if not timeline.port and timeline.attempts and all(attempt.address.is_path for attempt in timeline.attempts):
-        return host_text(timeline)
-    return printable(format_host_port(timeline.host, timeline.port))
+    """Name what was connected to: `example.org:443`; a UNIX socket, say, has no port."""
+    return printable(shown_target(timeline.host, timeline.port))
 
 
 def address_text(address: Address, timeline: Timeline) -> str:
     """Format an address, with its port if that is not the one that was asked for (RFC 9460, section 7.2)."""
-    return printable(address.ip if address.is_path or address.port == timeline.port else str(address))
+    return printable(shown_address(address, timeline.port))
 
 
 def answer_text(timeline: Timeline, address: str) -> str:
@@ -57,7 +57,8 @@ def answer_text(timeline: Timeline, address: str) -> str:
     if timeline.policy is None:
         return f"failed{_why_lost(timeline)}"
     if timeline.outcome is RaceOutcome.WON and timeline.winner is not None:
-        return f"connected in {after} over {family_text(timeline.winner.address)} to {address}"
+        family = family_text(timeline.winner.address)
+        return f"connected in {after}{f' over {family}' if family else ''} to {address}"
     if timeline.outcome is RaceOutcome.LOST:
         return f"failed after {after}{_why_lost(timeline)}"
     return f"cancelled after {after}" if timeline.outcome is RaceOutcome.CANCELLED else f"under way for {after}"

@@ -492,8 +492,10 @@ class _SVGRows:
         family, x = labels.family_text(row.address), self.layout.margin
         pill = "pill" if family == "IPv6" else f"line {'pale' if is_faint else 'rim'}"
         radius = 3 if family == "UNIX" else 8
-        self.shapes.append(rect(x + 0.5, self.y + 0.5, 31, 15, pill, radius=radius))
-        self.labels.append(text(x + 16, self.y + 11.5, family, f"{'faint' if is_faint else 'ink'} xs m"))
+        if family:
+            self.shapes.append(rect(x + 0.5, self.y + 0.5, 31, 15, pill, radius=radius))
+            words = fitted(family, 29, 10)
+            self.labels.append(text(x + 16, self.y + 11.5, words, f"{'faint' if is_faint else 'ink'} xs m"))
         classes = "faint" if is_faint else "b ink" if is_winner else "ink"
         if self.layout.has_columns:
             self.labels.append(text(self.layout.names, self.y + 12, self._name(row), f"{classes} mono e"))

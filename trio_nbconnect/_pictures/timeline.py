@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from .. import trace
-from .._address import Address
+from .._address import Address, grouped
 from .._errors import Attempt, ConnectError, ConnectTimeout, Phase
 from .._policy import Policy
 from .._resolve.query import Service, Source
@@ -302,8 +302,17 @@ def _addresses_in(answer: trace.AnswerReceived) -> Iterator[Address]:
 def _latest_addresses(events: Sequence[trace.Event]) -> list[Address]:
     """What is known at the end, each address once: a later answer has replaced the earlier one of its source."""
     answers = {(event.source, event.name): event for event in events if isinstance(event, trace.AnswerReceived)}
-    addresses = [address for answer in answers.values() for address in _addresses_in(answer)]
+    hosts = {service.target for answer in answers.values() if answer.source in _OF_HOSTS for service in answer.services}
+    addresses = [
+        grouped(address, answer.name) if answer.name in hosts else address
+        for answer in answers.values()
+        for address in _addresses_in(answer)
+    ]
     return list({_host_key(address): address for address in reversed(addresses)}.values())[::-1]
+
+
+_OF_HOSTS = frozenset({Source.SRV, Source.GIVEN})
+"""Whose services are several hosts; those of an HTTPS answer are ways to one."""
 
 
 def _lookup_rows(events: Sequence[trace.Event], began: float) -> tuple[LookupRow, ...]:
