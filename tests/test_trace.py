@@ -304,8 +304,8 @@ def test_a_connection_that_is_all_does_not_say_so_in_its_repr() -> None:
 async def test_structlog_is_a_logger_too() -> None:
     with structlog.testing.capture_logs() as logs, trace.log_to(structlog.get_logger()):
         ours = journal(None)
-    ours.race_started("example.org", 443, Policy())
-    ours.race_lost(None)
+        ours.race_started("example.org", 443, Policy())
+        ours.race_lost(None)
 
     assert [log["log_level"] for log in logs] == ["debug", "warning"]
     assert "example.org:443" in str(logs[0])
