@@ -268,6 +268,7 @@ def picture(net: SimulatedNetwork) -> str:
 async def test_the_picture_says_whose_address_each_is(net: SimulatedNetwork) -> None:
     assert picture(net) == PICTURE
     assert picture(net) == PICTURE  # whichever task came first
+    assert ">system <" in simulate(net, BOTH).svg()
 
 
 # Resolvers
