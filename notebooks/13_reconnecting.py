@@ -83,17 +83,18 @@ async def restarting(net):
 
 
 # %%
+async def use(stream):
+    async for chunk in stream:
+        print(f"{trio.current_time():6.2f} s: received {chunk.decode()}")
+        return True
+    print(f"{trio.current_time():6.2f} s: the server has ended the connection")
+    return False
+
+
+# %%
 async def main(seed):
     net = SimulatedNetwork()
     net.answers("feed.example", a=["192.0.2.1"], after=0.01)
-
-    async def use(stream):
-        async for chunk in stream:
-            print(f"{trio.current_time():6.2f} s: received {chunk.decode()}")
-            return True
-        print(f"{trio.current_time():6.2f} s: the server has ended the connection")
-        return False
-
     async with trio.open_nursery() as nursery:
         nursery.start_soon(restarting, net)
         connector = nb.Connector(network=net)

@@ -54,13 +54,13 @@ async def ship(buffer, connector, host, port):
                 while True:
                     await buffer.wait()
                     await stream.send_all(buffer.lines[0].encode() + b"\n")
-                    with trio.fail_after(5):
+                    with trio.fail_after(4.5):
                         if await stream.receive_some() != b"ok":
                             raise trio.BrokenResourceError
                     buffer.lines.popleft()
         except (nb.ConnectError, trio.BrokenResourceError, trio.TooSlowError) as error:
             print(f"{trio.current_time():5.1f} s: {type(error).__name__}, {len(buffer.lines)} lines wait")
-            await trio.sleep(min(0.5 * 2**failures, 10))
+            await trio.sleep(min(0.7 * 2**failures, 10))
 
 
 # %% [markdown]

@@ -24,38 +24,36 @@ from trio_nbconnect.testing import SimulatedNetwork
 
 
 # %%
-def hosts(count, rng):
-    """Make a network, and the names of its hosts."""
-    net, names = SimulatedNetwork(), [f"host{number}.example" for number in range(count)]
-    for number, name in enumerate(names):
-        kind = rng.choices(["good", "broken IPv6", "refuses", "silent", "no name"], [66, 20, 5, 5, 4])[0]
-        if kind == "no name":
-            continue
-        six, four = f"2001:db8::{number + 1:x}", f"198.18.{number // 250}.{number % 250 + 1}"
+KINDS = {"good": 66, "broken IPv6": 20, "refuses": 5, "silent": 5, "no name": 4}  # percent
+
+
+# %%
+def add_host(net, number, kind, rng):
+    name, six, four = f"host{number}.example", f"2001:db8::{number + 1:x}", f"198.18.{number // 250}.{number % 250 + 1}"
+    if kind != "no name":
         net.answers(name, aaaa=[six], a=[four], after=rng.uniform(0.005, 0.08))
-        for address in (six, four):
-            delay = rng.uniform(0.01, 0.15)
-            {"refuses": net.host(address).refuses, "silent": lambda **_: None}.get(kind, net.host(address).accepts)(
-                after=delay
-            )
-        if kind == "broken IPv6":
-            net.host(six).drops()
-    return net, names
+    for address in (six, four):
+        host, delay = net.host(address), rng.uniform(0.01, 0.15)
+        if kind == "refuses":
+            host.refuses(after=delay)
+        elif kind != "silent" and (kind, address) != ("broken IPv6", six):
+            host.accepts(after=delay)
+    return name
 
 
 # %% [markdown]
 # ## The crawl
 #
-# A limiter bounds what is under way: sockets, memory, and what your network's NAT remembers. `give_up_after` bounds
-# each call. Failures are data, not exceptions that end the crawl.
+# Fifty workers take one name after the other: that bounds sockets, memory, and what your network's NAT must remember.
+# `give_up_after` bounds each call. Failures are data, not exceptions that end the crawl.
 
 
 # %%
 async def crawl(connector, names, *, at_once, give_up_after):
-    limiter, outcomes = trio.CapacityLimiter(at_once), {}
+    waiting, outcomes = iter(names), {}
 
-    async def fetch(name):
-        async with limiter:
+    async def work():
+        for name in waiting:
             try:
                 async with await connector.open_tcp_stream(name, 80, give_up_after=give_up_after):
                     outcomes[name] = "connected"
@@ -63,14 +61,16 @@ async def crawl(connector, names, *, at_once, give_up_after):
                 outcomes[name] = type(error).__name__
 
     async with trio.open_nursery() as nursery:
-        for name in names:
-            nursery.start_soon(fetch, name)
+        for _ in range(at_once):
+            nursery.start_soon(work)
     return outcomes
 
 
 # %%
 async def main(count, at_once, give_up_after, **arguments):
-    net, names = hosts(count, random.Random(1))
+    net, rng = SimulatedNetwork(), random.Random(1)
+    kinds = rng.choices(list(KINDS), KINDS.values(), k=count)
+    names = [add_host(net, number, kind, rng) for number, kind in enumerate(kinds)]
     connector = nb.Connector(network=net, **arguments)
     with nb.record(keep=count) as recording:
         outcomes = await crawl(connector, names, at_once=at_once, give_up_after=give_up_after)
@@ -78,9 +78,10 @@ async def main(count, at_once, give_up_after, **arguments):
     return recording
 
 
+# %%
 def run(*arguments, **keywords):
-    bound = trio.testing.MockClock(autojump_threshold=0)
-    return trio.run(lambda: main(*arguments, **keywords), clock=bound)
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    return trio.run(lambda: main(*arguments, **keywords), clock=clock)
 
 
 recording = run(500, at_once=50, give_up_after=2)
@@ -100,7 +101,7 @@ for delay in (0.25, 0.1):
     run(500, at_once=50, give_up_after=2, policy=nb.Policy(attempt_delay=delay))
 
 # %% [markdown]
-# Silent hosts are what takes long: each holds one of the fifty places for two seconds. More places, or less patience:
+# Silent hosts are what takes long: each holds up a worker for two seconds. More workers, or less patience:
 
 # %%
 run(500, at_once=200, give_up_after=2)

@@ -14,20 +14,22 @@ import threading
 import trio_nbconnect as nb
 
 
+# %%
+def serve(listener, says):
+    """Say something to each client, until the listener is closed."""
+    with contextlib.suppress(OSError):
+        while True:
+            with listener.accept()[0] as client:
+                client.sendall(says)
+                while client.recv(1000):
+                    pass
+
+
+# %%
 @contextlib.contextmanager
 def server(host="127.0.0.1", says=b"220 ready\r\n"):
-    """Say something to each client, from a thread."""
     with socket.create_server((host, 0)) as listener:
-
-        def serve():
-            with contextlib.suppress(OSError):
-                while True:
-                    with listener.accept()[0] as client:
-                        client.sendall(says)
-                        while client.recv(1000):
-                            pass
-
-        threading.Thread(target=serve, daemon=True).start()
+        threading.Thread(target=serve, args=(listener, says), daemon=True).start()
         yield listener.getsockname()[1]
         listener.shutdown(socket.SHUT_RDWR)
 

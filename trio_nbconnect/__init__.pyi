@@ -38,6 +38,9 @@ from ._functions import open_ssl_over_tcp_stream as open_ssl_over_tcp_stream
 from ._functions import open_tcp_stream as open_tcp_stream
 from ._functions import open_tls_stream as open_tls_stream
 from ._functions import open_unix_socket as open_unix_socket
+from ._pictures.check import CheckedAddress as CheckedAddress
+from ._pictures.check import HostCheck as HostCheck
+from ._pictures.check import check as check
 from ._pictures.explanation import Explanation as Explanation
 from ._pictures.recording import RecordedRace as RecordedRace
 from ._pictures.recording import Recording as Recording
@@ -78,6 +81,7 @@ __all__ = [
     "Attempt",
     "AttemptOutcome",
     "AttemptRow",
+    "CheckedAddress",
     "Comparison",
     "Configure",
     "ConnectError",
@@ -92,6 +96,7 @@ __all__ = [
     "HasTimeline",
     "History",
     "HistoryView",
+    "HostCheck",
     "KeepAlive",
     "LocalAddress",
     "LookupRow",
@@ -116,6 +121,7 @@ __all__ = [
     "TLSError",
     "Timeline",
     "UntriedRow",
+    "check",
     "compare",
     "connect_error",
     "connect_socket",

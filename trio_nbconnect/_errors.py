@@ -364,6 +364,9 @@ def connect_error(exception: BaseException) -> ConnectError | None:
     Returns:
         The first one found in the exception, the members of its group, its cause and its context.
 
+    Raises:
+        TypeError: `exception` is none.
+
     Example:
         >>> try:
         ...     raise RuntimeError("the client failed") from ConnectError("refused", host="::1", port=80)
@@ -371,6 +374,8 @@ def connect_error(exception: BaseException) -> ConnectError | None:
         ...     connect_error(error)
         ConnectError('refused')
     """
+    if not isinstance(exception, BaseException):
+        raise TypeError(f"exception must be an exception, not {exception!r}")
     seen: set[int] = set()
     waiting: list[BaseException | None] = [exception]
     while waiting:

@@ -44,6 +44,7 @@ NAMES = {
         "open_tls_stream",
         "open_unix_socket",
     ),
+    "_pictures.check": ("CheckedAddress", "HostCheck", "check"),
     "_pictures.explanation": ("Explanation",),
     "_pictures.recording": ("RecordedRace", "Recording", "record"),
     "_pictures.summary": ("Comparison", "HasTimeline", "RaceStatistics", "Summary", "compare", "summarize"),

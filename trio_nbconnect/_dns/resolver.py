@@ -265,8 +265,11 @@ class DNSResolver:
 
     def _recall(self, look_up: _LookUp, query: Query, send_answer: SendAnswer) -> bool:
         """Deliver what is remembered of the first name that has anything to connect to."""
-        resolver, settings = self._services_of(look_up), look_up.settings
+        settings, first = look_up.settings, Source.of(query.in_query_order[0])
         for name in candidates(query.host.lower(), settings.search, settings.ndots):
+            if not look_up.remembers(name, first):  # as mostly, and cheaper to find out
+                return False
+            resolver = self._services_of(look_up)
             answers = resolver.remembered(replace(query, host=name))
             if answers is None:
                 return False
@@ -404,6 +407,10 @@ class _LookUp:
         """
         entry = self.memory.cache.fresh(_key(name, source), trio.current_time())
         return None if entry is None else _records(entry.value, name)
+
+    def remembers(self, name: str, source: Source) -> bool:
+        """Say whether anything is remembered that holds."""
+        return self.memory.cache.fresh(_key(name, source), trio.current_time()) is not None
 
     async def ask(self, name: str, source: Source) -> Records:
         """Look one type up; what has expired is used once more, and what was late is not waited for."""

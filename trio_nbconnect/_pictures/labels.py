@@ -51,6 +51,8 @@ def address_text(address: Address, timeline: Timeline) -> str:
 def answer_text(timeline: Timeline, address: str) -> str:
     """Say how the race ended, for the headline; `address` is the winner's, as it is shown."""
     after = seconds_text(timeline.duration)
+    if timeline.summary:
+        return timeline.summary
     if timeline.policy is None:
         return f"failed{_why_lost(timeline)}"
     if timeline.outcome is RaceOutcome.WON and timeline.winner is not None:
@@ -80,6 +82,8 @@ def outcome_text(timeline: Timeline) -> str:
 
 def end_text(timeline: Timeline) -> str:
     """Label the line at which a race ended; empty if there is none, as each attempt ended by itself."""
+    if timeline.summary:
+        return ""
     if timeline.outcome is RaceOutcome.WON:
         return f"connected {seconds_text(timeline.duration)}"
     if timeline.gave_up:
@@ -114,6 +118,8 @@ def counts_text(timeline: Timeline) -> str:
 
 def pace_text(timeline: Timeline) -> str:
     """Say after how long the next attempt begins: `attempt delay 250 ms`."""
+    if timeline.summary:
+        return "each address by itself"
     if timeline.policy is None:
         return "time counts from the first attempt"
     pace = _delay_text(timeline, timeline.policy)
@@ -171,6 +177,27 @@ def connection_parts(timeline: Timeline) -> list[str]:
     if parts and connection.local_address is not None:
         parts.insert(0, f"from {connection.local_address.ip}")
     return [printable(part) for part in parts]
+
+
+def connection_rows(timeline: Timeline) -> list[tuple[str, str]]:
+    """List all that is known of the connection, each with its name, for those who ask for it."""
+    connection, winner = timeline.connection, timeline.winner
+    if connection is None or winner is None:
+        return []
+    rtt, until = connection.round_trip_time, connection.certificate_until
+    again = winner.syn_retransmissions
+    rows = [
+        ("from", "" if connection.local_address is None else str(connection.local_address)),
+        ("to", str(winner.address)),
+        ("round trip", "" if rtt is None else f"{rtt * 1000:.3f} ms"),
+        ("SYN", "" if again is None else f"sent {again + 1} time{'s' if again else ''}"),
+        ("TLS", f"{connection.tls_version} {connection.cipher}".strip()),
+        ("ALPN", connection.alpn),
+        ("certificate for", ", ".join(connection.certificate_names)),
+        ("certificate until", "" if until is None else time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(until))),
+        *(("address from", words.removeprefix("address from ")) for words in _answered_by(timeline, winner)),
+    ]
+    return [(name, printable(words)) for name, words in rows if words]
 
 
 _FEW_NAMES = 3

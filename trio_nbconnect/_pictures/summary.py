@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from .._address import several
 from .._printable import printable, seconds_text
 from . import svg_markup as markup
 from .axis import Axis, broken_axis
@@ -147,6 +148,16 @@ class HasTimeline(Protocol):
     def timeline(self) -> Timeline: ...
 
 
+def _timelines(races: Iterable[HasTimeline]) -> list[Timeline]:
+    timelines = []
+    for race in several("races", races, "races"):
+        timeline = getattr(race, "timeline", None)
+        if not isinstance(timeline, Timeline):
+            raise TypeError(f"races must have timelines, not {race!r}")
+        timelines.append(timeline)
+    return timelines
+
+
 class Summary:
     """Many races in one picture: how many connected, over what, after how many attempts and how long it took.
 
@@ -162,11 +173,11 @@ class Summary:
 
     def __init__(self, races: Iterable[HasTimeline] | Mapping[str, Iterable[HasTimeline]]) -> None:
         if isinstance(races, Mapping):
-            labelled = {label: [race.timeline for race in group] for label, group in races.items()}
+            labelled = {label: _timelines(group) for label, group in races.items()}
             timelines = [timeline for group in labelled.values() for timeline in group]
             self._groups = [statistics_of(label, group) for label, group in labelled.items() if group]
         else:
-            timelines = [race.timeline for race in races]
+            timelines = _timelines(races)
             self._groups = by_family(timelines)
         self._total = statistics_of("all", timelines)
 
@@ -233,7 +244,8 @@ class Comparison:
         if isinstance(races, Mapping):
             self._captions, self._timelines = tuple(races), tuple(races.values())
         else:
-            self._captions, self._timelines = ("",) * len(races), tuple(races)
+            self._timelines = several("races", races, "timelines")
+            self._captions = ("",) * len(self._timelines)
         self._until = until
 
     def text(self, *, width: int = 80, color: bool = False) -> str:
@@ -287,13 +299,13 @@ def compare(*races: HasTimeline | Mapping[str, HasTimeline], until: float | None
         ValueError: compare needs two races or more, not 0
     """
     if len(races) == 1 and isinstance(races[0], Mapping):
-        labelled = {str(caption): race.timeline for caption, race in races[0].items()}
+        labelled = dict(zip(map(str, races[0]), _timelines(tuple(races[0].values())), strict=True))
         count, comparison = len(labelled), Comparison(labelled, until)
     else:
         plain = [race for race in races if not isinstance(race, Mapping)]
         if len(plain) < len(races):
             raise TypeError("compare takes races, or one mapping of captions to races, not both")
-        count, comparison = len(plain), Comparison([race.timeline for race in plain], until)
+        count, comparison = len(plain), Comparison(_timelines(plain), until)
     if count < 2:
         raise ValueError(f"compare needs two races or more, not {count}")
     return comparison

@@ -325,6 +325,7 @@ _SIGNS = {
     AttemptOutcome.TIMED_OUT: _SVGSign("hatch-late late-line", "M5 1A4.5 4.5 0 1 1 4.9 1ZM5 2.5V5.5H8", "late-line"),
     AttemptOutcome.CANCELLED: _SVGSign("hatch-cut cut-rim", "M5 1A4.5 4.5 0 1 1 4.9 1ZM2.5 8L7.5 3", "soft-line"),
     AttemptOutcome.RUNNER_UP: _SVGSign("hatch-won won-line", "M1 4Q3 1.5 5 4T9 4M1 8Q3 5.5 5 8T9 8", "won-line"),
+    AttemptOutcome.GOOD: _SVGSign("won", "M1 6L4 9L9 1.5", "won-line"),
     AttemptOutcome.UNDER_WAY: _SVGSign("open", "M1 5.5H1.1M5 5.5H5.1M9 5.5H9.1", "open-line fat"),
 }
 _DASH = "M1.5 5.5H8.5"

@@ -188,6 +188,7 @@ _SIGNS = {
     AttemptOutcome.CANCELLED: _TextSign("⊘", "░", FAINT),
     AttemptOutcome.RUNNER_UP: _TextSign("≈", "▞", GREEN),
     AttemptOutcome.UNDER_WAY: _TextSign("…", "╍", BOLD),
+    AttemptOutcome.GOOD: _TextSign("✓", "█", GREEN),
 }
 
 

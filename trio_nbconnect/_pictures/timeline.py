@@ -55,6 +55,7 @@ class AttemptOutcome(enum.Enum):
         CANCELLED: Another one had won, or the caller was cancelled.
         RUNNER_UP: It was established after another one had won, and closed unused.
         UNDER_WAY: It goes on.
+        GOOD: It was established by itself, in a `check`.
     """
 
     WON = "won"
@@ -64,6 +65,7 @@ class AttemptOutcome(enum.Enum):
     CANCELLED = "cancelled"
     RUNNER_UP = "runner-up"
     UNDER_WAY = "under way"
+    GOOD = "good"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +187,7 @@ class Timeline:
         untried: The addresses that were known and not needed.
         connection: What is known of the winner's connection.
         run: The number of the `trio.run` it was in; each has a clock of its own.
+        summary: What the headline says where this is no race but a `check`.
     """
 
     race: int
@@ -200,6 +203,7 @@ class Timeline:
     untried: tuple[UntriedRow, ...]
     connection: trace.Connection | None = None
     run: int = 0
+    summary: str = ""
 
     @property
     def winner(self) -> AttemptRow | None:
@@ -463,7 +467,7 @@ def visible_attempts(timeline: Timeline) -> Iterator[tuple[AttemptRow, AttemptRo
             if elided:
                 yield Elided(tuple(elided))
                 elided.clear()
-            yield attempt, before
+            yield attempt, None if attempt.preceded_by is None else before
         else:
             elided.append(attempt)
         before = attempt

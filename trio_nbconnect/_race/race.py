@@ -399,7 +399,8 @@ class Race(Generic[T]):
     def _hand_over(self, winner: RunningAttempt) -> T:
         if self._history is not None:
             self._history.mark_used(winner.address, wall_clock())
-        self._journal.race_won(winner.number, winner.address, partial(self._inspect, winner))
+        if self._journal.tracers:
+            self._journal.race_won(winner.number, winner.address, partial(self._inspect, winner))
         return self._result
 
     def _inspect(self, winner: RunningAttempt) -> dict[str, Any]:
