@@ -21,7 +21,6 @@ from trio_nbconnect._address import (
     check_port,
     format_host_port,
     from_sockaddr,
-    given_addresses,
     is_localhost,
     local_addresses,
     parse_literal,
@@ -199,21 +198,21 @@ def test_what_would_be_looked_up_is_refused(address: Any, kind: type[Exception],
 @pytest.mark.parametrize(
     ("addresses", "kind", "complaint"),
     [
-        ([5], TypeError, "addresses must be strings or paths, not 5"),
+        ([5], TypeError, "addresses must be strings, paths, or pairs of host and port, not 5"),
         (["a.example"], ValueError, "addresses must be numeric, not 'a.example'"),
         ([], ValueError, "addresses must not be empty"),
     ],
 )
 def test_addresses_that_make_no_sense(addresses: list[Any], kind: type[Exception], complaint: str) -> None:
     with pytest.raises(kind) as caught:
-        given_addresses(addresses, 80)
+        Target.parse("example.org", 80, addresses)
     assert str(caught.value) == complaint
 
 
 def test_each_way_to_write_an_address() -> None:
     known = Address(IPV4, "192.0.2.1", 8080)
     written: list[Any] = [known, "192.0.2.1", b"::1", Path("a"), "/a", b"/a", "\0a", b"\0a"]
-    given = given_addresses(written, 80)
+    given = Target.parse("example.org", 80, written).addresses
     assert given[:3] == (known, Address(IPV4, "192.0.2.1", 80), Address(IPV6, "::1", 80))
     assert [address.host for address in given[3:]] == ["a", "/a", "/a", "\0a", "\0a"]
     assert all(address.is_path and address.port == 0 for address in given[3:])

@@ -54,7 +54,10 @@ def test_cancelled_at_each_step(operation: Operation, servers: Place) -> None:
     check(trio.run(cancel_at_each_step, operation, servers))
 
 
-@named("refused, then good", "silent, then good", "name", "establish", "SOCKS5", "UNIX", "Handshake")
+@named(
+    *("refused, then good", "silent, then good", "name", "establish", "SOCKS5", "UNIX", "Handshake"),
+    *("several hosts", "race"),
+)
 def test_interrupted_between_instructions(operation: Operation, servers: Place) -> None:
     """Ctrl-C comes out as a plain `KeyboardInterrupt`, wherever in our code it falls."""
     check(interrupt_everywhere(operation, servers, stride=89, offset=len(operation.name)))

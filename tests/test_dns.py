@@ -673,3 +673,55 @@ async def test_that_there_is_nothing_takes_its_time(zone: Zone) -> None:
     asks = resolver(ScriptedServer(zone))
     await heard(asks)
     assert at_once(asks) == []
+
+
+# Hosts of a service
+
+IMAP = "_imap._tcp.example.org"
+
+
+async def test_services_are_found_and_remembered(zone: Zone) -> None:
+    """RFC 2782; the order is drawn anew each time, the records are not asked for again."""
+    zone.says(IMAP, "SRV", *(f"{IMAP}. 300 IN SRV 1 1 143 {name}.example.org." for name in "abcdefgh"))
+    asks = resolver(ScriptedServer(zone), rng=random.Random(1))
+    orders = {tuple(service.target for service in await asks.find_services(IMAP)) for _ in range(9)}
+
+    assert len(orders) == 9
+    assert {len(set(order)) for order in orders} == {8}
+    assert zone.count("SRV") == 1
+
+
+async def test_services_that_have_expired_are_asked_for_again(zone: Zone) -> None:
+    zone.says(IMAP, "SRV", f"{IMAP}. 300 IN SRV 1 1 143 old.example.org.")
+    asks = resolver(ScriptedServer(zone))
+    await asks.find_services(IMAP)
+    zone.says(IMAP, "SRV", f"{IMAP}. 300 IN SRV 1 1 143 new.example.org.")
+    await trio.sleep(301)
+
+    assert [service.target for service in await asks.find_services(IMAP)] == ["new.example.org"]
+
+
+async def test_a_service_is_reached_through_name_servers(zone: Zone) -> None:
+    """SRV, then AAAA and A of its host; a stream in one race."""
+    zone.says(IMAP, "SRV", f"{IMAP}. 300 IN SRV 1 1 143 {HOST}.", after=0.02)
+    slower(zone, HOST, "AAAA", 0.02)
+    net = SimulatedNetwork()
+    net.host(SIX).refuses(after=0.03)
+    net.host(FOUR).accepts(after=0.03)
+    connector = Connector(network=net, resolver=resolver(ScriptedServer(zone)))
+
+    async with await connector.open_service_stream("_imap._tcp", "example.org") as stream:
+        assert stream.socket.getpeername() == (FOUR, 143)
+    assert net.started == {SIX: pytest.approx(0.04), FOUR: pytest.approx(0.07)}
+    assert zone.count("HTTPS") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("_x._tcp.example.org", socket.EAI_NONAME), ("_x._tcp.a.onion", socket.EAI_NONAME)]
+)
+async def test_services_that_cannot_be_found(zone: Zone, name: str, number: int) -> None:
+    with pytest.raises(socket.gaierror) as raised:
+        await resolver(ScriptedServer(zone)).find_services(name)
+
+    assert raised.value.errno == number
+    assert "onion" not in {asked for asked, _, _ in zone.queries}

@@ -23,7 +23,7 @@ import trio
 import trio.testing
 import trustme
 
-from trio_nbconnect import Address, Answer, Query, QuerySent, Source
+from trio_nbconnect import Address, Answer, Query, QuerySent, Source, open_service_stream
 from trio_nbconnect._dns.message import Question, parse_answer
 from trio_nbconnect._dns.servers import Settings, TLSServer, _connect, parse_resolv_conf, parse_servers
 from trio_nbconnect.dns import DNSResolver
@@ -249,6 +249,22 @@ async def test_the_environment_comes_before_the_file(tmp_path: Path, monkeypatch
 
 
 # Exchanges on loopback
+
+
+async def test_a_service_is_looked_up_on_a_real_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`open_service_stream` asks the name servers of the system, and remembers for the next call."""
+    zone = Zone()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        zone.says("_x._tcp.example.org", "SRV", f"_x._tcp.example.org. 300 IN SRV 1 1 {port} host.example.org.")
+        zone.says("host.example.org", "A", "host.example.org. 300 IN A 127.0.0.1")
+        async with serve(zone) as server:
+            ours = partial(DNSResolver, servers=[f"127.0.0.1:{server}"], hosts=None)
+            monkeypatch.setattr("trio_nbconnect._dns.resolver.DNSResolver", ours)
+            for _ in range(2):
+                async with await open_service_stream("_x._tcp", "example.org") as stream:
+                    assert stream.socket.getpeername() == ("127.0.0.1", port)
+    assert zone.count("SRV") == 1
 
 
 async def test_udp(zone: Zone) -> None:

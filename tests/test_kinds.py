@@ -13,7 +13,7 @@ import pytest
 import trio
 
 import trio_nbconnect as nb
-from trio_nbconnect import anyio, dns, httpcore, proxy, testing
+from trio_nbconnect import anyio, blocking, dns, httpcore, proxy, testing
 
 NOTHING = object()
 """Of no kind that anything takes."""
@@ -88,6 +88,16 @@ CALLS: dict[Callable[..., Any], dict[str, tuple[object, ...]]] = {
     anyio.UNIXConnectable: {"path": (NOTHING, 5)},
     partial(anyio.TLSConnectable, HOST, PORT): {"hostname": (NOTHING, "x y")},
     httpcore.transport: {"library": (NOTHING, None), "connector": (NOTHING, 5)},
+    nb.Summary: {"races": (NOTHING, 5, "races", [5], {"one": [5]})},
+    nb.summarize: {"races": (NOTHING, [5])},
+    nb.connect_error: {"exception": (NOTHING, None)},
+    partial(blocking.create_connection, (HOST, PORT)): {
+        "source_address": (NOTHING, 5, "x", ()),
+        "socket_options": (NOTHING, 5, "x"),
+        "timeout": (NOTHING, "5", -1),
+        "give_up_after": (NOTHING, "5", -1),
+    },
+    blocking.create_connection: {"address": (NOTHING, None, HOST, ())},
     partial(nb.connect_socket, sockaddr=(HOST, PORT)): {"sock": (NOTHING, 5)},
 }
 

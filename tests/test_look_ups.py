@@ -14,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 
-from trio_nbconnect import Connector, KeepAlive, ResolutionError, SocketOptions, trace
+from trio_nbconnect import Connector, KeepAlive, Policy, ResolutionError, SocketOptions, trace
 from trio_nbconnect._address import Address
 from trio_nbconnect._connect import look_ups, system_files
 from trio_nbconnect._connect.network import KernelNetwork, checkpoint_if_over, read_policy_table
@@ -53,9 +53,9 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeadLibrary]:
     library.alive.set()
 
 
-async def connect(host: str, port: int = 9) -> None:
+async def connect(host: str, port: int = 9, connector: Connector | None = None) -> None:
     with contextlib.suppress(OSError):
-        stream = await Connector().open_tcp_stream(host, port)
+        stream = await (connector or Connector()).open_tcp_stream(host, port)
         stream.socket.close()
 
 
@@ -320,7 +320,7 @@ async def test_other_names_are_the_system_s(
     monkeypatch.setattr(system_files, "_names", system_files.SmallFile(str(hosts), system_files._parse_names, None))
     for other in ("commented.onion", "pinned.onion."):  # the C library finds no name with a final dot there
         await connect(other)
-    await connect(name)
+    await connect(name, connector=Connector(policy=Policy(resolution_delay=60)))  # and nothing is hurried
     assert library.calls == [name.lower()]
 
 
@@ -525,6 +525,7 @@ def test_the_source_is_that_of_the_options_that_choose_a_route(interface: str | 
         ("192.0.2.1 fee café fe.example\n", False),
         ("192.0.2.1 fee\n192.0.2.2 fe\n", True),
         ("192.0.2.1 fee fe", True),
+        ("192.0.2.1" + " fee" * 20000, False),  # each line is looked at once
         ("", False),
     ],
 )

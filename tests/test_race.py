@@ -712,7 +712,7 @@ async def test_a_crash_starts_nothing_and_is_told(net: SimulatedNetwork) -> None
     assert list(net.started) == [SIX, FOUR]
     failed, cancelled, lost = events[-3:]
     assert isinstance(failed, trace.AttemptFailed)
-    assert str(failed.error) == "ValueError in establish: [2001:db8::1]:443"
+    assert str(failed.error) == "ValueError in the caller's code: [2001:db8::1]:443"
     assert isinstance(cancelled, trace.AttemptCancelled)
     assert isinstance(lost, trace.RaceLost)
 
@@ -969,6 +969,19 @@ async def test_who_is_asked_is_told(net: SimulatedNetwork, events: list[trace.Ev
 
     asked = [event.source for event in events if isinstance(event, trace.ResolutionStarted)]
     assert asked == [Source.SYSTEM, Source.AAAA, Source.A, Source.HOOK]
+
+
+@pytest.mark.parametrize(("port", "services"), [(443, True), (25, False)])
+async def test_what_a_resolver_is_asked(net: SimulatedNetwork, port: int, services: bool) -> None:
+    """HTTPS records are for who speaks HTTPS (RFC 9460, section 9)."""
+    asked: list[Query] = []
+
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        asked.append(query)
+
+    with pytest.raises(ResolutionError):
+        await Connector(network=net, resolver=Resolver(resolve)).open_tcp_stream("example.org", port)
+    assert asked == [Query(host="example.org", port=port, families=(AF_INET6, AF_INET), services=services)]
 
 
 async def test_a_resolver_s_bug_comes_out_as_it_is(net: SimulatedNetwork) -> None:

@@ -33,10 +33,14 @@ from ._errors import Phase as Phase
 from ._errors import ResolutionError as ResolutionError
 from ._errors import TLSError as TLSError
 from ._errors import connect_error as connect_error
+from ._functions import open_service_stream as open_service_stream
 from ._functions import open_ssl_over_tcp_stream as open_ssl_over_tcp_stream
 from ._functions import open_tcp_stream as open_tcp_stream
 from ._functions import open_tls_stream as open_tls_stream
 from ._functions import open_unix_socket as open_unix_socket
+from ._pictures.check import CheckedAddress as CheckedAddress
+from ._pictures.check import HostCheck as HostCheck
+from ._pictures.check import check as check
 from ._pictures.explanation import Explanation as Explanation
 from ._pictures.recording import RecordedRace as RecordedRace
 from ._pictures.recording import Recording as Recording
@@ -55,6 +59,8 @@ from ._pictures.timeline import Timeline as Timeline
 from ._pictures.timeline import UntriedRow as UntriedRow
 from ._pictures.watch import watch as watch
 from ._policy import Policy as Policy
+from ._race.calls import Dial as Dial
+from ._race.calls import race as race
 from ._resolve.history import History as History
 from ._resolve.history import HistoryView as HistoryView
 from ._resolve.nat64 import discover_nat64 as discover_nat64
@@ -75,12 +81,14 @@ __all__ = [
     "Attempt",
     "AttemptOutcome",
     "AttemptRow",
+    "CheckedAddress",
     "Comparison",
     "Configure",
     "ConnectError",
     "ConnectRefused",
     "ConnectTimeout",
     "Connector",
+    "Dial",
     "Explanation",
     "GivenAddress",
     "Handshake",
@@ -88,6 +96,7 @@ __all__ = [
     "HasTimeline",
     "History",
     "HistoryView",
+    "HostCheck",
     "KeepAlive",
     "LocalAddress",
     "LookupRow",
@@ -112,16 +121,19 @@ __all__ = [
     "TLSError",
     "Timeline",
     "UntriedRow",
+    "check",
     "compare",
     "connect_error",
     "connect_socket",
     "discover_nat64",
     "is_retryable",
+    "open_service_stream",
     "open_ssl_over_tcp_stream",
     "open_tcp_stream",
     "open_tls_stream",
     "open_unix_socket",
     "patched_trio",
+    "race",
     "record",
     "summarize",
     "watch",

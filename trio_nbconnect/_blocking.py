@@ -33,7 +33,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ._address import GivenAddress, parse_literal
+from ._address import GivenAddress, parse_literal, several
 from ._policy import Policy, check_seconds
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on
     from exceptiongroup import ExceptionGroup
 
 S = TypeVar("S", bound=socket.socket)
+T = TypeVar("T")
+U = TypeVar("U")
 
 DEFAULT_TIMEOUT: Any = getattr(socket, "_GLOBAL_DEFAULT_TIMEOUT", object())
 """The standard library's own sign for "what `socket.setdefaulttimeout` says"."""
@@ -234,13 +236,13 @@ class BlockingConnector:
         addresses: Iterable[GivenAddress] | None,
     ) -> tuple[Any, dict[str, Any]]:
         """Return who connects, these wishes added to its own, and the limits of the call."""
-        opener = self._plain
+        opener, options = self._plain, several("socket_options", socket_options, "triples")
         limit = math.inf if timeout is None else timeout
         limits: dict[str, Any] = {"give_up_after": give_up_after}
         if addresses is not None:
             limits["addresses"] = addresses
         if not hasattr(opener, "policy"):
-            if source_address or socket_options:
+            if source_address or options:
                 raise ValueError(f"source_address and socket_options must be set on the Connector of {opener!r}")
             return opener, {**limits, "give_up_after": min(limit, give_up_after)}
         changes: dict[str, Any] = {}
@@ -248,10 +250,10 @@ class BlockingConnector:
             changes["policy"] = replace(opener.policy, give_up_attempt_after=limit)
         if source_address is not None:
             changes.update(_source(opener, changes.get("policy", opener.policy), source_address))
-        if socket_options:
+        if options:
             from ._connect.options import options_with  # noqa: PLC0415 - few set options
 
-            changes["options"] = options_with(changes.get("options", opener.options), extra=tuple(socket_options))
+            changes["options"] = options_with(changes.get("options", opener.options), extra=options)
         return (replace(opener, **changes) if changes else opener), limits
 
 
@@ -264,10 +266,16 @@ def _plain(opener: Any) -> Any:
 
 def _host_and_port(address: tuple[str | bytes | None, int | str]) -> tuple[str | bytes, int]:
     """Read what `getaddrinfo` reads: no host is this one, and a port may be digits or the name of a service."""
-    host, port = address
+    host, port = _pair("address", address)
     if isinstance(port, str):
         port = int(port) if port.isdecimal() else socket.getservbyname(port, "tcp")
     return "localhost" if host is None else host, port
+
+
+def _pair(name: str, address: tuple[T, U]) -> tuple[T, U]:
+    if not isinstance(address, (tuple, list)) or len(address) != 2:
+        raise TypeError(f"{name} must be host and port, not {address!r}")
+    return address[0], address[1]
 
 
 def _seconds(timeout: float | None) -> float | None:
@@ -279,7 +287,7 @@ def _seconds(timeout: float | None) -> float | None:
 
 def _source(opener: Any, policy: Any, source_address: tuple[str, int]) -> dict[str, Any]:
     """Return what has a connector connect from an address. Two sockets cannot have the same port at the same time."""
-    host, port = source_address
+    host, port = _pair("source_address", source_address)
     if not host and not port:
         return {}
     if not port and parse_literal(host, 0) is not None:

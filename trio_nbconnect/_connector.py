@@ -23,6 +23,7 @@ import trio
 
 from ._address import (
     IPV4,
+    Address,
     GivenAddress,
     LocalAddress,
     Target,
@@ -165,8 +166,8 @@ class Connector:
 
     async def connect(
         self,
-        host: str | bytes,
-        port: int,
+        host: str | bytes | Iterable[GivenAddress],
+        port: int | None,
         establish: Callable[[trio.SocketStream], Awaitable[T]],
         *,
         addresses: Iterable[GivenAddress] | None = None,
@@ -180,11 +181,14 @@ class Connector:
         raises is a bug, ends the race and comes out as it is.
 
         Args:
-            host: A host name, or an IPv4 or IPv6 address with or without brackets and scope.
-            port: The port, 0 to 65535.
+            host: A host name, or an IPv4 or IPv6 address with or without brackets and scope. Or several, the preferred
+                one first, each with its port as in `("db1.example", 5432)`: one race, in which the addresses of one
+                host come before those of the next.
+            port: The port, 0 to 65535; of several hosts, that of those which have none of their own.
             establish: An async callable of one stream.
             addresses: What to try instead of looking the host up: numeric addresses, and paths of UNIX sockets (an
-                `os.PathLike`, or what begins with a slash or a NUL).
+                `os.PathLike`, or what begins with a slash or a NUL). With a port of its own, as in
+                `("192.0.2.1", 5433)`, it may also be another host, which is looked up.
             give_up_after: Seconds for the whole call.
 
         Raises:
@@ -199,13 +203,13 @@ class Connector:
             ...     return await stream.receive_some()
         """
         check_establish(establish)
-        race: Race[T] = self._race(host, port, addresses, give_up_after, establish)
+        race: Race[T] = self._race(host, port, addresses, give_up_after, lambda stream, _: establish(stream))
         return await race.run()
 
     async def open_tcp_stream(
         self,
-        host: str | bytes,
-        port: int,
+        host: str | bytes | Iterable[GivenAddress],
+        port: int | None = None,
         *,
         addresses: Iterable[GivenAddress] | None = None,
         give_up_after: float = math.inf,
@@ -228,8 +232,8 @@ class Connector:
 
     async def open_ssl_over_tcp_stream(
         self,
-        host: str | bytes,
-        port: int,
+        host: str | bytes | Iterable[GivenAddress],
+        port: int | None = None,
         *,
         https_compatible: bool = False,
         ssl_context: ssl.SSLContext | None = None,
@@ -255,21 +259,23 @@ class Connector:
             ValueError: An argument makes no sense.
         """
         handshake = _tls.ClientHandshake(
-            host,
+            _one_host(host),
             server_hostname=server_hostname,
             context=ssl_context,
             alpn_protocols=None,
             https_compatible=https_compatible,
             give_up_after=math.inf,
         )
+        if not handshake.has_name:
+            raise ValueError("server_hostname must be given where the stream may be to any of several hosts")
         race: Race[trio.SocketStream] = self._race(host, port, addresses, give_up_after)
         await handshake.prepare()
         return handshake.wrap(await race.run())
 
     async def open_tls_stream(
         self,
-        host: str | bytes,
-        port: int,
+        host: str | bytes | Iterable[GivenAddress],
+        port: int | None = None,
         *,
         https_compatible: bool = False,
         ssl_context: ssl.SSLContext | None = None,
@@ -284,7 +290,7 @@ class Connector:
         `Policy.give_up_tls_after` limits each handshake.
 
         Args:
-            host: See `connect`; the certificate must be valid for it.
+            host: See `connect`; the certificate must be valid for it, and of several hosts for the one connected to.
             port: See `connect`.
             server_hostname: The name that the certificate must be valid for, and that the server is told (SNI); None
                 is `host`. Brackets, scopes and the dot at the end of a name are left out.
@@ -307,7 +313,7 @@ class Connector:
             ValueError: An argument makes no sense; or `alpn_protocols` and `ssl_context` are both given.
         """
         handshake = _tls.ClientHandshake(
-            host,
+            _one_host(host),
             server_hostname=server_hostname,
             context=ssl_context,
             alpn_protocols=alpn_protocols,
@@ -318,6 +324,40 @@ class Connector:
             host, port, addresses, give_up_after, handshake, speaks_https=True
         )
         await handshake.prepare()
+        return await race.run()
+
+    async def open_service_stream(
+        self, service: str, domain: str | bytes, *, port: int | None = None, give_up_after: float = math.inf
+    ) -> trio.SocketStream:
+        """Connect to a service of a domain over TCP, on the hosts that its SRV records name (RFC 2782).
+
+        Hosts come by priority, and those of one priority in an order that is drawn anew each time, by their weights. It
+        is one race: the addresses of one host come before those of the next. For TLS, the certificate must be valid for
+        the domain, not the host (RFC 6125, section 6.2.1).
+
+        Args:
+            service: The service and its protocol, `_xmpp-client._tcp`.
+            domain: The domain that has it.
+            port: Where to connect to the domain itself, should it have no such records; None is nowhere.
+            give_up_after: Seconds for the whole call.
+
+        Raises:
+            ConnectError: See `connect`; `host` is the name of the records, and `port` is 0. `ResolutionError` also if
+                the domain says that it has no such service.
+            TypeError: An argument is of the wrong type, or `resolver` finds no services; `dns.DNSResolver` does.
+            ValueError: An argument makes no sense.
+        """
+        from ._resolve.hosts import ServiceHosts, service_name  # noqa: PLC0415 - most races have one host
+
+        if not trio.lowlevel.in_trio_task():
+            raise _outside_of_trio()
+        name = service_name(service, domain)
+        itself = None if port is None else Target.parse(domain, port)
+        find_services = getattr(self.resolver, "find_services", None)
+        if find_services is None:
+            raise TypeError(f"resolver must have a method find_services, not {self.resolver!r}: see dns.DNSResolver")
+        resolver = ServiceHosts(find_services, self._find_resolver, itself)
+        race: Race[trio.SocketStream] = self._race_to(Target(name, 0, name, ()), give_up_after, resolver=resolver)
         return await race.run()
 
     async def open_unix_socket(
@@ -364,25 +404,36 @@ class Connector:
 
     def _race(
         self,
-        host: str | bytes,
-        port: int,
+        host: str | bytes | Iterable[GivenAddress],
+        port: int | None,
         addresses: Iterable[GivenAddress] | None,
         give_up_after: float,
-        establish: Callable[[trio.SocketStream], Awaitable[Any]] | None = None,
+        establish: Callable[[trio.SocketStream, Address], Awaitable[Any]] | None = None,
         *,
         speaks_https: bool = False,
     ) -> Race[Any]:
         """Check what the caller wrote, and prepare the race; nothing is sent yet."""
         if not trio.lowlevel.in_trio_task():
             raise _outside_of_trio()
-        target = Target.parse(host, port, addresses)
+        return self._race_to(Target.parse(host, port, addresses), give_up_after, establish, speaks_https=speaks_https)
+
+    def _race_to(
+        self,
+        target: Target,
+        give_up_after: float,
+        establish: Callable[[trio.SocketStream, Address], Awaitable[Any]] | None = None,
+        *,
+        speaks_https: bool = False,
+        resolver: Resolver | None = None,
+    ) -> Race[Any]:
+        """Prepare the race; its resolver is the one that is given, or who knows the target's addresses."""
         if give_up_after != math.inf:
             give_up_after = check_seconds("give_up_after", give_up_after)
         heard = journal(self.tracer)
         opener: Opener = self._parts.opener
         if self.network is None and has_socket_factory():
             opener = CustomSocketOpener(self._parts.local, self._parts.options)
-        resolution = self._resolution(target, heard, speaks_https or target.port == 443)
+        resolution = self._resolution(target, heard, speaks_https or target.port == 443, resolver)
         return Race(
             target,
             self.policy,
@@ -394,24 +445,13 @@ class Connector:
             history=self.history,
         )
 
-    def _resolution(self, target: Target, heard: Journal, services: bool) -> Resolution:
-        """Choose who knows the addresses; a resolver other than the system's is asked beside the attempts."""
-        network, resolver, alone_until = self._parts.network, None, -math.inf
-        families, translator = self._parts.families, self._parts.translator
+    def _resolution(self, target: Target, heard: Journal, services: bool, resolver: Resolver | None) -> Resolution:
+        """Say who knows the addresses; a resolver other than the system's is asked beside the attempts."""
+        families, translator, alone_until = self._parts.families, self._parts.translator, -math.inf
         if translator is not None and IPV4 not in families:
             families = (*families, IPV4)
-        if not target.name:
-            pass
-        elif self.resolver is not None:
-            resolver = self.resolver
-        elif self.network is None and has_hostname_resolver():
-            resolver, alone_until = HookResolver(), math.inf
-        elif is_localhost(target.name) and (known := network.localhost()) is not None:
-            literals = (parse_literal(host, target.port) for host in known)
-            target.addresses = tuple(address for address in literals if address and address.family in families)
-        else:
-            alone_until = trio.current_time() + self.policy.resolution_delay
-            resolver = SystemResolver(network, alone_until)
+        if resolver is None and target.name:
+            resolver, alone_until = self._find_resolver(target)
         view = None if self.history is None else self.history.view(wall_clock())
         return Resolution(
             target,
@@ -425,6 +465,28 @@ class Connector:
             nat64=translator,
             last_resort=translator is not None and resolver is self.resolver is not None and self._has_last_resort(),
         )
+
+    def _find_resolver(self, target: Target) -> tuple[Resolver | None, float]:
+        """Choose who knows the addresses, None if they are known now, and until when one may wait for one answer."""
+        network = self._parts.network
+        if target.hosts:
+            from ._resolve.hosts import SeveralHosts  # noqa: PLC0415 - most races have one host
+
+            return SeveralHosts(target.hosts, self._find_resolver), -math.inf
+        if not target.name:
+            return None, -math.inf
+        if self.resolver is not None:
+            return self.resolver, -math.inf
+        if self.network is None and has_hostname_resolver():
+            return HookResolver(), math.inf
+        if is_localhost(target.name) and (known := network.localhost()) is not None:
+            literals = (parse_literal(host, target.port) for host in known)
+            target.addresses = tuple(
+                address for address in literals if address and address.family in self._parts.families
+            )
+            return None, -math.inf
+        alone_until = trio.current_time() + self.policy.resolution_delay
+        return SystemResolver(network, alone_until), alone_until
 
     def _rules(self, view: HistoryView | None, *, through_nat64: bool = True) -> Rules:
         """RFC 6724 as it is on this host, for this connector's sockets."""
@@ -450,6 +512,13 @@ def check_establish(establish: object) -> None:
     """
     if not callable(establish):
         raise TypeError(f"establish must be an async callable of one stream, not {establish!r}")
+
+
+def _one_host(host: str | bytes | Iterable[GivenAddress]) -> str | bytes | None:
+    """The host whose name a certificate must hold; None for several. What is neither is said to be no host."""
+    if isinstance(host, (str, bytes)) or not isinstance(host, Iterable):
+        return host
+    return None
 
 
 def _outside_of_trio() -> RuntimeError:

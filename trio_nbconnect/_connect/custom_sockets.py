@@ -30,6 +30,8 @@ class CustomSocketOpener:
     __slots__ = ("_local", "_options")
 
     is_resumable = False
+    adds_notes = False
+    failures = ()
 
     def __init__(
         self,

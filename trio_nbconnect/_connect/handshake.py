@@ -93,6 +93,14 @@ class Opener(Protocol):
     def is_resumable(self) -> bool:
         """Whether a wait for one that was cancelled may be taken up again."""
 
+    @property
+    def adds_notes(self) -> bool:
+        """Whether a failure is told which attempt it was of; if not, it passes as it is."""
+
+    @property
+    def failures(self) -> tuple[type[Exception], ...]:
+        """What fails an attempt, beside what fails any."""
+
     def begin(self, address: Address, /) -> Connecting:
         """Open a socket and begin to connect it.
 

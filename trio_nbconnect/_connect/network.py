@@ -301,8 +301,8 @@ def round_trip_time(sock: socket.socket | trio.socket.SocketType) -> float | Non
     if _ROUND_TRIP_TIME is None:
         return None
     option, offset, unit = _ROUND_TRIP_TIME
-    value = _number_of(sock, option, offset)
-    return value * unit if value else None
+    number = _tcp_number(sock, option, offset)
+    return None if not number else number * unit
 
 
 def syn_retransmissions(sock: socket.socket | trio.socket.SocketType) -> int | None:
@@ -311,11 +311,11 @@ def syn_retransmissions(sock: socket.socket | trio.socket.SocketType) -> int | N
     Returns:
         How often; None where the socket is not TCP, or the kernel does not say.
     """
-    return _number_of(sock, *_RETRANSMISSIONS) if sys.platform == "linux" else None
+    return None if _RETRANSMISSIONS is None else _tcp_number(sock, *_RETRANSMISSIONS)
 
 
-def _number_of(sock: socket.socket | trio.socket.SocketType, option: int, offset: int) -> int | None:
-    """Read 32 bits of what the kernel tells about a TCP connection."""
+def _tcp_number(sock: socket.socket | trio.socket.SocketType, option: int, offset: int) -> int | None:
+    """Read one number of what the kernel tells of a TCP connection."""
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, option, offset + 4)
     except OSError:
@@ -332,8 +332,8 @@ name in Python before 3.12, 4 bytes and 10 numbers before `tcpi_srtt`. Windows h
 
 _ROUND_TRIP_TIME = ROUND_TRIP_TIMES.get(sys.platform)
 
-_RETRANSMISSIONS = 11, 100
-"""`tcpi_total_retrans` in Linux's `TCP_INFO`, behind 8 bytes and 23 numbers."""
+_RETRANSMISSIONS = {"linux": (11, 100)}.get(sys.platform)
+"""The same for Linux's `tcpi_total_retrans`, which has 23 numbers of 32 bits before it."""
 
 
 def bind_address_only(sock: Socket | trio.socket.SocketType) -> None:

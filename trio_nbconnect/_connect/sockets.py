@@ -38,6 +38,8 @@ class SocketOpener:
     __slots__ = ("_local", "_network", "_options")
 
     is_resumable = True
+    adds_notes = True
+    failures = ()
 
     def __init__(
         self,

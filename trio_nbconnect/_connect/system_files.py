@@ -175,10 +175,11 @@ def _has_line_with(path: str, name: bytes) -> bool:
         return False
     at = text.find(name)
     while at >= 0:  # `find` is as fast as memory; lines are looked at only where the name stands
-        line = text[text.rfind(b"\n", 0, at) + 1 : text.find(b"\n", at) % (len(text) + 1)]
+        end = text.find(b"\n", at) % (len(text) + 1)
+        line = text[text.rfind(b"\n", 0, at) + 1 : end]
         if name in line.partition(b"#")[0].split()[1:]:
             return True
-        at = text.find(name, at + 1)
+        at = text.find(name, end)
     return False
 
 

@@ -24,7 +24,7 @@ from typing import TypeVar
 
 import trio
 
-from .._address import check_host, check_name, parse_literal, several
+from .._address import Address, GroupedAddress, check_host, check_name, parse_literal, several
 
 S = TypeVar("S", bound=trio.abc.Stream)
 
@@ -106,7 +106,7 @@ class ClientTLS:
     """What a client's TLS needs to know, checked before anything is sent.
 
     Args:
-        host: The host that the caller named, whose name the certificate must hold.
+        host: The host that the caller named, whose name the certificate must hold; None for several, each with its own.
         server_hostname: Another name in its place.
         context: The caller's own TLS context; None is a default one.
         alpn_protocols: What the default one offers.
@@ -118,13 +118,15 @@ class ClientTLS:
 
     def __init__(
         self,
-        host: str | bytes,
+        host: str | bytes | None,
         *,
         server_hostname: str | bytes | None,
         context: ssl.SSLContext | None,
         alpn_protocols: Iterable[str] | None,
     ) -> None:
-        self._server_hostname = name_of(host, server_hostname)
+        self._server_hostname: str | None = None  # it is the host's of each attempt
+        if host is not None or server_hostname is not None:
+            self._server_hostname = name_of(host or "", server_hostname)
         self._context = None if context is None else client_context(context)
         self._protocols = _protocols(alpn_protocols)
         if context is not None and self._protocols:
@@ -140,7 +142,7 @@ class ClientHandshake(ClientTLS):
 
     def __init__(
         self,
-        host: str | bytes,
+        host: str | bytes | None,
         *,
         server_hostname: str | bytes | None,
         context: ssl.SSLContext | None,
@@ -152,24 +154,36 @@ class ClientHandshake(ClientTLS):
         self._https_compatible = https_compatible
         self._give_up_after = give_up_after
 
+    @property
+    def has_name(self) -> bool:
+        """Whether it is known which name is verified, whatever host is connected to."""
+        return self._server_hostname is not None
+
     async def prepare(self) -> None:
         """Have the context ready, before any attempt needs it."""
         if self._context is None:
             self._context = await shared_context(self._protocols)
 
-    async def __call__(self, stream: S) -> trio.SSLStream[S]:
+    async def __call__(self, stream: S, address: Address | None = None) -> trio.SSLStream[S]:
         """Complete the handshake on one stream, the certificate verified; the race closes the stream if that fails.
+
+        Args:
+            stream: The stream.
+            address: Where it is connected to, and of which of several hosts.
 
         Raises:
             trio.BrokenResourceError: The handshake failed; its cause is the `ssl.SSLError`.
             trio.TooSlowError: It took longer than `give_up_after`.
         """
         assert self._context is not None, "prepare() comes first"
+        name = self._server_hostname
+        if name is None and address is not None:
+            name = address.group if isinstance(address, GroupedAddress) else address.host
         with trio.fail_after(self._give_up_after):
             return await shake_hands(
                 stream,
                 context=self._context,
-                server_hostname=self._server_hostname,
+                server_hostname=name,
                 https_compatible=self._https_compatible,
             )
 

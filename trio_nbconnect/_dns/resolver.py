@@ -36,7 +36,7 @@ import trio
 from .._address import Address, path_of
 from .._connect.system_files import system_file
 from .._policy import check_count, check_seconds
-from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Source
+from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Service, Source
 from .cache import Cache, CacheEntry
 from .services import ALIASES, Records, SVCBResolver
 
@@ -102,7 +102,7 @@ class _Memory:
 
 
 class DNSResolver:
-    """Ask name servers for AAAA, A and HTTPS records; a `Connector` uses it as its `resolver`.
+    """Ask name servers for AAAA, A, HTTPS and SRV records; a `Connector` uses it as its `resolver`.
 
     It may be shared by all tasks, and should be: its cache is kept for as long as `trio.run` lasts, and tasks that want
     the same answer share one query. Answers are not trusted: chains and loops of aliases end in an error, records of
@@ -265,8 +265,11 @@ class DNSResolver:
 
     def _recall(self, look_up: _LookUp, query: Query, send_answer: SendAnswer) -> bool:
         """Deliver what is remembered of the first name that has anything to connect to."""
-        resolver, settings = self._services_of(look_up), look_up.settings
+        settings, first = look_up.settings, Source.of(query.in_query_order[0])
         for name in candidates(query.host.lower(), settings.search, settings.ndots):
+            if not look_up.remembers(name, first):  # as mostly, and cheaper to find out
+                return False
+            resolver = self._services_of(look_up)
             answers = resolver.remembered(replace(query, host=name))
             if answers is None:
                 return False
@@ -276,6 +279,23 @@ class DNSResolver:
                     send_answer(answer)
                 return True
         return False
+
+    async def find_services(self, name: str) -> tuple[Service, ...]:
+        """Look up the SRV records of a name (RFC 2782), in the order in which they are to be tried.
+
+        Args:
+            name: The name, as `_xmpp-client._tcp.example.org`.
+
+        Returns:
+            The services by priority, those of one priority in an order drawn by their weights. None if there are no
+            such records.
+
+        Raises:
+            socket.gaierror: They cannot be known; `EAI_NONAME` if there is no such name.
+        """
+        memory = self._remembered()
+        look_up = _LookUp(memory, await self._settings(memory), self._rng)
+        return await SVCBResolver(look_up.ask, rng=self._rng).find_services(name)
 
     def forget(self) -> None:
         """Forget all answers, and which servers were silent: the network is another one now.
@@ -387,6 +407,10 @@ class _LookUp:
         """
         entry = self.memory.cache.fresh(_key(name, source), trio.current_time())
         return None if entry is None else _records(entry.value, name)
+
+    def remembers(self, name: str, source: Source) -> bool:
+        """Say whether anything is remembered that holds."""
+        return self.memory.cache.fresh(_key(name, source), trio.current_time()) is not None
 
     async def ask(self, name: str, source: Source) -> Records:
         """Look one type up; what has expired is used once more, and what was late is not waited for."""

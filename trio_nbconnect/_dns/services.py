@@ -19,10 +19,11 @@ How much a name server may send us to is limited, for each name and in all.
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -191,6 +192,19 @@ class SVCBResolver:
     def _wants_services(self, query: Query) -> bool:
         return self._services and speaks_https(query)
 
+    async def find_services(self, name: str) -> tuple[Service, ...]:
+        """Look up the SRV records of a name, in the order in which they are to be tried.
+
+        What has expired is asked for again first: another host may be the right one now.
+
+        Raises:
+            OSError: They cannot be known; `EAI_NONAME` if there is no such name.
+        """
+        records = await self._look_up(name, Source.SRV)
+        if records.refresh is not None:
+            records = await records.refresh()
+        return in_weighted_order(records.services, self._rng)
+
     async def _ask_addresses(self, query: Query, name: str, send_answer: SendAnswer) -> None:
         """Find the addresses of a target."""
         await self._ask_families(query, self._not_remembered(query, name, send_answer), name, send_answer)
@@ -298,6 +312,23 @@ class SVCBResolver:
     def _announce(query: Query, name: str, send_answer: SendAnswer) -> None:
         for family in query.in_query_order:
             send_answer(QuerySent(Source.of(family), name))
+
+
+def in_weighted_order(services: Sequence[Service], rng: random.Random) -> tuple[Service, ...]:
+    """RFC 2782: the lowest priority first, and of one priority each record next with a probability by its weight.
+
+    "Arrange all SRV RRs [...] so that all those with weight 0 are placed at the beginning of the list"; the first whose
+    running sum reaches a random number from 0 to the sum of the weights is selected, and so on with the rest.
+    """
+    waiting = sorted(services, key=lambda service: (service.priority, service.weight))
+    order = []
+    while waiting:
+        equals = [service for service in waiting if service.priority == waiting[0].priority]
+        sums = itertools.accumulate(service.weight for service in equals)
+        drawn = rng.randint(0, sum(service.weight for service in equals))
+        order.append(next(service for service, total in zip(equals, sums, strict=True) if total >= drawn))
+        waiting.remove(order[-1])
+    return tuple(order)
 
 
 _LAST = 65535

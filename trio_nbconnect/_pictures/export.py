@@ -25,11 +25,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 
 from .. import trace
-from .._address import IPV6, Address
+from .._address import IPV6, UNSPECIFIED, Address
 from .._errors import ConnectError, ConnectTimeout, ResolutionError
 from .._policy import Policy
 from .._resolve.query import Service, Source
-from .labels import address_text, failure_text, lookup_text, source_text, target_text
+from .labels import address_text, failure_text, family_text, lookup_text, source_text, target_text
 from .timeline import AttemptOutcome, Timeline, timeline_of
 
 # qlog
@@ -115,7 +115,10 @@ class _Writer:
         elif isinstance(event, trace.AttemptStarted):
             if event.reason is trace.Reason.DELAY_OVER:
                 yield "next_attempt_timer_fired", {}
-            yield "attempt_started", {**_attempt(event), "target": _target(event.address), "transport": "tcp"}
+            yield (
+                "attempt_started",
+                {**_attempt(event), "target": _target(event.address), "transport": _transport(event.address)},
+            )
         elif isinstance(event, trace.AttemptEstablished | trace.AttemptFailed | trace.AttemptCancelled):
             yield "attempt_outcome", self._outcome(event)
         elif isinstance(event, trace.RaceWon):
@@ -179,7 +182,7 @@ class _Writer:
             data |= {
                 "tt_first_success_ms": _milliseconds(first),
                 "first_success_family": _family(winner.address),
-                "first_success_transport": "tcp",
+                "first_success_transport": _transport(winner.address),
             }
         total = len(timeline.attempts)
         return {
@@ -216,7 +219,14 @@ def _target(address: Address) -> _Data:
 
 
 def _family(address: Address) -> str:
+    if address.family == UNSPECIFIED:
+        return "unspecified"
     return "unix" if address.is_path else "ipv6" if address.family == IPV6 else "ipv4"
+
+
+def _transport(address: Address) -> str:
+    """Name the transport; of the caller's own attempts only the caller can."""
+    return "tcp" if address.family != UNSPECIFIED else family_text(address) or "unspecified"
 
 
 def _record(address: Address) -> _Data:

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from .. import trace
-from .._address import IPV6, Address, format_host_port
+from .._address import IPV6, UNSPECIFIED, Address, GroupedAddress, shown_address, shown_target
 from .._error_texts import strerror
 from .._errors import ConnectRefused, ConnectTimeout, ResolutionError, tls_reason
 from .._policy import Policy
@@ -25,9 +25,11 @@ from .timeline import AttemptOutcome, AttemptRow, Elided, LookupRow, RaceOutcome
 
 
 def family_text(address: Address) -> str:
-    """Name the family of an address: `IPv6`, `IPv4` or `UNIX`."""
+    """Name the family of an address: `IPv6`, `IPv4` or `UNIX`; what has none may have a group."""
     if address.is_path:
         return "UNIX"
+    if address.family == UNSPECIFIED:
+        return printable(address.group) if isinstance(address, GroupedAddress) else ""
     return "IPv6" if address.family == IPV6 else "IPv4"
 
 
@@ -37,24 +39,25 @@ def host_text(timeline: Timeline) -> str:
 
 
 def target_text(timeline: Timeline) -> str:
-    """Name what was connected to: `example.org:443`; a UNIX socket has no port."""
-    if not timeline.port and timeline.attempts and all(attempt.address.is_path for attempt in timeline.attempts):
-        return host_text(timeline)
-    return printable(format_host_port(timeline.host, timeline.port))
+    """Name what was connected to: `example.org:443`; a UNIX socket, say, has no port."""
+    return printable(shown_target(timeline.host, timeline.port))
 
 
 def address_text(address: Address, timeline: Timeline) -> str:
     """Format an address, with its port if that is not the one that was asked for (RFC 9460, section 7.2)."""
-    return printable(address.ip if address.is_path or address.port == timeline.port else str(address))
+    return printable(shown_address(address, timeline.port))
 
 
 def answer_text(timeline: Timeline, address: str) -> str:
     """Say how the race ended, for the headline; `address` is the winner's, as it is shown."""
     after = seconds_text(timeline.duration)
+    if timeline.summary:
+        return timeline.summary
     if timeline.policy is None:
         return f"failed{_why_lost(timeline)}"
     if timeline.outcome is RaceOutcome.WON and timeline.winner is not None:
-        return f"connected in {after} over {family_text(timeline.winner.address)} to {address}"
+        family = family_text(timeline.winner.address)
+        return f"connected in {after}{f' over {family}' if family else ''} to {address}"
     if timeline.outcome is RaceOutcome.LOST:
         return f"failed after {after}{_why_lost(timeline)}"
     return f"cancelled after {after}" if timeline.outcome is RaceOutcome.CANCELLED else f"under way for {after}"
@@ -79,6 +82,8 @@ def outcome_text(timeline: Timeline) -> str:
 
 def end_text(timeline: Timeline) -> str:
     """Label the line at which a race ended; empty if there is none, as each attempt ended by itself."""
+    if timeline.summary:
+        return ""
     if timeline.outcome is RaceOutcome.WON:
         return f"connected {seconds_text(timeline.duration)}"
     if timeline.gave_up:
@@ -113,6 +118,8 @@ def counts_text(timeline: Timeline) -> str:
 
 def pace_text(timeline: Timeline) -> str:
     """Say after how long the next attempt begins: `attempt delay 250 ms`."""
+    if timeline.summary:
+        return "each address by itself"
     if timeline.policy is None:
         return "time counts from the first attempt"
     pace = _delay_text(timeline, timeline.policy)
@@ -170,6 +177,27 @@ def connection_parts(timeline: Timeline) -> list[str]:
     if parts and connection.local_address is not None:
         parts.insert(0, f"from {connection.local_address.ip}")
     return [printable(part) for part in parts]
+
+
+def connection_rows(timeline: Timeline) -> list[tuple[str, str]]:
+    """List all that is known of the connection, each with its name, for those who ask for it."""
+    connection, winner = timeline.connection, timeline.winner
+    if connection is None or winner is None:
+        return []
+    rtt, until = connection.round_trip_time, connection.certificate_until
+    again = winner.syn_retransmissions
+    rows = [
+        ("from", "" if connection.local_address is None else str(connection.local_address)),
+        ("to", str(winner.address)),
+        ("round trip", "" if rtt is None else f"{rtt * 1000:.3f} ms"),
+        ("SYN", "" if again is None else f"sent {again + 1} time{'s' if again else ''}"),
+        ("TLS", f"{connection.tls_version} {connection.cipher}".strip()),
+        ("ALPN", connection.alpn),
+        ("certificate for", ", ".join(connection.certificate_names)),
+        ("certificate until", "" if until is None else time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(until))),
+        *(("address from", words.removeprefix("address from ")) for words in _answered_by(timeline, winner)),
+    ]
+    return [(name, printable(words)) for name, words in rows if words]
 
 
 _FEW_NAMES = 3

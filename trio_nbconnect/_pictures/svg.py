@@ -325,6 +325,7 @@ _SIGNS = {
     AttemptOutcome.TIMED_OUT: _SVGSign("hatch-late late-line", "M5 1A4.5 4.5 0 1 1 4.9 1ZM5 2.5V5.5H8", "late-line"),
     AttemptOutcome.CANCELLED: _SVGSign("hatch-cut cut-rim", "M5 1A4.5 4.5 0 1 1 4.9 1ZM2.5 8L7.5 3", "soft-line"),
     AttemptOutcome.RUNNER_UP: _SVGSign("hatch-won won-line", "M1 4Q3 1.5 5 4T9 4M1 8Q3 5.5 5 8T9 8", "won-line"),
+    AttemptOutcome.GOOD: _SVGSign("won", "M1 6L4 9L9 1.5", "won-line"),
     AttemptOutcome.UNDER_WAY: _SVGSign("open", "M1 5.5H1.1M5 5.5H5.1M9 5.5H9.1", "open-line fat"),
 }
 _DASH = "M1.5 5.5H8.5"
@@ -491,8 +492,10 @@ class _SVGRows:
         family, x = labels.family_text(row.address), self.layout.margin
         pill = "pill" if family == "IPv6" else f"line {'pale' if is_faint else 'rim'}"
         radius = 3 if family == "UNIX" else 8
-        self.shapes.append(rect(x + 0.5, self.y + 0.5, 31, 15, pill, radius=radius))
-        self.labels.append(text(x + 16, self.y + 11.5, family, f"{'faint' if is_faint else 'ink'} xs m"))
+        if family:
+            self.shapes.append(rect(x + 0.5, self.y + 0.5, 31, 15, pill, radius=radius))
+            words = fitted(family, 29, 10)
+            self.labels.append(text(x + 16, self.y + 11.5, words, f"{'faint' if is_faint else 'ink'} xs m"))
         classes = "faint" if is_faint else "b ink" if is_winner else "ink"
         if self.layout.has_columns:
             self.labels.append(text(self.layout.names, self.y + 12, self._name(row), f"{classes} mono e"))

@@ -188,6 +188,7 @@ _SIGNS = {
     AttemptOutcome.CANCELLED: _TextSign("⊘", "░", FAINT),
     AttemptOutcome.RUNNER_UP: _TextSign("≈", "▞", GREEN),
     AttemptOutcome.UNDER_WAY: _TextSign("…", "╍", BOLD),
+    AttemptOutcome.GOOD: _TextSign("✓", "█", GREEN),
 }
 
 
@@ -265,7 +266,7 @@ class _TextRows:
         """A line with a name, right-aligned at the chart."""
         line, layout = self._line(), self.layout
         if layout.names:
-            line.put(0, family, style or FAINT)
+            line.put(0, family[: layout.names - 1], style or FAINT)
         line.put_before(layout.chart - 1, shortened(name, layout.chart - 1 - layout.names), style)
         return line
 

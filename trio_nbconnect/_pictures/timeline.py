@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from .. import trace
-from .._address import Address
+from .._address import Address, grouped
 from .._errors import Attempt, ConnectError, ConnectTimeout, Phase
 from .._policy import Policy
 from .._resolve.query import Service, Source
@@ -55,6 +55,7 @@ class AttemptOutcome(enum.Enum):
         CANCELLED: Another one had won, or the caller was cancelled.
         RUNNER_UP: It was established after another one had won, and closed unused.
         UNDER_WAY: It goes on.
+        GOOD: It was established by itself, in a `check`.
     """
 
     WON = "won"
@@ -64,6 +65,7 @@ class AttemptOutcome(enum.Enum):
     CANCELLED = "cancelled"
     RUNNER_UP = "runner-up"
     UNDER_WAY = "under way"
+    GOOD = "good"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +187,7 @@ class Timeline:
         untried: The addresses that were known and not needed.
         connection: What is known of the winner's connection.
         run: The number of the `trio.run` it was in; each has a clock of its own.
+        summary: What the headline says where this is no race but a `check`.
     """
 
     race: int
@@ -200,6 +203,7 @@ class Timeline:
     untried: tuple[UntriedRow, ...]
     connection: trace.Connection | None = None
     run: int = 0
+    summary: str = ""
 
     @property
     def winner(self) -> AttemptRow | None:
@@ -295,8 +299,17 @@ def _addresses_in(answer: trace.AnswerReceived) -> Iterator[Address]:
 def _latest_addresses(events: Sequence[trace.Event]) -> list[Address]:
     """What is known at the end, each address once: a later answer has replaced the earlier one of its source."""
     answers = {(event.source, event.name): event for event in events if isinstance(event, trace.AnswerReceived)}
-    addresses = [address for answer in answers.values() for address in _addresses_in(answer)]
+    hosts = {service.target for answer in answers.values() if answer.source in _OF_HOSTS for service in answer.services}
+    addresses = [
+        grouped(address, answer.name) if answer.name in hosts else address
+        for answer in answers.values()
+        for address in _addresses_in(answer)
+    ]
     return list({_host_key(address): address for address in reversed(addresses)}.values())[::-1]
+
+
+_OF_HOSTS = frozenset({Source.SRV, Source.GIVEN})
+"""Whose services are several hosts; those of an HTTPS answer are ways to one."""
 
 
 def _lookup_rows(events: Sequence[trace.Event], began: float) -> tuple[LookupRow, ...]:
@@ -454,7 +467,7 @@ def visible_attempts(timeline: Timeline) -> Iterator[tuple[AttemptRow, AttemptRo
             if elided:
                 yield Elided(tuple(elided))
                 elided.clear()
-            yield attempt, before
+            yield attempt, None if attempt.preceded_by is None else before
         else:
             elided.append(attempt)
         before = attempt

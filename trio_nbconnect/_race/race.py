@@ -38,6 +38,7 @@ from .._errors import (
     crash_of,
     gave_up,
     no_address,
+    nothing_to_try,
     services_unknown,
     sole,
     timed_out,
@@ -104,7 +105,7 @@ class Race(Generic[T]):
         resolution: Resolution,
         opener: Opener,
         *,
-        establish: Callable[[trio.SocketStream], Awaitable[T]] | None,
+        establish: Callable[[trio.SocketStream, Address], Awaitable[T]] | None,
         give_up_after: float,
         journal: Journal,
         history: History | None,
@@ -319,9 +320,11 @@ class Race(Generic[T]):
                 await attempt.handshake.wait()
                 self._connected(attempt, attempt.handshake)
                 stream: Any = attempt.handshake.stream()  # which is the result, if a connection is all that is wanted
-                self._win(attempt, stream if self._establish is None else await self._establish(stream))
+                self._win(
+                    attempt, stream if self._establish is None else await self._establish(stream, attempt.address)
+                )
             except Exception as error:
-                failure = as_failure(error, attempt.address)
+                failure = as_failure(error, attempt.address, self._opener.failures)
                 self._fail(attempt, failure or crash_of(error, attempt.address))
                 if failure is None:
                     raise
@@ -396,7 +399,8 @@ class Race(Generic[T]):
     def _hand_over(self, winner: RunningAttempt) -> T:
         if self._history is not None:
             self._history.mark_used(winner.address, wall_clock())
-        self._journal.race_won(winner.number, winner.address, partial(self._inspect, winner))
+        if self._journal.tracers:
+            self._journal.race_won(winner.number, winner.address, partial(self._inspect, winner))
         return self._result
 
     def _inspect(self, winner: RunningAttempt) -> dict[str, Any]:
@@ -419,12 +423,15 @@ class Race(Generic[T]):
         if gave_up_at_limit:
             return gave_up(host, port, self._give_up_after, reports, self._candidates.failures)
         if reports or resolution.unusable:
-            return all_failed(host, port, reports, () if reports else resolution.unusable)
+            missing = self._candidates.missing_hosts
+            return all_failed(host, port, reports, () if reports else resolution.unusable, missing)
+        if not self._target.name:
+            return nothing_to_try(host, self._candidates.failures)
         return no_address(host, port, self._candidates.failures)
 
     def _note(self, attempt: RunningAttempt) -> None:
         """Say on a failure which attempt that was; once, and the errors of custom sockets pass as they are."""
-        if attempt.error is not None and not attempt.is_noted and self._opener.is_resumable:
+        if attempt.error is not None and not attempt.is_noted and self._opener.adds_notes:
             attempt.is_noted = True
             after, report = attempt.started - self._began, attempt.report(self._began)
             note = f"attempt {attempt.number}, after {seconds_text(after)}: {report}"

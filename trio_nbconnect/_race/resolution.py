@@ -169,7 +169,9 @@ class Resolution:
             raise TypeError(f"a resolver must send QuerySent and Answer, not {item!r}")
         if item.source is Source.HTTPS and item.error is not None and self.candidates.is_encrypted and self._services:
             self.fatal_error = item.error  # version 3, section 6.3: an attacker may have taken services away
-        addresses = tuple(first_of_each_family(item.addresses, attrgetter("family")))
+        addresses = item.addresses
+        if item.source is not Source.GIVEN:
+            addresses = tuple(first_of_each_family(addresses, attrgetter("family")))
         for address in addresses:
             check_numeric(address)
         usable = self._usable(addresses)

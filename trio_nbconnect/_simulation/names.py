@@ -22,6 +22,9 @@ from .._dns.services import Records
 from .._resolve.query import Source
 from .._resolve.rfc6724 import Rules
 
+SERVICES = (Source.HTTPS, Source.SRV)
+"""What a name may lack and still exist."""
+
 _NONE = Records()
 
 
@@ -86,7 +89,7 @@ class NameServer:
         """Return what the zone has on a name in one record type; of some names nobody asks it."""
         if is_kept(name):
             return ZoneEntry(error=not_looked_up(name))
-        unknown = ZoneEntry(error=None) if source is Source.HTTPS else ZoneEntry()
+        unknown = ZoneEntry(error=None) if source in SERVICES else ZoneEntry()
         return self._zone.get((_key(name), source), unknown)
 
     async def look_up(self, name: str, source: Source) -> Records:

@@ -83,7 +83,7 @@ def _rank(event: trace.Event) -> tuple[int, str]:
     """Queries as they were sent, then answers by their source, and attempts as they were started."""
     if isinstance(event, trace.AnswerReceived):
         return 1 + _SOURCES.index(event.source), event.name
-    return getattr(event, "attempt", 0), ""
+    return getattr(event, "attempt", 0), getattr(event, "name", "")
 
 
 _SOURCES = list(Source)
