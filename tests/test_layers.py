@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "trio_nbconnect"
 
 LAYERS = [
     {"_public"},
-    {"_address", "_printable"},
+    {"_address", "_error_texts", "_printable"},
     {"_policy", "_errors", "_listening"},
     {"_connect"},
     {"_resolve"},
@@ -23,6 +23,7 @@ LAYERS = [
     {"_functions"},
     {"_dns", "_pictures"},
     {"_simulation", "_notebook", "_adapters", "_cli"},
+    {"_playground"},
 ]
 """From the bottom to the top; what stands side by side does not import each other."""
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import trio
 
 from ._address import Address, format_host_port, shown_path
+from ._error_texts import errno_text
 from ._printable import printable, seconds_text
 
 if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
@@ -127,7 +128,7 @@ class ConnectError(OSError):
         self._failures: tuple[OSError, ...] = ()
         self.errno = errno
         if errno is not None:
-            self.strerror: str | None = os.strerror(errno) if errno > 0 else message
+            self.strerror: str | None = errno_text(errno) if errno > 0 else message
 
     @property
     def primary_error(self) -> OSError | None:
@@ -192,7 +193,7 @@ def _revive(kind: type[ConnectError], args: tuple[str]) -> ConnectError:
 
 def _is_plain(error: OSError, number: int, address: Address) -> bool:
     """Whether an error says nothing but its number, and perhaps where."""
-    return error.errno == number and _text(error, address) == os.strerror(number)
+    return error.errno == number and _text(error, address) == errno_text(number)
 
 
 def _text(error: OSError, address: Address) -> str:
@@ -364,12 +365,12 @@ def _phase(attempts: Sequence[Attempt]) -> Phase:
 
 def timed_out(what: str) -> TimeoutError:
     """A time-out of ours, as the kernel would report it."""
-    return TimeoutError(errno.ETIMEDOUT, f"{os.strerror(errno.ETIMEDOUT)}: {what}")
+    return TimeoutError(errno.ETIMEDOUT, f"{errno_text(errno.ETIMEDOUT)}: {what}")
 
 
 def os_error(number: int, address: object) -> OSError:
     """The `OSError` of the right class for an error number, with the address in its text."""
-    return OSError(number, f"{os.strerror(number)}: {address}")
+    return OSError(number, f"{errno_text(number)}: {address}")
 
 
 def _caused_by(error: ConnectError, failures: Sequence[OSError]) -> ConnectError:

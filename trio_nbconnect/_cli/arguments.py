@@ -23,6 +23,7 @@ from .._printable import printable
 
 _EPILOG = """\
 `nbconnect demo` needs no network: it connects to addresses of this machine, some of which misbehave.
+`nbconnect playground --help` tells how to get a page with a network to play with.
 
 exit codes: 0 connected, 1 failed, 2 wrong usage, 130 interrupted
 """

@@ -8,7 +8,6 @@ comes from outside goes through `printable`.
 from __future__ import annotations
 
 import math
-import os
 import socket
 import ssl
 from collections import Counter
@@ -16,6 +15,7 @@ from collections.abc import Sequence
 
 from .. import trace
 from .._address import IPV6, Address, format_host_port
+from .._error_texts import errno_text
 from .._errors import ConnectRefused, ConnectTimeout, ResolutionError, tls_reason
 from .._printable import printable, seconds_text
 from .._resolve.query import Source
@@ -246,7 +246,7 @@ def error_text(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
         return printable(tls_reason(error))
     if isinstance(error.errno, int) and 0 < error.errno < _MORE_THAN_ANY_ERRNO:
-        return printable(os.strerror(error.errno))
+        return printable(errno_text(error.errno))
     return printable(str(error.strerror or error) or type(error).__name__)
 
 

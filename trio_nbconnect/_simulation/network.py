@@ -16,7 +16,6 @@ from __future__ import annotations
 import errno
 import itertools
 import math
-import os
 import random
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -32,6 +31,7 @@ from .._connect.network import Socket
 from .._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyTable
 from .._connector import Connector
 from .._dns.services import Records, SVCBResolver
+from .._error_texts import errno_text
 from .._pictures.recording import RecordedRace
 from .._policy import Policy, check_seconds
 from .._resolve.query import Service, Source
@@ -228,9 +228,9 @@ class SimulatedNetwork:
 
     def open(self, family: socket.AddressFamily, protocol: int = 0) -> Socket:
         if protocol:  # this host has no Multipath TCP
-            raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
+            raise OSError(errno.EPROTONOSUPPORT, errno_text(errno.EPROTONOSUPPORT))
         if family not in self._routes:
-            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+            raise OSError(errno.EAFNOSUPPORT, errno_text(errno.EAFNOSUPPORT))
         sock = SimulatedSocket(self._sockets, family)
         self._sockets.open.add(sock)
         return sock

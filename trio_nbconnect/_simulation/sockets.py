@@ -15,7 +15,6 @@ from __future__ import annotations
 import enum
 import errno
 import math
-import os
 import socket
 import struct
 import sys
@@ -26,6 +25,7 @@ from typing import Any, Protocol
 import trio
 
 from .._address import IPV4, IPV6, Address, from_sockaddr
+from .._error_texts import errno_text
 
 CAPACITY = 65536
 """How many unread bytes one direction of a connection holds; then the sender has to wait."""
@@ -78,7 +78,7 @@ def source_address(address: Address) -> Address:
 
 def os_error(number: int) -> OSError:
     """Return what Python raises for an errno."""
-    return OSError(number, os.strerror(number))
+    return OSError(number, errno_text(number))
 
 
 class SimulatedSocket:

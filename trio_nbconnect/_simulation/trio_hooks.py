@@ -10,7 +10,6 @@ Left out: the methods of a Trio socket for datagrams and for servers.
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 import trio
 
 from .._address import IPV4, IPV6
+from .._error_texts import errno_text
 from .._resolve.query import Source
 from .names import ZoneEntry, literal
 from .sockets import SimulatedSocket
@@ -95,7 +95,7 @@ class SimulatedTrioSocket(trio.socket.SocketType):
             self.close()
             raise
         if number:
-            raise OSError(number, f"Error connecting to {address!r}: {os.strerror(number)}")
+            raise OSError(number, f"Error connecting to {address!r}: {errno_text(number)}")
 
     async def send(self, data: Any, flags: int = 0, /) -> int:
         return await self._call(lambda: self._simulated.send(data), self._simulated.wait_writable)
@@ -150,7 +150,7 @@ class Hooks(trio.abc.HostnameResolver, trio.abc.SocketFactory):
     ) -> SimulatedTrioSocket:
         """Open a TCP socket; there are no others."""
         if type != socket.SOCK_STREAM:
-            raise OSError(errno.ESOCKTNOSUPPORT, os.strerror(errno.ESOCKTNOSUPPORT))
+            raise OSError(errno.ESOCKTNOSUPPORT, errno_text(errno.ESOCKTNOSUPPORT))
         return SimulatedTrioSocket(self._open(socket.AddressFamily(family)))
 
     async def getaddrinfo(self, host: bytes | None, port: Any, family: int = 0, *_kind: Any) -> Any:
