@@ -24,6 +24,9 @@ from pathlib import Path
 
 from trio_nbconnect._playground.site import SiteError, fetch_pyodide
 
+SKIPPED = 77
+"""The exit code that says so, as for automake; pytest's own are lower."""
+
 ROOT = Path(__file__).parent.parent
 
 FILES = [
@@ -85,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     node = shutil.which("node")
     if node is None:
         print("left out: there is no node")
-        return 2
+        return SKIPPED
     with tempfile.TemporaryDirectory() as folder:
         here = options.pyodide or Path(folder)
         if options.pyodide is None:
@@ -93,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 fetch_pyodide(here)
             except SiteError as reason:
                 print(f"left out: {reason}")
-                return 2
+                return SKIPPED
         return run(node, here, Path(folder), [f"tests/test_{name}.py" for name in options.files])
 
 

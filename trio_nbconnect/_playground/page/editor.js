@@ -83,6 +83,7 @@ export function mount(root, { data, run, scene: first, link = false, changed = (
     element("div", { class: "bar-of-tools" }, scenes, undoButton, redoButton,
       ...(link ? [element("button", { onclick: (event) => copy(event.target, location.href) }, "Copy link")] : [])),
     about,
+    element("p", { class: "soft hint" }, "The rows DNS say when a name server answers. The rows of addresses say what each does when it is connected to, and after how long."),
     network,
     element("div", { class: "bar-of-tools" },
       element("button", { onclick: () => add(true), "data-key": "add6" }, "+ IPv6 address"),
@@ -515,5 +516,5 @@ export function mount(root, { data, run, scene: first, link = false, changed = (
   }
   new ResizeObserver(() => { if (Math.round(picture.clientWidth) !== columns.width) request(); }).observe(picture);
   update({ rebuild: true });
-  return { get scene() { return clone(scene); }, get columns() { return { ...columns }; }, choose, undo, redo };
+  return { get scene() { return clone(scene); }, get result() { return clone(result); }, get isRunning() { return running; }, choose };
 }

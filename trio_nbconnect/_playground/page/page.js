@@ -1,4 +1,4 @@
-// The page: the editor, with Python in a worker, and the scene in the address.
+// The page: the editor, with Python in a worker, and the scene in the address. `playground` is for a console.
 import { mount } from "./editor.js";
 
 const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
@@ -24,4 +24,4 @@ function run(text) {
 }
 
 const data = await (await fetch(new URL("scenes.json", import.meta.url))).json();
-mount(document.getElementById("playground"), { data, run, link: true });
+globalThis.playground = mount(document.getElementById("playground"), { data, run, link: true });
