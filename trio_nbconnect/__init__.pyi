@@ -50,6 +50,8 @@ from ._pictures.timeline import RaceOutcome as RaceOutcome
 from ._pictures.timeline import Timeline as Timeline
 from ._pictures.timeline import UntriedRow as UntriedRow
 from ._pictures.watch import watch as watch
+from ._playground.widget import Playground as Playground
+from ._playground.widget import playground as playground
 from ._policy import Policy as Policy
 from ._resolve.history import History as History
 from ._resolve.history import HistoryView as HistoryView
@@ -89,6 +91,7 @@ __all__ = [
     "Network",
     "Options",
     "Phase",
+    "Playground",
     "Policy",
     "Query",
     "QuerySent",
@@ -117,6 +120,7 @@ __all__ = [
     "open_tls_stream",
     "open_unix_socket",
     "patched_trio",
+    "playground",
     "record",
     "summarize",
     "watch",

@@ -11,10 +11,12 @@ after its initial time-out (RFC 6298, section 2).
 
 from __future__ import annotations
 
+import errno
 import math
+import re
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import trio
@@ -23,10 +25,10 @@ from .._address import IPV4, IPV6, Address, parse_literal
 from .._connector import Connector
 from .._pictures.recording import RecordedRace
 from .._policy import Policy
-from .._resolve.query import Service
+from .._resolve.query import Service, Source
 from .._simulation.network import SimulatedNetwork, simulate
 
-HOST, PORT, ALTERNATIVE = "example.org", 443, "alt.example.org"
+HOST, PORT = "example.org", 443
 
 ANSWERS = ("aaaa", "a", "https", "alternative")
 HTTPS = ("none", "plain", "hints", "alternative")
@@ -91,6 +93,7 @@ class Scene:
 
     Attributes:
         hosts: The addresses, those of each family in the order of its answer.
+        host: The name that is connected to.
         answers: When each answer comes, in milliseconds after its query.
         https: What the HTTPS record says.
         name_servers: Whether name servers are asked, whose answers come one by one, instead of the system.
@@ -103,6 +106,7 @@ class Scene:
     """
 
     hosts: tuple[Host, ...]
+    host: str = HOST
     answers: Mapping[str, int | None] = field(default_factory=dict)
     https: str = "none"
     name_servers: bool = True
@@ -133,6 +137,7 @@ class Scene:
         policy = _mapping("policy", fields.get("policy", {}))
         scene = cls(
             hosts=tuple(map(_host, hosts)),
+            host=_name(fields.get("host", HOST)),
             answers={_one_of("answer", name, ANSWERS): _time(name, at) for name, at in answers.items()},
             https=_one_of("https", fields.get("https", "none"), HTTPS),
             policy=dict(_number(name, value) for name, value in policy.items()),
@@ -144,6 +149,15 @@ class Scene:
         _policy(scene)
         return scene
 
+    def data(self) -> dict[str, Any]:
+        """Return it as the editor has it."""
+        return asdict(self)
+
+    @property
+    def alternative(self) -> str:
+        """The name of the second service."""
+        return f"alt.{self.host}"
+
     def addresses(self, *, ipv6: bool, alternative: bool = False) -> list[str]:
         """The addresses of one answer."""
         return [host.ip for host in self.hosts if host.is_ipv6 is ipv6 and host.alternative is alternative]
@@ -154,7 +168,7 @@ class Scene:
             return []
         hints = [*self.addresses(ipv6=True), *self.addresses(ipv6=False)] if self.https == "hints" else []
         services = [Service(priority=1, hints=tuple(map(_address, hints)))]
-        return services + ([Service(priority=2, target=ALTERNATIVE)] if self.https == "alternative" else [])
+        return services + ([Service(priority=2, target=self.alternative)] if self.https == "alternative" else [])
 
 
 _FLAGS = ("name_servers", "tls", "ipv6", "ipv4", "prefers_ipv4")
@@ -163,30 +177,84 @@ _FLAGS = ("name_servers", "tls", "ipv6", "ipv4", "prefers_ipv4")
 def network_of(scene: Scene) -> SimulatedNetwork:
     """Build the network of a scene."""
     net = SimulatedNetwork(ipv6=scene.ipv6, ipv4=scene.ipv4)
-    net.answers(HOST, aaaa=scene.addresses(ipv6=True), after=_answer(scene, "aaaa"))
-    net.answers(HOST, a=scene.addresses(ipv6=False), after=_answer(scene, "a"))
+    net.answers(scene.host, aaaa=scene.addresses(ipv6=True), after=_answer(scene, "aaaa"))
+    net.answers(scene.host, a=scene.addresses(ipv6=False), after=_answer(scene, "a"))
     if scene.name_servers:
-        net.answers(HOST, https=scene.services(), after=_answer(scene, "https"))
+        net.answers(scene.host, https=scene.services(), after=_answer(scene, "https"))
     if scene.name_servers and scene.https == "alternative":
         aaaa, a = scene.addresses(ipv6=True, alternative=True), scene.addresses(ipv6=False, alternative=True)
-        net.answers(ALTERNATIVE, aaaa=aaaa, a=a, after=_answer(scene, "alternative"))
+        net.answers(scene.alternative, aaaa=aaaa, a=a, after=_answer(scene, "alternative"))
     for host in scene.hosts:
         host.set_up(net)
     return net
 
 
-def race_of(scene: Scene) -> RecordedRace:
-    """Run the race of a scene."""
-    net = network_of(scene)
+def connector_of(scene: Scene, net: SimulatedNetwork) -> Connector:
+    """Return who connects in a scene: with its resolver and its policy."""
+    return Connector(resolver=net.resolver() if scene.name_servers else None, policy=_policy(scene))
+
+
+def race_of(scene: Scene, net: SimulatedNetwork | None = None) -> RecordedRace:
+    """Run the race of a scene, on its own network or on one that is equal to it."""
+    net = network_of(scene) if net is None else net
     return simulate(
         net,
-        HOST,
+        scene.host,
         PORT,
-        connector=Connector(resolver=net.resolver() if scene.name_servers else None),
-        policy=_policy(scene),
+        connector=connector_of(scene, net),
         establish=_tls(scene) if scene.tls else None,
         give_up_after=math.inf if scene.give_up_after is None else scene.give_up_after / 1000,
     )
+
+
+def scene_of(net: SimulatedNetwork, host: str = HOST) -> Scene:
+    """Read a network into a scene.
+
+    Raises:
+        ValueError: The network has something that the editor cannot show.
+    """
+    entries = {source: net._names.entry(host, source) for source in (Source.AAAA, Source.A, Source.HTTPS)}
+    names = [text for source in (Source.AAAA, Source.A) for text in entries[source].records.addresses]
+    if other := next((f"{ip}, port {port}" for ip, port in net._hosts if port is not None), None):
+        raise ValueError(f"the editor has no hosts of one port only: {other}")
+    if [service for service in entries[Source.HTTPS].records.services if service.target or service.port]:
+        raise ValueError(f"the editor has no services at other names or ports: {host}")
+    services = entries[Source.HTTPS].records.services
+    return Scene.read(
+        {
+            "hosts": [_host_of(net, ip) for ip in dict.fromkeys([*names, *(ip for ip, _ in net._hosts)])],
+            "host": host,
+            "answers": {source.value.lower(): _milliseconds(entry.after) for source, entry in entries.items()},
+            "https": "none" if not services else "hints" if services[0].hints else "plain",
+            "name_servers": any(source is Source.HTTPS for _, source in net._names._zone),
+            "ipv6": net._routes[IPV6],
+            "ipv4": net._routes[IPV4],
+        }
+    )
+
+
+def _host_of(net: SimulatedNetwork, ip: str) -> Mapping[str, object]:
+    """Say in a scene's words what an address does."""
+    outcome = net.host(ip)._outcome
+    if outcome.at_once:
+        return {"ip": ip, "does": "no route"}
+    if outcome.after == math.inf:
+        return {"ip": ip, "does": "drops"}
+    if outcome.errno not in _DEEDS:
+        raise ValueError(f"the editor has no {errno.errorcode[outcome.errno]}: {ip}")
+    return {"ip": ip, "does": _DEEDS[outcome.errno], "after": outcome.after * 1000}
+
+
+_DEEDS = {
+    0: "accepts",
+    errno.ECONNREFUSED: "refuses",
+    errno.EHOSTUNREACH: "unreachable",
+    errno.ECONNRESET: "resets",
+}
+
+
+def _milliseconds(seconds: float) -> float | None:
+    return None if seconds == math.inf else seconds * 1000
 
 
 def _tls(scene: Scene) -> Any:
@@ -243,7 +311,7 @@ def _lines(scene: Scene) -> Iterator[str]:
         yield from _tls_lines(scene)
     yield ""
     yield "race = simulate("
-    yield f'    net, "{HOST}", {PORT},'
+    yield f'    net, "{scene.host}", {PORT},'
     if scene.name_servers:
         yield "    connector=nb.Connector(resolver=net.resolver()),"
     if policy := _policy_text(scene, families):
@@ -263,8 +331,8 @@ def _answer_lines(scene: Scene) -> Iterator[str]:
     def listed(*, ipv6: bool, alternative: bool = False) -> str:
         return repr(scene.addresses(ipv6=ipv6, alternative=alternative)).replace("'", '"')
 
-    yield line(HOST, f"aaaa={listed(ipv6=True)}", "aaaa")
-    yield line(HOST, f"a={listed(ipv6=False)}", "a")
+    yield line(scene.host, f"aaaa={listed(ipv6=True)}", "aaaa")
+    yield line(scene.host, f"a={listed(ipv6=False)}", "a")
     if not scene.name_servers:
         return
     services = ["nb.Service(priority=1)"] if scene.https != "none" else []
@@ -272,11 +340,11 @@ def _answer_lines(scene: Scene) -> Iterator[str]:
         hints = [f'nb.Address.parse("{service}")' for service in scene.services()[0].hints]
         services = [f"nb.Service(priority=1, hints=({', '.join(hints)}{',' if len(hints) == 1 else ''}))"]
     if scene.https == "alternative":
-        services.append(f'nb.Service(priority=2, target="{ALTERNATIVE}")')
-    yield line(HOST, f"https=[{', '.join(services)}]", "https")
+        services.append(f'nb.Service(priority=2, target="{scene.alternative}")')
+    yield line(scene.host, f"https=[{', '.join(services)}]", "https")
     if scene.https == "alternative":
         what = f"aaaa={listed(ipv6=True, alternative=True)}, a={listed(ipv6=False, alternative=True)}"
-        yield line(ALTERNATIVE, what, "alternative")
+        yield line(scene.alternative, what, "alternative")
 
 
 def _tls_lines(scene: Scene) -> Iterator[str]:
@@ -316,6 +384,13 @@ def _never_or_seconds(milliseconds: float | None) -> str:
 
 def _address(ip: str) -> Address:
     return Address(IPV6 if ":" in ip else IPV4, ip, PORT)
+
+
+def _name(value: object) -> str:
+    """Read a host name; letters, digits, hyphens and dots have no meaning in Python's strings."""
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9-]{1,40}(\.[a-z0-9-]{1,40}){1,4}", value):
+        raise ValueError(f"host must be a name like example.org, not {value!r}")
+    return value
 
 
 def _mapping(name: str, value: object) -> Mapping[str, Any]:
