@@ -3,9 +3,9 @@
 #
 # **What would happen if this answer came later, and that host were silent?**
 #
-# The notebooks before this one set a network up in code and looked at its race. Here the network is a picture: drag when
-# a name server answers, and what an address does. Each move runs the race anew, in this kernel and in virtual time, and
-# changes the `SimulatedNetwork` that the next cell uses.
+# The notebooks before this one set a network up in code and looked at its race. Here the network is a picture: drag
+# when a name server answers, and what an address does. Each move runs the race anew, in this kernel and in virtual
+# time, and changes the `SimulatedNetwork` that the next cell uses.
 
 # %%
 # %load_ext trio_nbconnect.notebook
@@ -38,7 +38,7 @@ play
 # - Draw the Resolution Delay out to 300 ms. For whom is the race slower now?
 #
 # Handles move with the mouse, a finger or the arrow keys; Ctrl+Z takes a move back. The list above the picture has
-# more networks to begin with, among them the examples of Happy Eyeballs version 3 and the cases of the notebooks before.
+# more networks to begin with, among them the examples of Happy Eyeballs version 3 and the cases of earlier notebooks.
 #
 # ## What was dragged is the network
 #

@@ -8,6 +8,7 @@ export default {
       waiting.delete(number);
     };
     const root = document.createElement("div");
+    root.dataset.lmSuppressShortcuts = "true"; // JupyterLab has Ctrl+Z and the arrow keys, too
     el.append(root);
     model.on("msg:custom", answered);
     const run = (text) =>
@@ -15,7 +16,11 @@ export default {
         waiting.set(++number, resolve);
         model.send({ number, text });
       });
-    mount(root, { data: JSON.parse(model.get("choices")), run, scene: JSON.parse(model.get("scene")) });
+    const changed = (scene) => {
+      model.set("scene", JSON.stringify(scene)); // for a second view of the same cell
+      model.save_changes();
+    };
+    mount(root, { data: JSON.parse(model.get("choices")), run, scene: JSON.parse(model.get("scene")), changed });
     return () => model.off("msg:custom", answered);
   },
 };

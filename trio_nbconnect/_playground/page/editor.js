@@ -50,7 +50,7 @@ export function mount(root, { data, run, scene: first, link = false, changed = (
   let chosen = first ? "" : data.scenes[0].id;
   let undone = [], done = [];
   let columns = { width: 890, chart: 220, end: 687, span: 600 };
-  let until = 400;
+  let until = 400, atLeast = 300;
   let held = null; // the scene before the handle that is being moved was touched
   let result = null, step = -1;
   let running = false, waiting = false, detailsLater = 0, linkLater = 0;
@@ -60,6 +60,8 @@ export function mount(root, { data, run, scene: first, link = false, changed = (
   const about = element("p", { class: "about soft" });
   const undoButton = element("button", { onclick: undo, title: "Ctrl+Z" }, "Undo");
   const redoButton = element("button", { onclick: redo, title: "Ctrl+Shift+Z" }, "Redo");
+  const scale = element("select", { "aria-label": "Scale", onchange: () => { atLeast = Number(scale.value); update({ rebuild: false }); } },
+    ...[[300, "Scale that fits"], [950, "At least 1 s"], [2900, "At least 3 s"], [7800, "At least 8 s"]].map(([value, label]) => element("option", { value }, label)));
   const ticks = element("div", { class: "ticks", "aria-hidden": "true" });
   const rows = element("div", { role: "group", "aria-label": "The network" });
   const network = element("div", { class: "network" }, ticks, rows);
@@ -80,7 +82,7 @@ export function mount(root, { data, run, scene: first, link = false, changed = (
   const code = element("code");
 
   root.replaceChildren(
-    element("div", { class: "bar-of-tools" }, scenes, undoButton, redoButton,
+    element("div", { class: "bar-of-tools" }, scenes, undoButton, redoButton, scale,
       ...(link ? [element("button", { onclick: (event) => copy(event.target, location.href) }, "Copy link")] : [])),
     about,
     element("p", { class: "soft hint" }, "The rows DNS say when a name server answers. The rows of addresses say what each does when it is connected to, and after how long."),
@@ -196,7 +198,7 @@ export function mount(root, { data, run, scene: first, link = false, changed = (
   function rescale() {
     const times = [...shownAnswers().map(([name]) => scene.answers[name] ?? 0), ...scene.hosts.filter((host) => host.does !== "drops").map((host) => host.after ?? 0)];
     if (result) times.push(result.duration / 1.02);
-    const needed = 1.02 * Math.max(...times, 300);
+    const needed = 1.02 * Math.max(...times, atLeast);
     until = SCALES.find((scale) => scale >= needed) ?? needed;
   }
 
