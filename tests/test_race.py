@@ -34,6 +34,7 @@ from trio_nbconnect import (
     Source,
     trace,
 )
+from trio_nbconnect._race.race import wall_clock
 from trio_nbconnect._simulation.sockets import SimulatedSocket
 from trio_nbconnect.testing import SimulatedNetwork
 
@@ -277,6 +278,36 @@ async def test_lateness_does_not_add_up(net: SimulatedNetwork, connector: Connec
         nursery.cancel_scope.cancel()
     late = [start - 0.25 * number for number, start in enumerate(net.started.values())]
     assert all(-1e-9 <= lateness < 0.008 for lateness in late)
+
+
+@pytest.mark.parametrize(
+    ("policy", "address", "told"),
+    [
+        (Policy(attempts_at_full_pace=2), FOUR, [(0.25, "POLICY"), (2.0, "SLOWED")]),
+        (Policy(attempts_at_full_pace=1, maximum_delay=1.0), FOUR, [(1.0, "SLOWED"), (1.0, "SLOWED")]),
+        (Policy(attempts_at_full_pace=1, attempt_delay=2.0), FOUR, [(2.0, "POLICY"), (2.0, "POLICY")]),
+        (Policy(attempt_delay=0.005), FOUR, [(0.010, "MINIMUM_GAP"), (0.010, "MINIMUM_GAP")]),
+        (Policy(attempt_delay=0.010), FOUR, [(0.010, "POLICY"), (0.010, "POLICY")]),
+        (Policy(attempt_delay=0.005), "127.0.0.1", [(0.005, "POLICY"), (0.010, "MINIMUM_GAP")]),
+    ],
+)
+async def test_how_long_the_next_attempt_waits_is_told(
+    net: SimulatedNetwork, events: list[trace.Event], policy: Policy, address: str, told: list[tuple[float, str]]
+) -> None:
+    """And why: the policy says so, RFC 8305 asks for more, or there are many attempts under way."""
+    for host in (address, SIX):
+        net.host(host).drops()
+    connector = Connector(network=net, policy=policy, tracer=events.append)
+    with pytest.raises(ConnectTimeout):
+        await connector.open_tcp_stream("example.org", 443, addresses=[address, SIX], give_up_after=4.0)
+    started = [event for event in events if isinstance(event, trace.AttemptStarted)]
+    assert [(event.delay, event.delay_from.name) for event in started] == told
+
+
+async def test_a_clock_from_before_1970(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A history takes no negative time."""
+    monkeypatch.setattr("time.time", lambda: -1.0)
+    assert wall_clock() == 0.0
 
 
 async def test_what_stood_still_catches_up_with_nothing(net: SimulatedNetwork, connector: Connector) -> None:
