@@ -250,11 +250,11 @@ connected in 570 ms over IPv4 to b.example 192.0.2.11:5433
               system a.example ━ 2 addresses · 20 ms     │
               system b.example ━ 2 addresses · 10 ms     │
                                                          │
-IPv6 a.examp… [2001:…::a]:5432 ░░░░░░░░░░░░░░░░░░░░░░░░░░│ ⊘ cancelled  550 ms
+IPv6 a.exa… [2001:db8::a]:5432 ░░░░░░░░░░░░░░░░░░░░░░░░░░│ ⊘ cancelled  550 ms
                                    +250 ms ↓             │
 IPv4 a.example 192.0.2.10:5432 •···········▓▓▓▓✗         │ ✗ refused    100 ms
                                        failure ↓         │
-IPv6 b.examp… [2001:…::b]:5433 •···············▓▓▓▓▓✗    │ ✗ refused    100 ms
+IPv6 b.exa… [2001:db8::b]:5433 •···············▓▓▓▓▓✗    │ ✗ refused    100 ms
                                             failure ↓    │
 IPv4 b.example 192.0.2.11:5433 •····················█████│ ✓ won        100 ms
                                         connected 570 ms ┘"""
@@ -268,6 +268,7 @@ def picture(net: SimulatedNetwork) -> str:
 async def test_the_picture_says_whose_address_each_is(net: SimulatedNetwork) -> None:
     assert picture(net) == PICTURE
     assert picture(net) == PICTURE  # whichever task came first
+    assert ">system <" in simulate(net, BOTH).svg()
 
 
 # Resolvers

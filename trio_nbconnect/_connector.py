@@ -106,7 +106,8 @@ class Connector:
 
     Args:
         policy: The delays and limits of a race.
-        resolver: Who finds addresses; None asks the operating system, or the resolver set with Trio's hook.
+        resolver: Who finds addresses; None asks the operating system, or the resolver set with Trio's hook. For
+            `open_service_stream` it must find services as well, as `dns.DNSResolver` does.
         nat64: The prefix of this network's NAT64 (RFC 6052), "64:ff9b::/96" say, or several, to reach IPv4 hosts to
             which there is no route; `discover_nat64` finds them.
         local_address: The numeric address to connect from, or one for each family. Addresses of a family without one
@@ -445,7 +446,9 @@ class Connector:
             history=self.history,
         )
 
-    def _resolution(self, target: Target, heard: Journal, services: bool, resolver: Resolver | None) -> Resolution:
+    def _resolution(
+        self, target: Target, heard: Journal, services: bool, resolver: Resolver | None = None
+    ) -> Resolution:
         """Say who knows the addresses; a resolver other than the system's is asked beside the attempts."""
         families, translator, alone_until = self._parts.families, self._parts.translator, -math.inf
         if translator is not None and IPV4 not in families:

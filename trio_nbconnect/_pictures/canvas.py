@@ -133,8 +133,8 @@ _TICK_DISTANCE = 7
 """The least number of columns between two times on the axis."""
 
 
-_PARTS = 12
-"""Columns from which on two parts of a name can be told from each other."""
+_PARTS, _HOST = 12, 6
+"""Columns from which on two parts of a name can be told from each other, and those that the first one has at least."""
 
 
 def shortened(address: str, width: int) -> str:
@@ -154,7 +154,7 @@ def shortened(address: str, width: int) -> str:
         return address
     host, blank, ip = address.rpartition(" ")
     if blank and width > _PARTS:
-        ip = shortened(ip, max(width - columns_of(host) - 1, 2 * width // 3))
+        ip = shortened(ip, width - min(columns_of(host), _HOST) - 1)
         room = width - columns_of(ip) - 1
         return f"{host if columns_of(host) <= room else f'{host[: room - 1]}…'} {ip}"
     first, *rest = address.split(":")

@@ -223,13 +223,13 @@ def _head(timeline: Timeline, layout: SVGLayout) -> tuple[list[str], float]:
 
 def _answer(timeline: Timeline, room: float, size: float, *, may_wrap: bool) -> list[str]:
     """How the race ended: with a shortened address, or on two lines, where there is not enough room."""
-    address = labels.address_text(timeline.winner.address, timeline) if timeline.winner else ""
+    address = whole = labels.address_text(timeline.winner.address, timeline) if timeline.winner else ""
     answer = labels.answer_text(timeline, address)
     if may_wrap and width_of(answer, size, bold=True) > room and " over " in answer:
         connected, _, over = answer.partition(" over ")
         return [connected, fitted(f"over {over}", room, size, bold=True)]
     while address and width_of(answer, size, bold=True) > room and len(address) > 12:
-        address = shortened(address, len(address) - 1)
+        address = shortened(whole, len(address) - 1)
         answer = labels.answer_text(timeline, address)
     return [fitted(answer, room, size, bold=True)]
 
@@ -369,7 +369,7 @@ class _SVGRows:
             self._words_of_lookup(row)
         else:
             source = labels.source_text(row)
-            kind, _, name = ("DNS", "", source[4:]) if row.name else source.rpartition(" ")
+            kind, _, name = source.partition(" ") if row.name else source.rpartition(" ")
             name = self._shortened(name, width_of(f"{kind} ") if kind else 0)
             parts = [(f"{kind} ", "soft"), (name, "ink mono")] if kind else [(name, "ink mono")]
             self.labels.append(texts(layout.names, self.y + _LOOKUP_PITCH / 2 + 4, parts, "e"))

@@ -9,6 +9,8 @@ and whatever is cancelled when, nothing may be left behind.
    the last one that sent a packet (section 5). Starting one does not touch the others.
 3. The first attempt to be established wins and the others are cancelled. A dead heat has a runner-up, which is closed.
 
+What an attempt is only its opener knows: a handshake with an address, or any call that may succeed.
+
 Inside the nursery failures are recorded; outside, one error is raised. An attempt owns its socket until it is
 established, the race owns the winner until it returns it, and whoever owns closes on every other way out.
 

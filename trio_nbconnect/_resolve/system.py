@@ -30,7 +30,7 @@ from .query import Answer, Query, QuerySent, SendAnswer, Source
 
 
 class Resolver(Protocol):
-    """Finds the addresses of a host."""
+    """Finds the addresses of a host; with a method `find_services`, like that of `dns.DNSResolver`, services, too."""
 
     async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
         """Send `QuerySent` for each query and `Answer` for each result, and return when no more will come.
