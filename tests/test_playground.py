@@ -207,7 +207,7 @@ def test_one_shot_is_one_event() -> None:
     assert poll.poll() == []
 
 
-@pytest.mark.parametrize("text", ["::1", "2001:db8::1", "fe80::", "192.0.2.1", "::ffff:0:0"])
+@pytest.mark.parametrize("text", ["::1", "2001:db8::1", "fe80::", "192.0.2.1"])
 def test_addresses_are_read_as_by_the_c_library(text: str) -> None:
     family = socket.AF_INET6 if ":" in text else socket.AF_INET
     packed = socket.inet_pton(family, text)
