@@ -13,7 +13,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from socket import AF_INET, AF_INET6
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import trio
@@ -1152,6 +1152,31 @@ async def test_ipv4_is_the_last_resort_where_there_is_none(refused: float | None
 
     assert peer(stream) == "64:ff9b::c000:201"
     assert [(time, source) for time, source, _ in net.queries] == [(0.0, Source.AAAA), (asked, Source.A)]
+
+
+async def test_what_a_resolver_knows_at_once_is_no_last_resort() -> None:
+    """IPv6 alone is asked for first, also where both families are remembered."""
+
+    class Remembers:
+        asked: ClassVar[list[tuple[int, ...]]] = []
+
+        def resolve_nowait(self, query: Query, send_answer: SendAnswer) -> bool:
+            pytest.fail("it would tell both families")
+
+        async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
+            self.asked.append(query.families)
+            await trio.lowlevel.checkpoint()
+
+    connector = Connector(
+        network=SimulatedNetwork(ipv4=False),
+        nat64="64:ff9b::/96",
+        policy=Policy(last_resort_delay=2.0),
+        resolver=Remembers(),
+    )
+    with trio.move_on_after(5):
+        await connector.open_tcp_stream("example.org", 443)
+
+    assert Remembers.asked == [(socket.AF_INET6,)]
 
 
 async def test_the_last_resort_is_asked_for_when_nothing_was_found() -> None:
