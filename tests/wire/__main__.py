@@ -46,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("\n".join(table(networks, contenders, shots)))
     if missing:
         print(f"\nnot installed: {', '.join(missing)}")
+    unmeasured = [network.name for network in networks if not any(shot.network == network.name for shot in shots)]
+    if unmeasured:
+        print(f"\nnot measured: {', '.join(unmeasured)}")
+        return 1
     behind = list(behind_the_best(networks, contenders, shots))
     print("\n".join(["", *behind]) if behind else "\nNo cell of ours is behind the best peer by 15 % and 15 ms.")
     return bool(behind) if options.check else 0
