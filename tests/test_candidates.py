@@ -36,6 +36,10 @@ def take_all(candidates: Candidates) -> list[Address]:
     return taken
 
 
+def test_sources_have_names() -> None:
+    assert [source.value for source in Source] == ["AAAA", "A", "HTTPS", "SRV", "system", "hook", "given"]
+
+
 def test_an_agenda_begins_with_nothing() -> None:
     candidates = asking()
 
