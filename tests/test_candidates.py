@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from trio_nbconnect import Address, Answer, History, Policy, QuerySent, Service, Source
+from trio_nbconnect import Address, Answer, History, Policy, Query, QuerySent, Service, Source
 from trio_nbconnect._address import IPV4, IPV6
 from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE as TABLE
 from trio_nbconnect._race.candidates import Candidates
@@ -38,6 +38,13 @@ def take_all(candidates: Candidates) -> list[Address]:
 
 def test_sources_have_names() -> None:
     assert [source.value for source in Source] == ["AAAA", "A", "HTTPS", "SRV", "system", "hook", "given"]
+
+
+def test_what_is_not_said_is_no() -> None:
+    service = Service(priority=1)
+    assert (service.ech, service.weight) == (False, 0)
+    assert not Query(host="h", port=80, families=(IPV4,)).services
+    assert not QuerySent(Source.A).encrypted
 
 
 def test_an_agenda_begins_with_nothing() -> None:
