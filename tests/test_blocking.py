@@ -199,6 +199,15 @@ def test_with_a_source_port_one_attempt_is_made_at_a_time(port: int) -> None:
         assert sock.getsockname()[1] == source[1]
 
 
+def test_a_source_port_takes_the_place_of_the_connector_s_address(port: int) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.9", 0))
+        source = free.getsockname()
+    blocking = nb.Connector(local_address="127.0.0.8").blocking()
+    with blocking.create_connection(("127.0.0.1", port), None, source) as sock:
+        assert sock.getsockname() == source
+
+
 def test_the_connector_s_hook_is_called_as_well(port: int) -> None:
     bound: list[object] = []
 
@@ -336,6 +345,20 @@ def test_a_dead_heat_has_one_winner(authority: trustme.CA) -> None:
         shake_hands.close_losers(winner)
         assert (winner.fileno() >= 0, loser.fileno()) == (True, -1)
         winner.close()
+
+
+def test_a_handshake_that_fails_closes_at_once(authority: trustme.CA) -> None:
+    """Not only when the race is over."""
+    shake_hands = handshake(ssl.create_default_context())
+    with http_server(contexts(authority)[0]) as port, pytest.raises(ssl.SSLError):
+        trio.run(shake_hands, PlainStream(_non_blocking(port)))
+    assert [secure.fileno() for secure in shake_hands._wrapped] == [-1]
+
+
+def _non_blocking(port: int) -> socket.socket:
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.setblocking(False)
+    return sock
 
 
 class Slow:
