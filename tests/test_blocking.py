@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -135,6 +136,14 @@ def test_the_connector_s_own_limit_stays() -> None:
     limited = nb.Connector(policy=nb.Policy(give_up_attempt_after=1.0)).blocking()
     opener, _ = limited._with(5.0, None, (), 1000.0, None)
     assert opener.policy.give_up_attempt_after == 1.0
+
+
+def test_the_last_wishes_are_kept() -> None:
+    """A connector is made anew for each time-out, source address and list of options; most calls have the same."""
+    blocking, option = nb.Connector().blocking(), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    wishes: list[Any] = [(5.0, None, ()), (6.0, None, ()), (6.0, ("127.0.0.1", 0), ()), (6.0, None, [option])]
+    openers = [blocking._with(*wish, 1.0, None)[0] for wish in wishes for _ in range(2)]
+    assert [one is other for one, other in pairwise(openers)] == [True, False] * 3 + [True]
 
 
 def test_the_whole_call_can_be_limited(port: int) -> None:
