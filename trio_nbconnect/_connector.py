@@ -446,7 +446,9 @@ class Connector:
             history=self.history,
         )
 
-    def _resolution(self, target: Target, heard: Journal, services: bool, resolver: Resolver | None) -> Resolution:
+    def _resolution(
+        self, target: Target, heard: Journal, services: bool, resolver: Resolver | None = None
+    ) -> Resolution:
         """Say who knows the addresses; a resolver other than the system's is asked beside the attempts."""
         families, translator, alone_until = self._parts.families, self._parts.translator, -math.inf
         if translator is not None and IPV4 not in families:
