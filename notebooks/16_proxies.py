@@ -60,7 +60,7 @@ except nb.ConnectError as error:
 # on the first one.
 
 # %% tags=["varies"]
-both = HTTPProxy("proxy.example", port, addresses=["127.0.0.2", "127.0.0.1"])
+both = HTTPProxy("proxy.example", port, addresses=[("127.0.0.1", 1), "127.0.0.1"])
 with nb.record() as recording:
     async with await both.open_tcp_stream("target.example", 443):
         pass

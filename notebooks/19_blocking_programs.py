@@ -42,7 +42,7 @@ def server(host="127.0.0.1", says=b"220 ready\r\n"):
 
 # %% tags=["varies"]
 with server() as port, nb.record() as recording:
-    addresses = ["127.0.0.2", "127.0.0.1"]
+    addresses = [("127.0.0.1", 1), "127.0.0.1"]
     with nb.blocking.create_connection(("mail.example", port), timeout=5, addresses=addresses) as sock:
         print(sock.recv(100), sock.gettimeout())
 recording[-1]

@@ -6,7 +6,7 @@ who has just got it: JupyterLab with no settings, a browser with no history, a n
 1. Untrusted, light and dark: every committed picture is painted.
 2. Run > Run All Cells, from the menu: every cell comes to its end, none with an error but those that must; nothing
    is on standard error, and no cell shows more than it did, because of what came later.
-3. In notebook 04, the arrow key on a slider: the picture changes.
+3. In notebook 04, the arrow key on a slider: the picture changes. So it does in notebook 11, in its editor.
 4. Trusted, light and dark: screenshots, to be looked at by people; where they are is printed.
 
 It is a command of its own because it needs three minutes, Debian's `chromium` and `chromium-driver`, and `pip install
@@ -48,6 +48,8 @@ T = TypeVar("T")
 
 WITH_SLIDERS = "04_tuning_the_delay"
 
+WITH_EDITOR = "11_playground"
+
 WIDTH = 1400
 
 FLAGS = [
@@ -79,6 +81,9 @@ TO_THE_TOP = "document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0"
 PROMPTS = """
 return [...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')].map(prompt => prompt.innerText);
 """
+
+HANDLE = "return document.querySelector('.nb-playground [data-key=aaaa]')"
+ITS_RACE = "return document.querySelector('.nb-playground img')?.alt ?? null"
 
 MENU = "//*[contains(@class,'lm-MenuBar-item')][normalize-space()='{}']"
 
@@ -275,6 +280,14 @@ def slide(browser: Browser) -> tuple[str, str]:
     return before, after
 
 
+def edit(browser: Browser) -> tuple[str, str]:
+    """Move the answer of AAAA to the left with the keyboard, until IPv6 wins; return what the picture said."""
+    before = wait_for(lambda: browser.says(ITS_RACE), "the picture of the editor")
+    browser.press(HANDLE, *[Keys.PAGE_DOWN] * 3)
+    wait_for(lambda: "over IPv6" in browser.says(ITS_RACE), f"another race than: {before}")
+    return before, browser.says(ITS_RACE)
+
+
 def look_at(name: str, lab: Lab, browser: Browser) -> list[str]:
     """Open one notebook as a new user would, and run it; return what went wrong."""
     lab.forget()
@@ -291,6 +304,8 @@ def look_at(name: str, lab: Lab, browser: Browser) -> list[str]:
     browser.run_all(len(cells))
     if name == WITH_SLIDERS:
         print("  the slider: {} -> {}".format(*slide(browser)))
+    if name == WITH_EDITOR:
+        print("  the editor: {} -> {}".format(*edit(browser)))
     browser.shoot(f"{name}.trusted.light")
     browser.turn_dark()
     browser.shoot(f"{name}.trusted.dark")

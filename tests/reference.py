@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, Generic
 
 import trio_nbconnect as nb
 from trio_nbconnect._public import MODULES, NAMES
@@ -32,11 +32,14 @@ Every public name, from the docstrings: `help(name)` shows the same. All times a
 """
 
 CHAPTERS = {
-    "Opening connections": ("_functions", "_connector", "_policy", "_connect.options", "_address"),
+    "Opening connections": ("_functions", "_connector", "_policy", "_connect.options", "_address", "_race.calls"),
     "One connect": ("_connect.sockets", "_connect.handshake", "_connect.network"),
     "Errors": ("_errors", "_retry"),
     "Names and order": ("_resolve.query", "_resolve.system", "_resolve.history", "_resolve.nat64"),
-    "Looking at races": ("_pictures.recording", "_pictures.watch", "_pictures.summary", "_pictures.timeline"),
+    "Looking at races": (
+        *("_pictures.recording", "_pictures.watch", "_pictures.explanation", "_pictures.check"),
+        *("_pictures.summary", "_pictures.timeline"),
+    ),
     "Other libraries": ("_adapters.for_trio",),
 }
 """The names of the package itself, by the modules that have them; all others are in a chapter "More"."""
@@ -84,7 +87,9 @@ def entry(name: str, thing: Any, module: Any = None) -> Entry:
     """Collect what is said of one name."""
     if inspect.isclass(thing) and thing.__module__.startswith(nb.__name__):
         methods = [entry(f"{name}.{own}", member) for own, member in _methods(thing)]
-        bases = [_type_text(base) for base in thing.__bases__ if base is not object and not _is_private(base)]
+        bases = [
+            _type_text(base) for base in thing.__bases__ if base not in (object, Generic) and not _is_private(base)
+        ]
         is_made_by_callers = dataclasses.is_dataclass(thing) or "Args:" in _doc(thing)
         signature = _signature(thing) if is_made_by_callers else ""
         return Entry(name, signature, _doc(thing), _kind(thing, bases), methods)
@@ -111,7 +116,7 @@ def _is_private(kind: type) -> bool:
 
 
 def _kind(kind: type, bases: Iterable[str]) -> str:
-    shown = [base for base in bases if base not in ("Protocol", "Generic", "Enum")]
+    shown = [base for base in bases if base not in ("Protocol", "Enum")]
     what = "protocol" if getattr(kind, "_is_protocol", False) else "enum" if issubclass(kind, enum.Enum) else "class"
     return f"{what}, also a {' and a '.join(f'`{base}`' for base in shown)}" if shown else what
 

@@ -23,6 +23,7 @@ LAYERS = [
     {"_functions"},
     {"_dns", "_pictures"},
     {"_simulation", "_notebook", "_adapters", "_cli"},
+    {"_playground"},
 ]
 """From the bottom to the top; what stands side by side does not import each other."""
 

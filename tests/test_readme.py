@@ -172,6 +172,14 @@ def test_the_guide_lists_every_recipe() -> None:
     } == recipes
 
 
+def test_the_readme_names_every_extra() -> None:
+    tomllib = pytest.importorskip("tomllib")
+    extras = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    named = README[README.index("Extras: ") : README.index("has them all")]
+
+    assert set(re.findall(r"`([\w-]+)`", named)) == extras.keys() - {"bench", "test"}
+
+
 def test_links_are_absolute_where_pypi_shows_the_readme() -> None:
     """What hatch-fancy-pypi-readme replaces; the address is that of the repository."""
     tomllib = pytest.importorskip("tomllib")

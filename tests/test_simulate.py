@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 import trio
 import trio.lowlevel
-import trustme
 from trio.testing import MockClock
 
 import trio_nbconnect as nb
@@ -196,6 +195,8 @@ def test_a_race_tells_whether_a_connection_is_all(net: SimulatedNetwork, is_all:
 
 def test_tls_with_servers(net: SimulatedNetwork) -> None:
     """Real TLS on simulated bytes: one server never answers, the other takes its time."""
+    import trustme  # noqa: PLC0415 - it has compiled parts, and a browser's Python runs this module, too
+
     authority = trustme.CA()
     server_context, context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
     authority.issue_cert(HOST).configure_cert(server_context)

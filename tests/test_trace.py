@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, get_args
 
 import pytest
+import structlog
 import trio
 from trio.testing import MockClock
 
@@ -298,6 +299,23 @@ def test_a_connection_that_is_all_does_not_say_so_in_its_repr() -> None:
     connected = trace.AttemptConnected(race=1, time=0.0, attempt=1, address=ADDRESS)
     assert not connected.is_all
     assert "is_all" not in repr(connected)
+
+
+async def test_structlog_is_a_logger_too() -> None:
+    with structlog.testing.capture_logs() as logs, trace.log_to(structlog.get_logger()):
+        ours = journal(None)
+        ours.race_started("example.org", 443, Policy())
+        ours.race_lost(None)
+
+    assert [log["log_level"] for log in logs] == ["debug", "warning"]
+    assert "example.org:443" in str(logs[0])
+
+
+def test_a_logger_that_does_not_say_what_it_wants_gets_everything() -> None:
+    class Plain:
+        def log(self, level: int, message: str, /, *arguments: object) -> None: ...
+
+    trace.log_to(Plain()).start().stop()
 
 
 async def test_a_lost_race_is_a_warning_and_the_rest_may_be_left_out(caplog: pytest.LogCaptureFixture) -> None:

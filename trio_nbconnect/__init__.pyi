@@ -58,6 +58,8 @@ from ._pictures.timeline import RaceOutcome as RaceOutcome
 from ._pictures.timeline import Timeline as Timeline
 from ._pictures.timeline import UntriedRow as UntriedRow
 from ._pictures.watch import watch as watch
+from ._playground.widget import Playground as Playground
+from ._playground.widget import playground as playground
 from ._policy import Policy as Policy
 from ._race.calls import Dial as Dial
 from ._race.calls import race as race
@@ -103,6 +105,7 @@ __all__ = [
     "Network",
     "Options",
     "Phase",
+    "Playground",
     "Policy",
     "Query",
     "QuerySent",
@@ -133,6 +136,7 @@ __all__ = [
     "open_tls_stream",
     "open_unix_socket",
     "patched_trio",
+    "playground",
     "race",
     "record",
     "summarize",

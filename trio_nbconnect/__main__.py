@@ -23,6 +23,11 @@ _PORTS = {"http": 3128, "https": 443, "socks5": 1080, "socks5h": 1080}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if list(arguments[:1]) == ["playground"]:  # a host of that name is `playground:80`
+        from ._playground.command import main as playground  # noqa: PLC0415 - it needs what no connect does
+
+        return playground(arguments[1:])
     return command.main(arguments, proxy_from=_proxy_from)
 
 

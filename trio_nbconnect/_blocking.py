@@ -76,7 +76,11 @@ class BlockingConnector:
     """Open connections as `socket.create_connection` does, through the race of a `Connector` or a proxy.
 
     `Connector.blocking` makes one. Threads may share it. A call blocks the thread it is made in, whatever runs there:
-    under asyncio or Trio, all tasks wait.
+    under asyncio or Trio, all tasks wait. What a `DNSResolver` has learnt lasts for one call. Programs that gevent or
+    eventlet has patched cannot connect like this: Trio does not run there.
+
+    `record` sees what its block connects. A thread that the block starts has a context of its own; to record it, too,
+    let it run in a copy of yours: `pool.submit(contextvars.copy_context().run, fetch, url)`.
 
     Args:
         opener: The connector, or the proxy.

@@ -50,6 +50,7 @@ NAMES = {
     "_pictures.summary": ("Comparison", "HasTimeline", "RaceStatistics", "Summary", "compare", "summarize"),
     "_pictures.timeline": ("AttemptOutcome", "AttemptRow", "LookupRow", "RaceOutcome", "Timeline", "UntriedRow"),
     "_pictures.watch": ("watch",),
+    "_playground.widget": ("Playground", "playground"),
     "_policy": ("Policy",),
     "_race.calls": ("Dial", "race"),
     "_resolve.history": ("History", "HistoryView"),

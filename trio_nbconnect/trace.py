@@ -21,7 +21,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from ._address import Address, format_host_port
 from ._errors import ConnectError
@@ -43,6 +43,7 @@ __all__ = [
     "DelaySource",
     "Event",
     "Listener",
+    "Logger",
     "RaceLost",
     "RaceStarted",
     "RaceWon",
@@ -120,12 +121,14 @@ class RaceStarted(_Happened):
         port: The port.
         policy: The delays and limits of the race.
         run: The number of the `trio.run` it is in, in this process: each has a clock of its own.
+        proxy_for: What is to be reached through this host, if it is a proxy; else empty.
     """
 
     host: str
     port: int
     policy: Policy
     run: int = field(default=0, repr=False, compare=False)
+    proxy_for: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -477,13 +480,20 @@ def listen(tracer: Tracer) -> Listener:
     return Listener(tracer)
 
 
-def log_to(logger: logging.Logger) -> Listener:
+class Logger(Protocol):
+    """What `log_to` needs of a logger: `logging.Logger` has it, and so have those of structlog."""
+
+    def log(self, level: int, message: str, /, *arguments: object) -> object:
+        """Log a message, its arguments put in as `%` does."""
+
+
+def log_to(logger: Logger) -> Listener:
     """Log the events of all that is connected, one record each.
 
     A race that was lost is a warning and one that was won is info; everything else is debug.
 
     Args:
-        logger: Where to.
+        logger: Where to: a `logging.Logger`, or one of structlog.
 
     Returns:
         A context manager with `start` and `stop`; see `listen`.
@@ -498,8 +508,11 @@ def log_to(logger: logging.Logger) -> Listener:
 class _Log:
     """A tracer that writes to a logger."""
 
-    def __init__(self, logger: logging.Logger) -> None:
+    def __init__(self, logger: Logger) -> None:
         self._logger = logger
+        names = ("isEnabledFor", "is_enabled_for")  # that of `logging`, and that of structlog
+        enabled = (getattr(logger, name, None) for name in names)
+        self._is_enabled: Callable[[int], bool] = next(filter(None, enabled), lambda _: True)
         self._started: dict[int, float] = {}
 
     def __call__(self, event: Event) -> None:
@@ -508,7 +521,7 @@ class _Log:
         if isinstance(event, RaceWon | RaceLost):
             del self._started[event.race]
             level = logging.INFO if isinstance(event, RaceWon) else logging.WARNING
-        if self._logger.isEnabledFor(level):
+        if self._is_enabled(level):
             milliseconds = (event.time - began) * 1000
             words = ", ".join([type(event).__name__, *_facts(event)])
             target = printable(format_host_port(event.host, event.port))

@@ -23,7 +23,7 @@ import trio_nbconnect
 
 from .findings import Report, is_group, is_ours
 from .leftovers import leftovers
-from .operations import Operation, close, connector
+from .operations import BlockingOperation, Operation, close, connector
 from .place import Place
 
 _OURS = trio_nbconnect.__path__[0]
@@ -67,7 +67,7 @@ class InterruptAt:
 
 
 def interrupt_everywhere(
-    operation: Operation,
+    operation: Operation | BlockingOperation,
     place: Place,
     *,
     interrupt: Callable[[], None] = ctrl_c,
@@ -99,22 +99,36 @@ def _unawaited_coroutines_are_ignored() -> Iterator[None]:
         sys.unraisablehook = previous
 
 
-def _interrupt(operation: Operation, place: Place, tracer: InterruptAt, report: Report) -> bool:
+async def _open(operation: Operation, place: Place, tracer: InterruptAt) -> None:
+    made = connector()
+    sys.settrace(tracer)
+    try:
+        with trio.fail_after(5):
+            opened = await operation.open(place, made)
+    finally:
+        sys.settrace(tracer.previous)
+    close(opened)
+
+
+def _open_blocking(operation: BlockingOperation, place: Place, tracer: InterruptAt) -> None:
+    made = connector()
+    sys.settrace(tracer)
+    try:
+        opened = operation.open(place, made)
+    finally:
+        sys.settrace(tracer.previous)
+    close(opened)
+
+
+def _interrupt(operation: Operation | BlockingOperation, place: Place, tracer: InterruptAt, report: Report) -> bool:
     """Return whether the operation was over before it could be interrupted."""
-    made, instruction = connector(), tracer.instruction
-
-    async def main() -> None:
-        sys.settrace(tracer)
-        try:
-            with trio.fail_after(5):
-                opened = await operation.open(place, made)
-        finally:
-            sys.settrace(tracer.previous)
-        close(opened)
-
+    instruction = tracer.instruction
     began = time.monotonic()
     try:
-        trio.run(main)
+        if isinstance(operation, BlockingOperation):
+            _open_blocking(operation, place, tracer)
+        else:
+            trio.run(_open, operation, place, tracer)
     except (KeyboardInterrupt, MemoryError):
         report.outcomes["interrupted"] += 1
     except trio.TrioInternalError:

@@ -227,6 +227,34 @@ OPERATIONS = [
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class BlockingOperation:
+    """A way to open a connection without an event loop."""
+
+    name: str
+    open: Callable[[Place, nb.Connector], socket.socket]
+
+
+def _create(*addresses: str) -> Callable[[Place, nb.Connector], socket.socket]:
+    def create_connection(place: Place, connector: nb.Connector) -> socket.socket:
+        return connector.blocking().create_connection((HOST, place.port), 5, addresses=addresses or None)
+
+    return create_connection
+
+
+def _create_tls(place: Place, connector: nb.Connector) -> socket.socket:
+    return connector.blocking().create_tls_connection(
+        (HOST, place.tls_port), 5, ssl_context=place.context(), addresses=[SILENT, DROPS, GOOD]
+    )
+
+
+BLOCKING_OPERATIONS = [
+    BlockingOperation(name="create_connection", open=_create(DROPS, GOOD)),
+    BlockingOperation(name="create_connection of a name", open=_create()),
+    BlockingOperation(name="create_tls_connection", open=_create_tls),
+]
+
+
 def connector(**how: Any) -> nb.Connector:
     """A connector that is quick to try the next address, and knows those of the name."""
     return nb.Connector(**{"policy": FAST, "resolver": KnownAddresses("::1", REFUSES, GOOD), **how})

@@ -74,6 +74,31 @@ def by_dns(task: Task) -> Outcome:
     return ours(task, dns=True)
 
 
+def blocking(task: Task) -> Outcome:
+    """Connect with this library and without an event loop."""
+    import trio_nbconnect as nb  # noqa: PLC0415 - see above
+
+    connector, context = nb.Connector(nat64=task.nat64).blocking(), task.context()
+
+    def connect(host: str, port: int) -> socket.socket:
+        if context is None:
+            return connector.create_connection((host, port), task.limit)
+        return connector.create_tls_connection((host, port), task.limit, ssl_context=context)
+
+    return _blocking(task, connect)
+
+
+def by_socket(task: Task) -> Outcome:
+    """Connect with the standard library's function that blocks."""
+    context = task.context()
+
+    def connect(host: str, port: int) -> socket.socket:
+        sock = socket.create_connection((host, port), task.limit)
+        return sock if context is None else context.wrap_socket(sock, server_hostname=host)
+
+    return _blocking(task, connect)
+
+
 def by_trio(task: Task) -> Outcome:
     """Connect with Trio; the handshake comes after the race."""
     context = task.context()
@@ -144,6 +169,17 @@ def by_aiohttp(task: Task) -> Outcome:
         return "?"
 
     return _on_asyncio(task, connect)
+
+
+def _blocking(task: Task, connect: Callable[[str, int], socket.socket]) -> Outcome:
+    with contextlib.suppress(OSError):
+        connect(LOOKED_UP, NOBODY)
+    began = time.perf_counter()
+    try:
+        address = str(connect(task.host, PORT).getpeername()[0])
+    except OSError:
+        address = ""
+    return time.perf_counter() - began, address
 
 
 async def _on_trio(task: Task, connect: Callable[[str, int], Awaitable[Any]]) -> Outcome:
@@ -285,13 +321,15 @@ class Contender:
         return not self.package or importlib.util.find_spec(self.package) is not None
 
 
-OURS = ("ours", "ours, DNS")
+OURS = ("ours", "ours, DNS", "blocking")
 
 CONTENDERS = [
     Contender(name=OURS[0], connect=ours),
     Contender(name=OURS[1], connect=by_dns, package="dns"),
+    Contender(name=OURS[2], connect=blocking),
     Contender(name="trio", connect=by_trio),
     Contender(name="anyio", connect=by_anyio, package="anyio"),
+    Contender(name="socket", connect=by_socket),
     Contender(name="asyncio", connect=by_asyncio),
     Contender(name="aiohttp", connect=by_aiohttp, package="aiohttp"),
     Contender(name="curl", connect=by_curl, program="curl"),

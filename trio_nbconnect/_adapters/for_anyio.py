@@ -256,7 +256,8 @@ def patched_anyio(connector: StreamOpener | None = None) -> Iterator[None]:
     It counts while a block lasts, and for the whole process, other threads included; under asyncio, anyio's own
     functions run. With `tls`, the handshake is part of the race. Modules that have imported a function by name (`from
     anyio import connect_tcp`) are reached, too. Blocks may be nested or overlap. What we cannot do, a `local_port` and
-    kinds of UNIX sockets that are no streams, is left to anyio.
+    kinds of UNIX sockets that are no streams, is left to anyio. `ALL_PROXY` and its like are not read:
+    `patched_anyio(proxy.from_environment())` honours them.
 
     Args:
         connector: Who connects, a `Connector` or a proxy; None is `Connector()`. A `happy_eyeballs_delay` other than

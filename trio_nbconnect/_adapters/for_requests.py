@@ -19,6 +19,7 @@ from .for_sockets import for_urllib3
 from .patching import innermost
 
 try:
+    import requests
     import requests.adapters
     import urllib3
     from urllib3.util import connection as its_connection

@@ -140,12 +140,11 @@ class SocketPatch:
         TypeError: `connector` is neither.
     """
 
-    __slots__ = ("_connector", "_finder", "_patch")
+    __slots__ = ("_connector", "_finder")
 
     def __init__(self, connector: SupportsBlocking | None = None) -> None:
         self._connector = None if connector is None else as_blocking(connector)
-        self._patch: Patch | None = None
-        self._finder = _Finder(self)
+        self._finder: _Finder | None = None
 
     def start(self) -> SocketPatch:
         """Connect through us from now on.
@@ -153,23 +152,23 @@ class SocketPatch:
         Raises:
             RuntimeError: It has been started, and not stopped.
         """
-        if self._patch is not None:
+        if self._finder is not None:
             raise RuntimeError("this patch has been started already")
-        self._patch = Patch()
-        self._patch.put(self._for_socket(), socket.create_connection)
+        self._finder = _Finder(self._connector)
+        self._finder.patch.put(self._for_socket(), socket.create_connection)
         sys.meta_path.insert(0, self._finder)
         for name, module in list(sys.modules.items()):
             if _is_urllib3(name):
-                self._put(module)
-        self._patch.start()
+                self._finder.put(module)
+        self._finder.patch.start()
         return self
 
     def stop(self) -> None:
         """Put back what was there; where nothing was started, do nothing."""
-        patch, self._patch = self._patch, None
-        if patch is not None:
-            sys.meta_path.remove(self._finder)
-            patch.stop()
+        finder, self._finder = self._finder, None
+        if finder is not None:
+            sys.meta_path.remove(finder)
+            finder.patch.stop()
 
     def __enter__(self) -> SocketPatch:
         return self.start()
@@ -187,20 +186,6 @@ class SocketPatch:
             return connector.create_connection(*args, **keywords)
 
         return connect
-
-    def _put(self, module: ModuleType) -> None:
-        """Have ours stand in for one copy of urllib3's function, if it is the one that is known."""
-        theirs = getattr(module, "create_connection", None)
-        if self._patch is not None and theirs is not None:
-            original = innermost(theirs)
-            if isinstance(original, FunctionType) and list(inspect.signature(original).parameters) == _PARAMETERS:
-                self._patch.put(for_urllib3(original, self._connector), theirs)
-
-    def imported(self, module: ModuleType) -> None:
-        """Reach a copy of urllib3's that has been imported just now."""
-        self._put(module)
-        if self._patch is not None:
-            replace_in(module, self._patch.begun)
 
 
 _PARAMETERS = ["address", "timeout", "source_address", "socket_options"]
@@ -240,8 +225,17 @@ def _is_urllib3(name: str) -> bool:
 class _Finder(MetaPathFinder):
     """An import hook: finds urllib3's module as Python does, and has all patches reach it once it is loaded."""
 
-    def __init__(self, patch: SocketPatch) -> None:
-        self.patch = patch
+    def __init__(self, connector: BlockingConnector | None) -> None:
+        self.patch = Patch()
+        self._connector = connector
+
+    def put(self, module: ModuleType) -> None:
+        """Have ours stand in for one copy of urllib3's function, if it is the one that is known."""
+        theirs = getattr(module, "create_connection", None)
+        if theirs is not None:
+            original = innermost(theirs)
+            if isinstance(original, FunctionType) and list(inspect.signature(original).parameters) == _PARAMETERS:
+                self.patch.put(for_urllib3(original, self._connector), theirs)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None, /
@@ -267,4 +261,5 @@ class _Loader(Loader):
         self._loader.exec_module(module)
         for finder in reversed(sys.meta_path):
             if isinstance(finder, _Finder):
-                finder.patch.imported(module)
+                finder.put(module)
+                replace_in(module, finder.patch.begun)

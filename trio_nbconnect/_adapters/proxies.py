@@ -21,12 +21,15 @@ from typing import TypeVar
 
 import trio
 
-from .._address import GivenAddress, several
+from .._address import GivenAddress, format_host_port, several
 from .._address import Target as EndPoint
 from .._blocking import BlockingConnector
 from .._connect.tls import ClientHandshake
 from .._connector import Connector, check_establish
+from .._errors import ConnectError
+from .._listening import proxy_for
 from .._policy import Policy
+from .._printable import printable
 from .proxy_dialogues import Credentials, Secret, Target, ask_http, ask_socks5
 
 T = TypeVar("T")
@@ -114,16 +117,30 @@ class _Proxy(ABC):
             await handshake.prepare()
 
         async def through(stream: trio.abc.Stream) -> T:
+            proxy_for.set("")  # what is connected from here on is for itself
             stream = stream if handshake is None else await handshake(stream)
             await self._ask(stream, target)
             return await establish(stream)
 
-        if isinstance(self.connector, _Proxy):
-            return await self.connector.connect(self.host, self.port, through, give_up_after=give_up_after)
-        connector = self.connector or Connector()
-        return await connector.connect(
-            self.host, self.port, through, addresses=self.addresses, give_up_after=give_up_after
-        )
+        token = proxy_for.set(str(target))
+        try:
+            if isinstance(self.connector, _Proxy):
+                return await self.connector.connect(self.host, self.port, through, give_up_after=give_up_after)
+            connector = self.connector or Connector()
+            return await connector.connect(
+                self.host, self.port, through, addresses=self.addresses, give_up_after=give_up_after
+            )
+        except ConnectError as error:
+            self._name_target(error, target)
+            raise
+        finally:
+            proxy_for.reset(token)
+
+    def _name_target(self, error: ConnectError, target: Target) -> None:
+        """Say in an error that it is about the proxy, and what for; of a chain, about the first proxy."""
+        own, text = format_host_port(printable(self.host), self.port), str(error)
+        if f"{own}, the proxy for " not in text and own in text:
+            error.args = (text.replace(own, f"{own}, the proxy for {target},", 1),)
 
     async def open_tcp_stream(
         self, host: str | bytes, port: int, *, give_up_after: float = math.inf

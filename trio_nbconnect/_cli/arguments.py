@@ -25,6 +25,7 @@ from .completion import SHELLS, completion
 _EPILOG = """\
 `nbconnect check HOST` connects to every address of a host by itself, with TLS on port 443.
 `nbconnect demo` needs no network: it connects to addresses of this machine, some of which misbehave.
+`nbconnect playground --help` tells how to get a page with a network to play with.
 
 exit codes: 0 connected, or every address that was checked is good; 1 failed; 2 wrong usage; 130 interrupted
 """

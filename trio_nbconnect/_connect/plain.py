@@ -47,7 +47,7 @@ def plain_socket(stream: Any) -> socket.socket:
     sock = getattr(stream, "socket", None)
     if isinstance(sock, socket.socket):
         return sock
-    if not isinstance(sock, trio.socket.SocketType) or not hasattr(sock, "detach"):
+    if not isinstance(sock, trio.socket.SocketType) or type(sock).detach is trio.socket.SocketType.detach:
         raise TypeError(f"blocking code needs a socket of the kernel's, and there is none in {stream!r}")
     return socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
 

@@ -277,7 +277,7 @@ async def _addresses_of(target: Target, connector: Connector, give_up_after: flo
     Raises:
         ConnectError: There is none.
     """
-    resolution = connector._resolution(target, journal(None), target.port == 443)
+    resolution = connector._resolution(target, journal(None), target.port == 443, None)
     with trio.move_on_after(give_up_after):
         await resolution.run_alone()
         if not resolution.is_over:

@@ -7,6 +7,7 @@ the last that the race had; what a later answer took back stands at the end.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -63,7 +64,7 @@ class Explanation:
         return f"{target_text(timeline)} {answer_text(timeline, winner)}"
 
     def text(self, *, width: int = 80, color: bool = False) -> str:
-        """Write the table as text, two lines for each address, no newline at the end.
+        """Write the table as text, two lines or three for each address, no newline at the end.
 
         Args:
             width: How many columns there are; no line is wider. At least 50.
@@ -86,7 +87,10 @@ class Explanation:
             if row:
                 history = f"; {row.history}" if row.history else ""
                 since = "" if row.known == "–" else f" after {row.known}"
-                lines.append(_line(width, widths[0] + 2, f"╰ {row.source}{since}: {row.placed_by}{history}", FAINT))
+                note = f"╰ {row.source}{since}: {row.placed_by}{history}"
+                indent = widths[0] + 2
+                parts = textwrap.wrap(note, width - indent, subsequent_indent="  ")
+                lines += [_line(width, indent, part, FAINT) for part in parts]
         return "\n".join(line.text(color=color) for line in lines)
 
     def __str__(self) -> str:

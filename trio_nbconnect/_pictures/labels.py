@@ -8,6 +8,7 @@ comes from outside goes through `printable`.
 from __future__ import annotations
 
 import math
+import os
 import socket
 import ssl
 import time
@@ -123,6 +124,8 @@ def pace_text(timeline: Timeline) -> str:
     if timeline.policy is None:
         return "time counts from the first attempt"
     pace = _delay_text(timeline, timeline.policy)
+    if timeline.proxy_for:
+        pace = f"the proxy for {printable(timeline.proxy_for)} · {pace}"
     if timeline.attempts and timeline.attempts[0].reason is trace.Reason.RESOLUTION_DELAY_OVER:
         pace += f" · first after the resolution delay {seconds_text(timeline.policy.resolution_delay)}"
     return pace
@@ -341,16 +344,31 @@ _MORE_THAN_ANY_ERRNO = 2**15
 def error_text(error: OSError) -> str:
     """Say what went wrong, without error numbers and without the address, which is in the same row.
 
+    The text that an error came with is kept: what a proxy has replied, the name of an option.
+
     Example:
         >>> error_text(OSError(113, "No route to host: [2001:db8::1]:443"))
         'No route to host'
+        >>> error_text(OSError(113, "No route to host: db.example:443 (the proxy answered 502)"))
+        'No route to host: db.example:443 (the proxy answered 502)'
     """
     if isinstance(error, ssl.SSLError):
         return printable(tls_reason(error))
+    text = str(error.strerror or error) or type(error).__name__
     is_resolvers = isinstance(error, socket.gaierror)  # on macOS, its numbers are those of other errors, too
     if isinstance(error.errno, int) and 0 < error.errno < _MORE_THAN_ANY_ERRNO and not is_resolvers:
-        return printable(strerror(error.errno))
-    return printable(str(error.strerror or error) or type(error).__name__)
+        words, _, rest = text.partition(": ")
+        if words in (strerror(error.errno), os.strerror(error.errno)) and (not rest or _is_address(rest)):
+            text = strerror(error.errno)
+    return printable(text)
+
+
+def _is_address(text: str) -> bool:
+    """Whether a text is an address with its port, or a path."""
+    try:
+        return text.startswith(("/", "@")) or bool(Address.parse(text))
+    except ValueError:
+        return False
 
 
 def _counted(count: int, noun: str) -> str:

@@ -187,6 +187,7 @@ class Timeline:
         untried: The addresses that were known and not needed.
         connection: What is known of the winner's connection.
         run: The number of the `trio.run` it was in; each has a clock of its own.
+        proxy_for: What is to be reached through this host, if it is a proxy.
         summary: What the headline says where this is no race but a `check`.
     """
 
@@ -203,6 +204,7 @@ class Timeline:
     untried: tuple[UntriedRow, ...]
     connection: trace.Connection | None = None
     run: int = 0
+    proxy_for: str = ""
     summary: str = ""
 
     @property
@@ -260,6 +262,7 @@ def timeline_of(events: Sequence[trace.Event]) -> Timeline:
         ),
         connection=events[-1].connection if isinstance(events[-1], trace.RaceWon) else None,
         run=start.run,
+        proxy_for=start.proxy_for,
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import trio
 
-from .._listening import listening
+from .._listening import listening, proxy_for
 
 if TYPE_CHECKING:
     from .._address import Address
@@ -66,7 +66,7 @@ class Journal:
     def race_started(self, host: str, port: int, policy: Policy) -> None:
         if self.tracers:
             self._host, self._port = host, port
-            self._tell(self._trace.RaceStarted, policy=policy, run=_number_of_run())
+            self._tell(self._trace.RaceStarted, policy=policy, run=_number_of_run(), proxy_for=proxy_for.get())
 
     def query_sent(self, query: QuerySent) -> None:
         if self.tracers:

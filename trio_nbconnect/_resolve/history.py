@@ -14,7 +14,7 @@ An address that was never tried has no round-trip time, would sort last and neve
 
 This is state, so it has an owner: the caller, who gives it to connectors. There is no global one: RFC 8305, section 4,
 forbids to mix histories "across different network interfaces", and two identities that must not be linked need two.
-The tasks of one Trio program may share one; threads may not.
+The tasks of one Trio program may share one, and so may threads: of two that write at the same time, one may be lost.
 
 All times are wall-clock seconds, as of `time.time()`, passed in by the caller. Trio's clock begins anew with every
 `trio.run` and a monotonic one with every boot, so neither could be saved; nor do they count the time of a suspended
@@ -29,6 +29,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from random import Random
 
@@ -185,7 +186,7 @@ class History:
         """
         import json  # noqa: PLC0415 - few histories are written down
 
-        known = {ip: asdict(facts) for ip, facts in self._known.items() if "%" not in ip}
+        known = {ip: asdict(facts) for ip, facts in self._known.copy().items() if "%" not in ip}
         return json.dumps({"version": _VERSION, "addresses": known})
 
     @classmethod
@@ -220,8 +221,9 @@ class History:
     def _remember(self, ip: str, facts: _Facts) -> None:
         self._known.pop(ip, None)
         self._known[ip] = facts
-        if len(self._known) > self.max_addresses:
-            del self._known[next(iter(self._known))]
+        while len(self._known) > self.max_addresses:
+            with suppress(RuntimeError):  # another thread has changed it meanwhile
+                self._known.pop(next(iter(self._known)), None)
 
     def _counts(self, time: float | None, now: float) -> bool:
         """Whether a fact of that time is recent. One from the future is not: the clock was wrong then, or is now."""

@@ -280,10 +280,14 @@ class SimulatedNetwork:
     def policy_table(self) -> PolicyTable:
         return DEFAULT_POLICY_TABLE
 
-    # What follows is for the sockets, and for `simulate`.
+    # What follows is for the sockets, for `simulate`, and for the playground.
 
     def _find(self, target: Address) -> SimulatedHost:
         return self._hosts.get((target.ip, target.port)) or self.host(target.ip)
+
+    def _become(self, other: SimulatedNetwork) -> None:
+        """Have the names, hosts and routes of another one, which is not used any more."""
+        self._routes, self._names, self._hosts = other._routes, other._names, other._hosts
 
     def _reset(self) -> None:
         """Forget what was done on it; what was set up stays."""

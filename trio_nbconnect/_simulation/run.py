@@ -6,10 +6,11 @@ may press the stop button.
 
 So a race has a Trio of its own, on a clock that jumps to what happens next, in a thread of its own, and the caller
 blocks for the millisecond or two that it takes. A thread is needed where Trio runs in the caller's; we always take
-one, for 0.3 ms, so that there is one way, and signal handling is not touched. What would last for ever ends at
-the horizon. Servers are tasks in a nursery whose body is the race; a lost race raises nothing, since its last event
-says how it was lost. Trio wakes tasks of the same instant in a random order; their events are sorted, so that equal
-races are equal values.
+one, for 0.3 ms, so that there is one way, and signal handling is not touched. Where no thread can start, in a browser,
+there is no Trio around a race and no signal either, and it runs in the caller's. What would last for ever ends at the
+horizon. Servers are tasks in a nursery whose body is the race; a lost race raises nothing, since its last event says
+how it was lost. Trio wakes tasks of the same instant in a random order; their events are sorted, so that equal races
+are equal values.
 
 `trio.testing.MockClock` would do as well, but where pytest is installed `trio.testing` imports it. Whatever waits for
 something outside, a real socket or another thread, sees the clock jump past it.
@@ -49,6 +50,9 @@ Serve: TypeAlias = Callable[[trio.SocketStream], Awaitable[object]]
 
 HORIZON = 86400.0
 """A day, in virtual seconds: what is not over by then is taken to last for ever."""
+
+_WITHOUT_THREADS = ("emscripten", "wasi")
+"""Systems where no thread can start. There a race runs where its caller is; inside a Trio that runs, Trio refuses."""
 
 
 def recorded(connect: Connect, hosts: Iterable[SimulatedHost], serve: Serve | None) -> RecordedRace:
@@ -142,6 +146,8 @@ def run_virtually(main: Callable[[], Awaitable[T]]) -> T | None:
     """
     run = _Run(main)
     context = contextvars.copy_context()
+    if sys.platform in _WITHOUT_THREADS:
+        return context.run(run)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="trio_nbconnect simulation") as thread:
         future = thread.submit(context.run, run)
         try:
