@@ -141,8 +141,9 @@ def test_the_connector_s_own_limit_stays() -> None:
 def test_the_last_wishes_are_kept() -> None:
     """A connector is made anew for each time-out, source address and list of options; most calls have the same."""
     blocking, option = nb.Connector().blocking(), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    wishes: list[Any] = [(5.0, None, ()), (6.0, None, ()), (6.0, ("127.0.0.1", 0), ()), (6.0, None, [option])]
-    openers = [blocking._with(*wish, 1.0, None)[0] for wish in wishes for _ in range(2)]
+    given: list[Any] = [(5.0, None, ()), (6.0, None, ()), (6.0, ("127.0.0.1", 0), ()), (6.0, None, [option])]
+    wishes = [(*each, 1.0, None) for each in given]
+    openers = [blocking._with(*wish)[0] for wish in wishes for _ in range(2)]
     assert [one is other for one, other in pairwise(openers)] == [True, False] * 3 + [True]
 
 
