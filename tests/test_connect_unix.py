@@ -530,3 +530,16 @@ async def _accept_after(seconds: float, server: socket.socket) -> None:
 async def _close_after(seconds: float, server: socket.socket) -> None:
     await trio.sleep(seconds)
     server.close()
+
+
+@pytest.mark.parametrize(
+    ("give_up_after", "kind", "text"),
+    [
+        ("5", TypeError, "give_up_after must be a number of seconds, not '5'"),
+        (-1, ValueError, "give_up_after must not be negative, not -1"),
+    ],
+)
+async def test_a_limit_that_is_none(give_up_after: Any, kind: type[Exception], text: str) -> None:
+    with pytest.raises(kind) as caught:
+        await nb.Connector().open_unix_socket("/nowhere", give_up_after=give_up_after)
+    assert str(caught.value) == text

@@ -567,3 +567,9 @@ def test_a_prefix_that_is_none() -> None:
     """RFC 6052, section 2.2: prefixes have six lengths."""
     with pytest.raises(ValueError, match="64:ff9b::/95"):
         nb.Connector(nat64="64:ff9b::/95")
+
+
+def test_another_connector_with_one_argument_changed() -> None:
+    made, policy = nb.Connector(local_address="192.0.2.9"), nb.Policy(attempt_delay=0.1)
+    assert made.replace(policy=policy) == nb.Connector(local_address="192.0.2.9", policy=policy)
+    assert made.policy == nb.Policy()
