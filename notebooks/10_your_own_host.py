@@ -47,13 +47,6 @@ with nb.record() as recording:
 recording
 
 # %% [markdown]
-# Why were they tried in this order? `explain` says who named each address, and which rule put it in its place: the
-# system's order, a rule of RFC 6724, a history, or the caller.
-
-# %% tags=["varies"]
-recording[-1].explain()
-
-# %% [markdown]
 # ## Each address by itself
 #
 # A race stops at the first good address; that others are broken may go unnoticed for long. `check` looks the host up
