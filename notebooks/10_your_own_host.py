@@ -13,6 +13,7 @@ import socket
 import trio
 import trio_nbconnect as nb
 
+# %%
 HOST, PORT = "", 443  # for example: "python.org"
 
 # %% [markdown]
@@ -62,6 +63,9 @@ found
 # %%
 for row in found.addresses:
     print(row.address.ip, "good" if row.is_good else type(row.error).__name__)
+
+# %%
+found.is_good
 
 # %% [markdown]
 # ## Again, and again
