@@ -13,6 +13,7 @@ import socket
 import trio
 import trio_nbconnect as nb
 
+# %%
 HOST, PORT = "", 443  # for example: "python.org"
 
 # %% [markdown]
@@ -47,13 +48,6 @@ with nb.record() as recording:
 recording
 
 # %% [markdown]
-# Why were they tried in this order? `explain` says who named each address, and which rule put it in its place: the
-# system's order, a rule of RFC 6724, a history, or the caller.
-
-# %% tags=["varies"]
-recording[-1].explain()
-
-# %% [markdown]
 # ## Each address by itself
 #
 # A race stops at the first good address; that others are broken may go unnoticed for long. `check` looks the host up
@@ -69,6 +63,9 @@ found
 # %%
 for row in found.addresses:
     print(row.address.ip, "good" if row.is_good else type(row.error).__name__)
+
+# %%
+found.is_good
 
 # %% [markdown]
 # ## Again, and again
