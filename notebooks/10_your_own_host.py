@@ -8,7 +8,6 @@
 
 # %%
 # %load_ext trio_nbconnect.notebook
-import os
 import socket
 
 import trio
@@ -48,34 +47,28 @@ with nb.record() as recording:
 recording
 
 # %% [markdown]
+# Why were they tried in this order? `explain` says who named each address, and which rule put it in its place: the
+# system's order, a rule of RFC 6724, a history, or the caller.
+
+# %% tags=["varies"]
+recording[-1].explain()
+
+# %% [markdown]
 # ## Each address by itself
 #
-# A race stops at the first good address; that others are broken may go unnoticed for long. So try each one alone, all
-# at the same time. `timeline` has the addresses that were looked up, tried or not.
+# A race stops at the first good address; that others are broken may go unnoticed for long. `check` looks the host up
+# and connects to each of its addresses alone, all at the same time. Every bar begins at 0, and none is cancelled.
+
+# %% tags=["varies"]
+found = await nb.check(HOST, PORT, tls=PORT == 443, addresses=ADDRESSES, connector=connector, give_up_after=1)
+found
+
+# %% [markdown]
+# The same facts as data, say for a program that watches over your host:
 
 # %%
-timeline = recording[-1].timeline
-found = [row.address.ip for row in (*timeline.attempts, *timeline.untried)]
-results = {}
-
-
-async def try_alone(address):
-    try:
-        async with await connector.open_tcp_stream(HOST, PORT, addresses=[address], give_up_after=1):
-            results[address] = "good"
-    except nb.ConnectTimeout:
-        results[address] = "silent for a second"
-    except nb.ConnectError as error:
-        results[address] = os.strerror(error.errno)
-
-
-# %%
-async with trio.open_nursery() as group:
-    for address in found:
-        group.start_soon(try_alone, address)
-
-for address in found:
-    print(f"{address:40} {results[address]}")
+for row in found.addresses:
+    print(row.address.ip, "good" if row.is_good else type(row.error).__name__)
 
 # %% [markdown]
 # ## Again, and again
@@ -119,4 +112,5 @@ for sock in demo:
 # - `open_tls_stream` in place of `open_tcp_stream`: whose certificate is not good?
 # - `await nb.watch(nb.open_tcp_stream, HOST, PORT)` draws the race while it runs.
 # - `recording.save("races.html")` keeps the pictures as a page; `.qlog` and `.json` are for other programs.
-# - On the command line the same is `python -m trio_nbconnect HOST:443 --tls`, and `-n 10` connects ten times.
+# - On the command line the same is `python -m trio_nbconnect HOST:443 --tls`, `-n 10` connects ten times,
+#   and `check HOST` is this notebook in a line, with an exit code for monitoring.

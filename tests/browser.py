@@ -4,7 +4,8 @@ Kernels and files are tested in the suite; what is left is what people see. This
 who has just got it: JupyterLab with no settings, a browser with no history, a notebook that nobody has trusted yet.
 
 1. Untrusted, light and dark: every committed picture is painted.
-2. Run > Run All Cells, from the menu: every cell comes to its end, none with an error but those that must.
+2. Run > Run All Cells, from the menu: every cell comes to its end, none with an error but those that must; nothing
+   is on standard error, and no cell shows more than it did, because of what came later.
 3. In notebook 04, the arrow key on a slider: the picture changes. So it does in notebook 11, in its editor.
 4. Trusted, light and dark: screenshots, to be looked at by people; where they are is printed.
 
@@ -252,11 +253,22 @@ def wait_for(condition: Callable[[], T], what: str, seconds: float = 60) -> T:
     return found
 
 
-def failures(path: Path) -> list[str]:
-    """Name the cells of a saved notebook that failed and must not, or must and did not."""
-    cells = notebooks.code_cells(nbformat.read(path, as_version=4))
-    wrong = [cell.id for cell in cells if notebooks.has_failed(cell) is not (notebooks.RAISES in notebooks.tags(cell))]
-    return [f"{path.stem}, {name}" for name in wrong]
+def failures(path: Path, before: Sequence[notebooks.Cell]) -> list[str]:
+    """Name the cells of a saved notebook that are not as they must be, with what is wrong.
+
+    One failed and must not, or must and did not; or there is something on standard error; or it shows other things than
+    before, because of what a later cell or a task in the background has sent to it.
+    """
+    wrong = []
+    for cell, committed in zip(notebooks.code_cells(nbformat.read(path, as_version=4)), before, strict=True):
+        tags, kinds = notebooks.tags(cell), notebooks.kinds(cell)
+        if notebooks.has_failed(cell) is not (notebooks.RAISES in tags):
+            wrong.append((cell.id, "an error" if notebooks.has_failed(cell) else "no error"))
+        elif any("stderr" in kind for kind in kinds):
+            wrong.append((cell.id, "standard error"))
+        elif kinds != notebooks.kinds(committed) and notebooks.DEPENDS not in tags:
+            wrong.append((cell.id, f"{len(kinds)} outputs"))
+    return [f"{path.stem}, {name}: {what}" for name, what in wrong]
 
 
 def slide(browser: Browser) -> tuple[str, str]:
@@ -298,7 +310,7 @@ def look_at(name: str, lab: Lab, browser: Browser) -> list[str]:
     browser.turn_dark()
     browser.shoot(f"{name}.trusted.dark")
     browser.save()
-    return failures(path)
+    return failures(path, cells)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

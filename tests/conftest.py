@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let a module say `pytestmark = pytest.mark.virtual_time`; load what is public, for doctest to find it."""
+    config.addinivalue_line("markers", "needs_ipv6: skip the test where this machine has no IPv6")
     config.addinivalue_line("markers", "virtual_time: run the test on a clock that jumps to what happens next")
     for name in trio_nbconnect.__all__:
         getattr(trio_nbconnect, name)
@@ -32,8 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests so marked in virtual time, before any marker that says otherwise."""
+    """Run the tests so marked in virtual time, before any marker that says otherwise; skip what cannot run here."""
+    no_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
     for item in items:
+        if item.get_closest_marker("needs_ipv6"):
+            item.add_marker(no_ipv6)
         if item.get_closest_marker("virtual_time"):
             item.add_marker(pytest.mark.trio(run=_run_virtually), append=False)
 
@@ -42,6 +47,16 @@ def pytest_collection_finish() -> None:
     """Keep what was imported out of each test's garbage collection."""
     gc.collect()
     gc.freeze()
+
+
+def has_ipv6() -> bool:
+    """Say whether this machine has the loopback address of IPv6."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 def _run_virtually(main: Callable[[], Awaitable[Any]], clock: object, instruments: Sequence[Any]) -> Any:

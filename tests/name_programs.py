@@ -105,14 +105,14 @@ def abandoned(dead: str, good: str, count: int) -> dict[str, Any]:
     return trio.run(main)
 
 
-def crowd(dead: str, good: str, count: int) -> dict[str, Any]:
+def crowd(dead: str, good: str, count: int, seconds: float = 0.2) -> dict[str, Any]:
     """Begin `count` connects to dead names at once, cancel them all, and connect to a good one beside and after."""
 
     async def main() -> dict[str, Any]:
         async with trio.open_nursery() as nursery:
             for number in range(count):
                 nursery.start_soon(_quietly, dead.format(number))
-            await trio.sleep(0.2)
+            await trio.sleep(seconds)
             beside = await _timed(good)
             nursery.cancel_scope.cancel()
         return {"beside": beside, "after": await _timed(good), "threads": threading.active_count()}

@@ -261,7 +261,7 @@ def _result_of(program: Program, reader: int) -> Any:
 
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform != "win32" else None
 _NEW_MOUNTS, _NEW_NAMES, _NEW_NETWORK = 0x00020000, 0x04000000, 0x40000000
-_BIND, _RECURSIVE, _PRIVATE = 0x1000, 0x4000, 0x40000
+BIND, _RECURSIVE, _PRIVATE = 0x1000, 0x4000, 0x40000
 
 
 def new_namespaces(*, mounts: bool = True, network: bool = True) -> None:
@@ -280,7 +280,7 @@ def replace_file(path: str, text: str | bytes) -> None:
     """Put a text in the place of a file that exists; `/mnt` is the private tmpfs that holds it."""
     stand_in = Path("/mnt", path.replace("/", "_"))
     stand_in.write_bytes(text.encode() if isinstance(text, str) else text)
-    call_libc("mount", str(stand_in).encode(), path.encode(), None, _BIND, None)
+    call_libc("mount", str(stand_in).encode(), path.encode(), None, BIND, None)
 
 
 def ip(lines: str) -> None:

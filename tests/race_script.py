@@ -112,7 +112,7 @@ def script_of_a_won_race() -> RaceScript:
     script.fails("198.51.100.7", 0.336, refused())
     script.starts("2001:db8:1::11", 0.336, trace.Reason.PREDECESSOR_FAILED)
     script.starts("203.0.113.24", 0.586)
-    script.connects("203.0.113.24", 0.704)
+    script.connects("203.0.113.24", 0.704, is_all=True)
     script.establishes("203.0.113.24", 0.704)
     script.cancels("2001:db8:1::10", 0.704)
     script.cancels("2001:db8:1::11", 0.704)

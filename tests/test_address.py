@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import socket
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,12 +14,15 @@ from trio_nbconnect._address import (
     IPV4,
     IPV6,
     SocketAddress,
+    Target,
     check_host,
     check_name,
+    check_numeric,
     check_port,
     format_host_port,
     from_sockaddr,
     is_localhost,
+    local_addresses,
     parse_literal,
 )
 
@@ -131,6 +136,7 @@ def test_a_name_is_what_goes_to_the_resolver(host: str, name: str) -> None:
         ("bücher..example", "host must not have an empty label: 'bücher..example'"),
         (f"bücher.{LABEL}a", f"host must have no label over 63 characters: 'bücher.{LABEL}a'"),
         (f"é.{LONGEST}", f"host must have at most 253 characters: 'é.{LONGEST}'"),
+        ("a" * 1000, f"host must have at most 253 characters: '{'a' * 1000}'"),
     ],
 )
 def test_a_name_that_dns_cannot_carry_is_refused(host: str, complaint: str) -> None:
@@ -139,6 +145,12 @@ def test_a_name_that_dns_cannot_carry_is_refused(host: str, complaint: str) -> N
         check_name(host)
 
     assert str(caught.value) == complaint
+
+
+@pytest.mark.parametrize("host", ["a" * 1001, b"\xff" * 1001])
+def test_a_host_far_too_long_is_not_even_shown(host: str | bytes) -> None:
+    with pytest.raises(ValueError, match=r"^host must have at most 253 characters, not 1001$"):
+        check_host(host)
 
 
 @pytest.mark.parametrize("host", ["-é.example", "☃.example", "\ud800.example", "é" * 64, "é_.example", "\u202eé"])
@@ -151,7 +163,92 @@ def test_a_name_that_no_registry_would_take_is_refused(host: str) -> None:
     assert caught.value.__suppress_context__
 
 
-@pytest.mark.parametrize("port", [0, 1, 443, 65535])
+def test_what_international_names_may_hold_is_theirs_to_say() -> None:
+    """A soft hyphen cannot be printed, and stands for nothing (UTS 46)."""
+    assert check_host("exam\xadple.org") == "exam\xadple.org"
+    with pytest.raises(ValueError, match=r"^host is no valid international name: '☃\.example': Codepoint U\+2603 "):
+        check_name("☃.example")
+
+
+@pytest.mark.parametrize("host", ["fe80::1", "fe9f::1", "FEA0::1", "febf::1"])
+def test_link_local_is_a_tenth_of_bits(host: str) -> None:
+    """RFC 4291, section 2.5.6: the prefix is fe80::/10."""
+    assert Address(IPV6, host, 80).is_link_local
+
+
+@pytest.mark.parametrize(("family", "host"), [(IPV6, "fe7f::1"), (IPV6, "fec0::1"), (IPV4, "fe8")])
+def test_what_is_beside_is_not(family: socket.AddressFamily, host: str) -> None:
+    assert not Address(family, host, 80).is_link_local
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "complaint"),
+    [
+        ("192.0.2.1", TypeError, "address must be Address, not '192.0.2.1'"),
+        (Address(IPV4, "a.example", 80), ValueError, "address must be numeric and of its family, not 'a.example'"),
+        (Address(IPV6, "192.0.2.1", 80), ValueError, "address must be numeric and of its family, not '192.0.2.1'"),
+    ],
+)
+def test_what_would_be_looked_up_is_refused(address: Any, kind: type[Exception], complaint: str) -> None:
+    with pytest.raises(kind) as caught:
+        check_numeric(address)
+    assert str(caught.value) == complaint
+
+
+@pytest.mark.parametrize(
+    ("addresses", "kind", "complaint"),
+    [
+        ([5], TypeError, "addresses must be strings, paths, or pairs of host and port, not 5"),
+        (["a.example"], ValueError, "addresses must be numeric, not 'a.example'"),
+        ([], ValueError, "addresses must not be empty"),
+    ],
+)
+def test_addresses_that_make_no_sense(addresses: list[Any], kind: type[Exception], complaint: str) -> None:
+    with pytest.raises(kind) as caught:
+        Target.parse("example.org", 80, addresses)
+    assert str(caught.value) == complaint
+
+
+def test_each_way_to_write_an_address() -> None:
+    known = Address(IPV4, "192.0.2.1", 8080)
+    written: list[Any] = [known, "192.0.2.1", b"::1", Path("a"), "/a", b"/a", "\0a", b"\0a"]
+    given = Target.parse("example.org", 80, written).addresses
+    assert given[:3] == (known, Address(IPV4, "192.0.2.1", 80), Address(IPV6, "::1", 80))
+    assert [address.host for address in given[3:]] == ["a", "/a", "/a", "\0a", "\0a"]
+    assert all(address.is_path and address.port == 0 for address in given[3:])
+
+
+def test_a_target_is_what_the_caller_wrote() -> None:
+    named, literal, given = (
+        Target.parse("[bücher.example]", 80),
+        Target.parse("[::1]", 80),
+        Target.parse("a.example", 80, ["192.0.2.1"]),
+    )
+    assert (named.host, named.port, named.name, named.addresses) == ("bücher.example", 80, "xn--bcher-kva.example", ())
+    assert (literal.host, literal.name, literal.addresses) == ("::1", "", (Address(IPV6, "::1", 80),))
+    assert (given.host, given.name, given.addresses) == ("a.example", "", (Address(IPV4, "192.0.2.1", 80),))
+
+
+@pytest.mark.parametrize(
+    ("local", "complaint"),
+    [
+        ("a.example", "local_address must be numeric, not 'a.example'"),
+        ({}, "local_address must give each family an address of its own: {}"),
+        ({IPV6: "192.0.2.1"}, f"local_address must give each family an address of its own: { ({IPV6: '192.0.2.1'})!r}"),
+    ],
+)
+def test_local_addresses_that_make_no_sense(local: Any, complaint: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        local_addresses(local)
+    assert str(caught.value) == complaint
+
+
+def test_a_local_address_has_no_port() -> None:
+    assert local_addresses("192.0.2.1") == {IPV4: Address(IPV4, "192.0.2.1", 0)}
+    assert local_addresses({IPV6: "::1"}) == {IPV6: Address(IPV6, "::1", 0)}
+
+
+@pytest.mark.parametrize("port", [0, 1, 443, 65535, socket.IPPROTO_TCP])
 def test_a_port_is_any_of_16_bits(port: int) -> None:
     assert check_port(port) == port
 

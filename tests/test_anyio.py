@@ -325,6 +325,7 @@ async def test_what_a_caller_asks_of_anyio_is_honoured(autojump_clock: trio.test
     await stream.aclose()
 
 
+@pytest.mark.skipif("local_port" not in inspect.signature(anyio.connect_tcp).parameters, reason="new in anyio 4.14")
 async def test_a_local_port_is_anyio_s() -> None:
     """We bind none; its own function is called as it was."""
     with socket.create_server(("127.0.0.1", 0)) as listener, patched_anyio(), nb.record() as recording:
@@ -404,7 +405,7 @@ async def test_an_argument_that_nobody_knows_is_a_type_error() -> None:
             "connector must be a Connector or a proxy, not 5",
         ),
         (lambda: UNIXConnectable("/nowhere", connector=cast(Any, 5)), "connector must be a Connector, not 5"),
-        (lambda: UNIXConnectable(cast(Any, 5)), "expected str, bytes or os.PathLike object, not int"),
+        (lambda: UNIXConnectable(cast(Any, 5)), "path must be str, bytes or os.PathLike, not 5"),
         (lambda: TLSConnectable("a", 80, ssl_context=cast(Any, True)), "ssl_context must be ssl.SSLContext, not True"),
         (lambda: patched_anyio(cast(Any, 5)).__enter__(), "connector must be a Connector or a proxy, not 5"),
     ],
@@ -432,7 +433,7 @@ def test_the_stand_in_takes_what_anyio_takes() -> None:
     """All its parameters but the port that is left to anyio, with its defaults; anything else is a TypeError."""
     theirs = inspect.signature(anyio.connect_tcp).parameters
     ours = inspect.signature(_connectable).parameters
-    assert set(theirs) - set(ours) == {"local_port"}
+    assert set(theirs) - set(ours) <= {"local_port"}
     assert {name: ours[name].default for name in theirs if name in ours} == {
         name: parameter.default for name, parameter in theirs.items() if name in ours
     }

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import random
+import re
 
 import pytest
 
+import trio_nbconnect as nb
 from trio_nbconnect import Attempt, ConnectTimeout, Phase, Policy, Source
 from trio_nbconnect._pictures.axis import Axis, axis_of, broken_axis
 from trio_nbconnect._pictures.timeline import timeline_of, timeline_of_error
+from trio_nbconnect.testing import SimulatedNetwork, simulate
 from trio_nbconnect.trace import Reason
 
 from .race_script import RaceScript, address, refused, script_of_a_won_race
@@ -169,3 +172,18 @@ def test_time_never_runs_backwards() -> None:
         assert places == sorted(places)
         assert (places[0], places[-1]) == (0.0, 1.0)
         assert len(found.ticks(0.1)) <= 20
+
+
+def test_a_break_is_interrupted_where_it_would_cross_a_label() -> None:
+    """The label of a lookup is longer than the way to the break."""
+    net = SimulatedNetwork()
+    net.answers("example.org", aaaa=["2001:db8::1"], a=["192.0.2.1"], after=0.02)
+    net.host("192.0.2.1").accepts(after=0.03)
+    one_at_a_time = nb.Policy(attempt_delay=math.inf, give_up_attempt_after=10)
+
+    svg = simulate(net, "example.org", 443, policy=one_at_a_time).svg()
+
+    (patch,) = re.findall(r'<rect x="([0-9.]+)" y="([0-9.]+)" width="10" height="16" class="bg"/>\n<text ([^>]+)>', svg)
+    ((x, _),) = re.findall(r'transform="translate\(([0-9.]+) ([0-9.]+)\)" class="bg"', svg)
+    assert abs(float(patch[0]) + 5 - float(x) - 4) < 1
+    assert f'y="{float(patch[1]) + 12:g}"' in patch[2]

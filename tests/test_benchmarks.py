@@ -7,9 +7,11 @@ with a server and workers in processes of their own.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -252,6 +254,7 @@ def test_the_name_server_answers(kind: str, answers: list[str]) -> None:
 
     assert query.is_response(response)
     assert [str(record) for rrset in response.answer for record in rrset] == answers
+    assert bool(response.authority) == (not answers)  # without an SOA record nothing of it may be cached
 
 
 def test_any_connector_for_trio_may_take_part(tmp_path: Path) -> None:
@@ -332,6 +335,17 @@ def test_counts_are_the_difference_of_two_loops() -> None:
     """What it takes to start, a thousand calls here, is not counted; nor is a worker that could not be watched."""
     assert counting.difference(str.split, lambda words: 1000 + 11 * int(words[0])) == 11.0
     assert counting.difference(str.split, lambda _: None) is None
+
+
+def test_a_reader_may_have_seen_enough() -> None:
+    """`python -m tests.benchmarks --list | head -n 1`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "tests.benchmarks", "--list"]
+    done = subprocess.run(command, cwd=test_readme.PROJECT, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
@@ -421,9 +435,10 @@ def test_cases_and_contenders_can_be_listed(capsys: pytest.CaptureFixture[str]) 
     assert {case.name for case in CASES} | CONTENDER_OF.keys() | command.STUDIES.keys() <= listed
 
 
-def test_the_readme_names_the_command_and_shows_its_table() -> None:
-    assert "python -m tests.benchmarks" in test_readme.README
-    assert f"| | trio | {' | '.join(COLUMNS.values())} |" in test_readme.README
+def test_the_report_names_the_command_and_shows_its_table() -> None:
+    report = test_readme.PAGES["tests/benchmarks/README.md"]
+    assert "python -m tests.benchmarks" in report
+    assert f"| | trio | {' | '.join(COLUMNS.values())} |" in report
 
 
 def test_a_smoke_run_is_small() -> None:

@@ -26,14 +26,16 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     ]
 
 
-def test_a_cell_that_failed_is_seen(tmp_path: Path) -> None:
-    """Also one that must fail and did not."""
+def test_what_a_reader_would_see_is_seen(tmp_path: Path) -> None:
+    """A cell that fails, or must and does not; standard error; and what was sent to a cell that was over."""
     error = {"output_type": "error", "ename": "E", "evalue": "", "traceback": []}
     cells: list[dict[str, Any]] = [
         {"outputs": [error], "metadata": {}},
         {"outputs": [], "metadata": {}},
         {"outputs": [error], "metadata": {"tags": [notebooks.RAISES]}},
         {"outputs": [], "metadata": {"tags": [notebooks.RAISES]}},
+        {"outputs": [{"output_type": "stream", "name": "stderr", "text": "oh"}], "metadata": {}},
+        {"outputs": [{"output_type": "stream", "name": "stdout", "text": "late"}], "metadata": {}},
     ]
     made = [
         cell | {"cell_type": "code", "id": f"cell-{number}", "source": "", "execution_count": 1}
@@ -41,5 +43,12 @@ def test_a_cell_that_failed_is_seen(tmp_path: Path) -> None:
     ]
     path = tmp_path / "made_up.ipynb"
     nbformat.write(nbformat.from_dict({"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}), path)
+    committed = [nbformat.from_dict({**cell, "outputs": []}) for cell in made]
+    committed[2].outputs = nbformat.from_dict([error])
 
-    assert browser.failures(path) == ["made_up, cell-0", "made_up, cell-3"]
+    assert browser.failures(path, committed) == [
+        "made_up, cell-0: an error",
+        "made_up, cell-3: no error",
+        "made_up, cell-4: standard error",
+        "made_up, cell-5: 1 outputs",
+    ]

@@ -43,6 +43,46 @@ def test_an_agenda_begins_with_nothing() -> None:
     assert candidates.may_begin_at() == math.inf
 
 
+@pytest.mark.parametrize(
+    ("given", "order"),
+    [((V4A,), [V4A]), ((V6A, V6B, V4A), [V6A, V4A, V6B]), ((V4A, V4B), [V4A, V4B]), ((V4A, V4A), [V4A])],
+)
+def test_what_the_caller_knows_waits_for_nothing(given: tuple[Address, ...], order: list[Address]) -> None:
+    """Its order stands, but the families alternate, and nothing is tried twice."""
+    candidates = asking()
+    candidates.start_with(given)
+
+    assert (candidates.may_begin_at(), candidates.why_first()) == (-math.inf, "FIRST")
+    assert candidates.is_answered
+    assert take_all(candidates) == order
+
+
+def test_a_query_is_expected_once() -> None:
+    candidates = asking()
+    assert candidates.expect(QuerySent(Source.A)) is True
+    assert candidates.expect(QuerySent(Source.A)) is False
+    assert candidates.expect(QuerySent(Source.A, name="other.example")) is True
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "why"),
+    [
+        ([Source.AAAA, Source.A], [Source.AAAA, Source.A], "ALL_ANSWERED"),
+        ([Source.AAAA, Source.A], [Source.AAAA], "PREFERRED_ANSWERED"),
+        ([Source.AAAA, Source.A], [Source.A], "RESOLUTION_DELAY_OVER"),
+        ([Source.HTTPS, Source.AAAA, Source.A], [Source.AAAA, Source.A], "RESOLUTION_DELAY_OVER"),
+        ([Source.SYSTEM, Source.AAAA, Source.A], [Source.AAAA], "RESOLUTION_DELAY_OVER"),
+        ([Source.SYSTEM], [Source.SYSTEM], "ALL_ANSWERED"),
+    ],
+)
+def test_why_the_first_attempt_begins(asked: list[Source], answered: list[Source], why: str) -> None:
+    candidates = asking(*asked)
+    for source in answered:
+        candidates.update(Answer(source, (V4A if source is Source.A else V6A,)), now=1.0)
+
+    assert candidates.why_first() == why
+
+
 def test_a_positive_aaaa_starts_the_race_at_once() -> None:
     """Section 3: on a positive AAAA response "the first IPv6 connection attempt is immediately started"."""
     candidates = asking(Source.AAAA, Source.A)
@@ -521,3 +561,37 @@ def test_the_delay_follows_history() -> None:
 )
 def test_the_delay_grows_with_the_attempts_under_way(policy: Policy, under_way: int, delay: float) -> None:
     assert asking(policy=policy).delay(V4A, under_way) == delay
+
+
+# Several hosts
+
+
+def hosts(*names: str) -> Answer:
+    """The order that the caller has given."""
+    return Answer(Source.GIVEN, services=tuple(Service(priority=at, target=name) for at, name in enumerate(names)))
+
+
+def test_a_preferred_host_is_waited_for_before_anybody_is_asked_for_it() -> None:
+    """Section 3, for hosts: what is known of the next one waits over the Resolution Delay, and no longer."""
+    candidates = asking()
+    candidates.update(hosts("a", "b"), now=1.0)
+    candidates.update(Answer(Source.A, (V4B,), name="b"), now=1.0)
+    assert candidates.may_begin_at() == 1.05
+
+    candidates.update(Answer(Source.A, error=NO_SUCH_NAME, name="a"), now=1.01)
+    assert candidates.may_begin_at() == 1.0
+    assert candidates.missing_hosts == (NO_SUCH_NAME,)
+
+
+def test_the_whole_answer_for_a_host_takes_the_place_of_what_hurried_it() -> None:
+    """And of nothing that is known of another host."""
+    candidates = asking()
+    candidates.update(hosts("a", "b"), now=1.0)
+    candidates.update(Answer(Source.A, (V4A,), name="a"), now=1.0)
+    candidates.update(Answer(Source.A, (V4B,), name="b"), now=1.0)
+    candidates.update(Answer(Source.SYSTEM, (V6A,), name="a"), now=1.1)
+
+    assert [(address.host, str(address).split()[0]) for address in take_all(candidates)] == [
+        (V6A.host, "a"),
+        (V4B.host, "b"),
+    ]

@@ -11,10 +11,10 @@ import trio
 
 from .chaos.exhaustion import run_out_of_descriptors, run_out_of_threads
 from .chaos.findings import Report
-from .chaos.interrupts import interrupt_everywhere
+from .chaos.interrupts import interrupt_everywhere, no_memory
 from .chaos.misbehaviour import CASES, misbehave, tracer_cases
 from .chaos.moments import cancel_at_random_moments
-from .chaos.operations import OPERATIONS, Operation
+from .chaos.operations import BLOCKING_OPERATIONS, OPERATIONS, BlockingOperation, Operation
 from .chaos.place import Place, place
 from .chaos.steps import cancel_at_each_step
 from .chaos.syscalls import fail_each_call
@@ -54,10 +54,25 @@ def test_cancelled_at_each_step(operation: Operation, servers: Place) -> None:
     check(trio.run(cancel_at_each_step, operation, servers))
 
 
-@named("refused, then good", "silent, then good", "name", "establish", "SOCKS5", "UNIX", "Handshake")
+@named(
+    *("refused, then good", "silent, then good", "name", "establish", "SOCKS5", "UNIX", "Handshake"),
+    *("several hosts", "race"),
+)
 def test_interrupted_between_instructions(operation: Operation, servers: Place) -> None:
     """Ctrl-C comes out as a plain `KeyboardInterrupt`, wherever in our code it falls."""
     check(interrupt_everywhere(operation, servers, stride=89, offset=len(operation.name)))
+
+
+@pytest.mark.parametrize("operation", BLOCKING_OPERATIONS, ids=lambda operation: operation.name)
+def test_interrupted_where_code_blocks(operation: BlockingOperation, servers: Place) -> None:
+    """As in the standard library's function: a plain `KeyboardInterrupt`, and no socket."""
+    check(interrupt_everywhere(operation, servers, stride=89, offset=len(operation.name)))
+
+
+@named("six addresses", "name", "establish", "TLS over TCP", "UNIX")
+def test_no_memory_left(operation: Operation, servers: Place) -> None:
+    """An allocation that fails comes out as `MemoryError`, wherever in our code that is."""
+    check(interrupt_everywhere(operation, servers, interrupt=no_memory, stride=97, offset=len(operation.name)))
 
 
 @named("one address", "refused, then good", "name", "UNIX")

@@ -137,7 +137,9 @@ def test_one_family_can_be_asked_for(run: Run, port: int) -> None:
 
 def test_the_limit_can_be_set(run: Run) -> None:
     with ExitStack() as sockets:
-        output = run("127.0.0.1", _demo._drop_packets(sockets, "127.0.0.1", 0), "--give-up-after", "0.01")
+        output = run(
+            "127.0.0.1", _demo._drop_packets(sockets, "127.0.0.1", 0).getsockname()[1], "--give-up-after", "0.01"
+        )
 
     assert output.code == 1
     assert output.headline.endswith(" ms: timed out")
@@ -166,14 +168,19 @@ def test_events_are_lines_of_json(run: Run, port: int) -> None:
     assert events[0]["policy"]["give_up_attempt_after"] is None
     assert events[1] == {
         "event": "AnswerReceived",
-        "race": 1,
+        "race": events[0]["race"],
         "time": events[1]["time"],
+        "host": "example.org",
+        "port": port,
         "source": "given",
         "name": "",
         "addresses": [f"127.0.0.1:{port}"],
         "services": [],
         "error": None,
+        "server": "",
+        "ttl": None,
     }
+    assert events[-1]["connection"]["local_address"].startswith("127.0.0.1:")
     assert (events[2]["address"], events[2]["reason"]) == (f"127.0.0.1:{port}", "first")
     assert all(0.0 <= event["time"] < 60.0 for event in events)
 
@@ -812,6 +819,20 @@ class SocketWithoutIpv6(socket.socket):
         super().bind(address)  # type: ignore[arg-type]  # any address, as the base class has it
 
 
+@pytest.mark.parametrize("queue", [(0, 1), (1, 200)])
+def test_the_demo_needs_no_address_but_one(run: Run, queue: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """MacOS has 127.0.0.1 alone, and its queue for no length is the longest there is."""
+    monkeypatch.setattr(_demo, "_can_bind", lambda _: False)
+    monkeypatch.setattr(_demo, "_BACKLOG", queue[0])
+    monkeypatch.setattr(_demo, "_ROOM", queue[1])
+
+    output = run("demo", "--attempt-delay", "0.05")
+
+    assert (output.code, output.err) == (0, "")
+    assert "2 cancelled, 1 refused" in output.out
+    assert [line.split()[0].split(":")[0] for line in output.out.splitlines()[-4:]] == ["127.0.0.1"] * 4
+
+
 def test_the_demo_explains_only_what_the_picture_shows(run: Run) -> None:
     output = run("demo", "--ipv4", "--attempt-delay", "0.05")
 
@@ -834,4 +855,4 @@ def test_a_machine_without_the_addresses_is_an_error(run: Run, monkeypatch: pyte
     output = run("demo")
 
     assert (output.code, output.out) == (1, "")
-    assert output.err.startswith("nbconnect: the demo needs the addresses 127.0.0.2 to 127.0.0.6: [Errno 49]")
+    assert output.err.startswith("nbconnect: the demo needs the address 127.0.0.1: [Errno 49]")

@@ -324,11 +324,11 @@ async def test_a_connector_s_own_network_comes_first(net: SimulatedNetwork, auto
 
 @pytest.mark.parametrize("name", ["open_tcp_stream", "open_ssl_over_tcp_stream", "open_unix_socket"])
 def test_signatures_are_trio_s(name: str) -> None:
-    """Every parameter of Trio's, with its kind and default; what is ours comes after, keyword-only."""
+    """Every parameter of Trio's, with its kind and default; several hosts bring their ports. Ours are keyword-only."""
     ours = inspect.signature(getattr(nb, name)).parameters
     for parameter in inspect.signature(getattr(trio, name)).parameters.values():
         assert ours[parameter.name].kind is parameter.kind
-        assert ours[parameter.name].default == parameter.default
+        assert ours[parameter.name].default == (None if parameter.name == "port" else parameter.default)
 
 
 @pytest.mark.parametrize(
@@ -510,6 +510,30 @@ def test_no_prefix_is_none() -> None:
 
 
 @pytest.mark.parametrize(
+    ("nat64", "error"),
+    [
+        (5, TypeError("nat64 must be an iterable of prefixes, not int: 5")),
+        ([5], TypeError("nat64 makes no sense: prefix must be str, not 5")),
+        ([b"64:ff9b::/96"], TypeError("nat64 makes no sense: prefix must be str, not b'64:ff9b::/96'")),
+        ("2001:db8::1/64", ValueError("nat64 makes no sense: 2001:db8::1/64 has host bits set")),
+    ],
+)
+def test_what_is_no_prefix_is_refused(nat64: Any, error: Exception) -> None:
+    with pytest.raises(type(error)) as caught:
+        nb.Connector(nat64=nat64)
+    assert str(caught.value) == str(error)
+
+
+@pytest.mark.parametrize("establish", [None, 5, "ehlo"])
+async def test_establish_must_be_callable(net: SimulatedNetwork, establish: Any) -> None:
+    """That is said before a packet is sent."""
+    with pytest.raises(TypeError) as caught:
+        await nb.Connector(network=net).connect(FOUR, 80, establish)
+    assert str(caught.value) == f"establish must be an async callable of one stream, not {establish!r}"
+    assert not net.started
+
+
+@pytest.mark.parametrize(
     ("keywords", "text"),
     [
         ({"policy": 0.25}, "policy must be Policy, not 0.25"),
@@ -533,9 +557,10 @@ def test_outside_of_trio_it_says_what_to_do(is_notebook: bool, monkeypatch: pyte
     if is_notebook:
         monkeypatch.setitem(sys.modules, "ipykernel", sys)
     way = "say %load_ext trio_nbconnect.notebook before" if is_notebook else r"begin with trio\.run\(main\)$"
-    coroutine = nb.open_tcp_stream("127.0.0.1", 9)
-    with pytest.raises(RuntimeError, match=f"^Trio does not run this: {way}"):
-        coroutine.send(None)
+    connects = nb.open_tcp_stream("127.0.0.1", 9), nb.Connector().open_service_stream("_x._tcp", "example.org")
+    for coroutine in connects:
+        with pytest.raises(RuntimeError, match=f"^Trio does not run this: {way}"):
+            coroutine.send(None)
 
 
 def test_a_prefix_that_is_none() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from trio_nbconnect._address import IPV4, IPV6, Address
 from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyEntry, PolicyTable, parse_gai_conf
-from trio_nbconnect._resolve.rfc6724 import Destination, merge_families, rank, sort_destinations
+from trio_nbconnect._resolve.rfc6724 import Destination, Rules, merge_families, rank, sort_destinations
 
 from .test_rfc6724 import TABLE, Vector, canonical, destination, literal, order_of, read
 
@@ -159,6 +159,27 @@ def test_the_first_family_comes_first_at_a_tie() -> None:
 
     assert merge_families(ipv6, ipv4, source_of, SAME_FOR_ALL) == ipv6 + ipv4
     assert merge_families(ipv4, ipv6, source_of, SAME_FOR_ALL) == ipv4 + ipv6
+
+
+def test_ipv6_comes_first_at_a_tie_whatever_the_order() -> None:
+    ipv6, ipv4 = literal("2001:db8::1"), literal("192.0.2.1")
+    rules = Rules(source_of, parse_gai_conf("precedence ::/0 35"))
+
+    assert rules.merge([ipv4, ipv6]) == [ipv6, ipv4]
+
+
+@pytest.mark.parametrize(
+    ("host", "table", "is_inferior"),
+    [
+        ("2001:db8::1", "", False),
+        ("2001:db8::1", "precedence ::/0 35", False),
+        ("2001:db8::1", "precedence ::/0 34", True),
+        ("2001:db8::a", "", True),
+        ("fe80::1", "", False),
+    ],
+)
+def test_what_an_ordinary_ipv4_address_would_precede(host: str, table: str, is_inferior: bool) -> None:
+    assert Rules(source_of, parse_gai_conf(table)).is_inferior(literal(host)) is is_inferior
 
 
 def test_a_table_that_prefers_ipv4_puts_it_first() -> None:

@@ -145,6 +145,19 @@ async def test_answers_are_remembered_as_long_as_their_ttl_says(zone: Zone) -> N
         assert zone.count("A") == count
 
 
+async def test_an_answer_names_the_server_that_gave_it_and_its_ttl(zone: Zone) -> None:
+    """What is remembered was given by the same one."""
+    asks = resolver(ScriptedServer(zone, label="first"))
+
+    for _ in range(2):
+        answers = [item for item in await heard(asks) if isinstance(item, Answer)]
+        assert all("label='first'" in answer.server for answer in answers)
+        assert {answer.source: answer.ttl for answer in answers if answer.addresses} == {
+            Source.AAAA: 300.0,
+            Source.A: 300.0,
+        }
+
+
 async def test_names_are_remembered_whatever_their_spelling(zone: Zone) -> None:
     asks = resolver(ScriptedServer(zone))
     for name in (HOST, HOST.upper(), f"{HOST}."):
@@ -560,3 +573,167 @@ async def test_many_tasks_share_one(zone: Zone) -> None:
         for _ in range(20):
             nursery.start_soon(one)
     assert results == [[[FOUR]]] * 20
+
+
+# What is known at once
+
+
+def at_once(asks: DNSResolver, host: str = HOST, *, port: int = 443, services: bool = True) -> list[QuerySent | Answer]:
+    """Everything that is delivered without waiting; all or nothing."""
+    items: list[QuerySent | Answer] = []
+    is_all = asks.resolve_nowait(Query(host=host, port=port, families=BOTH, services=services), items.append)
+    assert is_all == bool(items)
+    return items
+
+
+@pytest.mark.parametrize(("port", "services"), [(80, False), (443, True), (8443, True)])
+async def test_what_is_remembered_is_known_at_once(zone: Zone, port: int, services: bool) -> None:
+    """The same is told as by waiting, for as long as it holds."""
+    for owner in (HOST, f"_8443._https.{HOST}"):
+        zone.says(owner, "HTTPS", f"{owner}. 300 IN HTTPS 1 {HOST}. alpn=h2 port=8443")
+    asks = resolver(ScriptedServer(zone))
+    assert at_once(asks, port=port, services=services) == []
+    await heard(asks, port=port, services=services)
+    known = at_once(asks, port=port, services=services)
+    assert sorted(map(repr, known)) == sorted(map(repr, await heard(asks, port=port, services=services)))
+    assert found(known, Source.AAAA) == [[SIX]]
+    assert len(zone.queries) == 2 + services
+    await trio.sleep(301)
+    assert at_once(asks, port=port, services=services) == []
+
+
+async def test_a_remembered_name_needs_no_task(zone: Zone) -> None:
+    class Count(trio.abc.Instrument):
+        tasks = 0
+
+        def task_spawned(self, task: trio.lowlevel.Task) -> None:
+            self.tasks += 1
+
+    net = SimulatedNetwork()
+    net.host(SIX).accepts(after=0.1)
+    connector = Connector(network=net, resolver=resolver(ScriptedServer(zone)))
+    (await connector.open_tcp_stream(HOST, 443)).socket.close()
+    trio.lowlevel.add_instrument(count := Count())
+    (await connector.open_tcp_stream(HOST, 443)).socket.close()
+    trio.lowlevel.remove_instrument(count)
+    assert count.tasks == 0
+    assert [address.host for _, address in net.connects] == [SIX, SIX]
+
+
+async def test_what_this_machine_knows_is_known_at_once(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text(f"{FOUR} {HOST}\n")
+    asks = resolver(ScriptedServer(Zone()), hosts=hosts)
+    assert found(at_once(asks), Source.A) == [[FOUR]]
+    assert found(at_once(asks, "localhost"), Source.AAAA) == [["::1"]]
+    assert found(at_once(asks, "a.onion"), Source.A) == [socket.EAI_NONAME]
+    hosts.write_text("#" * 40_000 + f"\n{FOUR} {HOST}\n")
+    assert at_once(asks) == []  # it takes a thread
+    file = asks._remembered().hosts
+    assert file is not None
+    await file.read()
+    assert found(at_once(asks), Source.A) == [[FOUR]]
+
+
+async def test_a_long_list_of_servers_is_not_known_at_once(tmp_path: Path) -> None:
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("#" * 40_000 + "\nnameserver nonsense\n")
+    asks = DNSResolver(resolv_conf=conf, hosts=None)
+    assert at_once(asks) == []
+    items: list[QuerySent | Answer] = []
+    await asks.resolve(Query(host=HOST, port=443, families=BOTH), items.append)
+    assert found(items, Source.A) == [socket.EAI_FAIL]
+    assert found(at_once(asks), Source.A) == [socket.EAI_FAIL]
+
+
+async def test_a_completed_name_is_known_at_once(zone: Zone) -> None:
+    """The first of the search list that has anything to connect to; that those before it have not is known as well."""
+    for kind in ("HTTPS", "AAAA", "A"):
+        zone.says("www.lab.example", kind, rcode="NXDOMAIN", soa=SOA)
+    asks = resolver(ScriptedServer(zone), search=["lab.example", "example.org"])
+    assert at_once(asks, "www") == []
+    await heard(asks, "www")
+    assert found(at_once(asks, "www"), Source.A) == [[FOUR]]
+
+
+@pytest.mark.parametrize("record", [f"{HOST}. 300 IN HTTPS 1 cdn.example.org.", f"{HOST}. 300 IN HTTPS 0 cdn.example."])
+async def test_services_elsewhere_are_not_known_at_once(zone: Zone, record: str) -> None:
+    """Their names have addresses of their own."""
+    zone.says(HOST, "HTTPS", record)
+    asks = resolver(ScriptedServer(zone))
+    await heard(asks)
+    assert at_once(asks) == []
+    assert at_once(asks, services=False, port=80) != []
+
+
+async def test_half_of_it_is_not_known_at_once(zone: Zone) -> None:
+    asks = resolver(ScriptedServer(zone))
+    await heard(asks, families=[socket.AF_INET6], services=False, port=80)
+    assert at_once(asks, services=False, port=80) == []
+
+
+async def test_a_dot_within_a_label(zone: Zone) -> None:
+    """RFC 1035, section 5.1: a backslash quotes what follows."""
+    await heard(resolver(ScriptedServer(zone)), r"a\.b.example.org", services=False, port=80)
+    assert {name for name, _, _ in zone.queries} == {r"a\.b.example.org"}
+
+
+async def test_that_there_is_nothing_takes_its_time(zone: Zone) -> None:
+    """Why there is nothing is for `resolve` to say, which may ask once more."""
+    for kind in ("AAAA", "A"):
+        zone.says(HOST, kind, soa=SOA)
+    asks = resolver(ScriptedServer(zone))
+    await heard(asks)
+    assert at_once(asks) == []
+
+
+# Hosts of a service
+
+IMAP = "_imap._tcp.example.org"
+
+
+async def test_services_are_found_and_remembered(zone: Zone) -> None:
+    """RFC 2782; the order is drawn anew each time, the records are not asked for again."""
+    zone.says(IMAP, "SRV", *(f"{IMAP}. 300 IN SRV 1 1 143 {name}.example.org." for name in "abcdefgh"))
+    asks = resolver(ScriptedServer(zone), rng=random.Random(1))
+    orders = {tuple(service.target for service in await asks.find_services(IMAP)) for _ in range(9)}
+
+    assert len(orders) == 9
+    assert {len(set(order)) for order in orders} == {8}
+    assert zone.count("SRV") == 1
+
+
+async def test_services_that_have_expired_are_asked_for_again(zone: Zone) -> None:
+    zone.says(IMAP, "SRV", f"{IMAP}. 300 IN SRV 1 1 143 old.example.org.")
+    asks = resolver(ScriptedServer(zone))
+    await asks.find_services(IMAP)
+    zone.says(IMAP, "SRV", f"{IMAP}. 300 IN SRV 1 1 143 new.example.org.")
+    await trio.sleep(301)
+
+    assert [service.target for service in await asks.find_services(IMAP)] == ["new.example.org"]
+
+
+async def test_a_service_is_reached_through_name_servers(zone: Zone) -> None:
+    """SRV, then AAAA and A of its host; a stream in one race."""
+    zone.says(IMAP, "SRV", f"{IMAP}. 300 IN SRV 1 1 143 {HOST}.", after=0.02)
+    slower(zone, HOST, "AAAA", 0.02)
+    net = SimulatedNetwork()
+    net.host(SIX).refuses(after=0.03)
+    net.host(FOUR).accepts(after=0.03)
+    connector = Connector(network=net, resolver=resolver(ScriptedServer(zone)))
+
+    async with await connector.open_service_stream("_imap._tcp", "example.org") as stream:
+        assert stream.socket.getpeername() == (FOUR, 143)
+    assert net.started == {SIX: pytest.approx(0.04), FOUR: pytest.approx(0.07)}
+    assert zone.count("HTTPS") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("_x._tcp.example.org", socket.EAI_NONAME), ("_x._tcp.a.onion", socket.EAI_NONAME)]
+)
+async def test_services_that_cannot_be_found(zone: Zone, name: str, number: int) -> None:
+    with pytest.raises(socket.gaierror) as raised:
+        await resolver(ScriptedServer(zone)).find_services(name)
+
+    assert raised.value.errno == number
+    assert "onion" not in {asked for asked, _, _ in zone.queries}

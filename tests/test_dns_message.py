@@ -59,6 +59,26 @@ def test_an_encrypted_query_is_padded(name: str) -> None:
     assert (len(wire) % PADDING, dns.message.from_wire(wire).edns) == (0, 0)
 
 
+# Hosts of a service
+
+
+def test_the_hosts_of_a_service() -> None:
+    """RFC 2782: priority, weight, port and target; "." is no host."""
+    found = answered(Source.SRV, f"{HOST}. 300 IN SRV 10 60 5222 Big.Example.", f"{HOST}. 300 IN SRV 20 0 0 .")
+
+    assert set(found.records.services) == {
+        Service(priority=10, weight=60, port=5222, target="big.example"),
+        Service(priority=20, weight=0, port=0, target="."),
+    }
+    assert found.ttl == 300
+
+
+def test_a_malformed_record_is_no_answer() -> None:
+    """A name that points beyond the message."""
+    with pytest.raises(socket.gaierror, match="the answer is malformed"):
+        answered(Source.SRV, f"{HOST}. 300 IN SRV 10 60 5222 big.example.", spoil=b"\x03big\x07example")
+
+
 # Addresses
 
 

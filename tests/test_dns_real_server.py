@@ -62,6 +62,9 @@ chain2  CNAME   www
 away    CNAME   www.example.net.
 four    A       192.0.2.4
 loop    CNAME   loop
+_imap._tcp      SRV     10 60 143 www
+_imap._tcp      SRV     5 0 1143 four
+_pop3._tcp      SRV     0 0 0 .
 """ + "".join(f"many    AAAA    2001:db8::1:{number:x}\n" for number in range(1, 400))
 
 
@@ -156,6 +159,21 @@ async def test_addresses_and_services(port: int) -> None:
 async def test_services_of_another_port(port: int) -> None:
     (service,) = (await ask_nsd(port, "www.example.org", asked_port=8080))[Source.HTTPS, ""].services
     assert service.target == "cdn.example.org"
+
+
+async def test_hosts_of_a_service(port: int) -> None:
+    """RFC 2782."""
+    asks = DNSResolver(servers=[f"127.0.0.1:{port}"], hosts=None)
+
+    assert await asks.find_services("_imap._tcp.example.org") == (
+        Service(priority=5, port=1143, target="four.example.org"),
+        Service(priority=10, weight=60, port=143, target="www.example.org"),
+    )
+    (nowhere,) = await asks.find_services("_pop3._tcp.example.org")
+    assert (nowhere.target, nowhere.port) == (".", 0)
+    with pytest.raises(socket.gaierror) as raised:
+        await asks.find_services("_smtp._tcp.example.org")
+    assert raised.value.errno == socket.EAI_NONAME
 
 
 async def test_a_chain(port: int) -> None:

@@ -11,6 +11,7 @@ import trio
 from trio_nbconnect import Answer, Connector, Query, QuerySent, Source
 from trio_nbconnect.dns import DNSResolver
 from trio_nbconnect.testing import SimulatedNetwork
+from trio_nbconnect.trace import AttemptStarted, Event
 
 from .dns_server import ScriptedServer, Zone, slower
 from .test_dns import FOUR, HOST, SIX, found, heard, resolver, zone
@@ -124,6 +125,21 @@ async def test_what_was_late_is_not_waited_for_again(net: SimulatedNetwork, zone
         assert zone.count(kind) == asked
     await trio.sleep(301)
     assert await connect_time(net, asks, 443) == pytest.approx(0.07)
+
+
+async def test_what_was_never_answered_is_not_waited_for_again(net: SimulatedNetwork, zone: Zone) -> None:
+    """Also where the races were lost, and so outlived the query."""
+    net.host(FOUR).refuses()
+    net.host(SIX).refuses()
+    slower(zone, HOST, "HTTPS", 1000)
+    events: list[Event] = []
+    connector = Connector(network=net, resolver=resolver(ScriptedServer(zone)), tracer=events.append)
+    for first in (0.05, 0.0):
+        events.clear()
+        with pytest.raises(OSError, match="refused"):
+            await connector.open_tcp_stream(HOST, 443)
+        attempt = next(event for event in events if isinstance(event, AttemptStarted))
+        assert attempt.time - events[0].time == pytest.approx(first)
 
 
 async def test_what_was_late_is_said_to_be(zone: Zone, net: SimulatedNetwork) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import errno
 import gc
-import os
 import pickle
 import socket
 import ssl
@@ -27,7 +26,17 @@ from trio_nbconnect import (
     TLSError,
 )
 from trio_nbconnect._address import IPV4, IPV6
-from trio_nbconnect._errors import all_failed, connect_error, gave_up, no_address, os_error, timed_out, tls_reason
+from trio_nbconnect._error_texts import strerror
+from trio_nbconnect._errors import (
+    all_failed,
+    connect_error,
+    gave_up,
+    no_address,
+    os_error,
+    services_unknown,
+    timed_out,
+    tls_reason,
+)
 
 if sys.version_info < (3, 11):
     from exceptiongroup import ExceptionGroup
@@ -38,7 +47,7 @@ V4 = Address(IPV4, "192.0.2.1", 443)
 REFUSED = os_error(errno.ECONNREFUSED, V4)
 REFUSED_TOO = os_error(errno.ECONNREFUSED, V6)
 UNREACHABLE = os_error(errno.ENETUNREACH, V4)
-NO_ROUTE = f"192.0.2.1 {os.strerror(errno.ENETUNREACH)}"
+NO_ROUTE = f"192.0.2.1 {strerror(errno.ENETUNREACH)}"
 LATE = timed_out(str(V4))
 UNTRUSTED = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
 OBJECTED = ssl.SSLError(1, "[SSL: TLSV1_ALERT_PROTOCOL_VERSION] tlsv1 alert protocol version")
@@ -74,7 +83,7 @@ def causes(error: ConnectError) -> list[BaseException]:
             [UNREACHABLE, REFUSED],
             ConnectRefused,
             None,
-            f"192.0.2.1 {os.strerror(errno.ENETUNREACH)}, 192.0.2.1 refused",
+            f"192.0.2.1 {strerror(errno.ENETUNREACH)}, 192.0.2.1 refused",
         ),
         ([LATE, UNREACHABLE] * 2, ConnectTimeout, None, None),
         ([REFUSED, LATE], ConnectError, None, "192.0.2.1 refused, 192.0.2.1 no answer for 100 ms"),
@@ -93,7 +102,7 @@ def test_the_failures_agree_on_a_class_and_a_number(
     assert type(error) is kind
     assert why is None or str(error) == f"all attempts to connect to example.org:443 failed: {why}"
     assert (error.host, error.port, error.attempts) == ("example.org", 443, tuple(tried))
-    assert (error.errno, error.strerror) == (number, None if number is None else os.strerror(number))
+    assert (error.errno, error.strerror) == (number, None if number is None else strerror(number))
     assert causes(error) == failures
     assert str(error.__cause__).startswith("all attempts to connect to example.org:443 failed: ")
     assert not hasattr(error, "__notes__")
@@ -187,12 +196,12 @@ def test_a_time_out_says_what_every_attempt_was_doing() -> None:
 
     error = gave_up("example.org", 443, 1.5, tried, [AGAIN])
 
-    unreachable = os.strerror(errno.ENETUNREACH)
+    unreachable = strerror(errno.ENETUNREACH)
     assert str(error) == (
         "gave up connecting to example.org:443 after 1.5 s: 192.0.2.1:443 refused after 100 ms, "
         f"192.0.2.1:443 {unreachable} after 100 ms, 192.0.2.1:443 no answer for 100 ms"
     )
-    assert (error.errno, error.strerror) == (errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+    assert (error.errno, error.strerror) == (errno.ETIMEDOUT, strerror(errno.ETIMEDOUT))
     again, refused, out_of_reach, silent = causes(error)
     assert (again, refused, out_of_reach) == (AGAIN, REFUSED, UNREACHABLE)
     assert isinstance(silent, TimeoutError)
@@ -243,7 +252,7 @@ def test_attempts_that_all_ran_into_their_limit_have_a_phase_too() -> None:
         (None, "192.0.2.1:443 no answer for 100 ms"),
         (REFUSED, "192.0.2.1:443 refused after 100 ms"),
         (LATE, "192.0.2.1:443 no answer for 100 ms"),
-        (os_error(errno.EHOSTUNREACH, V4), f"192.0.2.1:443 {os.strerror(errno.EHOSTUNREACH)} after 100 ms"),
+        (os_error(errno.EHOSTUNREACH, V4), f"192.0.2.1:443 {strerror(errno.EHOSTUNREACH)} after 100 ms"),
         (NUMBERLESS, "192.0.2.1:443 the proxy said no after 100 ms"),
         (
             OSError(errno.ECONNREFUSED, "refused (the proxy replied 5)"),
@@ -274,6 +283,43 @@ def test_an_attempt_whose_server_is_silent_after_tcp(failure: OSError | None) ->
 
 def test_an_attempt_at_another_port_says_so() -> None:
     assert str(all_failed("example.org", 8080, attempts(REFUSED))).endswith("failed: 192.0.2.1:443 refused")
+
+
+@pytest.mark.parametrize(
+    ("count", "end"), [(0, " failed"), (3, f"refused{', 192.0.2.1 refused' * 2}"), (4, "refused, and 1 more")]
+)
+def test_three_attempts_are_told_of(count: int, end: str) -> None:
+    text = str(all_failed("h", 443, attempts(*[REFUSED] * count)))
+    assert text.endswith(end)
+    assert text.count("refused") == min(count, 3)
+
+
+def test_services_that_are_not_known_say_why() -> None:
+    """Its cause is a group like that of any other, and its number the look-up's."""
+    error = services_unknown("example.org", 443, attempts(None), AGAIN)
+    assert str(error) == "services could not be resolved over encrypted DNS: example.org:443"
+    assert (error.host, error.port, error.errno, len(error.attempts)) == ("example.org", 443, socket.EAI_AGAIN, 1)
+    assert causes(error) == [error.primary_error] == [AGAIN]
+
+
+def test_a_phase_has_its_name() -> None:
+    assert [phase.value for phase in Phase] == ["resolution", "handshake", "establish"]
+
+
+def test_an_error_without_a_number_has_no_system_s_words() -> None:
+    assert ConnectError("no", host="h", port=1).strerror is None
+    assert ConnectError("no", host="h", port=1, errno=1).strerror == strerror(1)
+
+
+def test_what_a_server_says_is_cut() -> None:
+    """A text of a megabyte would fill a log."""
+    assert str(attempts(OSError("x" * 2000))[0]) == f"192.0.2.1:443 {'x' * 1986}..."
+    error = no_address("h", 443, [OSError("x" * 2001)])
+    assert str(error) == f"no results found for hostname lookup: h:443: {'x' * 2000}..."
+
+
+def test_a_path_is_shown_safely() -> None:
+    assert str(os_error(errno.ENOENT, "/tmp/\x1b[31m")).endswith(": /tmp/\\x1b[31m")
 
 
 def test_a_host_of_another_s_is_shown_safely() -> None:
@@ -334,7 +380,7 @@ def test_a_number_that_is_the_resolver_s_has_no_system_s_words() -> None:
 
 def test_an_error_number_has_its_class_and_its_address() -> None:
     assert type(REFUSED) is ConnectionRefusedError
-    assert str(REFUSED) == f"[Errno {errno.ECONNREFUSED}] {os.strerror(errno.ECONNREFUSED)}: 192.0.2.1:443"
+    assert str(REFUSED) == f"[Errno {errno.ECONNREFUSED}] {strerror(errno.ECONNREFUSED)}: 192.0.2.1:443"
     assert type(LATE) is TimeoutError
     assert LATE.errno == errno.ETIMEDOUT
 

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("hypothesis")
 
-from .fuzz import TARGETS, fuzz, is_printable
+from .fuzz import MOST_CALLS, TARGETS, fuzz, is_printable, run_step
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -17,6 +17,11 @@ def test_fuzz(target: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of Hypothesis's own
         fuzz(target, 60, derandomize=True)
+
+
+def test_a_step_that_calls_too_much() -> None:
+    with pytest.raises(AssertionError, match=r"^the loop was held for 4\d{4} calls$"):
+        run_step(lambda: [abs(number) for number in range(MOST_CALLS)])
 
 
 def test_what_is_printable() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from itertools import cycle
 from random import Random
 from typing import Any
@@ -368,6 +369,12 @@ def test_an_entry_of_garbage_is_refused_by_its_name(ip: str, entry: Any, complai
         History.from_json(json.dumps({"version": 1, "addresses": {ip: entry}}))
 
     assert str(caught.value).startswith(f"no saved history: entry {ip!r}: {complaint}")
+
+
+def test_an_entry_may_hold_every_float() -> None:
+    entry = {"rtt": sys.float_info.max, "measured": NOON, "used": None}
+    saved = json.dumps({"version": 1, "addresses": {"192.0.2.1": entry}})
+    assert History.from_json(saved).to_json() == saved
 
 
 @pytest.mark.parametrize(

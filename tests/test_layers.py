@@ -18,7 +18,7 @@ LAYERS = [
     {"_connect"},
     {"_resolve"},
     {"trace"},
-    {"_race"},
+    {"_race", "_blocking"},
     {"_connector"},
     {"_functions"},
     {"_dns", "_pictures"},
@@ -27,8 +27,9 @@ LAYERS = [
 ]
 """From the bottom to the top; what stands side by side does not import each other."""
 
-EXCEPTIONS = {("_errors", "_pictures")}
-"""An error draws itself where a notebook asks for it, in `ConnectError._repr_mimebundle_`."""
+EXCEPTIONS = {("_errors", "_pictures"), ("_functions", "_dns")}
+"""An error draws itself where a notebook asks for it, in `ConnectError._repr_mimebundle_`; and `open_service_stream`, a
+function of the package, asks name servers."""
 
 Import = tuple[str, str]
 

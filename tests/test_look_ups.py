@@ -14,10 +14,10 @@ import pytest
 import trio
 import trio.testing
 
-from trio_nbconnect import Connector, KeepAlive, ResolutionError, SocketOptions, trace
+from trio_nbconnect import Connector, KeepAlive, Policy, ResolutionError, SocketOptions, trace
 from trio_nbconnect._address import Address
 from trio_nbconnect._connect import look_ups, system_files
-from trio_nbconnect._connect.network import KernelNetwork, read_policy_table
+from trio_nbconnect._connect.network import KernelNetwork, checkpoint_if_over, read_policy_table
 from trio_nbconnect._connect.options import options_by_family
 from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE
 from trio_nbconnect._connect.sockets import SocketOpener
@@ -53,9 +53,9 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeadLibrary]:
     library.alive.set()
 
 
-async def connect(host: str, port: int = 9) -> None:
+async def connect(host: str, port: int = 9, connector: Connector | None = None) -> None:
     with contextlib.suppress(OSError):
-        stream = await Connector().open_tcp_stream(host, port)
+        stream = await (connector or Connector()).open_tcp_stream(host, port)
         stream.socket.close()
 
 
@@ -115,10 +115,8 @@ async def test_a_name_that_was_given_up_and_is_wanted_again_meanwhile(
     ours.abandon(second)
     third = ours.join("b.dead", 9, 0)
     assert third is not second
-    ours.abandon(first)
-    while not third.is_started:
-        await trio.lowlevel.checkpoint()
-    ours.abandon(third)
+    ours._next_at = trio.current_time()
+    ours.want(third)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_fail, second)
         nursery.start_soon(_fail, third)
@@ -126,7 +124,7 @@ async def test_a_name_that_was_given_up_and_is_wanted_again_meanwhile(
         library.alive.set()
     await _fail(first)
     assert sorted(library.calls) == ["a.dead", "b.dead", "b.dead"]
-    assert (ours._running, ours._queued, ours._fresh) == ({}, {}, {})
+    assert (ours._running, ours._queued) == ({}, {})
 
 
 async def _fail(look_up: look_ups.SystemLookUp) -> None:
@@ -136,24 +134,42 @@ async def _fail(look_up: look_ups.SystemLookUp) -> None:
 
 async def test_so_many_run_at_once(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     """Others wait for their turn, and whoever came last is next."""
-    monkeypatch.setattr(look_ups, "AT_ONCE", 2)
-    monkeypatch.setattr(look_ups, "SILENT_AFTER", math.inf)
+    monkeypatch.setattr(look_ups, "AT_ONCE", 1)
+    monkeypatch.setattr(look_ups, "PAUSE", math.inf)
     shared = look_ups.look_ups()
-    async with trio.open_nursery() as nursery:
-        for host in ("a.dead", "b.dead", "c.example", "d.example"):
-            nursery.start_soon(shared.join(host, 80, 0).wait)
-            await trio.testing.wait_all_tasks_blocked()
-        assert set(library.calls) <= {"a.dead", "b.dead"}
-        nursery.cancel_scope.cancel()
     with trio.fail_after(5):
-        assert await shared.join("e.example", 80, 0).wait() == [Address(socket.AF_INET, "127.0.0.1", 80)]
-    assert "e.example" in library.calls
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_fail, shared.join("a.dead", 80, 0))
+            for host in ("b.example", "c.example"):
+                nursery.start_soon(shared.join(host, 80, 0).wait)
+                await trio.testing.wait_all_tasks_blocked()
+            assert list(shared._queued) == [("b.example", 0), ("c.example", 0)]
+            library.alive.set()
+    assert library.calls == ["a.dead", "c.example", "b.example"]
 
 
-async def test_the_silent_take_no_place(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dead names that somebody waits for hold a good one up for a moment only."""
+async def test_the_more_run_the_slower_the_next_ones_start(
+    library: DeadLibrary, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    """So a crowd at dead names never has all the threads, and a name that comes later need not wait long."""
     monkeypatch.setattr(look_ups, "AT_ONCE", 2)
-    monkeypatch.setattr(look_ups, "SILENT_AFTER", 0.01)
+    monkeypatch.setattr(look_ups, "PAUSE", 10.0)
+    shared, running = look_ups.look_ups(), []
+    async with trio.open_nursery() as nursery:
+        for number in range(10):
+            nursery.start_soon(shared.join(f"{number}.dead", 80, 0).wait)
+        for time in (7, 8, 17, 18, 31, 32, 51, 52):
+            await trio.sleep_until(time)
+            running.append(len(shared._running))
+        nursery.cancel_scope.cancel()
+    assert running == [2, 3, 3, 4, 4, 5, 5, 6]
+
+
+async def test_a_crowd_at_dead_names_holds_a_good_one_up_for_a_moment(
+    library: DeadLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look_ups, "AT_ONCE", 2)
+    monkeypatch.setattr(look_ups, "PAUSE", 0.0001)
     shared = look_ups.look_ups()
     async with trio.open_nursery() as nursery:
         for number in range(20):
@@ -167,6 +183,7 @@ async def test_who_was_cancelled_in_the_queue_may_wait_again(
     library: DeadLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(look_ups, "AT_ONCE", 1)
+    monkeypatch.setattr(look_ups, "PAUSE", 0.1)
     shared = look_ups.look_ups()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(shared.join("a.dead", 80, 0).wait)
@@ -192,7 +209,9 @@ async def test_who_comes_back_finds_the_look_up_under_way(library: DeadLibrary) 
     assert library.calls == ["a.dead"]
 
 
-async def test_a_crowd_that_is_given_up_starts_nobody(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_crowd_that_is_given_up_starts_nobody(
+    library: DeadLibrary, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
     """Cancelled together: no place of one that goes is given to one that goes next, and the next to come has one."""
     monkeypatch.setattr(look_ups, "AT_ONCE", 5)
     monkeypatch.setattr(look_ups, "AT_MOST", 10)
@@ -207,24 +226,11 @@ async def test_a_crowd_that_is_given_up_starts_nobody(library: DeadLibrary, monk
     assert look_ups.look_ups()._queued == {}
 
 
-async def test_who_waits_gets_the_place_of_who_has_gone(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without waiting until that would have been silent for too long."""
-    monkeypatch.setattr(look_ups, "AT_ONCE", 1)
-    monkeypatch.setattr(look_ups, "SILENT_AFTER", 1000.0)
-    dead = KernelNetwork().look_up("host.dead", 9, 0)
-    with trio.fail_after(20):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(KernelNetwork().look_up("good.example", 9, 0).wait)
-            with trio.move_on_after(0.01):
-                await dead.wait()
-    assert len(look_ups.look_ups()._running) == 1
-
-
 async def test_there_is_a_most(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each abandoned one holds a thread, so at some number it is an error, which says so."""
     monkeypatch.setattr(look_ups, "AT_MOST", 5)
     for number in range(5):
-        await abandon(f"host{number}.dead")
+        KernelNetwork().look_up(f"host{number}.dead", 9, socket.AF_UNSPEC)
     with pytest.raises(ResolutionError) as caught:
         await Connector().open_tcp_stream("good.example", 9)
     assert caught.value.errno == errno.EAGAIN
@@ -248,12 +254,20 @@ async def test_half_of_the_most_may_be_of_one_family(library: DeadLibrary, monke
 async def test_who_waits_for_a_place_lets_others_run(
     library: DeadLibrary, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
 ) -> None:
-    """Until the one that has it has been silent for a while."""
+    """Until the pause is over that follows the one before, and no longer."""
+    starts, start = [], look_ups.SystemLookUp.start
+
+    def start_at(look_up: look_ups.SystemLookUp) -> None:
+        starts.append(trio.current_time())
+        start(look_up)
+
+    monkeypatch.setattr(look_ups.SystemLookUp, "start", start_at)
     monkeypatch.setattr(look_ups, "AT_ONCE", 1)
+    monkeypatch.setattr(look_ups, "PAUSE", 0.6)
     network = KernelNetwork()
     network.look_up("host.dead", 9, 0)
     await network.look_up("good.example", 9, 0).wait()
-    assert 0.25 <= trio.current_time() < 1
+    assert starts == [0, pytest.approx(0.3)]
 
 
 async def test_a_system_without_threads_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,25 +309,26 @@ async def test_some_names_leave_by_no_look_up(name: str, library: DeadLibrary) -
     with pytest.raises(ResolutionError) as caught:
         await Connector().open_tcp_stream(name, 443)
     assert caught.value.errno == socket.EAI_NONAME
-    assert str(caught.value.primary_error).endswith(
+    assert caught.value.primary_error is not None
+    assert caught.value.primary_error.strerror == (
         f"names below {name.strip('.').split('.')[-1]} are not looked up: {name}"
     )
     assert library.calls == []
 
 
-@pytest.mark.parametrize("name", ["onion", "onion.example", "pinned.onion", "PINNED.onion."])
+@pytest.mark.parametrize("length", [0, system_files.LONGEST], ids=["short", "long"])
+@pytest.mark.parametrize("name", ["onion", "onion.example", "pinned.onion", "PINNED.onion"])
 async def test_other_names_are_the_system_s(
-    name: str, library: DeadLibrary, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    name: str, length: int, library: DeadLibrary, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A search domain may complete a single label, and the hosts file have a name of its own."""
+    """A search domain may complete a single label, and the hosts file, however long, have a name of its own."""
     hosts = tmp_path / "hosts"
-    hosts.write_text("192.0.2.1 other Pinned.onion # commented.onion\n\n")
-    file: system_files.SmallFile[frozenset[str]]
-    file = system_files.SmallFile(str(hosts), system_files._parse_kept, frozenset())
-    monkeypatch.setattr(system_files, "_pinned", file)
-    await connect(name)
+    hosts.write_text("#" * length + "\n192.0.2.1 other Pinned.onion # commented.onion\n\n")
+    monkeypatch.setattr(system_files, "_names", system_files.SmallFile(str(hosts), system_files._parse_names, None))
+    for other in ("commented.onion", "pinned.onion."):  # the C library finds no name with a final dot there
+        await connect(other)
+    await connect(name, connector=Connector(policy=Policy(resolution_delay=60)))  # and nothing is hurried
     assert library.calls == [name.lower()]
-    assert not system_files.may_be_looked_up("commented.onion")
 
 
 async def test_the_first_addresses_of_each_family_count(
@@ -506,6 +521,92 @@ def test_the_source_is_that_of_the_options_that_choose_a_route(interface: str | 
     assert opener.source_address(Address(socket.AF_INET6, "::1", 80)) is None or has_one
 
 
+@pytest.mark.parametrize(
+    ("text", "has_it"),
+    [
+        ("fe80::1 db\n192.0.2.1 fe\n", True),  # it stands at the very beginning as well, as no name
+        ("192.0.2.1 fe", True),
+        ("192.0.2.1 other FE # the machine", True),
+        ("192.0.2.1 other # fe\n", False),
+        ("fe\n", False),
+        ("192.0.2.1 fee café fe.example\n", False),
+        ("192.0.2.1 fee\n192.0.2.2 fe\n", True),
+        ("192.0.2.1 fee fe", True),
+        ("192.0.2.1" + " fee" * 20000, False),  # each line is looked at once
+        ("", False),
+    ],
+)
+def test_a_long_hosts_file_has_a_name(text: str, has_it: bool, tmp_path: Path) -> None:
+    """Where it is not even parsed; a name of another stands for nothing."""
+    path = tmp_path / "hosts"
+    path.write_text(text, encoding="utf-8")
+    assert system_files._has_line_with(str(path), b"fe") is has_it
+    assert ("fe" in system_files._parse_names(text)) is has_it
+    assert not system_files._has_line_with(str(tmp_path / "missing"), b"fe")
+
+
+async def test_long_files_have_readers_of_their_own() -> None:
+    """Two, however many threads the program's own limiter has."""
+    assert system_files._reading() is system_files._reading()
+    assert system_files._reading().total_tokens == 2
+
+
+class Probe:
+    """A datagram socket that tells where it was connected to."""
+
+    asked: tuple[object, ...] = ()
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __enter__(self) -> Probe:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def connect(self, address: tuple[object, ...]) -> None:
+        Probe.asked = address
+
+    def getsockname(self) -> tuple[str, int, int, int]:
+        return ("fe80::9%eth7", 9999, 0, 7)
+
+
+def test_the_probe_knows_the_scope(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it a link-local address has no source; the answer's is in the number, and left out of the text."""
+    monkeypatch.setattr(socket, "socket", Probe)
+    there = Address(socket.AF_INET6, "fe80::1", 443, flow_info=1, scope_id=7)
+    assert KernelNetwork().source_address(there) == Address(socket.AF_INET6, "fe80::9", 9999, 0, 7)
+    assert Probe.asked == ("fe80::1", 9, 1, 7)
+
+
+@pytest.mark.parametrize(
+    ("sockaddr", "address"),
+    [
+        (("192.0.2.1", 80), Address(socket.AF_INET, "192.0.2.1", 80)),
+        (("fe80::1%eth7", 80), Address(socket.AF_INET6, "fe80::1", 80)),
+        (("fe80::1%eth7", 80, 5), Address(socket.AF_INET6, "fe80::1", 80, 5)),
+        (("fe80::1", 80, 5, 7), Address(socket.AF_INET6, "fe80::1", 80, 5, 7)),
+    ],
+)
+def test_what_a_resolver_s_entry_means(sockaddr: tuple[object, ...], address: Address) -> None:
+    """One of two members has no flow and no scope."""
+    assert look_ups.from_getaddrinfo(int(address.family), sockaddr) == address
+
+
+async def test_a_socket_that_is_closed_is_not_waited_for() -> None:
+    with socket.socket() as sock:
+        pass
+    with pytest.raises(trio.ClosedResourceError, match=r"^this socket is closed$"):
+        await KernelNetwork().wait_writable(sock)
+
+
+async def test_a_deadline_that_is_now_is_over(autojump_clock: trio.abc.Clock) -> None:
+    with trio.CancelScope(deadline=trio.current_time()) as scope:
+        await checkpoint_if_over()
+    assert scope.cancelled_caught
+
+
 # Policy table
 
 
@@ -519,5 +620,5 @@ async def test_the_system_s_policy_table_is_read_once(monkeypatch: pytest.Monkey
 def test_the_policy_table_of_a_file(tmp_path: Path) -> None:
     """RFC 6724, section 2.1: implementations "SHOULD" let the table be configured; `gai.conf` is how Linux does."""
     path = tmp_path / "gai.conf"
-    path.write_text("precedence ::ffff:0:0/96 100\n")
+    path.write_bytes(b"# \xff\nprecedence ::ffff:0:0/96 100\n")
     assert read_policy_table(str(path)).classify(Address(socket.AF_INET, "192.0.2.1", 0))[0] == 100

@@ -6,7 +6,8 @@ import ast
 
 import pytest
 
-from .mutation import CORE, PACKAGE, equivalents, modules, mutants_of, mutated
+from .mutation.__main__ import CORE, equivalents, modules
+from .mutation.mutants import PACKAGE, mutants_of, mutated
 
 
 @pytest.mark.parametrize("path", ["_policy.py", "_race/race.py"])

@@ -8,6 +8,7 @@ selected run side by side, and the slowest is what the file takes.
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import tempfile
@@ -281,6 +282,65 @@ def hosts_cases() -> Iterator[Case]:
         attempted=[],
         winner="",
     )
+
+
+LONG = "# a line of a block list\n" * 4000
+"""More of a hosts file than is read where every task waits for it."""
+
+
+def spelling_cases() -> Iterator[Case]:
+    """How hosts files, nsswitch.conf and resolv.conf may be written, and what is not understood."""
+    for name, line, addresses in (
+        ("several-families", f"{RIGHT4} {{}}\n198.51.100.4 {{}}\n{RIGHT6} {{}}\n", [RIGHT6, RIGHT4, "198.51.100.4"]),
+        ("alias-behind-a-tab", f"{RIGHT4}\tother.example\t{{}} # ours\n", [RIGHT4]),
+        ("line-end-of-windows", f"{RIGHT4} other.example {{}}\r\n", [RIGHT4]),
+        ("comment-at-the-name", f"{RIGHT4} {{}}#comment\n", [RIGHT4]),
+        ("line-in-a-comment", f"#{RIGHT4} {{}}\n", [STRANGER6, STRANGER4]),
+        ("blanks-before", f"   {RIGHT4} {{}}\n", [RIGHT4]),
+        ("no-line-end", f"{RIGHT4} {{}}", [RIGHT4]),
+        ("no-address", f"nonsense {{}}\n{RIGHT4} {{}}\n", [RIGHT4]),
+        ("out-of-range", "300.1.1.1 {}\n", [STRANGER6, STRANGER4]),
+        ("old-spelling", "127.1 {}\n", [STRANGER6, STRANGER4]),
+        ("mapped", f"::ffff:{RIGHT4} {{}}\n", [f"::ffff:{RIGHT4}"]),
+        ("behind-a-long-list", f"{LONG}{RIGHT4} {{}}\n", [RIGHT4]),
+    ):
+        hosts = LOCALHOST + line.replace("{}", "pinned.example")
+        yield Case(
+            id=f"spelling-{name}", host="pinned.example", world=machine(BESIDE, hosts=hosts), libc=addresses, dns=True
+        )
+    onion = {"a.onion": {"A": says(STRANGER4)}}
+    for name, before in (("pinned", ""), ("behind-a-long-list", LONG)):
+        hosts = f"{LOCALHOST}{before}{RIGHT4} a.onion\n"
+        yield Case(id=f"onion-{name}", host="a.onion", world=machine(onion, hosts=hosts), libc=[RIGHT4], dns=True)
+    idna = machine(hosts=f"{LOCALHOST}{RIGHT4} xn--bcher-kva.example\n")
+    yield Case(id="spelling-idna", host="bücher.example", world=idna, libc=[RIGHT4], dns=True)
+    domains = {"db.corp.example": {"A": says(STRANGER4)}, "db.lab.example": {"A": says(RIGHT4)}, "db": {}}
+    for name, lines in (
+        ("search-after-domain", "domain corp.example\nsearch lab.example\n"),
+        ("domain-after-search", "search corp.example\ndomain lab.example\n"),
+        ("blanks-in-search", "search   lab.example\tcorp.example  \n"),
+    ):
+        world = machine(domains, resolv=f"{lines}nameserver 127.0.0.53 \n; comment\n")
+        yield Case(id=f"resolv-{name}", host="db", world=world, libc=[RIGHT4], dns=True)
+    absolute = {"db": {"A": says(RIGHT4)}, "db.corp.example": {"A": says(STRANGER4)}}
+    for name, lines in (
+        ("ndots-0", f"{SEARCH}options ndots:0\n"),
+        ("search-root", "search .\nnameserver 127.0.0.53\n"),
+    ):
+        yield Case(id=f"resolv-{name}", host="db", world=machine(absolute, resolv=lines), libc=[RIGHT4], dns=True)
+    late = {"pinned.example": {"*": says(rcode="NXDOMAIN", after=0.3)}}
+    for nsswitch, zone, addresses in (
+        ("files [SUCCESS=continue] dns", BESIDE, [STRANGER6, STRANGER4]),
+        ("dns [!UNAVAIL=return] files", BESIDE, [STRANGER6, STRANGER4]),
+        ("dns files", {}, [RIGHT4]),
+        ("dns files", late, [RIGHT4]),
+    ):
+        hosts = f"{LOCALHOST}{RIGHT4} pinned.example\n"
+        world = machine(zone, hosts=hosts, nsswitch=nsswitch)
+        name = nsswitch.replace(" ", "-") + "-late" * (zone is late) + "-nothing" * (not zone)
+        yield Case(id=f"nsswitch-{name}", host="pinned.example", world=world, libc=addresses)
+    over_ipv6 = machine(servers={"::1": BOTH}, resolv="nameserver ::1\n")
+    yield Case(id="server-over-ipv6", host="www.shop.example", world=over_ipv6, libc=[RIGHT6, RIGHT4], dns=True)
 
 
 def _with(world: World, nsswitch: str) -> World:
@@ -559,8 +619,8 @@ def answer_cases() -> Iterator[Case]:
                 world=machine(zone),
                 libc=[RIGHT6, RIGHT4],
                 in_order=False,
-                winner=f"{RIGHT6} {RIGHT4}" if after == 0.05 else early,
-                within=2.5 if after < 1 else 0.9 * after,
+                winner=early if after >= 1 else f"{RIGHT6} {RIGHT4}",  # a busy computer may be that late itself
+                within=2.5 if after < 2 else 0.9 * after,
             )
         yield Case(
             id=f"{kind}-never",
@@ -716,7 +776,8 @@ def localhost_cases() -> Iterator[Case]:
 CASES = [
     case
     for cases in (
-        hosts_cases, nss_cases, search_cases, kubernetes_cases, route_cases, answer_cases, server_cases, localhost_cases
+        hosts_cases, spelling_cases, nss_cases, search_cases, kubernetes_cases, route_cases, answer_cases,
+        server_cases, localhost_cases,
     )
     for case in cases()
 ]  # fmt: skip
@@ -847,10 +908,18 @@ def test_abandoned_connects_hold_nobody_up(case: Crowd, runs: Runs) -> None:
     assert runs.of(case)["it"].value["seconds"] < 2.0
 
 
-@crowds(crowd, one_name=(DEAD, (ONE, "good.example", 1000)), many_names=(DEAD, (MANY, "good.example", 1000)))
+@crowds(
+    crowd,
+    one_name=(DEAD, (ONE, "good.example", 1000)),
+    many_names=(DEAD, (MANY, "good.example", 1000)),
+    many_names_for_long=(DEAD, (MANY, "good.example", 1000, 4.0)),
+)
 def test_a_crowd_of_dead_names_holds_nobody_up(case: Crowd, runs: Runs) -> None:
-    """A thousand connects to names that nobody answers for, all cancelled, and then a good name."""
-    assert runs.of(case)["it"].value["after"] < 3.0
+    """A thousand connects to names that nobody answers for; a good name beside them, and one when all are cancelled."""
+    done = runs.of(case)["it"].value
+    assert math.isfinite(done["beside"])  # beside a thousand races it is this computer that takes its time
+    assert done["after"] < 3.0
+    assert done["threads"] < 400
 
 
 @crowds(crowd, one_name_beside=(DEAD, (ONE, "good.example", 1000)))

@@ -131,6 +131,11 @@ def test_a_name_server_cannot_lead_us_to_ourselves(host: str) -> None:
     assert extract(Prefix.read("64:ff9b::/96"), literal(host)) is None
 
 
+def test_a_prefix_may_begin_with_31_zero_bits() -> None:
+    assert prefixes_from([literal("0:1::192.0.0.170")]) == [Prefix.read("0:1::/96")]
+    assert prefixes_from([literal("::192.0.0.170")]) == []
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -122,6 +122,17 @@ def test_on_a_terminal_a_failed_connect_shows_its_race(shell: Any, capsys: pytes
     assert "ConnectRefused: all attempts to connect to a.example:1 failed" in out
 
 
+def test_a_misuse_shows_the_user_s_lines_and_none_of_ours(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    load_ipython_extension(shell)
+
+    shell.run_cell("import trio_nbconnect as nb\nnb.compare()")
+
+    out = capsys.readouterr().out
+    assert "nb.compare()" in out
+    assert "ValueError: compare needs two races or more, not 0" in out
+    assert "summary.py" not in out
+
+
 def test_unloading_what_was_not_loaded_is_fine(shell: Any) -> None:
     unload_ipython_extension(shell)
 

@@ -48,8 +48,8 @@ at_first = sockets()
 """
 
 
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
-CELLS = re.findall(r"^```ipython\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+GUIDE = (Path(__file__).parent.parent / "notebooks" / "README.md").read_text("utf-8")
+CELLS = re.findall(r"^```ipython\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
 
 
 @dataclass
@@ -653,7 +653,7 @@ def test_a_kernel_with_autoawait_trio_is_taken_over(kernel: Kernel) -> None:
     assert kernel.run("%autoawait asyncio").status == "ok"
 
 
-def test_the_cells_of_the_readme_run(kernel: Kernel) -> None:
+def test_the_cells_of_the_guide_run(kernel: Kernel) -> None:
     assert len(CELLS) >= 2
     replies = [kernel.run(code) for code in CELLS]
 

@@ -9,6 +9,7 @@ import pickle
 import socket
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,7 +71,10 @@ async def failure_of(connector: nb.Connector, host: str = "127.0.0.1") -> OSErro
 
 @pytest.mark.parametrize(
     ("host", "service"),
-    [("127.0.0.1", (socket.IPPROTO_IP, socket.IP_TOS)), ("::1", (socket.IPPROTO_IPV6, socket.IPV6_TCLASS))],
+    [
+        ("127.0.0.1", (socket.IPPROTO_IP, socket.IP_TOS)),
+        pytest.param("::1", (socket.IPPROTO_IPV6, socket.IPV6_TCLASS), marks=pytest.mark.needs_ipv6),
+    ],
 )
 async def test_all_of_them_on_a_real_socket(host: str, service: tuple[int, int]) -> None:
     with listening(host) as address:
@@ -283,6 +287,21 @@ BAD: list[tuple[Callable[..., object], dict[str, Any], type[Exception], str]] = 
 ]
 
 
+@pytest.mark.parametrize(
+    ("keywords", "value"),
+    [
+        ({"mark": 2**31 - 1}, 2**31 - 1),
+        ({"mark": 2**31}, -(2**31)),
+        ({"mark": 2**32 - 1}, -1),
+        ({"interface": "x"}, b"x"),
+        ({"interface": "x" * 15}, b"x" * 15),
+    ],
+)
+def test_what_just_fits(keywords: Any, value: int | bytes) -> None:
+    (setting,) = nb.SocketOptions(**keywords)._settings
+    assert setting.value == value
+
+
 @pytest.mark.parametrize(("make", "keywords", "kind", "text"), BAD, ids=[row[-1] for row in BAD])
 def test_what_is_wrong_is_said_when_it_is_made(
     make: Callable[..., object], keywords: dict[str, Any], kind: type[Exception], text: str
@@ -459,6 +478,15 @@ async def test_a_kernel_without_multipath(number: int) -> None:
         connector = nb.Connector(network=network, options=nb.SocketOptions(multipath=True))
         async with await connector.open_tcp_stream(*address):
             assert network.asked == [socket.IPPROTO_MPTCP, 0]
+
+
+async def test_a_python_without_multipath(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "IPPROTO_MPTCP")
+    network = Scripted(errno.EINVAL)
+    with listening() as address:
+        connector = nb.Connector(network=network, options=nb.SocketOptions(multipath=True))
+        async with await connector.open_tcp_stream(*address):
+            assert network.asked == [0]
 
 
 async def test_a_simulated_network_without_multipath(autojump_clock: trio.abc.Clock) -> None:
@@ -670,6 +698,17 @@ async def test_a_factory_s_socket_without_options_may_have_a_hook(monkeypatch: p
     await nb.Connector(options=options).open_tcp_stream("192.0.2.1", 80)
     assert seen == [nb.Address(FOUR, "192.0.2.1", 80)]
     assert factory.made[0].log == [("connect", ("192.0.2.1", 80))]
+
+
+async def test_a_unix_socket_of_a_factory_has_them_too(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    trio.socket.set_custom_socket_factory(PlainSockets())
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        connector = nb.Connector(options={socket.AF_UNIX: nb.SocketOptions(send_buffer=4096)})
+        async with await connector.open_unix_socket(path) as stream:
+            assert stream.socket.getsockopt(SOL, socket.SO_SNDBUF) == 2 * 4096  # Linux doubles it, socket(7)
 
 
 @pytest.mark.parametrize("options", [ALL, {socket.AF_UNIX: ALL}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import trio
 import trio.testing
 
 import trio_nbconnect as nb
-from trio_nbconnect._address import UNIX, Address, given_addresses
+from trio_nbconnect._address import UNIX, Address, GivenAddress, Target
 from trio_nbconnect.testing import SimulatedNetwork
 
 pytestmark = pytest.mark.skipif(UNIX is None, reason="this platform has no UNIX sockets")
@@ -23,6 +24,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "server.sock"
 
 
+def given(addresses: Iterable[GivenAddress]) -> tuple[Address, ...]:
+    """Read the addresses that a caller gives."""
+    return Target.parse("example.org", 80, addresses).addresses
+
+
 def listening(path: Path | str, backlog: int = 8) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
@@ -31,7 +37,7 @@ def listening(path: Path | str, backlog: int = 8) -> socket.socket:
 
 
 @pytest.mark.parametrize(
-    ("given", "host"),
+    ("text", "host"),
     [
         ("/run/x.sock", "/run/x.sock"),
         (b"/run/x.sock", "/run/x.sock"),
@@ -41,26 +47,26 @@ def listening(path: Path | str, backlog: int = 8) -> socket.socket:
         (b"/run/\xff", "/run/\udcff"),
     ],
 )
-def test_a_path_begins_with_a_slash_or_a_nul_or_is_an_object(given: str | bytes | Path, host: str) -> None:
-    assert given_addresses([given], 80) == (Address(socket.AF_UNIX, host, 0),)
+def test_a_path_begins_with_a_slash_or_a_nul_or_is_an_object(text: str | bytes | Path, host: str) -> None:
+    assert given([text]) == (Address(socket.AF_UNIX, host, 0),)
 
 
-@pytest.mark.parametrize("given", ["relative.sock", b"relative.sock", "./x", ""])
-def test_other_text_is_a_numeric_address_or_an_error(given: str) -> None:
+@pytest.mark.parametrize("text", ["relative.sock", b"relative.sock", "./x", ""])
+def test_other_text_is_a_numeric_address_or_an_error(text: str) -> None:
     with pytest.raises(ValueError):
-        given_addresses([given], 80)
+        given([text])
 
 
 def test_a_nul_inside_a_path_is_an_error_at_once() -> None:
     with pytest.raises(ValueError) as raised:
-        given_addresses(["/run/x\0y"], 80)
+        given(["/run/x\0y"])
 
     assert str(raised.value) == "path must not contain NUL: '/run/x\\x00y'"
 
 
 def test_what_is_no_path_either_is_a_type_error() -> None:
     with pytest.raises(TypeError):
-        given_addresses([5], 80)  # type: ignore[list-item]
+        given([5])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ import trustme
 from trio.testing import MockClock
 
 import trio_nbconnect as nb
+from trio_nbconnect._pictures.labels import error_text
 from trio_nbconnect._simulation.sockets import CAPACITY
 from trio_nbconnect.proxy import HTTPProxy, Secret, SOCKS5Proxy
 from trio_nbconnect.testing import SimulatedNetwork
@@ -651,3 +652,26 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
 def test_another_missing_package_is_reported_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     error = import_with_broken("socksio", "trio_nbconnect.proxy", tmp_path, monkeypatch)
     assert error.name == "a_package_that_it_needs"
+
+
+@pytest.mark.virtual_time
+async def test_it_is_said_who_has_refused_whom() -> None:
+    """The proxy, which is not there; the target, of which the proxy says so."""
+    net = SimulatedNetwork()
+    net.host("192.0.2.1").refuses()
+    connector = nb.Connector(network=net)
+
+    with nb.record() as recording, pytest.raises(nb.ConnectRefused) as caught:
+        await nb.proxy.HTTPProxy("192.0.2.1", 3128, connector=connector).open_tcp_stream("db.example", 5432)
+
+    words = "192.0.2.1:3128, the proxy for db.example:5432, failed: 192.0.2.1 refused"
+    assert str(caught.value) == f"all attempts to connect to {words}"
+    assert "· the proxy for db.example:5432 ·" in recording[-1].text(width=120)
+    assert recording[-1].timeline.proxy_for == "db.example:5432"
+
+
+def test_what_a_proxy_has_replied_is_in_the_picture() -> None:
+    error = OSError(errno.EHOSTUNREACH, "No route to host: db.example:5432 (the proxy answered 502)")
+
+    assert error_text(error).endswith("(the proxy answered 502)")
+    assert error_text(OSError(errno.EHOSTUNREACH, "No route to host: /run/x.sock")) == "No route to host"

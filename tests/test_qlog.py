@@ -280,7 +280,10 @@ def test_phases_are_inside_of_their_attempt() -> None:
 
 def test_races_of_one_run_keep_their_distance() -> None:
     """Those of the next run have another clock, and follow."""
-    first, second, third = (RaceScript(race=race) for race in (1, 2, 1))
+    first, second, third = (RaceScript(race=race) for race in (1, 2, 3))
+    start = third.events[0]
+    assert isinstance(start, trace.RaceStarted)
+    third.events[0] = dataclasses.replace(start, run=1)
     for script, seconds in ((first, 0.5), (second, 0.2), (third, 0.1)):
         script.loses(seconds)
     later = [dataclasses.replace(event, time=event.time + 0.3) for event in second.events]

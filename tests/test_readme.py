@@ -1,4 +1,4 @@
-"""The README and the recipes: programs run, commands print what is shown, links lead to files, and names exist.
+"""The README and the pages of the guide: programs run, commands print what is shown, links lead to files, names exist.
 
 - A `python` block is a complete program. It runs in a process of its own, in an empty folder; warnings are errors.
 - A `console` block holds commands behind `$ ` and what they print. Those that begin with `python -m trio_nbconnect`
@@ -21,12 +21,26 @@ import pytest
 
 PROJECT = Path(__file__).parent.parent
 README = (PROJECT / "README.md").read_text("utf-8")
-RECIPES = (PROJECT / "notebooks" / "recipes.md").read_text("utf-8")
+PAGES = {
+    path: (PROJECT / path).read_text("utf-8")
+    for path in (
+        "README.md",
+        "notebooks/README.md",
+        "notebooks/recipes.md",
+        "notebooks/how_it_works.md",
+        "tests/benchmarks/README.md",
+        ".github/CHANGELOG.md",
+        ".github/CONTRIBUTING.md",
+        ".github/SECURITY.md",
+    )
+}
+"""Those that people write; the reference has a test of its own."""
+LONGEST_README = 250
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 DEMO = re.compile(r"^\$ .*python -m pip install .+ && python -m trio_nbconnect demo$", re.MULTILINE)
 TESTS = re.compile(r"^\$ .*(python -m pip install .+ && python -m pytest)$", re.MULTILINE)
-LINK = re.compile(r"\]\(([\w./]*)(?:#([\w-]+))?\)")
+LINK = re.compile(r"\]\((?!https:)([^)#\s]*)(?:#([\w-]+))?\)")
 NAME = re.compile(r"`(trio_nbconnect(?:\.\w+)*)")
 UNITS = {"ms", "s"}
 
@@ -103,17 +117,21 @@ def shape(output: str) -> list[list[str]]:
     return [line for line in words if line]
 
 
-@pytest.mark.parametrize("program", programs(README), ids=lambda program: f"line {program.above + 1}")
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(program, id=f"{path}, line {program.above + 1}")
+        for path, text in PAGES.items()
+        for program in programs(text)
+    ],
+)
 def test_a_program_runs(program: Program, tmp_path: Path) -> None:
     assert complaints_about_program(program, tmp_path) == ""
 
 
-@pytest.mark.parametrize("recipe", programs(RECIPES), ids=lambda recipe: f"line {recipe.above + 1}")
-def test_a_recipe_runs(recipe: Program, tmp_path: Path) -> None:
-    assert complaints_about_program(recipe, tmp_path) == ""
-
-
-@pytest.mark.parametrize("command", commands(README), ids=lambda command: command.line)
+@pytest.mark.parametrize(
+    "command", [item for text in PAGES.values() for item in commands(text)], ids=lambda item: item.line
+)
 def test_a_command_prints_what_is_shown(command: Command, tmp_path: Path) -> None:
     assert complaints_about_command(command, tmp_path) == ""
 
@@ -129,21 +147,62 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_links_lead_to_files_and_headings() -> None:
-    links = LINK.findall(README)
-    pages = {path for path, anchor in links if anchor}
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files_and_headings(page: str) -> None:
+    folder = (PROJECT / page).parent
+    for path, anchor in LINK.findall(PAGES[page]):
+        target = folder / path if path else PROJECT / page
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target.read_text("utf-8")), f"{path}#{anchor}"
 
-    assert [path for path, _ in links if not (PROJECT / path).exists()] == []
-    assert pages == {"notebooks/recipes.md"}
-    assert {anchor for _, anchor in links if anchor} == anchors(RECIPES) - {"recipes"}
+
+def test_the_readme_is_short_and_leads_to_every_page() -> None:
+    lines = README.splitlines()
+    links = {path for path, _ in LINK.findall(README)}
+
+    assert len(lines) <= LONGEST_README
+    assert links >= PAGES.keys() - {"README.md", "notebooks/recipes.md"} | {"notebooks/reference.md"}
 
 
-@pytest.mark.parametrize("name", sorted(set(NAME.findall(README + RECIPES))))
+def test_the_guide_lists_every_recipe() -> None:
+    recipes = anchors(PAGES["notebooks/recipes.md"]) - {"recipes"}
+
+    assert {
+        anchor for path, anchor in LINK.findall(PAGES["notebooks/README.md"]) if path == "recipes.md" and anchor
+    } == recipes
+
+
+def test_the_readme_names_every_extra() -> None:
+    tomllib = pytest.importorskip("tomllib")
+    extras = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    named = README[README.index("Extras: ") : README.index("has them all")]
+
+    assert set(re.findall(r"`([\w-]+)`", named)) == extras.keys() - {"bench", "test"}
+
+
+def test_links_are_absolute_where_pypi_shows_the_readme() -> None:
+    """What hatch-fancy-pypi-readme replaces; the address is that of the repository."""
+    tomllib = pytest.importorskip("tomllib")
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
+    shown = README
+    for change in project["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        shown = re.sub(change["pattern"], change["replacement"], shown)
+        assert (
+            change["replacement"]
+            .partition("https://")[2]
+            .startswith(project["project"]["urls"]["Repository"].removeprefix("https://"))
+        )
+
+    assert LINK.findall(shown) == []
+    assert len(re.findall(r"\]\(https:", shown)) == len(re.findall(r"\]\(", README))
+
+
+@pytest.mark.parametrize("name", sorted(set(NAME.findall("".join(PAGES.values())))))
 def test_a_public_name_exists(name: str) -> None:
     assert pkgutil.resolve_name(name) is not None
 
 
-@pytest.mark.parametrize("module", sorted(set(re.findall(r"python -m (tests\.\w+)", README))))
+@pytest.mark.parametrize("module", sorted(set(re.findall(r"python -m (tests\.\w+)", "".join(PAGES.values())))))
 def test_a_command_for_contributors_exists(module: str) -> None:
     assert importlib.util.find_spec(module) is not None
 

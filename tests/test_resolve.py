@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from typing import Any
 
@@ -12,7 +13,7 @@ import trio.testing
 from trio_nbconnect import Answer, Connector, Query, QuerySent, Source, discover_nat64
 from trio_nbconnect._address import Address
 from trio_nbconnect._connect import system_files
-from trio_nbconnect._resolve.system import SystemResolver
+from trio_nbconnect._resolve.system import HookResolver, SystemResolver
 from trio_nbconnect.testing import SimulatedNetwork
 
 pytestmark = pytest.mark.virtual_time
@@ -24,14 +25,16 @@ TEMPORARY = socket.gaierror(socket.EAI_AGAIN, "SERVFAIL")
 Item = QuerySent | Answer
 
 
-async def heard(
-    net: SimulatedNetwork, host: str = "example.org", hurry_after: float = 0.05
-) -> list[tuple[float, Item]]:
-    """Return what a look-up of a name tells, and when."""
+async def heard(net: SimulatedNetwork, host: str = "example.org") -> list[tuple[float, Item]]:
+    """Return what a look-up of a name tells, and when, to one that takes it up again when it is late, as races do."""
     told: list[tuple[float, Item]] = []
-    query = Query(host=host, port=80, families=BOTH)
-    resolver = SystemResolver(net, trio.current_time() + 0.05)
-    await resolver.resolve(query, lambda item: told.append((trio.current_time(), item)))
+    query, hurry_at = Query(host=host, port=80, families=BOTH), trio.current_time() + 0.05
+    resolver = SystemResolver(net, hurry_at)
+    for deadline in (hurry_at, math.inf):
+        with trio.CancelScope(deadline=deadline) as scope:
+            await resolver.resolve(query, lambda item: told.append((trio.current_time(), item)))
+        if not scope.cancelled_caught:
+            break
     return told
 
 
@@ -107,6 +110,36 @@ async def test_each_look_up_has_its_family(net: SimulatedNetwork, monkeypatch: p
         ("example.org.", 80, socket.AF_INET6),
         ("example.org.", 80, socket.AF_INET),
     ]
+
+
+async def test_a_look_up_that_was_begun_for_another_port(
+    net: SimulatedNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who wait for one name share it, whatever their ports; a port that is right stays."""
+    look_up = net.look_up
+    monkeypatch.setattr(net, "look_up", lambda host, _, family: look_up(host, 443, family))
+    net.answers("example.org", aaaa=[SIX], a=[FOUR])
+    for port in (80, 443):
+        told: list[Item] = []
+        await SystemResolver(net, math.inf).resolve(Query(host="example.org", port=port, families=BOTH), told.append)
+        assert isinstance(told[-1], Answer)
+        assert [address.port for address in told[-1].addresses] == [port, port]
+
+
+async def test_a_hook_s_failure_is_told(net: SimulatedNetwork) -> None:
+    """In its own words, as the answer of the hook."""
+
+    class Hook(trio.abc.HostnameResolver):
+        async def getaddrinfo(self, *_: Any) -> Any:
+            raise TEMPORARY
+
+        async def getnameinfo(self, *_: Any) -> Any:
+            raise NotImplementedError
+
+    trio.socket.set_custom_hostname_resolver(Hook())
+    told: list[Item] = []
+    await HookResolver().resolve(Query(host="example.org", port=80, families=BOTH), told.append)
+    assert told == [QuerySent(Source.HOOK), Answer(Source.HOOK, error=TEMPORARY)]
 
 
 async def test_what_hurries_ends_with_the_whole_answer(net: SimulatedNetwork) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+import trio
 
 from trio_nbconnect import Address, Connector
 from trio_nbconnect._address import IPV4, IPV6
@@ -15,10 +16,12 @@ from trio_nbconnect._connect.network import KernelNetwork, round_trip_time
 from trio_nbconnect._resolve.history import History
 from trio_nbconnect.testing import SimulatedNetwork
 
-pytestmark = pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux tells the round-trip time")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it reads the structure of Linux")
 
 
-@pytest.mark.parametrize(("family", "host"), [(IPV4, "127.0.0.1"), (IPV6, "::1")])
+@pytest.mark.parametrize(
+    ("family", "host"), [(IPV4, "127.0.0.1"), pytest.param(IPV6, "::1", marks=pytest.mark.needs_ipv6)]
+)
 def test_the_kernel_knows_how_long_a_handshake_took(family: socket.AddressFamily, host: str) -> None:
     """Loopback takes microseconds; a second would be another unit, or another field."""
     with socket.create_server((host, 0), family=family) as listener, socket.socket(family) as sock:
@@ -73,12 +76,13 @@ async def test_a_race_takes_it_down() -> None:
 
 
 @pytest.mark.virtual_time
-@pytest.mark.parametrize(("takes", "known"), [(0.300, 0.300), (1.200, None)])
+@pytest.mark.parametrize(("takes", "known"), [(0.300, 0.300), (1.0, None), (1.200, None)])
 async def test_where_the_network_does_not_say_the_handshake_does(takes: float, known: float | None) -> None:
     """RFC 6298, section 3: no sample "of a retransmitted segment"; after a second (2.1) the SYN was sent again."""
     net = SimulatedNetwork()
     net.host("192.0.2.1").accepts(after=takes)
     history = History(explore_every=math.inf)
+    await trio.sleep(128)  # most races do not begin at 0
 
     stream = await Connector(network=net, history=history).open_tcp_stream("192.0.2.1", 443)
 

@@ -8,7 +8,6 @@ to a dead port in the range of local ports. Here it happens at once: `IP_LOCAL_P
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -21,13 +20,17 @@ import trio
 import trio_nbconnect as nb
 from trio_nbconnect._address import Address
 from trio_nbconnect._connect.network import KernelNetwork
+from trio_nbconnect._error_texts import strerror
 
 AnySocket = socket.socket | trio.socket.SocketType
 
 IP_LOCAL_PORT_RANGE = 51
 """Linux 6.3 and later, ip(7); the socket module has no name for it."""
 
-FAMILIES = [pytest.param(socket.AF_INET, id="ipv4"), pytest.param(socket.AF_INET6, id="ipv6")]
+FAMILIES = [
+    pytest.param(socket.AF_INET, id="ipv4"),
+    pytest.param(socket.AF_INET6, id="ipv6", marks=pytest.mark.needs_ipv6),
+]
 HOSTS = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
 
@@ -178,7 +181,7 @@ async def test_second_socket_gets_another_port() -> None:
 @pytest.mark.parametrize(
     ("error", "number"),
     [
-        pytest.param(OSError(errno.EMFILE, os.strerror(errno.EMFILE)), errno.EMFILE, id="errno"),
+        pytest.param(OSError(errno.EMFILE, strerror(errno.EMFILE)), errno.EMFILE, id="errno"),
         pytest.param(OSError("a network's own words"), errno.ECONNREFUSED, id="no errno"),
     ],
 )
@@ -252,7 +255,7 @@ async def test_no_port_at_all(listener: socket.socket) -> None:
     with socket.socket() as rival:
         rival.bind(dead_address())
         sock = Counted(port=rival.getsockname()[1])
-        with pytest.raises(OSError, match=os.strerror(errno.EADDRNOTAVAIL)) as caught:
+        with pytest.raises(OSError, match=strerror(errno.EADDRNOTAVAIL)) as caught:
             await nb.connect_socket(sock, listener.getsockname())
     assert caught.value.errno == errno.EADDRNOTAVAIL
     assert sock.said == 3 * ["EADDRNOTAVAIL"]
@@ -269,7 +272,7 @@ async def test_the_asked_port_is_taken(listener: socket.socket) -> None:
         second.bind(first.getsockname())
         with trio.fail_after(5):
             await nb.connect_socket(first, listener.getsockname())
-        with pytest.raises(OSError, match=os.strerror(errno.EADDRNOTAVAIL)):
+        with pytest.raises(OSError, match=strerror(errno.EADDRNOTAVAIL)):
             await nb.connect_socket(second, listener.getsockname())
     assert second.said == ["EADDRNOTAVAIL"]
 

@@ -263,8 +263,8 @@ async def test_a_later_word_about_a_family_replaces_the_earlier_one(
 def test_what_makes_no_sense_of_a_name(net: SimulatedNetwork) -> None:
     with pytest.raises(TypeError) as kind:
         net.answers(HOST, a="192.0.2.1")
-    assert str(kind.value) == "aaaa and a must be lists of addresses: 'example.org'"
-    with pytest.raises(TypeError, match="aaaa, a, https and alias are all missing"):
+    assert str(kind.value) == "a must be an iterable of strings, not str: '192.0.2.1'"
+    with pytest.raises(TypeError, match="aaaa, a, https, srv and alias are all missing"):
         net.answers(HOST, after=1)
     with pytest.raises(ValueError) as value:
         net.answers(HOST, aaaa=["192.0.2.1"])
@@ -519,3 +519,16 @@ def test_a_simulated_host_sends_from_addresses_of_its_own(target: str, source: s
     found = SimulatedNetwork().source_address(address)
     assert found is not None
     assert found.ip == source
+
+
+@pytest.mark.parametrize("name", ["a.onion", "B.Invalid."])
+@pytest.mark.parametrize("asks_itself", [False, True])
+async def test_some_names_leave_by_no_resolver(name: str, asks_itself: bool, autojump_clock: object) -> None:
+    """RFC 7686, section 2, and RFC 6761, section 6.4: neither the system's resolver nor our own asks a name server."""
+    net = SimulatedNetwork()
+    net.answers(name, a=["192.0.2.1"])
+    net.host("192.0.2.1").accepts()
+    connector = Connector(network=net, resolver=net.resolver() if asks_itself else None)
+    with pytest.raises(nb.ResolutionError, match=r"(?i)names below (onion|invalid) are not looked up"):
+        await connector.open_tcp_stream(name, 443)
+    assert net.queries == []

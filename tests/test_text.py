@@ -80,7 +80,7 @@ def script_of_a_moment() -> RaceScript:
     script.starts("::1", 0.00002, Reason.FIRST)
     script.fails("::1", 0.0001, refused())
     script.starts("127.0.0.1", 0.00012, Reason.PREDECESSOR_FAILED)
-    script.connects("127.0.0.1", 0.00034)
+    script.connects("127.0.0.1", 0.00034, is_all=True)
     script.establishes("127.0.0.1", 0.00034)
     script.wins("127.0.0.1", 0.00034)
     return script

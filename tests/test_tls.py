@@ -413,8 +413,8 @@ def test_what_a_certificate_must_hold(host: str | bytes, name: str) -> None:
             ValueError,
             "alpn_protocols must be set on ssl_context where both are given: ('h2',)",
         ),
-        ({"alpn_protocols": "h2"}, TypeError, "alpn_protocols must be several, not one str: 'h2'"),
-        ({"alpn_protocols": b"h2"}, TypeError, "alpn_protocols must be several, not one str: b'h2'"),
+        ({"alpn_protocols": "h2"}, TypeError, "alpn_protocols must be an iterable of strings, not str: 'h2'"),
+        ({"alpn_protocols": b"h2"}, TypeError, "alpn_protocols must be an iterable of strings, not bytes: b'h2'"),
         ({"alpn_protocols": [b"h2"]}, TypeError, "alpn_protocols must be str, not b'h2'"),
         ({"alpn_protocols": []}, ValueError, "alpn_protocols must not be empty"),
         ({"alpn_protocols": [""]}, ValueError, "alpn_protocols must be ASCII, of 1 to 255 characters, not ''"),
@@ -470,7 +470,10 @@ async def test_a_protocol_has_1_to_255_octets(length: int, authority: trustme.CA
         peer(stream)
 
 
-async def test_the_closing_handshake_is_the_caller_s_choice(authority: trustme.CA, trust: ssl.SSLContext) -> None:
+@pytest.mark.parametrize("opener", [nb.open_tls_stream, nb.Connector().open_ssl_over_tcp_stream])
+async def test_the_closing_handshake_is_the_caller_s_choice(
+    authority: trustme.CA, trust: ssl.SSLContext, opener: Callable[..., Any]
+) -> None:
     """As in Trio: without `https_compatible`, an end of file without a closing alert is an error."""
 
     async def hangs_up(stream: trio.SocketStream) -> None:
@@ -478,13 +481,22 @@ async def test_the_closing_handshake_is_the_caller_s_choice(authority: trustme.C
 
     async with serving({GOOD: hangs_up}) as port:
         keywords: dict[str, Any] = {"ssl_context": trust, "addresses": [GOOD]}
-        lenient = await nb.open_tls_stream(NAME, port, https_compatible=True, **keywords)
+        lenient = await opener(NAME, port, https_compatible=True, **keywords)
         assert await lenient.receive_some() == b""
-        strict = await nb.open_tls_stream(NAME, port, **keywords)
+        strict = await opener(NAME, port, **keywords)
         with pytest.raises(trio.BrokenResourceError):
             await strict.receive_some()
         for stream in (lenient, strict):
             peer(stream)
+
+
+async def test_no_handshake_without_a_name_to_verify(trust: ssl.SSLContext) -> None:
+    """`ssl` itself would accept any certificate of a good authority then; nothing is sent."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    with pytest.raises(ValueError, match=r"^server_hostname must be given where ssl_context checks it$"):
+        await _tls.shake_hands(ours, context=trust, server_hostname=None, https_compatible=False)
+    await ours.aclose()
+    assert await theirs.receive_some() == b""
 
 
 # The shared context
@@ -608,12 +620,12 @@ async def test_each_list_of_protocols_has_its_context_and_few_are_kept(builder: 
     plain = await _tls.shared_context()
     assert first is again
     assert plain is not first
-    for number in range(_tls._CONTEXTS_AT_ONCE - 1):
+    for number in range(_tls.CONTEXTS_AT_ONCE - 1):
         await _tls.shared_context((f"x-{number}",))
 
     assert await _tls.shared_context() is plain
     assert await _tls.shared_context(("h2",)) is not first
-    assert len(builder.threads) == _tls._CONTEXTS_AT_ONCE + 2
+    assert len(builder.threads) == _tls.CONTEXTS_AT_ONCE + 2
 
 
 async def test_who_gives_up_waiting_for_the_context_is_not_held(builder: Builder) -> None:

@@ -9,9 +9,10 @@ import logging
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
+import structlog
 import trio
 from trio.testing import MockClock
 
@@ -55,9 +56,10 @@ async def test_a_tracer_is_told_what_happened_and_when(autojump_clock: MockClock
     await trio.sleep(0.25)
     ours.attempt_started(1, ADDRESS, "FIRST")
 
+    one: dict[str, Any] = {"race": events[0].race, "host": "example.org", "port": 443}
     assert events == [
-        trace.RaceStarted(race=1, time=began, host="example.org", port=443, policy=Policy()),
-        trace.AttemptStarted(race=1, time=began + 0.25, attempt=1, address=ADDRESS, reason=trace.Reason.FIRST),
+        trace.RaceStarted(time=began, policy=Policy(), **one),
+        trace.AttemptStarted(time=began + 0.25, attempt=1, address=ADDRESS, reason=trace.Reason.FIRST, **one),
     ]
 
 
@@ -78,15 +80,24 @@ def test_without_a_tracer_nothing_is_built() -> None:
     ours.race_won(1, ADDRESS)
 
 
-async def test_races_are_numbered_from_one_in_each_run() -> None:
+def test_races_are_numbered_in_the_process_and_know_their_run() -> None:
     """Those that nobody listens to do not count."""
     events: list[trace.Event] = []
 
-    for _ in range(2):
-        journal(events.append).race_lost(None)
-        journal(None).race_lost(None)
+    async def two_races() -> None:
+        for _ in range(2):
+            journal(events.append).race_started("example.org", 443, Policy())
+            journal(None).race_started("example.org", 443, Policy())
 
-    assert [event.race for event in events] == [1, 2]
+    trio.run(two_races)
+    trio.run(two_races)
+
+    first, second = events[0], events[2]
+    assert [event.race - first.race for event in events] == [0, 1, 2, 3]
+    assert isinstance(first, trace.RaceStarted)
+    assert isinstance(second, trace.RaceStarted)
+    assert second.run == first.run + 1
+    assert [event.run for event in events if isinstance(event, trace.RaceStarted)] == [first.run] * 2 + [second.run] * 2
 
 
 async def test_who_listened_when_the_race_began_is_told_after_its_own_tracer() -> None:
@@ -181,7 +192,7 @@ async def test_a_listener_gets_the_events_of_a_block_and_its_tasks() -> None:
             nursery.start_soon(race)
     await race()
 
-    assert [event.race for event in events] == [1, 2]
+    assert [event.race - events[0].race for event in events] == [0, 1]
 
 
 def test_a_listener_of_a_program_has_start_and_stop() -> None:
@@ -250,16 +261,61 @@ async def test_events_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     with trace.log_to(logging.getLogger("connections")):
         ours = journal(None)
     ours.race_started("evil.example\n\x1b[31m", 443, Policy())
-    ours.attempt_started(1, ADDRESS, "FIRST")
+    ours.attempt_started(1, ADDRESS, "FIRST", 0.25, "HISTORY")
     ours.answer_received(Answer(Source.A, (ADDRESS, ADDRESS), error=OSError("odd\n")))
+    ours.attempt_connected(1, ADDRESS, is_all=True)
     ours.race_won(1, ADDRESS)
 
+    assert all(r", evil.example\n\x1b[31m:443, " in record.getMessage() for record in caplog.records)
     assert [(record.levelname, record.getMessage().partition(" ms: ")[2]) for record in caplog.records] == [
-        ("DEBUG", r"RaceStarted, host evil.example\n\x1b[31m, port 443"),
-        ("DEBUG", "AttemptStarted, attempt 1, address 192.0.2.1:443, reason first"),
+        ("DEBUG", "RaceStarted"),
+        ("DEBUG", "AttemptStarted, attempt 1, address 192.0.2.1:443, reason first, delay 0.25, delay_from history"),
         ("DEBUG", r"AnswerReceived, source A, addresses 192.0.2.1:443 192.0.2.1:443, error odd\n"),
+        ("DEBUG", "AttemptConnected, attempt 1, address 192.0.2.1:443"),
         ("INFO", "RaceWon, attempt 1, address 192.0.2.1:443"),
     ]
+
+
+def test_the_time_in_a_log_counts_from_the_race_s_beginning(caplog: pytest.LogCaptureFixture) -> None:
+    """Also in a second run, which has another clock."""
+    caplog.set_level(logging.INFO, "connections")
+
+    async def race(began: float) -> None:
+        await trio.sleep(began)
+        ours = journal(None)
+        ours.race_started("h", 443, Policy())
+        await trio.sleep(0.25)
+        ours.race_won(1, ADDRESS)
+
+    with trace.log_to(logging.getLogger("connections")):
+        for began in (1, 10):
+            trio.run(race, began, clock=MockClock(autojump_threshold=0))
+    assert [record.getMessage().partition(" ms: ")[0].split(", ")[1:] for record in caplog.records] == [
+        ["h:443", "250.0"]
+    ] * 2
+
+
+def test_a_connection_that_is_all_does_not_say_so_in_its_repr() -> None:
+    connected = trace.AttemptConnected(race=1, time=0.0, attempt=1, address=ADDRESS)
+    assert not connected.is_all
+    assert "is_all" not in repr(connected)
+
+
+async def test_structlog_is_a_logger_too() -> None:
+    with structlog.testing.capture_logs() as logs, trace.log_to(structlog.get_logger()):
+        ours = journal(None)
+        ours.race_started("example.org", 443, Policy())
+        ours.race_lost(None)
+
+    assert [log["log_level"] for log in logs] == ["debug", "warning"]
+    assert "example.org:443" in str(logs[0])
+
+
+def test_a_logger_that_does_not_say_what_it_wants_gets_everything() -> None:
+    class Plain:
+        def log(self, level: int, message: str, /, *arguments: object) -> None: ...
+
+    trace.log_to(Plain()).start().stop()
 
 
 async def test_a_lost_race_is_a_warning_and_the_rest_may_be_left_out(caplog: pytest.LogCaptureFixture) -> None:

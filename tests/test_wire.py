@@ -14,7 +14,7 @@ from .wire.link import Packet, checksum, icmp_unreachable
 from .wire.networks import FOUR, NETWORKS, SIX
 
 GOOD = NETWORKS[0]
-OURS, TRIO = CONTENDERS[0], CONTENDERS[2]
+OURS, TRIO = CONTENDERS[0], CONTENDERS[3]
 
 
 def shot(contender: str, milliseconds: float, *syns: float, address: str = SIX) -> Shot:

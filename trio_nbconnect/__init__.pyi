@@ -1,11 +1,14 @@
 # Written by `python -m tests.stub` from the table in _public.py.
 
 from . import anyio as anyio
+from . import blocking as blocking
 from . import dns as dns
 from . import httpcore as httpcore
 from . import network as network
 from . import notebook as notebook
+from . import otel as otel
 from . import proxy as proxy
+from . import requests as requests
 from . import testing as testing
 from . import trace as trace
 from ._adapters.for_trio import patched_trio as patched_trio
@@ -30,10 +33,15 @@ from ._errors import Phase as Phase
 from ._errors import ResolutionError as ResolutionError
 from ._errors import TLSError as TLSError
 from ._errors import connect_error as connect_error
+from ._functions import open_service_stream as open_service_stream
 from ._functions import open_ssl_over_tcp_stream as open_ssl_over_tcp_stream
 from ._functions import open_tcp_stream as open_tcp_stream
 from ._functions import open_tls_stream as open_tls_stream
 from ._functions import open_unix_socket as open_unix_socket
+from ._pictures.check import CheckedAddress as CheckedAddress
+from ._pictures.check import HostCheck as HostCheck
+from ._pictures.check import check as check
+from ._pictures.explanation import Explanation as Explanation
 from ._pictures.recording import RecordedRace as RecordedRace
 from ._pictures.recording import Recording as Recording
 from ._pictures.recording import record as record
@@ -53,6 +61,8 @@ from ._pictures.watch import watch as watch
 from ._playground.widget import Playground as Playground
 from ._playground.widget import playground as playground
 from ._policy import Policy as Policy
+from ._race.calls import Dial as Dial
+from ._race.calls import race as race
 from ._resolve.history import History as History
 from ._resolve.history import HistoryView as HistoryView
 from ._resolve.nat64 import discover_nat64 as discover_nat64
@@ -73,18 +83,22 @@ __all__ = [
     "Attempt",
     "AttemptOutcome",
     "AttemptRow",
+    "CheckedAddress",
     "Comparison",
     "Configure",
     "ConnectError",
     "ConnectRefused",
     "ConnectTimeout",
     "Connector",
+    "Dial",
+    "Explanation",
     "GivenAddress",
     "Handshake",
     "HandshakeState",
     "HasTimeline",
     "History",
     "HistoryView",
+    "HostCheck",
     "KeepAlive",
     "LocalAddress",
     "LookupRow",
@@ -110,17 +124,20 @@ __all__ = [
     "TLSError",
     "Timeline",
     "UntriedRow",
+    "check",
     "compare",
     "connect_error",
     "connect_socket",
     "discover_nat64",
     "is_retryable",
+    "open_service_stream",
     "open_ssl_over_tcp_stream",
     "open_tcp_stream",
     "open_tls_stream",
     "open_unix_socket",
     "patched_trio",
     "playground",
+    "race",
     "record",
     "summarize",
     "watch",

@@ -12,20 +12,22 @@ from __future__ import annotations
 import os
 import socket
 import unicodedata
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TypeVar
+
+T = TypeVar("T")
 
 IPV6 = socket.AF_INET6
 IPV4 = socket.AF_INET
 UNIX = getattr(socket, "AF_UNIX", None)
 """None where the platform has no such sockets."""
+UNSPECIFIED = socket.AF_UNSPEC
+"""The family of what is no address: the label of an attempt that is a call of the user's."""
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int] | str | bytes
 """What the socket module takes as an address: a tuple for IP, a path for UNIX."""
-
-GivenAddress = str | bytes | os.PathLike[str] | os.PathLike[bytes]
-"""An address that the caller knows: numeric, or the path of a UNIX socket."""
 
 LocalAddress = str | Mapping[socket.AddressFamily, str]
 """A local address, or one for each family."""
@@ -33,12 +35,12 @@ LocalAddress = str | Mapping[socket.AddressFamily, str]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One endpoint: a family, a numeric host and a port; or a UNIX socket.
+    """One endpoint: a family, a numeric host and a port; or a UNIX socket; or an attempt of `race`, by its label.
 
     Args:
-        family: `socket.AF_INET`, `socket.AF_INET6` or `socket.AF_UNIX`.
-        host: The address as text, without scope or brackets; or the path.
-        port: The port, 0 to 65535; 0 for UNIX.
+        family: `socket.AF_INET`, `socket.AF_INET6` or `socket.AF_UNIX`; `socket.AF_UNSPEC` for a label.
+        host: The address as text, without scope or brackets; or the path; or the label.
+        port: The port, 0 to 65535; 0 for UNIX and for labels.
         flow_info: The IPv6 flow label and traffic class, 0 for none.
         scope_id: The index of the interface of a link-local address, 0 for none (RFC 4007, section 6).
 
@@ -117,7 +119,49 @@ class Address:
     def __str__(self) -> str:
         if self.family == IPV4:
             return f"{self.host}:{self.port}"
-        return self.ip if self.is_path else format_host_port(self.ip, self.port)
+        return self.ip if self.is_path or self.family == UNSPECIFIED else format_host_port(self.ip, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedAddress(Address):
+    """An endpoint of one of several hosts, or an attempt of `race` that has a group.
+
+    Two of the same endpoint are equal: it is tried once, whoever has it.
+    """
+
+    group: str = field(default="", compare=False)
+
+    __hash__ = Address.__hash__
+
+    def __str__(self) -> str:
+        address = Address.__str__(self)
+        return address if self.family == UNSPECIFIED else f"{self.group} {address}"
+
+
+def grouped(address: Address, host: str) -> Address:
+    """Say whose address it is; of a host that was given as an address, that says itself."""
+    if host == address.ip:
+        return address
+    return GroupedAddress(address.family, address.host, address.port, address.flow_info, address.scope_id, group=host)
+
+
+def shown_address(address: Address, port: int) -> str:
+    """Write an address for people, with its port if that is not the one that was asked for.
+
+    Example:
+        >>> address = Address(socket.AF_INET, "192.0.2.1", 443)
+        >>> shown_address(address, 443), shown_address(address, 80)
+        ('192.0.2.1', '192.0.2.1:443')
+    """
+    if address.port != port and not address.is_path:
+        return str(address)
+    if isinstance(address, GroupedAddress) and address.family != UNSPECIFIED:
+        return f"{address.group} {address.ip}"
+    return address.ip
+
+
+GivenAddress = str | bytes | os.PathLike[str] | os.PathLike[bytes] | tuple[str | bytes, int] | Address
+"""An address that the caller knows: numeric, or the path of a UNIX socket; with a port of its own, also a host."""
 
 
 def format_host_port(host: str, port: int) -> str:
@@ -125,12 +169,29 @@ def format_host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def shown_target(host: str, port: int) -> str:
+    """Write what is connected to, for people. Nothing can be connected to at port 0: there the host says it all.
+
+    Example:
+        >>> shown_target("example.org", 443), shown_target("/run/x.sock", 0)
+        ('example.org:443', '/run/x.sock')
+    """
+    return format_host_port(host, port) if port else host
+
+
+_LONGEST_HOST = 1000
+"""Characters that are looked at, also where some of them stand for nothing: IDNA takes its time for each."""
+
+
 def check_host(host: object) -> str:
     """Return the host name or literal as text, or raise what is wrong with it.
 
     Raises:
-        ValueError: `host` is no `str` or `bytes`, is empty, or holds a NUL, a blank or a control character.
+        ValueError: `host` is no `str` or `bytes`, is empty or far too long, or holds a NUL, a blank or a control
+            character.
     """
+    if isinstance(host, (str, bytes)) and len(host) > _LONGEST_HOST:
+        raise ValueError(f"host must have at most 253 characters, not {len(host)}")
     if isinstance(host, str):
         text = host
     elif isinstance(host, bytes):
@@ -252,7 +313,7 @@ def _scope_id(scope: str, host: str) -> int:
 
 
 def check_numeric(address: Address) -> None:
-    """Make sure that `connect` will not look the host up, and every task wait for it.
+    """Make sure that `connect` will not look the host up, and every task wait for it; a label connects to nothing.
 
     Raises:
         TypeError: It is no `Address`.
@@ -260,7 +321,9 @@ def check_numeric(address: Address) -> None:
     """
     if not isinstance(address, Address):
         raise TypeError(f"address must be Address, not {address!r}")
-    if not address.is_path and _packed(address.family, address.host.partition("%")[0]) is None:
+    if address.is_path or address.family == UNSPECIFIED:
+        return
+    if _packed(address.family, address.host.partition("%")[0]) is None:
         raise ValueError(f"address must be numeric and of its family, not {address.host!r}")
 
 
@@ -285,63 +348,133 @@ class Target:
 
     Attributes:
         host: As the caller wrote it, without brackets, for errors and events.
-        port: The port.
+        port: The port; 0 where the host says it all.
         name: What a resolver is asked for, a name of another script in its A-label form; "" if there is no look-up.
         addresses: The addresses that are known without a look-up: the caller's, or a literal.
+        hosts: Whom to try in its place, in this order; mostly nobody.
     """
 
-    __slots__ = ("addresses", "host", "name", "port")
+    __slots__ = ("addresses", "host", "hosts", "name", "port")
 
-    def __init__(self, host: str, port: int, name: str, addresses: tuple[Address, ...]) -> None:
+    def __init__(
+        self, host: str, port: int, name: str, addresses: tuple[Address, ...], hosts: tuple[Target, ...] = ()
+    ) -> None:
         self.host = host
         self.port = port
         self.name = name
         self.addresses = addresses
+        self.hosts = hosts
 
     @classmethod
     def parse(cls, host: object, port: object, addresses: Iterable[GivenAddress] | None = None) -> Target:
-        """Read a host and a port, and the addresses that shall be tried in place of a look-up.
+        """Read a host and a port, and the addresses that shall be tried in place of a look-up; or several hosts.
 
         Raises:
             TypeError: An argument is of the wrong type.
             ValueError: An argument makes no sense; the text shows it.
         """
+        if isinstance(host, Iterable) and not isinstance(host, (str, bytes)):
+            return cls._several(host, port, addresses)
         host, port = check_host(host), check_port(port)
         if addresses is not None:
-            return cls(host, port, "", given_addresses(addresses, port))
+            return cls._of("addresses", host, port, _given_addresses(addresses, port))
         literal = parse_literal(host, port)
         return cls(host, port, check_name(host), ()) if literal is None else cls(host, port, "", (literal,))
 
+    @classmethod
+    def _several(cls, hosts: Iterable[object], port: object, addresses: object) -> Target:
+        """Read several hosts; those without a port of their own have this one."""
+        if addresses is not None:
+            raise ValueError(f"addresses must be absent where several hosts are given, not {addresses!r}")
+        several = [_host(host, port) for host in hosts]
+        if len(several) == 1 and isinstance(several[0], Target):
+            return several[0]
+        return cls._of("host", ", ".join(map(str, several)), 0, several)
 
-def given_addresses(addresses: Iterable[GivenAddress], port: int) -> tuple[Address, ...]:
+    @classmethod
+    def _of(cls, what: str, host: str, port: int, given: Sequence[Target | Address]) -> Target:
+        """Several hosts, or nothing but addresses."""
+        if not given:
+            raise ValueError(f"{what} must not be empty")
+        addresses = tuple(each for each in given if isinstance(each, Address))
+        if len(addresses) == len(given):
+            return cls(host, port, "", addresses)
+        hosts = (each if isinstance(each, Target) else cls(each.ip, each.port, "", (each,)) for each in given)
+        return cls(host, port, host, (), tuple(hosts))
+
+    def __str__(self) -> str:
+        return shown_target(self.host, self.port)
+
+
+def _host(host: object, port: object) -> Target | Address:
+    """Read one of several hosts: with a port of its own or the common one, an address, or a path."""
+    if isinstance(host, (Address, tuple, os.PathLike)) or _is_path(host):
+        return _given(host, 0)  # type: ignore[arg-type]  # one of those that it takes
+    return _endpoint(host, port)
+
+
+def _endpoint(host: object, port: object) -> Target | Address:
+    target = Target.parse(check_host(host), port)
+    return target if target.name else target.addresses[0]
+
+
+def _given_addresses(addresses: Iterable[GivenAddress], port: int) -> list[Target | Address]:
     """Read the addresses that a caller gives in place of a look-up.
 
     Raises:
         TypeError: It is one `str`, or nothing to iterate over.
-        ValueError: There are none, or one is neither numeric nor a path.
+        ValueError: One is neither numeric nor a path, nor a host with a port.
     """
-    if isinstance(addresses, (str, bytes)) or not isinstance(addresses, Iterable):
-        raise TypeError(f"addresses must be an iterable of strings, not {type(addresses).__name__}: {addresses!r}")
-    given = tuple(_given(address, port) for address in addresses)
-    if not given:
-        raise ValueError("addresses must not be empty")
-    return given
+    return [_given(address, port) for address in several("addresses", addresses)]
 
 
-def _given(address: GivenAddress, port: int) -> Address:
+def several(name: str, items: Iterable[T], what: str = "strings") -> tuple[T, ...]:
+    """Return what an iterable holds, or raise what is wrong with it; one `str` is an iterable by mistake.
+
+    Raises:
+        TypeError: It is one `str`, or nothing to iterate over.
+    """
+    if isinstance(items, (str, bytes)) or not isinstance(items, Iterable):
+        raise TypeError(f"{name} must be an iterable of {what}, not {type(items).__name__}: {items!r}")
+    return tuple(items)
+
+
+def _given(address: GivenAddress, port: int) -> Target | Address:
     """Read one address of the caller's: a path is an `os.PathLike`, or begins with a slash or a NUL."""
     if isinstance(address, os.PathLike):
         return _unix(os.fspath(address))
+    if isinstance(address, Address):
+        check_numeric(address)
+        return address
+    if isinstance(address, tuple) and len(address) == 2:
+        return _endpoint(*address)
     if not isinstance(address, (str, bytes)):
-        raise TypeError(f"addresses must be strings or paths, not {address!r}")
-    is_path = address.startswith(("/", "\0")) if isinstance(address, str) else address.startswith((b"/", b"\0"))
-    return _unix(address) if is_path else _numeric("addresses", address, port)
+        raise TypeError(f"addresses must be strings, paths, or pairs of host and port, not {address!r}")
+    return _unix(address) if _is_path(address) else _numeric("addresses", address, port)
+
+
+def _is_path(address: object) -> bool:
+    if isinstance(address, str):
+        return address.startswith(("/", "\0"))
+    return isinstance(address, bytes) and address.startswith((b"/", b"\0"))
 
 
 def _unix(path: str | bytes) -> Address:
-    if UNIX is None:  # pragma: no cover - Windows
+    if UNIX is None:  # Windows
         raise ValueError(f"this platform has no UNIX sockets: {path!r}")
     return Address(UNIX, os.fsdecode(checked_path(path)), 0)
+
+
+def path_of(name: str, path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str | bytes:
+    """Return a path as text or octets.
+
+    Raises:
+        TypeError: It is no path.
+    """
+    try:
+        return os.fspath(path)
+    except TypeError:
+        raise TypeError(f"{name} must be str, bytes or os.PathLike, not {path!r}") from None
 
 
 def checked_path(path: str | bytes) -> str | bytes:
@@ -363,7 +496,10 @@ def shown_path(path: str | bytes) -> str:
 
 
 def _numeric(what: str, text: str | bytes, port: int) -> Address:
-    literal = parse_literal(check_host(text), port)
+    try:
+        literal = parse_literal(check_host(text), port)
+    except ValueError as error:
+        raise ValueError(f"{what} makes no sense: {error}") from None
     if literal is None:
         raise ValueError(f"{what} must be numeric, not {text!r}")
     return literal

@@ -23,13 +23,16 @@ import trio
 
 from ._address import (
     IPV4,
+    Address,
     GivenAddress,
     LocalAddress,
     Target,
     is_localhost,
     local_addresses,
     parse_literal,
+    path_of,
 )
+from ._blocking import BlockingConnector
 from ._connect import tls as _tls
 from ._connect.custom_sockets import (
     CustomSocketOpener,
@@ -103,7 +106,8 @@ class Connector:
 
     Args:
         policy: The delays and limits of a race.
-        resolver: Who finds addresses; None asks the operating system, or the resolver set with Trio's hook.
+        resolver: Who finds addresses; None asks the operating system, or the resolver set with Trio's hook. For
+            `open_service_stream` it must find services as well, as `dns.DNSResolver` does.
         nat64: The prefix of this network's NAT64 (RFC 6052), "64:ff9b::/96" say, or several, to reach IPv4 hosts to
             which there is no route; `discover_nat64` finds them.
         local_address: The numeric address to connect from, or one for each family. Addresses of a family without one
@@ -163,8 +167,8 @@ class Connector:
 
     async def connect(
         self,
-        host: str | bytes,
-        port: int,
+        host: str | bytes | Iterable[GivenAddress],
+        port: int | None,
         establish: Callable[[trio.SocketStream], Awaitable[T]],
         *,
         addresses: Iterable[GivenAddress] | None = None,
@@ -178,17 +182,20 @@ class Connector:
         raises is a bug, ends the race and comes out as it is.
 
         Args:
-            host: A host name, or an IPv4 or IPv6 address with or without brackets and scope.
-            port: The port, 0 to 65535.
+            host: A host name, or an IPv4 or IPv6 address with or without brackets and scope. Or several, the preferred
+                one first, each with its port as in `("db1.example", 5432)`: one race, in which the addresses of one
+                host come before those of the next.
+            port: The port, 0 to 65535; of several hosts, that of those which have none of their own.
             establish: An async callable of one stream.
             addresses: What to try instead of looking the host up: numeric addresses, and paths of UNIX sockets (an
-                `os.PathLike`, or what begins with a slash or a NUL).
+                `os.PathLike`, or what begins with a slash or a NUL). With a port of its own, as in
+                `("192.0.2.1", 5433)`, it may also be another host, which is looked up.
             give_up_after: Seconds for the whole call.
 
         Raises:
             ConnectError: No attempt was established; `ResolutionError`, `ConnectRefused` and `ConnectTimeout` are
                 its kinds.
-            TypeError: `port` is no int, or `give_up_after` no number.
+            TypeError: `port` is no int, `establish` cannot be called, or `give_up_after` is no number.
             ValueError: `host`, `port` or `addresses` make no sense.
 
         Example:
@@ -196,13 +203,14 @@ class Connector:
             >>> async def greeted(stream: trio.SocketStream) -> bytes:
             ...     return await stream.receive_some()
         """
-        race: Race[T] = self._race(host, port, addresses, give_up_after, establish)
+        check_establish(establish)
+        race: Race[T] = self._race(host, port, addresses, give_up_after, lambda stream, _: establish(stream))
         return await race.run()
 
     async def open_tcp_stream(
         self,
-        host: str | bytes,
-        port: int,
+        host: str | bytes | Iterable[GivenAddress],
+        port: int | None = None,
         *,
         addresses: Iterable[GivenAddress] | None = None,
         give_up_after: float = math.inf,
@@ -225,8 +233,8 @@ class Connector:
 
     async def open_ssl_over_tcp_stream(
         self,
-        host: str | bytes,
-        port: int,
+        host: str | bytes | Iterable[GivenAddress],
+        port: int | None = None,
         *,
         https_compatible: bool = False,
         ssl_context: ssl.SSLContext | None = None,
@@ -252,21 +260,23 @@ class Connector:
             ValueError: An argument makes no sense.
         """
         handshake = _tls.ClientHandshake(
-            host,
+            _one_host(host),
             server_hostname=server_hostname,
             context=ssl_context,
             alpn_protocols=None,
             https_compatible=https_compatible,
             give_up_after=math.inf,
         )
+        if not handshake.has_name:
+            raise ValueError("server_hostname must be given where the stream may be to any of several hosts")
         race: Race[trio.SocketStream] = self._race(host, port, addresses, give_up_after)
         await handshake.prepare()
         return handshake.wrap(await race.run())
 
     async def open_tls_stream(
         self,
-        host: str | bytes,
-        port: int,
+        host: str | bytes | Iterable[GivenAddress],
+        port: int | None = None,
         *,
         https_compatible: bool = False,
         ssl_context: ssl.SSLContext | None = None,
@@ -281,7 +291,7 @@ class Connector:
         `Policy.give_up_tls_after` limits each handshake.
 
         Args:
-            host: See `connect`; the certificate must be valid for it.
+            host: See `connect`; the certificate must be valid for it, and of several hosts for the one connected to.
             port: See `connect`.
             server_hostname: The name that the certificate must be valid for, and that the server is told (SNI); None
                 is `host`. Brackets, scopes and the dot at the end of a name are left out.
@@ -304,7 +314,7 @@ class Connector:
             ValueError: An argument makes no sense; or `alpn_protocols` and `ssl_context` are both given.
         """
         handshake = _tls.ClientHandshake(
-            host,
+            _one_host(host),
             server_hostname=server_hostname,
             context=ssl_context,
             alpn_protocols=alpn_protocols,
@@ -315,6 +325,40 @@ class Connector:
             host, port, addresses, give_up_after, handshake, speaks_https=True
         )
         await handshake.prepare()
+        return await race.run()
+
+    async def open_service_stream(
+        self, service: str, domain: str | bytes, *, port: int | None = None, give_up_after: float = math.inf
+    ) -> trio.SocketStream:
+        """Connect to a service of a domain over TCP, on the hosts that its SRV records name (RFC 2782).
+
+        Hosts come by priority, and those of one priority in an order that is drawn anew each time, by their weights. It
+        is one race: the addresses of one host come before those of the next. For TLS, the certificate must be valid for
+        the domain, not the host (RFC 6125, section 6.2.1).
+
+        Args:
+            service: The service and its protocol, `_xmpp-client._tcp`.
+            domain: The domain that has it.
+            port: Where to connect to the domain itself, should it have no such records; None is nowhere.
+            give_up_after: Seconds for the whole call.
+
+        Raises:
+            ConnectError: See `connect`; `host` is the name of the records, and `port` is 0. `ResolutionError` also if
+                the domain says that it has no such service.
+            TypeError: An argument is of the wrong type, or `resolver` finds no services; `dns.DNSResolver` does.
+            ValueError: An argument makes no sense.
+        """
+        from ._resolve.hosts import ServiceHosts, service_name  # noqa: PLC0415 - most races have one host
+
+        if not trio.lowlevel.in_trio_task():
+            raise _outside_of_trio()
+        name = service_name(service, domain)
+        itself = None if port is None else Target.parse(domain, port)
+        find_services = getattr(self.resolver, "find_services", None)
+        if find_services is None:
+            raise TypeError(f"resolver must have a method find_services, not {self.resolver!r}: see dns.DNSResolver")
+        resolver = ServiceHosts(find_services, self._find_resolver, itself)
+        race: Race[trio.SocketStream] = self._race_to(Target(name, 0, name, ()), give_up_after, resolver=resolver)
         return await race.run()
 
     async def open_unix_socket(
@@ -337,37 +381,60 @@ class Connector:
             TypeError: `filename` is no path, or `give_up_after` no number.
             ValueError: There is a NUL inside a path, or `give_up_after` makes no sense.
         """
-        if not hasattr(socket, "AF_UNIX"):  # pragma: no cover - Windows
+        if not hasattr(socket, "AF_UNIX"):  # Windows
             raise RuntimeError("Unix sockets are not supported on this platform")
-        path = os.fspath(filename)
-        check_seconds("give_up_after", give_up_after)
+        path = path_of("filename", filename)
+        give_up_after = check_seconds("give_up_after", give_up_after)
         options = (self._parts.options or {}).get(socket.AF_UNIX)
         settings = () if options is None else options.settings
         if self.network is None and has_socket_factory():
             return await open_custom_unix(path, settings, give_up_after)
         return await open_unix(self._parts.network, path, settings, give_up_after)
 
+    def blocking(self) -> BlockingConnector:
+        """Return the same for code without an event loop: `create_connection`, and `create_tls_connection`.
+
+        Example:
+            >>> import socket
+            >>> with socket.create_server(("127.0.0.1", 0)) as listener:
+            ...     with Connector().blocking().create_connection(listener.getsockname()) as sock:
+            ...         sock.getpeername() == listener.getsockname()
+            True
+        """
+        return BlockingConnector(self)
+
     def _race(
         self,
-        host: str | bytes,
-        port: int,
+        host: str | bytes | Iterable[GivenAddress],
+        port: int | None,
         addresses: Iterable[GivenAddress] | None,
         give_up_after: float,
-        establish: Callable[[trio.SocketStream], Awaitable[Any]] | None = None,
+        establish: Callable[[trio.SocketStream, Address], Awaitable[Any]] | None = None,
         *,
         speaks_https: bool = False,
     ) -> Race[Any]:
         """Check what the caller wrote, and prepare the race; nothing is sent yet."""
         if not trio.lowlevel.in_trio_task():
             raise _outside_of_trio()
-        target = Target.parse(host, port, addresses)
+        return self._race_to(Target.parse(host, port, addresses), give_up_after, establish, speaks_https=speaks_https)
+
+    def _race_to(
+        self,
+        target: Target,
+        give_up_after: float,
+        establish: Callable[[trio.SocketStream, Address], Awaitable[Any]] | None = None,
+        *,
+        speaks_https: bool = False,
+        resolver: Resolver | None = None,
+    ) -> Race[Any]:
+        """Prepare the race; its resolver is the one that is given, or who knows the target's addresses."""
         if give_up_after != math.inf:
-            check_seconds("give_up_after", give_up_after)
+            give_up_after = check_seconds("give_up_after", give_up_after)
         heard = journal(self.tracer)
         opener: Opener = self._parts.opener
         if self.network is None and has_socket_factory():
             opener = CustomSocketOpener(self._parts.local, self._parts.options)
-        resolution = self._resolution(target, heard, speaks_https or target.port == 443)
+        resolution = self._resolution(target, heard, speaks_https or target.port == 443, resolver)
         return Race(
             target,
             self.policy,
@@ -379,24 +446,15 @@ class Connector:
             history=self.history,
         )
 
-    def _resolution(self, target: Target, heard: Journal, services: bool) -> Resolution:
-        """Choose who knows the addresses; a resolver other than the system's is asked beside the attempts."""
-        network, resolver, alone_until = self._parts.network, None, -math.inf
-        families, translator = self._parts.families, self._parts.translator
+    def _resolution(
+        self, target: Target, heard: Journal, services: bool, resolver: Resolver | None = None
+    ) -> Resolution:
+        """Say who knows the addresses; a resolver other than the system's is asked beside the attempts."""
+        families, translator, alone_until = self._parts.families, self._parts.translator, -math.inf
         if translator is not None and IPV4 not in families:
             families = (*families, IPV4)
-        if not target.name:
-            pass
-        elif self.resolver is not None:
-            resolver = self.resolver
-        elif self.network is None and has_hostname_resolver():
-            resolver, alone_until = HookResolver(), math.inf
-        elif is_localhost(target.name) and (known := network.localhost()) is not None:
-            literals = (parse_literal(host, target.port) for host in known)
-            target.addresses = tuple(address for address in literals if address and address.family in families)
-        else:
-            alone_until = trio.current_time() + self.policy.resolution_delay
-            resolver = SystemResolver(network, alone_until)
+        if resolver is None and target.name:
+            resolver, alone_until = self._find_resolver(target)
         view = None if self.history is None else self.history.view(wall_clock())
         return Resolution(
             target,
@@ -408,8 +466,30 @@ class Connector:
             alone_until=alone_until,
             services=services,
             nat64=translator,
-            last_resort=self._has_last_resort and resolver is self.resolver is not None,
+            last_resort=translator is not None and resolver is self.resolver is not None and self._has_last_resort(),
         )
+
+    def _find_resolver(self, target: Target) -> tuple[Resolver | None, float]:
+        """Choose who knows the addresses, None if they are known now, and until when one may wait for one answer."""
+        network = self._parts.network
+        if target.hosts:
+            from ._resolve.hosts import SeveralHosts  # noqa: PLC0415 - most races have one host
+
+            return SeveralHosts(target.hosts, self._find_resolver), -math.inf
+        if not target.name:
+            return None, -math.inf
+        if self.resolver is not None:
+            return self.resolver, -math.inf
+        if self.network is None and has_hostname_resolver():
+            return HookResolver(), math.inf
+        if is_localhost(target.name) and (known := network.localhost()) is not None:
+            literals = (parse_literal(host, target.port) for host in known)
+            target.addresses = tuple(
+                address for address in literals if address and address.family in self._parts.families
+            )
+            return None, -math.inf
+        alone_until = trio.current_time() + self.policy.resolution_delay
+        return SystemResolver(network, alone_until), alone_until
 
     def _rules(self, view: HistoryView | None, *, through_nat64: bool = True) -> Rules:
         """RFC 6724 as it is on this host, for this connector's sockets."""
@@ -421,12 +501,27 @@ class Connector:
             source_of = parts.translator.source_of
         return Rules(source_of, parts.network.policy_table(), view)
 
-    @property
     def _has_last_resort(self) -> bool:
         """RFC 8305, section 7.2: whether IPv4 addresses are asked for only when all else has failed."""
-        if self._parts.translator is None or not self.policy.last_resort_delay:
-            return False
-        return not self._rules(None, through_nat64=False).has_default_route(IPV4)
+        has_ipv4 = self._rules(None, through_nat64=False).has_default_route(IPV4)
+        return self.policy.last_resort_delay > 0 and not has_ipv4
+
+
+def check_establish(establish: object) -> None:
+    """Refuse what cannot be called; `None` would silently mean that a connection is all.
+
+    Raises:
+        TypeError: It cannot be called.
+    """
+    if not callable(establish):
+        raise TypeError(f"establish must be an async callable of one stream, not {establish!r}")
+
+
+def _one_host(host: str | bytes | Iterable[GivenAddress]) -> str | bytes | None:
+    """The host whose name a certificate must hold; None for several. What is neither is said to be no host."""
+    if isinstance(host, (str, bytes)) or not isinstance(host, Iterable):
+        return host
+    return None
 
 
 def _outside_of_trio() -> RuntimeError:
@@ -456,12 +551,9 @@ def _translator(nat64: str | Iterable[str] | None, opener: SocketOpener) -> Tran
     """Read the prefixes of a NAT64."""
     if nat64 is None:
         return None
-    from ._resolve.nat64 import Prefix, Translator  # noqa: PLC0415 - few networks have one
+    from ._resolve.nat64 import Translator, read_prefixes  # noqa: PLC0415 - few networks have one
 
-    prefixes = (nat64,) if isinstance(nat64, str) else tuple(nat64)
-    if not prefixes:
-        raise ValueError("nat64 must be None where there is no prefix, not empty")
-    return Translator(tuple(map(Prefix.read, prefixes)), opener.source_address)
+    return Translator(read_prefixes(nat64), opener.source_address)
 
 
 def _make(kind: type[Connector], arguments: dict[str, Any]) -> Connector:

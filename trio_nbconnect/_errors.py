@@ -22,8 +22,8 @@ from dataclasses import dataclass
 
 import trio
 
-from ._address import Address, format_host_port, shown_path
-from ._error_texts import errno_text
+from ._address import Address, shown_address, shown_path, shown_target
+from ._error_texts import RESOLVER_ERRORS, is_plain_text, strerror
 from ._printable import printable, seconds_text
 
 if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
@@ -35,7 +35,7 @@ class Phase(enum.Enum):
 
     Attributes:
         RESOLUTION: No attempt has begun yet.
-        HANDSHAKE: The TCP handshake is under way.
+        HANDSHAKE: The TCP handshake is under way, or an attempt of `race`.
         ESTABLISH: TCP is connected; what the caller asked for on top of it (`establish`) is under way.
     """
 
@@ -54,7 +54,8 @@ class Attempt:
         phase: How far it had come.
         started: When it began.
         ended: When it ended, or was given up.
-        error: What it failed with; None if it was still under way when the call gave up.
+        error: What it failed with, the cause of this where that is no `OSError`; None if it was still under way when
+            the call gave up.
         connected: When TCP was connected, if something was to be established on top of it; else None.
 
     Example:
@@ -72,6 +73,11 @@ class Attempt:
     error: OSError | None
     connected: float | None = None
 
+    @property
+    def label(self) -> str:
+        """What was attempted, in words: the address, and of which host if there are several; or the caller's label."""
+        return printable(str(self.address))
+
     def __str__(self) -> str:
         return printable(f"{self.address} {self._outcome()}")
 
@@ -87,7 +93,7 @@ class Attempt:
 
     def _summary(self, port: int) -> str:
         """The same for a list of attempts at one port: `192.0.2.1 refused`."""
-        name = self.address.ip if self.address.port == port or self.address.is_path else str(self.address)
+        name = shown_address(self.address, port)
         silent = self.error is None or _is_plain(self.error, errno.ETIMEDOUT, self.address)
         if silent or self.connected is not None or self.error is None:
             return printable(f"{name} {self._outcome()}")
@@ -128,7 +134,7 @@ class ConnectError(OSError):
         self._failures: tuple[OSError, ...] = ()
         self.errno = errno
         if errno is not None:
-            self.strerror: str | None = errno_text(errno) if errno > 0 else message
+            self.strerror: str | None = message if _is_resolvers(errno) else strerror(errno)
 
     @property
     def primary_error(self) -> OSError | None:
@@ -191,9 +197,13 @@ def _revive(kind: type[ConnectError], args: tuple[str]) -> ConnectError:
     return error
 
 
+def _is_resolvers(number: int) -> bool:
+    return number < 0 or number in RESOLVER_ERRORS
+
+
 def _is_plain(error: OSError, number: int, address: Address) -> bool:
     """Whether an error says nothing but its number, and perhaps where."""
-    return error.errno == number and _text(error, address) == errno_text(number)
+    return error.errno == number and is_plain_text(_text(error, address), number)
 
 
 def _text(error: OSError, address: Address) -> str:
@@ -209,16 +219,28 @@ _SHOWN = 3
 """How many attempts the text of an error tells of; all are in `attempts`."""
 
 
-def all_failed(host: str, port: int, attempts: Sequence[Attempt], unusable: Sequence[OSError] = ()) -> ConnectError:
-    """Every attempt has failed, or no address could even be attempted: `unusable` says why."""
-    failures = [*unusable, *(attempt.error for attempt in attempts if attempt.error is not None)]
+def all_failed(
+    host: str,
+    port: int,
+    attempts: Sequence[Attempt],
+    unusable: Sequence[OSError] = (),
+    missing: Sequence[OSError] = (),
+) -> ConnectError:
+    """Every attempt has failed, or no address could even be attempted: `unusable` says why.
+
+    Of several hosts, `missing` says why some have no address.
+    """
+    failures = [*unusable, *missing, *(attempt.error for attempt in attempts if attempt.error is not None)]
     primary = min(failures, key=_rank, default=None)
     kind = _KINDS.get(
         _agreed([failure for failure in failures if _rank(failure) < _NO_ROUTE] or failures), ConnectError
     )
     if isinstance(primary, ssl.SSLError):
         kind = TLSError
-    why = [attempt._summary(port) for attempt in attempts]  # Trio's suite has nothing behind what was not attempted
+    why = [
+        *(attempt._summary(port) for attempt in attempts),
+        *_texts(missing),
+    ]  # Trio's suite has nothing behind what was not attempted
     if isinstance(primary, ssl.SSLError):
         why = [tls_reason(primary)]
     message = f"all attempts to connect to {_shown(host, port)} failed{_listed(why)}"
@@ -232,7 +254,7 @@ def all_failed(host: str, port: int, attempts: Sequence[Attempt], unusable: Sequ
 
 
 def _shown(host: str, port: int) -> str:
-    return format_host_port(printable(host), port)
+    return shown_target(printable(host), port)
 
 
 def _listed(why: Sequence[str]) -> str:
@@ -243,17 +265,36 @@ def _listed(why: Sequence[str]) -> str:
     return f": {', '.join(why[:_SHOWN])}{more}"
 
 
+def _texts(failures: Sequence[OSError]) -> list[str]:
+    """What failures say, each text once."""
+    return list(dict.fromkeys(printable(failure.strerror or str(failure)) for failure in failures))
+
+
+def of_host(error: OSError, host: str) -> OSError:
+    """Say which of several hosts a failed look-up was for."""
+    text = f"{host}: {error.strerror or error}"
+    if error.errno is None:
+        return OSError(text)
+    return (socket.gaierror if isinstance(error, socket.gaierror) else OSError)(error.errno, text)
+
+
 def no_address(host: str, port: int, failures: Sequence[OSError]) -> ConnectError:
     """The look-up has ended and there is no address to try."""
     failures = failures or [socket.gaierror(socket.EAI_NONAME, "no addresses in the answer")]
-    why = dict.fromkeys(printable(failure.strerror or str(failure)) for failure in failures)
-    message = f"no results found for hostname lookup: {_shown(host, port)}{_listed(list(why))}"
+    message = f"no results found for hostname lookup: {_shown(host, port)}{_listed(_texts(failures))}"
     number = _agreed(failures)
     if number == errno.ETIMEDOUT:
         late = ConnectTimeout(message, host=host, port=port, errno=errno.ETIMEDOUT)
         late.phase = Phase.RESOLUTION
         return _caused_by(late, failures)
     return _caused_by(ResolutionError(message, host=host, port=port, errno=number), failures)
+
+
+def nothing_to_try(name: str, failures: Sequence[OSError]) -> ConnectError:
+    """No attempt of a caller's own has arrived."""
+    message = f"there was nothing to try: {_shown(name, 0)}{_listed(_texts(failures))}"
+    error = ConnectError(message, host=name, port=0)
+    return _caused_by(error, failures)
 
 
 def services_unknown(host: str, port: int, attempts: Sequence[Attempt], failure: OSError) -> ResolutionError:
@@ -299,12 +340,12 @@ def _rank(failure: OSError) -> int:
     """What a caller would want to know first has the lowest; who has sent an answer tells more than who has not."""
     if isinstance(failure, ssl.SSLError):
         return 0 if isinstance(failure, ssl.SSLCertVerificationError) else 2 if is_broken_off(failure) else 1
-    return _RANKS.get(failure.errno or 0, 2)
+    return _UNKNOWN_HOST if isinstance(failure, socket.gaierror) else _RANKS.get(failure.errno or 0, 2)
 
 
 _KINDS: dict[int | None, type[ConnectError]] = {errno.ECONNREFUSED: ConnectRefused, errno.ETIMEDOUT: ConnectTimeout}
 
-_NO_ROUTE = 5
+_NO_ROUTE, _UNKNOWN_HOST = 5, 6
 
 _RANKS = {
     errno.ECONNREFUSED: 3,
@@ -323,6 +364,9 @@ def connect_error(exception: BaseException) -> ConnectError | None:
     Returns:
         The first one found in the exception, the members of its group, its cause and its context.
 
+    Raises:
+        TypeError: `exception` is none.
+
     Example:
         >>> try:
         ...     raise RuntimeError("the client failed") from ConnectError("refused", host="::1", port=80)
@@ -330,6 +374,8 @@ def connect_error(exception: BaseException) -> ConnectError | None:
         ...     connect_error(error)
         ConnectError('refused')
     """
+    if not isinstance(exception, BaseException):
+        raise TypeError(f"exception must be an exception, not {exception!r}")
     seen: set[int] = set()
     waiting: list[BaseException | None] = [exception]
     while waiting:
@@ -365,12 +411,12 @@ def _phase(attempts: Sequence[Attempt]) -> Phase:
 
 def timed_out(what: str) -> TimeoutError:
     """A time-out of ours, as the kernel would report it."""
-    return TimeoutError(errno.ETIMEDOUT, f"{errno_text(errno.ETIMEDOUT)}: {what}")
+    return TimeoutError(errno.ETIMEDOUT, f"{strerror(errno.ETIMEDOUT)}: {what}")
 
 
 def os_error(number: int, address: object) -> OSError:
     """The `OSError` of the right class for an error number, with the address in its text."""
-    return OSError(number, f"{errno_text(number)}: {address}")
+    return OSError(number, f"{strerror(number)}: {printable(str(address))}")
 
 
 def _caused_by(error: ConnectError, failures: Sequence[OSError]) -> ConnectError:
@@ -385,32 +431,35 @@ _FAILURES = (OSError, trio.BrokenResourceError, trio.TooSlowError, EOFError)
 """What fails an attempt; anything else is a bug, and ends the race."""
 
 
-def as_failure(error: Exception, address: Address) -> OSError | None:
-    """Return what fails an attempt as an `OSError`; None for a bug.
+def as_failure(error: Exception, address: Address, kinds: tuple[type[Exception], ...] = ()) -> OSError | None:
+    """Return what fails an attempt as an `OSError`; None for a bug. `kinds` are failures, too.
 
     A group of nothing but failures, however deep, is a failure: a handshake may have had a nursery of its own.
     """
-    failures = [_as_os_error(leaf, address) for leaf in _leaves(error)]
+    failures = [_as_os_error(leaf, address, kinds) for leaf in _leaves(error)]
     known = [failure for failure in failures if failure is not None]
     return min(known, key=_rank) if len(known) == len(failures) else None
 
 
-def _as_os_error(error: BaseException, address: Address) -> OSError | None:
-    """What broke a stream, ended it, or took a handshake on top of it too long."""
+def _as_os_error(error: BaseException, address: Address, kinds: tuple[type[Exception], ...]) -> OSError | None:
+    """What broke a stream, ended it, or took a handshake on top of it too long; or what a caller takes for that."""
     if isinstance(error, OSError):
         return error
-    if not isinstance(error, _FAILURES):
+    if not isinstance(error, (*_FAILURES, *kinds)):
         return None
     if isinstance(error.__cause__, OSError):
         return error.__cause__
-    failure = os_error(errno.ETIMEDOUT if isinstance(error, trio.TooSlowError) else errno.ECONNRESET, address)
+    if isinstance(error, _FAILURES):
+        failure = os_error(errno.ETIMEDOUT if isinstance(error, trio.TooSlowError) else errno.ECONNRESET, address)
+    else:
+        failure = OSError(str(error) or type(error).__name__)
     failure.__cause__ = error.with_traceback(None)
     return failure
 
 
 def crash_of(error: Exception, address: Address) -> OSError:
     """How an attempt ended in which foreign code has crashed, for those who listen; the bug itself is raised."""
-    return OSError(f"{type(error).__name__} in establish: {address}")
+    return OSError(f"{type(error).__name__} in the caller's code: {address}")
 
 
 def ruled_out(address: Address) -> OSError:

@@ -1,7 +1,7 @@
-"""The tracers of a context: they get the events of what this context, and the tasks it starts, will connect.
+"""The tracers of a context: they get the events of what it, and the tasks it starts, will connect; and what for.
 
-The variable has a module of its own because both sides need it: races, which import the module of the events only where
-there is a tracer, and that module.
+The variables have a module of their own because both sides need them: races, which import the module of the events
+only where there is a tracer, and that module.
 """
 
 from __future__ import annotations
@@ -12,3 +12,6 @@ from typing import Any
 
 listening: ContextVar[tuple[Callable[[Any], object], ...]] = ContextVar("trio_nbconnect.trace.listening", default=())
 """The tracers, those that were added first before the others."""
+
+proxy_for: ContextVar[str] = ContextVar("trio_nbconnect.trace.proxy_for", default="")
+"""What is to be reached through the host that a proxy connects to, for the events of that race."""

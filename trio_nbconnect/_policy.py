@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import SupportsFloat, TypeGuard
 
 from ._address import IPV4, IPV6
+from ._printable import shortened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +103,6 @@ _DURATIONS = (
     "give_up_tls_after",
 )
 _COUNTS = ("attempts_at_full_pace", "first_address_family_count")
-_LONGEST_SHOWN = 40
 
 
 def check_seconds(name: str, seconds: object, unit: str = "a number of seconds") -> float:
@@ -118,19 +118,31 @@ def check_seconds(name: str, seconds: object, unit: str = "a number of seconds")
     return number
 
 
-def check_count(name: str, count: object) -> int:
-    """Return a number of things of which there is at least one, or raise what is wrong with it.
+def check_count(name: str, count: object, least: int = 1) -> int:
+    """Return a number of things, or raise what is wrong with it.
 
     Raises:
         TypeError: It is no whole number.
-        ValueError: It is less than one.
+        ValueError: It is less than it must be.
     """
-    if isinstance(count, bool) or not hasattr(count, "__index__"):
-        raise TypeError(f"{name} must be int, not {count!r}")
-    number = operator.index(count)
-    if number < 1:
-        raise ValueError(f"{name} must be at least 1, not {count!r}")
+    number = check_int(name, count)
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, not {count!r}")
     return number
+
+
+def check_int(name: str, value: object) -> int:
+    """Return a whole number of whatever type, NumPy's say, as an int.
+
+    Raises:
+        TypeError: It is no whole number; `True` is none either.
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)  # type: ignore[arg-type]  # that is the question
+    except TypeError:
+        raise TypeError(f"{name} must be int, not {value!r}") from None
 
 
 def check_real(name: str, value: object, unit: str) -> float:
@@ -147,7 +159,7 @@ def check_real(name: str, value: object, unit: str) -> float:
     try:
         number = float(value)
     except OverflowError:
-        raise ValueError(f"{name} is too large, use math.inf for never: {_shortened(repr(value))}") from None
+        raise ValueError(f"{name} is too large, use math.inf for never: {shortened(repr(value), 40)}") from None
     return value if type(value) is int else number
 
 
@@ -157,10 +169,6 @@ def _is_real(value: object) -> TypeGuard[SupportsFloat]:
     from numbers import Real  # noqa: PLC0415 - few write anything else than float or int, and most who do are wrong
 
     return isinstance(value, Real)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _check_multiplier(multiplier: float) -> float:

@@ -1,20 +1,35 @@
 """Printable text: what comes from outside, made safe to show.
 
 Host names, the texts of servers and the names of interfaces may contain line ends, escape sequences that a terminal
-interprets, characters that reverse the direction of writing, and bytes that are no text. Wherever such a text is shown,
-in a terminal, a log, an error on standard error, SVG or HTML, it goes through this one function; HTML is escaped after.
+interprets, characters that reverse the direction of writing, and bytes that are no text; and they may be as long as
+whoever wrote them likes. Wherever such a text is shown, in a terminal, a log, an error on standard error, SVG or HTML,
+it goes through this one function; HTML is escaped after.
 """
 
 from __future__ import annotations
 
+LONGEST = 2000
+"""Characters that are shown of one text: more than any error of ours has, and too few to fill a log."""
+
+
+def shortened(text: str, most: int = LONGEST) -> str:
+    """Cut what is longer than so many characters.
+
+    Example:
+        >>> shortened("9" * 401, 5)
+        '99999...'
+    """
+    return text if len(text) <= most else f"{text[:most]}..."
+
 
 def printable(text: str) -> str:
-    r"""Replace characters that cannot be printed by their escapes in Python.
+    r"""Replace characters that cannot be printed by their escapes in Python, and cut what nobody could read.
 
     Example:
         >>> print(printable("evil.example\n\x1b[31m"))
         evil.example\n\x1b[31m
     """
+    text = shortened(text)
     if text.isprintable():
         return text
     return "".join(

@@ -37,13 +37,22 @@ NAMES = {
         "TLSError",
         "connect_error",
     ),
-    "_functions": ("open_ssl_over_tcp_stream", "open_tcp_stream", "open_tls_stream", "open_unix_socket"),
+    "_functions": (
+        "open_service_stream",
+        "open_ssl_over_tcp_stream",
+        "open_tcp_stream",
+        "open_tls_stream",
+        "open_unix_socket",
+    ),
+    "_pictures.check": ("CheckedAddress", "HostCheck", "check"),
+    "_pictures.explanation": ("Explanation",),
     "_pictures.recording": ("RecordedRace", "Recording", "record"),
     "_pictures.summary": ("Comparison", "HasTimeline", "RaceStatistics", "Summary", "compare", "summarize"),
     "_pictures.timeline": ("AttemptOutcome", "AttemptRow", "LookupRow", "RaceOutcome", "Timeline", "UntriedRow"),
     "_pictures.watch": ("watch",),
     "_playground.widget": ("Playground", "playground"),
     "_policy": ("Policy",),
+    "_race.calls": ("Dial", "race"),
     "_resolve.history": ("History", "HistoryView"),
     "_resolve.nat64": ("discover_nat64",),
     "_resolve.query": ("Answer", "Query", "QuerySent", "SendAnswer", "Service", "Source"),
@@ -52,7 +61,19 @@ NAMES = {
 }
 """The names that the package itself offers, by the private module that has them."""
 
-MODULES = ("anyio", "dns", "httpcore", "network", "notebook", "proxy", "testing", "trace")
+MODULES = (
+    "anyio",
+    "blocking",
+    "dns",
+    "httpcore",
+    "network",
+    "notebook",
+    "otel",
+    "proxy",
+    "requests",
+    "testing",
+    "trace",
+)
 """The public modules. `from trio_nbconnect import *` leaves them out: it would hide the `anyio` of who writes it."""
 
 

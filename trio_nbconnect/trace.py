@@ -19,12 +19,11 @@ import enum
 import functools
 import inspect
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-from ._address import Address
+from ._address import Address, format_host_port
 from ._errors import ConnectError
 from ._listening import listening
 from ._policy import Policy
@@ -38,8 +37,13 @@ __all__ = [
     "AttemptEstablished",
     "AttemptFailed",
     "AttemptStarted",
+    "Candidate",
+    "CandidatesSorted",
+    "Connection",
+    "DelaySource",
     "Event",
     "Listener",
+    "Logger",
     "RaceLost",
     "RaceStarted",
     "RaceWon",
@@ -77,12 +81,33 @@ class Reason(enum.Enum):
     PREDECESSOR_FAILED = "predecessor failed"
 
 
+class DelaySource(enum.Enum):
+    """Where the delay after an attempt comes from (RFC 8305, section 5).
+
+    Attributes:
+        POLICY: `Policy.attempt_delay`, and its multiplier.
+        HISTORY: The round-trip time that a history knows.
+        MINIMUM_GAP: `Policy.minimum_gap`, since the delay would have been shorter.
+        SLOWED: `Policy.maximum_delay`, since `Policy.attempts_at_full_pace` were under way.
+    """
+
+    POLICY = "policy"
+    HISTORY = "history"
+    MINIMUM_GAP = "minimum gap"
+    SLOWED = "slowed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Happened:
-    """When something happened, in seconds on Trio's clock, and in which race of this `trio.run`."""
+    """When something happened, in seconds on Trio's clock, and in which race: its number, its host and its port.
 
-    race: int
+    Races that went the same way have equal events: the number does not count.
+    """
+
+    race: int = field(compare=False)
     time: float
+    host: str = field(default="", repr=False)
+    port: int = field(default=0, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,16 +115,20 @@ class RaceStarted(_Happened):
     """A connection was asked for.
 
     Attributes:
-        race: The number of the race, in this `trio.run`.
+        race: The number of the race, in this process.
         time: When it happened, in seconds on Trio's clock.
         host: The host, as it was asked for.
         port: The port.
         policy: The delays and limits of the race.
+        run: The number of the `trio.run` it is in, in this process: each has a clock of its own.
+        proxy_for: What is to be reached through this host, if it is a proxy; else empty.
     """
 
     host: str
     port: int
     policy: Policy
+    run: int = field(default=0, repr=False, compare=False)
+    proxy_for: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +136,10 @@ class ResolutionStarted(_Happened):
     """A query went out for addresses from this source.
 
     Attributes:
-        race: The number of the race, in this `trio.run`.
+        race: The number of the race, in this process.
         time: When it happened, in seconds on Trio's clock.
+        host: The host of the race, as it was asked for.
+        port: Its port.
         source: Who is asked for addresses.
         name: Whose records were asked for; empty for the host itself.
     """
@@ -122,13 +153,17 @@ class AnswerReceived(_Happened):
     """Addresses came from a source, or none and perhaps an error; they replace its earlier answer.
 
     Attributes:
-        race: The number of the race, in this `trio.run`.
+        race: The number of the race, in this process.
         time: When it happened, in seconds on Trio's clock.
+        host: The host of the race, as it was asked for.
+        port: Its port.
         source: Who has answered.
         addresses: The addresses, as they came.
         error: Why there are none; None if the name merely has no such records.
         name: Whose records they are; empty for the host itself.
         services: What an HTTPS answer holds.
+        server: The name server that has answered; empty where that is not known, as from the operating system.
+        ttl: How many seconds the name server lets the answer be kept; None where that is not known.
     """
 
     source: Source
@@ -136,6 +171,42 @@ class AnswerReceived(_Happened):
     error: OSError | None
     name: str = ""
     services: tuple[Service, ...] = ()
+    server: str = ""
+    ttl: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An address that may be tried, and why it stands where it does.
+
+    Attributes:
+        address: Where to.
+        source: Who has named it.
+        placed_by: What put it behind the one before it, or before all others: a rule of RFC 6724, say.
+        round_trip_time: What a history knows, in seconds; None if nothing.
+        used: Whether a history knows that a connection to it was handed out lately.
+    """
+
+    address: Address
+    source: Source
+    placed_by: str
+    round_trip_time: float | None = None
+    used: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidatesSorted(_Happened):
+    """The addresses that are known now stand in another order than before, those already tried included.
+
+    Attributes:
+        race: The number of the race, in this process.
+        time: When it happened, in seconds on Trio's clock.
+        host: The host of the race, as it was asked for.
+        port: Its port.
+        candidates: All of them, the best first; where there is one only, this event is left out.
+    """
+
+    candidates: tuple[Candidate, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,16 +214,22 @@ class AttemptStarted(_Happened):
     """An attempt began; attempts of a race are numbered from 1.
 
     Attributes:
-        race: The number of the race, in this `trio.run`.
+        race: The number of the race, in this process.
         time: When it happened, in seconds on Trio's clock.
+        host: The host of the race, as it was asked for.
+        port: Its port.
         attempt: The number of the attempt in its race, from 1.
         address: Where to.
         reason: Why it began when it did.
+        delay: How many seconds the next attempt waits for this one, unless it fails; None where that is not known.
+        delay_from: Where that delay comes from.
     """
 
     attempt: int
     address: Address
     reason: Reason
+    delay: float | None = None
+    delay_from: DelaySource = DelaySource.POLICY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,16 +237,20 @@ class AttemptConnected(_Happened):
     """The TCP handshake is complete.
 
     Attributes:
-        race: The number of the race, in this `trio.run`.
+        race: The number of the race, in this process.
         time: When it happened, in seconds on Trio's clock.
+        host: The host of the race, as it was asked for.
+        port: Its port.
         attempt: The number of the attempt in its race, from 1.
         address: Where to.
         is_all: Whether nothing is to be established on top of it.
+        syn_retransmissions: How often the kernel has sent the SYN again; None where it does not say.
     """
 
     attempt: int
     address: Address
     is_all: bool = field(default=False, repr=False)
+    syn_retransmissions: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +258,10 @@ class AttemptEstablished(_Happened):
     """An outcome: the connection is all that the caller asked for.
 
     Attributes:
-        race: The number of the race, in this `trio.run`.
+        race: The number of the race, in this process.
         time: When it happened, in seconds on Trio's clock.
+        host: The host of the race, as it was asked for.
+        port: Its port.
         attempt: The number of the attempt in its race, from 1.
         address: Where to.
     """
@@ -192,16 +275,21 @@ class AttemptFailed(_Happened):
     """An outcome: the attempt ended with an error.
 
     Attributes:
-        race: The number of the race, in this `trio.run`.
+        race: The number of the race, in this process.
         time: When it happened, in seconds on Trio's clock.
+        host: The host of the race, as it was asked for.
+        port: Its port.
         attempt: The number of the attempt in its race, from 1.
         address: Where to.
         error: What it failed with.
+        syn_retransmissions: How often the kernel has sent the SYN again, if it did not connect; None where it does not
+            say.
     """
 
     attempt: int
     address: Address
     error: OSError
+    syn_retransmissions: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,14 +297,18 @@ class AttemptCancelled(_Happened):
     """An outcome: the race was over, or its caller gave up, while the attempt was under way.
 
     Attributes:
-        race: The number of the race, in this `trio.run`.
+        race: The number of the race, in this process.
         time: When it happened, in seconds on Trio's clock.
+        host: The host of the race, as it was asked for.
+        port: Its port.
         attempt: The number of the attempt in its race, from 1.
         address: Where to.
+        syn_retransmissions: As in `AttemptFailed`.
     """
 
     attempt: int
     address: Address
+    syn_retransmissions: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,14 +316,39 @@ class RunnerUpDiscarded(_Happened):
     """An established connection was closed unused: another attempt had won, or the caller was cancelled.
 
     Attributes:
-        race: The number of the race, in this `trio.run`.
+        race: The number of the race, in this process.
         time: When it happened, in seconds on Trio's clock.
+        host: The host of the race, as it was asked for.
+        port: Its port.
         attempt: The number of the attempt in its race, from 1.
         address: Where to.
     """
 
     attempt: int
     address: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """What is known of a connection when it is handed out.
+
+    Attributes:
+        local_address: Where it comes from; None for a UNIX socket.
+        round_trip_time: What the kernel has measured, in seconds; None if it does not say.
+        tls_version: As "TLSv1.3"; empty without TLS, or if its handshake comes later.
+        cipher: The cipher suite of TLS.
+        alpn: The protocol that the server has chosen (RFC 7301).
+        certificate_names: The names and addresses in the server's certificate, if it was verified.
+        certificate_until: When the certificate expires, in seconds since 1970.
+    """
+
+    local_address: Address | None = None
+    round_trip_time: float | None = None
+    tls_version: str = ""
+    cipher: str = ""
+    alpn: str = ""
+    certificate_names: tuple[str, ...] = ()
+    certificate_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,14 +356,18 @@ class RaceWon(_Happened):
     """This attempt's connection was returned.
 
     Attributes:
-        race: The number of the race, in this `trio.run`.
+        race: The number of the race, in this process.
         time: When it happened, in seconds on Trio's clock.
+        host: The host of the race, as it was asked for.
+        port: Its port.
         attempt: The number of the attempt in its race, from 1.
         address: Where to.
+        connection: What is known of the connection.
     """
 
     attempt: int
     address: Address
+    connection: Connection | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,8 +375,10 @@ class RaceLost(_Happened):
     """The race ended without a connection; no error means that its caller cancelled it.
 
     Attributes:
-        race: The number of the race, in this `trio.run`.
+        race: The number of the race, in this process.
         time: When it happened, in seconds on Trio's clock.
+        host: The host of the race, as it was asked for.
+        port: Its port.
         error: What the caller gets; None if it was cancelled.
     """
 
@@ -266,6 +389,7 @@ Event: TypeAlias = (
     RaceStarted
     | ResolutionStarted
     | AnswerReceived
+    | CandidatesSorted
     | AttemptStarted
     | AttemptConnected
     | AttemptEstablished
@@ -356,13 +480,20 @@ def listen(tracer: Tracer) -> Listener:
     return Listener(tracer)
 
 
-def log_to(logger: logging.Logger) -> Listener:
+class Logger(Protocol):
+    """What `log_to` needs of a logger: `logging.Logger` has it, and so have those of structlog."""
+
+    def log(self, level: int, message: str, /, *arguments: object) -> object:
+        """Log a message, its arguments put in as `%` does."""
+
+
+def log_to(logger: Logger) -> Listener:
     """Log the events of all that is connected, one record each.
 
     A race that was lost is a warning and one that was won is info; everything else is debug.
 
     Args:
-        logger: Where to.
+        logger: Where to: a `logging.Logger`, or one of structlog.
 
     Returns:
         A context manager with `start` and `stop`; see `listen`.
@@ -377,28 +508,34 @@ def log_to(logger: logging.Logger) -> Listener:
 class _Log:
     """A tracer that writes to a logger."""
 
-    def __init__(self, logger: logging.Logger) -> None:
+    def __init__(self, logger: Logger) -> None:
         self._logger = logger
-        self._started: dict[tuple[int, int], float] = {}
+        names = ("isEnabledFor", "is_enabled_for")  # that of `logging`, and that of structlog
+        enabled = (getattr(logger, name, None) for name in names)
+        self._is_enabled: Callable[[int], bool] = next(filter(None, enabled), lambda _: True)
+        self._started: dict[int, float] = {}
 
     def __call__(self, event: Event) -> None:
-        key = threading.get_ident(), event.race
-        began = self._started.setdefault(key, event.time)
+        began = self._started.setdefault(event.race, event.time)
         level = logging.DEBUG
         if isinstance(event, RaceWon | RaceLost):
-            del self._started[key]
+            del self._started[event.race]
             level = logging.INFO if isinstance(event, RaceWon) else logging.WARNING
-        if self._logger.isEnabledFor(level):
+        if self._is_enabled(level):
             milliseconds = (event.time - began) * 1000
             words = ", ".join([type(event).__name__, *_facts(event)])
-            self._logger.log(level, "race %d, %.1f ms: %s", event.race, milliseconds, words)
+            target = printable(format_host_port(event.host, event.port))
+            self._logger.log(level, "race %d, %s, %.1f ms: %s", event.race, target, milliseconds, words)
+
+
+_NOT_LOGGED = frozenset(("race", "time", "host", "port", "policy", "run", "is_all", "candidates", "connection"))
 
 
 def _facts(event: Event) -> Iterator[str]:
-    """What an event says, field by field; a policy is too long for a line."""
+    """What an event says, field by field; some are too long for a line."""
     for each in fields(event):
         value = getattr(event, each.name)
-        if each.name in ("race", "time", "policy", "is_all") or value in (None, "", ()):
+        if each.name in _NOT_LOGGED or value in (None, "", ()):
             continue
         if isinstance(value, enum.Enum):
             value = value.value

@@ -1,4 +1,4 @@
-"""Markdown: the table of the README, ratios for those that have one."""
+"""Markdown: the table of `README.md`, ratios for those that have one."""
 
 from __future__ import annotations
 

@@ -4,13 +4,10 @@ Over loopback a SYN is answered before `connect` returns, which flatters whoever
 handshake takes a wake-up, as it does everywhere else. Both ends are network namespaces of this process alone; they end
 with their last descriptor. The near end reaches all of 10.0.0.0/8 through the far one, where every such address is
 local.
-
-`setns` and `unshare` are called through `ctypes`: Python has them since 3.12 only, and `mount` not at all.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import subprocess
@@ -19,10 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-NEW_MOUNTS, NEW_NETWORK = 0x00020000, 0x40000000
-"""CLONE_NEWNS and CLONE_NEWNET of unshare(2)."""
-BIND, RECURSIVE, PRIVATE = 0x1000, 0x4000, 0x40000
-"""MS_BIND, MS_REC and MS_PRIVATE of mount(2)."""
+from ..namespaces import BIND, call_libc, new_namespaces
 
 MINE = "/proc/self/ns/net"
 
@@ -85,32 +79,31 @@ def entered(namespace: str) -> Iterator[None]:
         try:
             yield
         finally:
-            _call("setns", mine, NEW_NETWORK)
+            call_libc("setns", mine, 0)
 
 
 def enter(namespace: str) -> None:
     """Be in a network namespace from now on, with this thread and those it starts."""
     with _opened(namespace) as descriptor:
-        _call("setns", descriptor, NEW_NETWORK)
+        call_libc("setns", descriptor, 0)
 
 
 def replace_files(replacements: dict[Path, Path]) -> None:
     """Let this process, and nobody else, find other files in the place of some that exist."""
-    _call("unshare", NEW_MOUNTS)
-    _call("mount", None, b"/", None, RECURSIVE | PRIVATE, None)
+    new_namespaces(network=False)
     for there, instead in replacements.items():
         if there.exists():
-            _call("mount", os.fsencode(instead), os.fsencode(there), None, BIND, None)
+            call_libc("mount", os.fsencode(instead), os.fsencode(there), None, BIND, None)
 
 
 def _unshared(stack: ExitStack) -> str:
     """Make a network namespace that lasts as long as a descriptor of ours."""
     with _opened(MINE) as mine:
-        _call("unshare", NEW_NETWORK)
+        new_namespaces(mounts=False)
         try:
             descriptor = stack.enter_context(_opened(MINE))
         finally:
-            _call("setns", mine, NEW_NETWORK)
+            call_libc("setns", mine, 0)
     return f"/proc/{os.getpid()}/fd/{descriptor}"
 
 
@@ -121,17 +114,6 @@ def _opened(path: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _call(function: str, *arguments: object) -> None:
-    """Call a function of libc.
-
-    Raises:
-        OSError: It has failed.
-    """
-    if getattr(ctypes.CDLL(None, use_errno=True), function)(*arguments) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), function)
 
 
 def _ip(commands: str) -> None:

@@ -1,4 +1,4 @@
-"""Report: outcomes as tables for readers, as Markdown for the README, and as JSON for machines."""
+"""Report: outcomes as tables for readers, as Markdown for `README.md`, and as JSON for machines."""
 
 from __future__ import annotations
 

@@ -13,10 +13,10 @@ import trio
 
 from .exhaustion import run_out_of_descriptors, run_out_of_threads
 from .findings import Report
-from .interrupts import interrupt_everywhere
+from .interrupts import interrupt_everywhere, no_memory
 from .misbehaviour import CASES, misbehave, tracer_cases
 from .moments import cancel_at_random_moments
-from .operations import OPERATIONS
+from .operations import BLOCKING_OPERATIONS, OPERATIONS, BlockingOperation, Operation
 from .place import Place, place
 from .steps import cancel_at_each_step
 from .syscalls import fail_each_call
@@ -35,7 +35,8 @@ def steps(place: Place, rounds: int) -> Iterator[Report]:
 
 def interrupts(place: Place, rounds: int) -> Iterator[Report]:
     """Interrupt at each instruction, so many in all as there are rounds."""
-    for operation in OPERATIONS:
+    operations: list[Operation | BlockingOperation] = [*OPERATIONS, *BLOCKING_OPERATIONS]
+    for operation in operations:
         yield interrupt_everywhere(operation, place, stride=max(1, 20000 // max(rounds, 1)))
 
 
@@ -47,9 +48,10 @@ def syscalls(place: Place, rounds: int) -> Iterator[Report]:
 
 
 def exhaustion(place: Place, rounds: int) -> Iterator[Report]:
-    """Run out of descriptors and of threads."""
+    """Run out of descriptors, of memory and of threads."""
     for operation in OPERATIONS:
         yield trio.run(run_out_of_descriptors, operation, place)
+        yield interrupt_everywhere(operation, place, interrupt=no_memory, stride=max(1, 20000 // max(rounds, 1)))
     yield trio.run(run_out_of_threads, place)
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import trio
@@ -19,7 +20,7 @@ import trio_nbconnect as nb
 
 from .findings import Report, is_cancelled
 from .leftovers import leftovers
-from .operations import DROPS, GOOD, REFUSES, Operation, close, connector
+from .operations import DROPS, FAST, GOOD, REFUSES, Operation, close, connector
 from .place import HOST, Place
 
 if sys.version_info < (3, 11):
@@ -325,12 +326,62 @@ def _configured(configure: Any) -> Callable[[Place], Awaitable[Any]]:
     return run
 
 
+def race_cases() -> Iterator[Case]:
+    """A dial of `nb.race`, the iterable that brings it, or `close`, that raises."""
+    for name, make in RAISED.items():
+
+        async def raises(make: Any = make) -> Any:
+            await trio.lowlevel.checkpoint()
+            raise make()
+
+        async def dial(place: Place, make: Any = make, raises: Any = raises) -> Any:
+            return await nb.race([nb.Dial("bad", raises), _good(place)], policy=FAST)
+
+        async def iterable(place: Place, raises: Any = raises) -> Any:
+            async def arriving() -> AsyncIterator[nb.Dial[trio.SocketStream]]:
+                yield _good(place)
+                await raises()
+
+            return await nb.race(arriving(), policy=FAST)
+
+        async def closing(place: Place, raises: Any = raises) -> Any:
+            async def close_badly(stream: trio.SocketStream) -> None:
+                stream.socket.close()
+                await raises()
+
+            return await nb.race([_late(place), _good(place)], policy=FAST, close=close_badly)
+
+        for culprit, run in (("a dial", dial), ("the iterable", iterable), ("close", closing)):
+            raised = make()
+            groups = (BaseExceptionGroup,) if isinstance(raised, BaseExceptionGroup) else ()
+            allowed = (type(raised), Bug, Blow, RuntimeError, *groups)
+            yield Case(name=f"{culprit} raises {name}", run=run, allowed=allowed)
+
+
+def _good(place: Place) -> nb.Dial[trio.SocketStream]:
+    return nb.Dial("good", partial(connector().open_tcp_stream, GOOD, place.port))
+
+
+def _late(place: Place) -> nb.Dial[trio.SocketStream]:
+    """A dial that does not let itself be cancelled, and comes second."""
+
+    async def late() -> trio.SocketStream:
+        opened = []
+        with trio.CancelScope(shield=True):
+            await trio.sleep(0.02)
+            opened.append(await connector().open_tcp_stream(GOOD, place.port))
+        return opened[0]
+
+    return nb.Dial("late", late)
+
+
 CASES: dict[str, Callable[[], Iterator[Case]]] = {
     "establish": establish_cases,
     "resolver": resolver_cases,
     "nonsense": nonsense_cases,
     "hook": hook_cases,
     "configure": configure_cases,
+    "race": race_cases,
 }
 
 

@@ -27,13 +27,15 @@ class Place:
     """Where to connect to.
 
     On `port`, 127.0.0.1 accepts, 127.0.0.2 does not answer, since its queue is full, and 127.0.0.3 refuses; on
-    `tls_port` likewise, and 127.0.0.4 accepts and says nothing.
+    `tls_port` likewise, and 127.0.0.4 accepts and says nothing. The name server on `dns_port` has
+    127.0.0.1 for all names.
     """
 
     port: int
     tls_port: int
     socks_port: int
     http_port: int
+    dns_port: int
     accepting: str
     full: str
     ca_file: str
@@ -72,6 +74,8 @@ async def _serve() -> None:
         plain, secure = _three(stack), _three(stack)
         silent = _listen(stack, ("127.0.0.4", secure.getsockname()[1]))
         socks, http = _listen(stack, ("127.0.0.1", 0)), _listen(stack, ("127.0.0.1", 0))
+        names = stack.enter_context(trio.socket.socket(type=socket.SOCK_DGRAM))
+        await names.bind(("127.0.0.1", 0))
         accepting, full = _listen(stack, ""), _listen(stack, "", backlog=0)
         _fill(stack, full)
         this = Place(
@@ -79,6 +83,7 @@ async def _serve() -> None:
             tls_port=secure.getsockname()[1],
             socks_port=socks.getsockname()[1],
             http_port=http.getsockname()[1],
+            dns_port=names.getsockname()[1],
             accepting=accepting.getsockname().decode(),
             full=full.getsockname().decode(),
             ca_file=str(Path(folder, "ca.pem")),
@@ -89,6 +94,7 @@ async def _serve() -> None:
             nursery.start_soon(_accept, secure, partial(_secure, context))
             nursery.start_soon(_accept, socks, _be_socks)
             nursery.start_soon(_accept, http, _be_http)
+            nursery.start_soon(_be_dns, names)
             print(json.dumps(asdict(this)), flush=True)
             await trio.to_thread.run_sync(sys.stdin.read, abandon_on_cancel=True)
             nursery.cancel_scope.cancel()
@@ -152,6 +158,17 @@ async def _be_http(stream: trio.SocketStream) -> None:
     await stream.receive_some()
     await stream.send_all(b"HTTP/1.1 200 OK\r\n\r\n")
     await _hold(stream)
+
+
+async def _be_dns(sock: trio.socket.SocketType) -> None:
+    """RFC 1035, section 4.1: the question comes back; of types other than A there are none."""
+    while True:
+        query, client = await sock.recvfrom(512)
+        end = query.index(b"\0", 12) + 5
+        is_a = query[end - 4 : end - 2] == b"\0\x01"
+        answer = b"\xc0\x0c\0\x01\0\x01\0\0\0\0\0\x04\x7f\0\0\x01" if is_a else b""
+        header = query[:2] + b"\x81\x80\0\x01\0" + bytes([is_a]) + bytes(4)
+        await sock.sendto(header + query[12:end] + answer, client)
 
 
 if __name__ == "__main__":

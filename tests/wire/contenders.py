@@ -25,6 +25,8 @@ import trio
 PORT = 4433
 NOBODY = 4434
 """Where nothing listens."""
+LOOKED_UP = "127.1"
+"""A name that goes to the C library, in a thread, and to no name server."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,8 @@ def ours(task: Task, *, dns: bool = False) -> Outcome:
     context = task.context()
 
     async def connect(host: str, port: int) -> Any:
+        if dns and host == LOOKED_UP:
+            host = "localhost"  # or a name server would be asked
         if context is None:
             return (await connector.open_tcp_stream(host, port)).socket
         stream = await connector.open_tls_stream(host, port, ssl_context=context)
@@ -68,6 +72,31 @@ def ours(task: Task, *, dns: bool = False) -> Outcome:
 def by_dns(task: Task) -> Outcome:
     """Connect with this library, and ask name servers by ourselves."""
     return ours(task, dns=True)
+
+
+def blocking(task: Task) -> Outcome:
+    """Connect with this library and without an event loop."""
+    import trio_nbconnect as nb  # noqa: PLC0415 - see above
+
+    connector, context = nb.Connector(nat64=task.nat64).blocking(), task.context()
+
+    def connect(host: str, port: int) -> socket.socket:
+        if context is None:
+            return connector.create_connection((host, port), task.limit)
+        return connector.create_tls_connection((host, port), task.limit, ssl_context=context)
+
+    return _blocking(task, connect)
+
+
+def by_socket(task: Task) -> Outcome:
+    """Connect with the standard library's function that blocks."""
+    context = task.context()
+
+    def connect(host: str, port: int) -> socket.socket:
+        sock = socket.create_connection((host, port), task.limit)
+        return sock if context is None else context.wrap_socket(sock, server_hostname=host)
+
+    return _blocking(task, connect)
 
 
 def by_trio(task: Task) -> Outcome:
@@ -142,10 +171,21 @@ def by_aiohttp(task: Task) -> Outcome:
     return _on_asyncio(task, connect)
 
 
+def _blocking(task: Task, connect: Callable[[str, int], socket.socket]) -> Outcome:
+    with contextlib.suppress(OSError):
+        connect(LOOKED_UP, NOBODY)
+    began = time.perf_counter()
+    try:
+        address = str(connect(task.host, PORT).getpeername()[0])
+    except OSError:
+        address = ""
+    return time.perf_counter() - began, address
+
+
 async def _on_trio(task: Task, connect: Callable[[str, int], Awaitable[Any]]) -> Outcome:
     """Connect once to what refuses, and then for time: imports and threads are there in a program that runs."""
     with contextlib.suppress(OSError):
-        await connect("localhost", NOBODY)
+        await connect(LOOKED_UP, NOBODY)
     began = time.perf_counter()
     with trio.move_on_after(task.limit):
         try:
@@ -159,7 +199,7 @@ async def _on_trio(task: Task, connect: Callable[[str, int], Awaitable[Any]]) ->
 def _on_asyncio(task: Task, connect: Callable[[str, int], Awaitable[str]]) -> Outcome:
     async def main() -> Outcome:
         with contextlib.suppress(OSError):
-            await connect("localhost", NOBODY)
+            await connect(LOOKED_UP, NOBODY)
         began = time.perf_counter()
         try:
             address = await asyncio.wait_for(connect(task.host, PORT), task.limit)
@@ -281,13 +321,15 @@ class Contender:
         return not self.package or importlib.util.find_spec(self.package) is not None
 
 
-OURS = ("ours", "ours, DNS")
+OURS = ("ours", "ours, DNS", "blocking")
 
 CONTENDERS = [
     Contender(name=OURS[0], connect=ours),
     Contender(name=OURS[1], connect=by_dns, package="dns"),
+    Contender(name=OURS[2], connect=blocking),
     Contender(name="trio", connect=by_trio),
     Contender(name="anyio", connect=by_anyio, package="anyio"),
+    Contender(name="socket", connect=by_socket),
     Contender(name="asyncio", connect=by_asyncio),
     Contender(name="aiohttp", connect=by_aiohttp, package="aiohttp"),
     Contender(name="curl", connect=by_curl, program="curl"),

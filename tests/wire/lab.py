@@ -74,12 +74,13 @@ def run_network(  # noqa: PLR0917 - they are sent to a process as they stand
     certificates: Certificates,
     go: str,
 ) -> Iterator[Shot]:
-    """Build the network in namespaces of this process, and let everybody connect, in turns."""
+    """Build the network in namespaces of this process, and let everybody connect, in turns; each is the first once."""
     with _built(network, certificates) as log:
         task = Task(host=NAME, ca_file="/mnt/ca.pem" if network.tls else "", nat64=network.nat64, limit=limit, go=go)
         failures: Counter[str] = Counter()
-        for _ in range(repetitions):
-            for contender in contenders:
+        for turn in range(repetitions):
+            first = turn % len(contenders)
+            for contender in (*contenders[first:], *contenders[:first]):
                 if failures[contender.name] * 2 <= repetitions:  # or the cell is decided
                     yield (shot := _shoot(network, contender, task, log))
                     failures[contender.name] += not shot.address

@@ -27,10 +27,11 @@ from typing import Any, cast
 
 import trio
 
-from .._address import check_host, check_port, format_host_port
+from .._address import check_host, check_port, format_host_port, path_of
 from .._connect import tls as _tls
 from .._connector import Connector, StreamOpener
-from .for_trio import check_opener, own_connector, patched
+from .for_trio import check_opener, own_connector
+from .patching import patched
 
 try:
     import anyio
@@ -166,7 +167,7 @@ class TLSConnectable(ByteStreamConnectable):
     def __post_init__(self) -> None:
         check_host(_text(self.host))
         check_port(self.port)
-        _tls.certificate_name(self._name)
+        _tls.name_of(_text(self.host), self.hostname, "hostname")
         if self.ssl_context is not None:
             _tls.client_context(self.ssl_context)
         check_opener(self.connector)
@@ -183,16 +184,12 @@ class TLSConnectable(ByteStreamConnectable):
             context = await _tls.shared_context() if self.ssl_context is None else self.ssl_context
             return await self.connector.connect(_text(self.host), self.port, partial(self._shake_hands, context))
 
-    @property
-    def _name(self) -> str:
-        return _text(self.host) if self.hostname is None else self.hostname
-
     async def _shake_hands(self, context: ssl.SSLContext, stream: trio.abc.Stream) -> TLSStream:
         """Say in Trio's words what breaks a handshake; `ssl.SSLError` is an `OSError` already."""
         try:
             return await TLSStream.wrap(
                 SocketStream(stream),
-                hostname=_tls.certificate_name(self._name),
+                hostname=_tls.name_of(_text(self.host), self.hostname),
                 ssl_context=context,
                 standard_compatible=self.standard_compatible,
             )
@@ -220,7 +217,7 @@ class UNIXConnectable(ByteStreamConnectable):
     connector: Connector = field(default_factory=Connector, kw_only=True)
 
     def __post_init__(self) -> None:
-        fspath(self.path)
+        path_of("path", self.path)
         if not isinstance(self.connector, Connector):
             raise TypeError(f"connector must be a Connector, not {self.connector!r}")
 
@@ -259,7 +256,8 @@ def patched_anyio(connector: StreamOpener | None = None) -> Iterator[None]:
     It counts while a block lasts, and for the whole process, other threads included; under asyncio, anyio's own
     functions run. With `tls`, the handshake is part of the race. Modules that have imported a function by name (`from
     anyio import connect_tcp`) are reached, too. Blocks may be nested or overlap. What we cannot do, a `local_port` and
-    kinds of UNIX sockets that are no streams, is left to anyio.
+    kinds of UNIX sockets that are no streams, is left to anyio. `ALL_PROXY` and its like are not read:
+    `patched_anyio(proxy.from_environment())` honours them.
 
     Args:
         connector: Who connects, a `Connector` or a proxy; None is `Connector()`. A `happy_eyeballs_delay` other than

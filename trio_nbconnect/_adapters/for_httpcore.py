@@ -14,7 +14,8 @@ proxy.
 
 HTTPX has no parameter for a backend, so `transport` makes HTTPX's own transport and gives our backend to its pool. That
 is the one private place that we touch, and it is checked: a version that has moved it gets an error, not a client that
-quietly connects without us. httpx2 and httpcore2 have the same shape and classes of their own, errors included.
+quietly connects without us. httpx2 and httpcore2 have the same shape and classes of their own, errors included; where
+HTTPX is not installed, they take its place.
 
 An error of ours is the `__cause__` of httpcore's. A pool raises that `from None`, so that from HTTPX's error it is
 `error.__cause__.__context__`; `connect_error` finds it.
@@ -28,25 +29,18 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 from urllib.parse import unquote
 
 import trio
 
-from .._address import IPV4, IPV6
-from .._connect.options import SocketOptions
+from .._connect.options import options_with
 from .._connect.tls import client_context, shake_hands
 from .._connector import Connector, StreamOpener
 from .for_trio import check_opener, own_connector
-
-try:
-    import httpcore
-    import httpx
-except ModuleNotFoundError as missing:
-    if missing.name not in {"httpcore", "httpx"}:
-        raise
-    raise ImportError("trio_nbconnect.httpcore needs httpx: python -m pip install 'trio-nbconnect[http]'") from None
+from .http_libraries import httpcore, httpx
 
 if TYPE_CHECKING:
     from typing import TypedDict
@@ -98,40 +92,53 @@ def transport(connector: StreamOpener | None = None, *, library: HTTPLibrary[Any
 
     TLS is part of the race: an address that completes TCP and then fails the handshake, or never answers it, lets the
     others go on. The client must run under Trio. What concerns connections goes here and not to the client, which
-    ignores it when it is given a transport: `verify`, `http2`, `limits`, `proxy` and so on.
+    ignores it when it is given a transport: `verify`, `http2`, `limits`, `proxy` and so on. So it does with
+    `HTTP_PROXY` and its like: `transport(proxy.from_environment())` honours them.
 
     Args:
         connector: Who opens connections, a `Connector` or a proxy of ours; also those to a `proxy` of HTTPX's. None is
             `Connector()`.
-        library: Whose transport to make: the module `httpx`, or `httpx2`.
+        library: Whose transport to make: the module `httpx`, or `httpx2`, which is the default where `httpx` is not
+            installed.
         options: The arguments of `httpx.AsyncHTTPTransport`. `local_address` is numeric.
 
     Raises:
         RuntimeError: This version of the library keeps its pool, or the pool its backend, in another place.
-        TypeError: `connector` is neither.
+        TypeError: `connector` is neither, or `library` none of them.
 
     Example:
         >>> import httpx
         >>> from trio_nbconnect import Connector
         >>> client = httpx.AsyncClient(transport=transport(Connector(), http2=False, retries=1))
     """
+    if not hasattr(library, "AsyncHTTPTransport"):
+        raise TypeError(f"library must be httpx or httpx2, not {library!r}")
     made = library.AsyncHTTPTransport(**options)
+    connect_through(made, options, partial(NetworkBackend, connector))
+    return made
+
+
+def connect_through(made: Any, options: Mapping[str, Any], backend: Callable[..., Any]) -> None:
+    """Give network backends of ours to a transport that was made: one where TLS follows, and one where it does not.
+
+    Raises:
+        RuntimeError: The transport keeps its pool, or the pool its backend, in another place.
+    """
     pool: Any = getattr(made, "_pool", None)
     if not (hasattr(pool, "_network_backend") and hasattr(pool, "create_connection")):
-        raise RuntimeError(f"{library!r} hides its network backend from trio_nbconnect")
+        raise RuntimeError(f"{type(made).__module__} hides its network backend from trio_nbconnect")
     core = sys.modules[type(pool).__module__.partition(".")[0]]
-    plain, secure = (NetworkBackend(connector, core=core, tls_follows=tls_follows) for tls_follows in (False, True))
+    plain, secure = (backend(core=core, tls_follows=tls_follows) for tls_follows in (False, True))
     create_connection = pool.create_connection
 
-    def create_raced_connection(origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:
+    def create_raced_connection(origin: httpcore.Origin) -> Any:
         """Let the backend of this connection know whether httpcore will ask for TLS next."""
         is_secure = origin.scheme in (b"https", b"wss") and options.get("proxy") is None
         pool._network_backend = secure if is_secure else plain
-        return create_connection(origin)  # type: ignore[no-any-return]  # the pool is of either library
+        return create_connection(origin)
 
     pool._network_backend = plain
     pool.create_connection = create_raced_connection
-    return made
 
 
 class NetworkBackend(httpcore.AsyncNetworkBackend):
@@ -183,14 +190,14 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
             ValueError: `local_address` is not numeric, or an option is not of the form (level, option, value); or one
                 of them is asked of a proxy.
         """
-        opener, host = self._with(socket_options), _host_of_url(host)
+        opener, host = self._with(socket_options), host_of_url(host)
         if local_address is not None:
             opener = replace(own_connector(opener, local_address=local_address), local_address=local_address)
         if self._tls_follows:
             await trio.lowlevel.checkpoint()
             return PromisedStream(opener, host, port, self._core)
-        with _connect_errors(self._core):
-            stream = await opener.open_tcp_stream(host, port, give_up_after=_seconds(timeout))
+        with connect_errors(self._core):
+            stream = await opener.open_tcp_stream(host, port, give_up_after=seconds(timeout))
             return NetworkStream(stream, self._core)
 
     async def connect_unix_socket(
@@ -207,9 +214,9 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
             httpcore.ConnectTimeout: The time is over.
             httpcore.ConnectError: There is no socket, nobody listens, or it may not be used.
         """
-        extra = _triples(socket_options)
+        extra = triples(socket_options)
         late, failed = self._core.ConnectTimeout, self._core.ConnectError
-        with _as_httpcore(late, failed), trio.fail_after(_seconds(timeout)):
+        with _as_httpcore(late, failed), trio.fail_after(seconds(timeout)):
             connector = self._opener if isinstance(self._opener, Connector) else Connector()
             stream = await connector.open_unix_socket(path)
             try:
@@ -226,19 +233,14 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
 
     def _with(self, socket_options: Iterable[SocketOption] | None) -> StreamOpener:
         """Return who connects, with these options added to its own."""
-        extra = _triples(socket_options)
+        extra = triples(socket_options)
         if not extra:
             return self._opener
         connector = own_connector(self._opener, socket_options=extra)
-        given = connector.options
-        if not isinstance(given, Mapping):
-            given = dict.fromkeys((IPV6, IPV4), given or SocketOptions())
-        added = {family: given.get(family, SocketOptions()) for family in (IPV6, IPV4)}
-        added = {family: replace(options, extra=(*options.extra, *extra)) for family, options in added.items()}
-        return replace(connector, options={**given, **added})
+        return replace(connector, options=options_with(connector.options, extra=extra))
 
 
-def _triples(socket_options: Iterable[SocketOption] | None) -> tuple[tuple[int, int, int | bytes], ...]:
+def triples(socket_options: Iterable[SocketOption] | None) -> tuple[tuple[int, int, int | bytes], ...]:
     """Bring socket options into the one form that we set; no TCP option wants a length and no value."""
     triples: list[tuple[int, int, int | bytes]] = []
     for option in socket_options or ():
@@ -263,13 +265,13 @@ class NetworkStream(httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Receive at least one byte, or b"" at the end of the stream."""
-        with _as_httpcore(self._core.ReadTimeout, self._core.ReadError), trio.fail_after(_seconds(timeout)):
+        with _as_httpcore(self._core.ReadTimeout, self._core.ReadError), trio.fail_after(seconds(timeout)):
             return bytes(await self._stream.receive_some(max_bytes))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send all of it."""
         if buffer:
-            with _as_httpcore(self._core.WriteTimeout, self._core.WriteError), trio.fail_after(_seconds(timeout)):
+            with _as_httpcore(self._core.WriteTimeout, self._core.WriteError), trio.fail_after(seconds(timeout)):
                 await self._stream.send_all(buffer)
 
     async def aclose(self) -> None:
@@ -293,7 +295,7 @@ class NetworkStream(httpcore.AsyncNetworkStream):
         """
         try:
             context = client_context(ssl_context)
-            with _connect_errors(self._core), trio.fail_after(_seconds(timeout)):
+            with connect_errors(self._core), trio.fail_after(seconds(timeout)):
                 secure = await shake_hands(
                     self._stream, context=context, server_hostname=server_hostname, https_compatible=True
                 )
@@ -351,14 +353,14 @@ class PromisedStream(httpcore.AsyncNetworkStream):
             httpcore.ConnectTimeout: See `NetworkBackend.connect_tcp`.
             httpcore.ConnectError: See `NetworkBackend.connect_tcp`; or no address has a good certificate.
         """
-        with _connect_errors(self._core):
+        with connect_errors(self._core):
             secure = await self._opener.open_tls_stream(
                 self._host,
                 self._port,
                 server_hostname=server_hostname,
                 ssl_context=ssl_context,
                 https_compatible=True,
-                give_up_after=_seconds(timeout),
+                give_up_after=seconds(timeout),
             )
             return NetworkStream(secure, self._core)
 
@@ -369,18 +371,18 @@ class PromisedStream(httpcore.AsyncNetworkStream):
         """Know nothing yet."""
 
 
-def _host_of_url(host: str) -> str:
+def host_of_url(host: str) -> str:
     """RFC 6874, section 2: in a URL a scope is behind "%25", and percent-encoded itself."""
     address, percent, scope = host.partition("%25")
     return f"{address}%{unquote(scope)}" if ":" in address and percent and scope else host
 
 
-def _seconds(timeout: float | None) -> float:
+def seconds(timeout: float | None) -> float:
     """Return httpcore's time-out in our words."""
     return math.inf if timeout is None else timeout
 
 
-def _connect_errors(core: ModuleType) -> AbstractContextManager[None]:
+def connect_errors(core: ModuleType) -> AbstractContextManager[None]:
     """Turn what a connect failed with into httpcore's error; where a redirect leads may make no sense."""
     return _as_httpcore(core.ConnectTimeout, core.ConnectError, ValueError)
 

@@ -13,14 +13,11 @@ Out of reach: what is not a module's attribute, such as a default argument, a cl
 
 from __future__ import annotations
 
-import functools
 import math
 import ssl
-import sys
-from collections.abc import Awaitable, Callable, Container, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from types import FunctionType, ModuleType
+from dataclasses import dataclass, replace
 from typing import Any
 
 import trio
@@ -28,8 +25,7 @@ import trio
 from .. import _functions
 from .._connect.tls import ClientHandshake
 from .._connector import Connector, StreamOpener
-
-AsyncFunction = Callable[..., Awaitable[Any]]
+from .patching import patched
 
 _HOMES = {
     "open_tcp_stream": "trio._highlevel_open_tcp_stream",
@@ -73,6 +69,7 @@ def patched_trio(connector: StreamOpener | None = None) -> Iterator[None]:
     `trio.open_ssl_over_tcp_stream` and `trio.open_unix_socket` as well. The whole process is concerned, other threads
     included; a program may wrap its `trio.run`. Modules that have imported a function by name (`from trio import
     open_tcp_stream`) are reached, too; to look through them takes a few milliseconds. Blocks may be nested or overlap.
+    `ALL_PROXY` and its like are not read: `patched_trio(proxy.from_environment())` honours them.
 
     Args:
         connector: Who connects, a `Connector` or a proxy; None is for the drop-ins of this package. A
@@ -93,88 +90,6 @@ def patched_trio(connector: StreamOpener | None = None) -> Iterator[None]:
     ours = _functions if connector is None else _StandIns(check_opener(connector))
     with patched(trio, _HOMES, {name: getattr(ours, name) for name in _HOMES}):
         yield
-
-
-@contextmanager
-def patched(package: ModuleType, homes: Mapping[str, str], ours: Mapping[str, AsyncFunction]) -> Iterator[None]:
-    """Put functions of ours in the place of a package's, wherever a module has them, while a block lasts.
-
-    Args:
-        package: What exports them.
-        homes: The module that defines each; it may not exist.
-        ours: What to put in their place.
-    """
-    patch = _Patch()
-    places = [(module, name) for name, home in homes.items() for module in (package, sys.modules.get(home, package))]
-    for module, name in places:
-        patch.functions.setdefault(_innermost(getattr(module, name)), ours[name])
-    try:
-        _replace_everywhere(patch.begun, {id(getattr(module, name)) for module, name in places})
-        yield
-    finally:
-        patch.is_over = True
-        _replace_everywhere(_without_what_is_over)
-
-
-@dataclass(eq=False, slots=True)
-class _Patch:
-    """One block: what stands in for which function, and whether the block is over."""
-
-    functions: dict[AsyncFunction, AsyncFunction] = field(default_factory=dict)
-    """For each of the package's functions ours."""
-    is_over: bool = False
-    _stand_ins: dict[AsyncFunction, AsyncFunction] = field(default_factory=dict)
-
-    def begun(self, before: AsyncFunction) -> AsyncFunction:
-        """Return what is to be in the place of a function: if it is concerned, something that stands in for it."""
-        ours = self.functions.get(_innermost(before))
-        if ours is None:
-            return before
-        if before not in self._stand_ins:
-            self._stand_ins[before] = self._stand_in(before, ours)
-        return self._stand_ins[before]
-
-    def _stand_in(self, before: AsyncFunction, ours: AsyncFunction) -> AsyncFunction:
-        @functools.wraps(ours)
-        async def stand_in(*args: Any, **keywords: Any) -> Any:
-            return await (before if self.is_over else ours)(*args, **keywords)
-
-        vars(stand_in)[_MARK] = (self, before)
-        return stand_in
-
-
-_MARK = "_trio_nbconnect_patch"
-"""The attribute by which a function that stands in for another is known: its patch, and the other one."""
-
-
-def _mark(function: object) -> tuple[_Patch, AsyncFunction] | None:
-    return getattr(function, "__dict__", {}).get(_MARK)
-
-
-def _innermost(function: AsyncFunction) -> AsyncFunction:
-    """Return what is below all that stands in."""
-    while (mark := _mark(function)) is not None:
-        function = mark[1]
-    return function
-
-
-def _without_what_is_over(function: AsyncFunction) -> AsyncFunction:
-    while (mark := _mark(function)) is not None and mark[0].is_over:
-        function = mark[1]
-    return function
-
-
-def _replace_everywhere(replaced: Callable[[AsyncFunction], AsyncFunction], more: Container[int] = frozenset()) -> None:
-    """Replace functions in all modules; `more` has the ids of what is no plain function, a mock say, and counts too."""
-    for module in list(sys.modules.values()):
-        if not issubclass(type(module), ModuleType):  # not what only claims to be one, as cffi's libraries do
-            continue
-        namespace = object.__getattribute__(module, "__dict__")  # `vars` would have a lazy module load itself
-        for name, thing in list(namespace.items()):
-            if type(thing) is FunctionType or id(thing) in more:
-                other = replaced(thing)
-                if other is not thing:
-                    namespace[name] = other
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ the caller establishes with the target. An address where any of it fails or hang
 a connector, or another proxy, to any depth.
 
 A target's name goes to the proxy as it is: nothing here looks it up. Limits are those of the race, `give_up_after`,
-`Policy.give_up_attempt_after` and `Policy.give_up_tls_after`. Proxies are not chosen by URL or environment.
+`Policy.give_up_attempt_after` and `Policy.give_up_tls_after`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ from typing import TypeVar
 
 import trio
 
-from .._address import GivenAddress
+from .._address import GivenAddress, format_host_port, several
 from .._address import Target as EndPoint
+from .._blocking import BlockingConnector
 from .._connect.tls import ClientHandshake
-from .._connector import Connector
+from .._connector import Connector, check_establish
+from .._errors import ConnectError
+from .._listening import proxy_for
 from .._policy import Policy
+from .._printable import printable
 from .proxy_dialogues import Credentials, Secret, Target, ask_http, ask_socks5
 
 T = TypeVar("T")
@@ -44,8 +48,8 @@ class _Proxy(ABC):
     tls: ssl.SSLContext | bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.addresses is not None and not isinstance(self.addresses, (str, bytes)):
-            object.__setattr__(self, "addresses", tuple(self.addresses))
+        if self.addresses is not None:
+            object.__setattr__(self, "addresses", several("addresses", self.addresses))
         EndPoint.parse(self.host, self.port)
         EndPoint.parse(self.host, self.port, self.addresses)
         if self.connector is not None and not isinstance(self.connector, (Connector, _Proxy)):
@@ -92,7 +96,7 @@ class _Proxy(ABC):
 
         Raises:
             ConnectError: No address of the proxy led to the target; it names the proxy, and its failures the target.
-            TypeError: `port` is no int, or `give_up_after` no number.
+            TypeError: `port` is no int, `establish` cannot be called, or `give_up_after` is no number.
             ValueError: `host`, `port` or `give_up_after` make no sense.
 
         Example:
@@ -107,21 +111,36 @@ class _Proxy(ABC):
             ...     proxy = SOCKS5Proxy("proxy.example", 1080)
             ...     return await proxy.connect("example.org", 443, secured, give_up_after=10)
         """
+        check_establish(establish)
         target, handshake = Target.read(host, port), self._handshake()
         if handshake is not None:
             await handshake.prepare()
 
         async def through(stream: trio.abc.Stream) -> T:
+            proxy_for.set("")  # what is connected from here on is for itself
             stream = stream if handshake is None else await handshake(stream)
             await self._ask(stream, target)
             return await establish(stream)
 
-        if isinstance(self.connector, _Proxy):
-            return await self.connector.connect(self.host, self.port, through, give_up_after=give_up_after)
-        connector = self.connector or Connector()
-        return await connector.connect(
-            self.host, self.port, through, addresses=self.addresses, give_up_after=give_up_after
-        )
+        token = proxy_for.set(str(target))
+        try:
+            if isinstance(self.connector, _Proxy):
+                return await self.connector.connect(self.host, self.port, through, give_up_after=give_up_after)
+            connector = self.connector or Connector()
+            return await connector.connect(
+                self.host, self.port, through, addresses=self.addresses, give_up_after=give_up_after
+            )
+        except ConnectError as error:
+            self._name_target(error, target)
+            raise
+        finally:
+            proxy_for.reset(token)
+
+    def _name_target(self, error: ConnectError, target: Target) -> None:
+        """Say in an error that it is about the proxy, and what for; of a chain, about the first proxy."""
+        own, text = format_host_port(printable(self.host), self.port), str(error)
+        if f"{own}, the proxy for " not in text and own in text:
+            error.args = (text.replace(own, f"{own}, the proxy for {target},", 1),)
 
     async def open_tcp_stream(
         self, host: str | bytes, port: int, *, give_up_after: float = math.inf
@@ -157,6 +176,21 @@ class _Proxy(ABC):
         )
         await handshake.prepare()
         return await self.connect(host, port, handshake, give_up_after=give_up_after)
+
+    def blocking(self) -> BlockingConnector:
+        """Return the same for code without an event loop; not where TLS is spoken with the proxy itself.
+
+        Raises:
+            ValueError: `tls` is spoken, here or with a proxy before this one: a socket cannot hold it.
+        """
+        if self._speaks_tls:
+            raise ValueError(f"tls with the proxy leaves no socket for blocking code: {self!r}")
+        return BlockingConnector(self)
+
+    @property
+    def _speaks_tls(self) -> bool:
+        before = isinstance(self.connector, _Proxy) and self.connector._speaks_tls
+        return before or self.tls is not False
 
     @property
     def _policy(self) -> Policy:

@@ -20,12 +20,14 @@ from .._address import IPV4, IPV6
 from .._pictures.text import NARROWEST
 from .._policy import Policy
 from .._printable import printable
+from .completion import SHELLS, completion
 
 _EPILOG = """\
+`nbconnect check HOST` connects to every address of a host by itself, with TLS on port 443.
 `nbconnect demo` needs no network: it connects to addresses of this machine, some of which misbehave.
 `nbconnect playground --help` tells how to get a page with a network to play with.
 
-exit codes: 0 connected, 1 failed, 2 wrong usage, 130 interrupted
+exit codes: 0 connected, or every address that was checked is good; 1 failed; 2 wrong usage; 130 interrupted
 """
 
 _TLS_SCHEMES = frozenset({"https", "wss", "tls"})
@@ -38,6 +40,16 @@ class Destination:
     host: str
     port: int
     tls: bool = False
+
+
+class _Completion(argparse.Action):
+    """Print the script of a shell and exit, as `--version` does."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None
+    ) -> None:
+        print(completion(parser, str(values)), end="")
+        parser.exit()
 
 
 class Parser(argparse.ArgumentParser):
@@ -57,8 +69,9 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("target", metavar="TARGET", help='host, host:port or URL; "demo" without a port shows a race on this machine')
+    add("target", metavar="TARGET", help='host, host:port or URL; or "check" and one of these; or "demo"')
     add("port", metavar="PORT", nargs="?", help="a number, or the name of a service")
+    add("rest", nargs="?", help=argparse.SUPPRESS)  # the port, behind `check HOST`
     add("--version", action="version", version=f"nbconnect {_version()}")
     add("-n", dest="count", metavar="COUNT", type=_count, default=1, help="connect so many times, and show a summary")
     add("--address", action="append", metavar="ADDRESS", help="try this address instead of a lookup; repeatable")
@@ -108,6 +121,9 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     forms.add_argument("--qlog", action="store_true", help="print the events as a qlog file")
     forms.add_argument("--chrome-trace", action="store_true", help="print the events for Perfetto or speedscope")
     forms.add_argument("--svg", action="store_true", help="print the picture as SVG")
+    add("-v", "--verbose", action="store_true", help="tell all that is known of the connection")
+    add("--explain", action="store_true", help="say why the addresses were tried in this order")
+    add("--completion", choices=list(SHELLS), action=_Completion, help="print a script that completes options")
     add("--width", metavar="COLUMNS", type=_width, help="of the picture (default: that of the terminal)")
     words = "auto: on a terminal; NO_COLOR and FORCE_COLOR are respected"
     add("--color", choices=["auto", "always", "never"], default="auto", help=words)

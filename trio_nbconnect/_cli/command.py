@@ -25,14 +25,14 @@ from typing import Any
 
 import trio
 
-from .._address import LocalAddress, parse_literal
+from .._address import Address, LocalAddress, parse_literal
 from .._connector import Connector
 from .._errors import ConnectError
+from .._pictures.check import HostCheck, check
 from .._pictures.export import chrome_trace, qlog
-from .._pictures.labels import failure_lines
-from .._pictures.recording import Recording, record
+from .._pictures.labels import address_text, connection_rows, failure_lines
+from .._pictures.recording import RecordedRace, Recording, record
 from .._pictures.text import encodable, render_text
-from .._pictures.timeline import Timeline
 from .._pictures.watch import TerminalOutput, columns, has_color, watch_on
 from .._policy import Policy
 from .._printable import printable
@@ -77,24 +77,66 @@ class _Command:
 
     def __init__(self, line: Parser, options: argparse.Namespace, proxy_from: ProxyFrom | None) -> None:
         self._line, self._options, self._proxy_from = line, options, proxy_from
-        self._remarks: Mapping[str, str] = MappingProxyType({})
+        self._remarks: Mapping[Address, str] = MappingProxyType({})
         self._errors: list[ConnectError] = []
 
     def run(self) -> int:
         """Read what to connect to, and do it."""
+        options = self._options
+        is_check = options.target == "check" and options.port is not None and not options.port.isdecimal()
+        if is_check:
+            options.target, options.port, options.rest = options.port, options.rest, None
+        elif options.rest is not None:
+            self._line.error(f"unrecognized arguments: {options.rest}")
         try:
-            target = destination(self._options.target, self._options.port)
+            target = destination(options.target, options.port)
         except ValueError as misuse:
             self._line.error(str(misuse))
+        if target is None and is_check:
+            target = Destination(host=options.target, port=443)
         if target is None:
             return self._demo()
-        options = self._options
-        options.tls = options.tls or target.tls
+        options.tls = options.tls or target.tls or (is_check and target.port == 443)
         if not options.tls and (options.cacert or options.insecure or options.servername or options.alpn):
             self._line.error("--cacert, --insecure, --servername and --alpn need --tls, or an https URL")
         if options.insecure:
             _complain("WARNING: --insecure: the certificate is not verified; anybody may be at the other end")
-        return self._connect_and_show(target)
+        return self._check(target) if is_check else self._connect_and_show(target)
+
+    def _check(self, target: Destination) -> int:
+        """Connect to each address by itself, and show how that went."""
+        options = self._options
+        if options.proxy or options.count > 1 or options.watch or options.explain or options.verbose:
+            self._line.error("check goes to each address once: no --proxy, -n, --watch, --explain or -v")
+        try:
+            found = trio.run(self._checked, target, restrict_keyboard_interrupt_to_checkpoints=True)
+        except ConnectError as error:
+            _complain(str(error))
+            return FAILED
+        except ImportError as missing:
+            self._line.error(str(missing))
+        except (TypeError, ValueError) as misuse:
+            self._line.error(str(misuse))
+        if options.svg:
+            _print_svg(found.svg())
+        elif not self._print_events([row.race for row in found.addresses]):
+            self._print_text(found.text(width=self._width, color=self._color))
+        return CONNECTED if found.is_good else FAILED
+
+    async def _checked(self, target: Destination) -> HostCheck:
+        options = self._options
+        context = tls_context(options) if options.tls else None
+        return await check(
+            target.host,
+            target.port,
+            tls=options.tls,
+            ssl_context=context,
+            server_hostname=options.servername,
+            alpn_protocols=protocols(options.alpn) if context is None else None,
+            addresses=options.address,
+            connector=self._connector(),
+            give_up_after=10.0 if options.give_up_after == math.inf else options.give_up_after,
+        )
 
     def _demo(self) -> int:
         """Connect to this machine, and explain the picture row by row."""
@@ -107,7 +149,7 @@ class _Command:
             try:
                 network = stack.enter_context(open_demo_network())
             except OSError as error:
-                _complain(f"the demo needs the addresses 127.0.0.2 to 127.0.0.6: {error}")
+                _complain(f"the demo needs the address 127.0.0.1: {error}")
                 return FAILED
             self._remarks, options.address = network.hosts, list(network.hosts)
             return self._connect_and_show(Destination(host="demo", port=network.port))
@@ -147,16 +189,7 @@ class _Command:
 
     def _opened(self, target: Destination) -> partial[Any]:
         """The call that connects."""
-        options = self._options
-        connector = Connector(
-            policy=Policy(
-                attempt_delay=options.attempt_delay,
-                resolution_delay=options.resolution_delay,
-                families=options.families,
-            ),
-            local_address=_by_family(options.local_address),
-            resolver=self._resolver(),
-        )
+        options, connector = self._options, self._connector()
         keywords: dict[str, Any] = {"give_up_after": options.give_up_after}
         opener: Any = connector
         if options.proxy is None:
@@ -174,6 +207,19 @@ class _Command:
             "alpn_protocols": protocols(options.alpn) if context is None else None,
         }
         return partial(opener.open_tls_stream, target.host, target.port, **keywords)
+
+    def _connector(self) -> Connector:
+        """Return the connector that the options describe."""
+        options = self._options
+        return Connector(
+            policy=Policy(
+                attempt_delay=options.attempt_delay,
+                resolution_delay=options.resolution_delay,
+                families=options.families,
+            ),
+            local_address=_by_family(options.local_address),
+            resolver=self._resolver(),
+        )
 
     def _resolver(self) -> Resolver | None:
         """The resolver that asks name servers, if requested; it needs an extra and is imported only then."""
@@ -194,23 +240,27 @@ class _Command:
 
     def _print(self, recording: Recording) -> None:
         """Print the races in the requested form."""
-        options, events = self._options, [race.events for race in recording]
-        if not events:
+        options = self._options
+        if not recording or self._print_events(recording):
             return
-        if options.json:
-            print("".join(race.json_lines() for race in recording), end="")
-        elif options.qlog:
-            print(qlog(events), end="")
-        elif options.chrome_trace:
-            print(chrome_trace(events), end="")
-        elif options.svg:  # in ASCII, since a browser does not know the encoding of standard output
-            svg = recording[0].svg() if options.count == 1 else recording.summary().svg()
-            print(svg.encode("ascii", "xmlcharrefreplace").decode(), end="")
+        if options.svg:
+            _print_svg(recording[0].svg() if options.count == 1 else recording.summary().svg())
         elif options.count > 1:
             self._print_text(recording.summary().text(width=self._width, color=self._color))
         else:
             for race in recording:
-                self._print_picture(race.timeline)
+                self._print_picture(race)
+
+    def _print_events(self, races: Sequence[RecordedRace]) -> bool:
+        """Print events, if they are requested."""
+        options, events = self._options, [race.events for race in races]
+        if options.json:
+            print("".join(race.json_lines() for race in races), end="")
+        elif options.qlog:
+            print(qlog(events), end="")
+        elif options.chrome_trace:
+            print(chrome_trace(events), end="")
+        return bool(options.json or options.qlog or options.chrome_trace)
 
     @property
     def _width(self) -> int:
@@ -219,16 +269,22 @@ class _Command:
     def _print_text(self, text: str) -> None:
         print(encodable(text, sys.stdout.encoding or "ascii"))
 
-    def _print_picture(self, timeline: Timeline) -> None:
-        """Print the picture, unless it has been drawn already, and a remark on each address in it."""
+    def _print_picture(self, race: RecordedRace) -> None:
+        """Print the picture, unless it has been drawn already, and what else was asked for."""
+        timeline = race.timeline
         if not self._is_watched:
             self._print_text(render_text(timeline, width=self._width, color=self._color))
-        shown = {attempt.address.ip for attempt in timeline.attempts} | {row.address.ip for row in timeline.untried}
-        if shown & self._remarks.keys():
-            print()
-        for address, remark in self._remarks.items():
-            if address in shown:
-                print(f"{address:10} {remark}")
+        shown = {attempt.address for attempt in timeline.attempts} | {row.address for row in timeline.untried}
+        remarks = [
+            (address_text(address, timeline), self._remarks[address]) for address in self._remarks if address in shown
+        ]
+        width = max((len(name) for name, _ in remarks), default=0)
+        for number, (name, remark) in enumerate(remarks):
+            print("" if number else "\n", f"{name:{width}}  {remark}", sep="")
+        if self._options.explain:
+            self._print_text("\n" + race.explain().text(width=self._width, color=self._color))
+        if self._options.verbose:
+            self._print_text("\n".join(["", *(f"{name:17}  {words}" for name, words in connection_rows(timeline))]))
 
     def _report(self, recording: Recording) -> None:
         """Print the errors: of one with the failure of each attempt, of several how often each came."""
@@ -242,6 +298,11 @@ class _Command:
             lines = [line for race in recording for line in failure_lines(race.timeline)]
             for line in lines or dict.fromkeys(map(str, getattr(error.__cause__, "exceptions", ()))):
                 _complain(line, prefix="  ")
+
+
+def _print_svg(svg: str) -> None:
+    """Print it in ASCII, since a browser does not know the encoding of standard output."""
+    print(svg.encode("ascii", "xmlcharrefreplace").decode(), end="")
 
 
 def _by_family(addresses: Sequence[str] | None) -> LocalAddress | None:

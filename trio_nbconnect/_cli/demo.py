@@ -1,21 +1,23 @@
 """The demo: a bad network on this machine, for `nbconnect demo`.
 
 A race is worth seeing when some addresses are broken, and usually none are at hand. So the demo has real sockets on
-loopback addresses, all with the same port, that behave as broken hosts do:
+loopback addresses that behave as broken hosts do:
 
-- a listener whose accept queue is full drops every SYN (Linux, listen(2)); one connection fills a backlog of 0;
+- a listener whose accept queue is full drops every SYN (listen(2));
 - a socket that is bound and does not listen refuses;
 - a listener accepts, in the kernel; nobody has to serve it.
 
-It needs no network, no root and no IPv6: where `::1` cannot be bound, 127.0.0.2 replaces it. It does need all of
-127.0.0.0/8 on the loopback interface, which Linux has.
+It needs no network, no root and no IPv6: where `::1` cannot be bound, 127.0.0.2 replaces it. Linux has all of
+127.0.0.0/8 on the loopback interface, so that the hosts differ in their address; where there is 127.0.0.1 alone, as on
+macOS, in their port.
 """
 
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from .._address import Address, parse_literal
@@ -23,10 +25,10 @@ from .._address import Address, parse_literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoNetwork:
-    """The addresses with their common port, and how each of them behaves."""
+    """The port of the first address, and how each address behaves."""
 
     port: int
-    hosts: dict[str, str]
+    hosts: dict[Address, str]
 
 
 @contextmanager
@@ -36,33 +38,35 @@ def open_demo_network() -> Iterator[DemoNetwork]:
     Raises:
         OSError: This machine does not have the addresses.
     """
-    first = _first_address()
+    has_all = _can_bind("127.0.0.3")
+    behaviours = [
+        (_drop_packets, "a full queue drops our packets; the next starts after the delay"),
+        (_bind, "nobody listens: it refuses; the next starts at once"),
+        (_drop_packets, "a full queue, too"),
+        (_accept, "accepts, and so it wins; whatever is under way is cancelled"),
+        (_accept, "would accept as well"),
+    ]
+    hosts: dict[Address, str] = {}
+    port = 0
     with ExitStack() as sockets:
-        port = _drop_packets(sockets, first, 0)
-        _bind(sockets, "127.0.0.3", port)  # and do not listen
-        _drop_packets(sockets, "127.0.0.4", port)
-        _accept(sockets, "127.0.0.5", port)
-        _accept(sockets, "127.0.0.6", port)
-        yield DemoNetwork(
-            port=port,
-            hosts={
-                first: "a full queue drops our packets; the next starts after the delay",
-                "127.0.0.3": "nobody listens: it refuses; the next starts at once",
-                "127.0.0.4": "a full queue, too",
-                "127.0.0.5": "accepts, and so it wins; whatever is under way is cancelled",
-                "127.0.0.6": "would accept as well",
-            },
-        )
+        for number, (behave, remark) in enumerate(behaviours, start=2):
+            host = f"127.0.0.{number}" if has_all else "127.0.0.1"
+            if not hosts and _can_bind("::1"):  # as RFC 8305 prefers it
+                host = "::1"
+            sock = behave(sockets, host, port if has_all else 0)
+            name = sock.getsockname()
+            port = port or name[1]
+            hosts[Address(sock.family, host, name[1])] = remark
+        yield DemoNetwork(port=port, hosts=hosts)
 
 
-def _first_address() -> str:
-    """Return the IPv6 loopback address where it can be used, as RFC 8305 prefers it."""
+def _can_bind(host: str) -> bool:
     try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
+        with ExitStack() as sockets:
+            _bind(sockets, host, 0)
     except OSError:
-        return "127.0.0.2"
-    return "::1"
+        return False
+    return True
 
 
 def _bind(sockets: ExitStack, host: str, port: int) -> socket.socket:
@@ -74,14 +78,22 @@ def _bind(sockets: ExitStack, host: str, port: int) -> socket.socket:
     return sock
 
 
-def _accept(sockets: ExitStack, host: str, port: int) -> None:
-    _bind(sockets, host, port).listen()
-
-
-def _drop_packets(sockets: ExitStack, host: str, port: int) -> int:
-    """Fill the accept queue of a listener; return its port."""
+def _accept(sockets: ExitStack, host: str, port: int) -> socket.socket:
     listener = _bind(sockets, host, port)
-    listener.listen(0)
-    name = listener.getsockname()
-    sockets.enter_context(socket.create_connection(name[:2]))
-    return int(name[1])
+    listener.listen()
+    return listener
+
+
+def _drop_packets(sockets: ExitStack, host: str, port: int) -> socket.socket:
+    """Fill the accept queue of a listener."""
+    listener = _bind(sockets, host, port)
+    listener.listen(_BACKLOG)
+    with suppress(TimeoutError, ConnectionRefusedError):
+        for _ in range(_ROOM):
+            sockets.enter_context(socket.create_connection(listener.getsockname()[:2], timeout=0.2))
+    return listener
+
+
+_BACKLOG, _ROOM = (0, 1) if sys.platform == "linux" else (1, 200)
+"""On Linux, a queue of no length has room for one. Elsewhere 0 may stand for the longest there is, and a queue is full
+when a connect gets no answer."""

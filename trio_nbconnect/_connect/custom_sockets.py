@@ -30,6 +30,8 @@ class CustomSocketOpener:
     __slots__ = ("_local", "_options")
 
     is_resumable = False
+    adds_notes = False
+    failures = ()
 
     def __init__(
         self,
@@ -46,6 +48,10 @@ class CustomSocketOpener:
 
     def round_trip_time(self, sock: trio.socket.SocketType) -> float | None:
         """A custom socket is not asked: it may be a fake, or the near end of a tunnel."""
+        return None
+
+    def syn_retransmissions(self, sock: trio.socket.SocketType) -> int | None:
+        """Likewise."""
         return None
 
 
@@ -116,14 +122,16 @@ async def open_custom_unix(
 
 
 def has_socket_factory() -> bool:
-    """Whether a custom socket factory is set in this `trio.run`. Trio has no getter: set one, and set it back."""
+    """Whether a custom socket factory is set in this `trio.run`. Trio has no getter: set none, and put it back."""
     factory = trio.socket.set_custom_socket_factory(None)
-    trio.socket.set_custom_socket_factory(factory)
+    if factory is not None:
+        trio.socket.set_custom_socket_factory(factory)
     return factory is not None
 
 
 def has_hostname_resolver() -> bool:
     """Whether a custom hostname resolver is set in this `trio.run`."""
     resolver = trio.socket.set_custom_hostname_resolver(None)
-    trio.socket.set_custom_hostname_resolver(resolver)
+    if resolver is not None:
+        trio.socket.set_custom_hostname_resolver(resolver)
     return resolver is not None

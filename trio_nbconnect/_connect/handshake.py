@@ -40,7 +40,7 @@ from .network import KernelNetwork, Network, Socket, checked
 
 _CONNECTED = {0, errno.EISCONN}
 _UNDER_WAY = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR}
-if sys.platform == "win32":  # pragma: no cover - Windows says EWOULDBLOCK where POSIX says EINPROGRESS
+if sys.platform == "win32":  # Windows says EWOULDBLOCK where POSIX says EINPROGRESS
     _UNDER_WAY.add(errno.EWOULDBLOCK)
 
 _RETRIES = 2
@@ -93,6 +93,14 @@ class Opener(Protocol):
     def is_resumable(self) -> bool:
         """Whether a wait for one that was cancelled may be taken up again."""
 
+    @property
+    def adds_notes(self) -> bool:
+        """Whether a failure is told which attempt it was of; if not, it passes as it is."""
+
+    @property
+    def failures(self) -> tuple[type[Exception], ...]:
+        """What fails an attempt, beside what fails any."""
+
     def begin(self, address: Address, /) -> Connecting:
         """Open a socket and begin to connect it.
 
@@ -102,6 +110,9 @@ class Opener(Protocol):
 
     def round_trip_time(self, sock: Any, /) -> float | None:
         """What is known of the route from a socket that has just connected, seconds."""
+
+    def syn_retransmissions(self, sock: Any, /) -> int | None:
+        """How often the SYN of a socket was sent again, None if nobody says."""
 
 
 class Reopen(Protocol):
@@ -193,7 +204,7 @@ class Handshake:
         """Step 3: something has happened, see what. Only who was woken may: an ICMP error that is read is the end."""
         if self.state is not HandshakeState.HANDSHAKING:
             return
-        if self._was_closed():
+        if self._opener is None and self._was_closed():
             self.abort()
         elif self._backlog_is_full:
             self._connect()
@@ -204,7 +215,7 @@ class Handshake:
 
     def _was_closed(self) -> bool:
         """Whether somebody else closed the socket, perhaps after the kernel had woken us; only its owner can."""
-        return self._opener is None and isinstance(self.socket, socket.socket) and self.socket.fileno() == -1
+        return isinstance(self.socket, socket.socket) and self.socket.fileno() == -1
 
     def abort(self) -> None:
         """Close the socket at once, whatever the state."""

@@ -3,8 +3,8 @@
 A call of `getaddrinfo` cannot be cancelled, and with a dead name server it takes minutes. So it runs in a thread that
 outlives the task that gave up, and two rules keep that from harm. *A look-up lives in its thread, not in a task*: a
 task that waits for it may be cancelled and wait again, and the next task that wants the same name finds it under way.
-And dead names do not delay others: a look-up that no task waits for any more, or that has been silent for a while, does
-not count against those that may run at once. The latest in the queue is next: its task is the likeliest still to wait.
+And dead names do not delay others: the more look-ups run, the slower the next ones start, so that a crowd at dead names
+never takes all threads; and the latest in the queue is next, for its task is the likeliest still to wait.
 
 Refused: `trio.to_thread.run_sync`, whose result is lost when the waiting task is cancelled, and whose limiter counts
 the abandoned.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import errno
+import math
 import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -27,13 +28,18 @@ import trio
 from .._address import Address
 
 AT_ONCE = 64
-"""How many look-ups run at once that tasks wait for and that began lately; others are queued."""
+"""How many look-ups may run without any delay."""
 
-SILENT_AFTER = 0.25
-"""Seconds after which a look-up counts no more among those: most answers are there in a tenth of that."""
+PAUSE = 0.002
+"""Seconds between the starts of two beyond those; twice as long for every `AT_ONCE` more that run. So a name that
+comes when 300 are stuck waits for 26 ms, and a crowd takes 23 s to get to `AT_MOST`."""
 
 AT_MOST = 512
-"""How many run at all; each holds a thread until the C library gives up. Half of them may be of one family."""
+"""How many run at all; each holds a thread until the C library gives up, mostly after 10 s. Half of them may be of one
+family."""
+
+ASK_AGAIN = 0.25
+"""Seconds after which one that is not the latest in the queue looks whether it is its turn."""
 
 ADDRESSES = 128
 """How many addresses of each family count in one answer. Large services publish eight; of those who publish thousands
@@ -76,7 +82,7 @@ class SystemLookUp:
         try:
             while not self.is_started:
                 self._look_ups.want(self)
-                with trio.move_on_after(SILENT_AFTER):
+                with trio.CancelScope(deadline=self._look_ups.turn_of(self)):
                     await self._done.wait()
             await self._done.wait()
         finally:
@@ -88,7 +94,11 @@ class SystemLookUp:
         return [from_getaddrinfo(entry[0], entry[4]) for entry in self._entries]
 
     def start(self) -> None:
-        """Have a thread call `getaddrinfo`."""
+        """Have a thread call `getaddrinfo`.
+
+        Raises:
+            RuntimeError: The system has no more threads.
+        """
         self.is_started = True
         host, family = self.key
         call = partial(socket.getaddrinfo, host.encode("ascii"), self._port, family, socket.SOCK_STREAM)
@@ -99,11 +109,7 @@ class SystemLookUp:
             with suppress(trio.RunFinishedError):
                 token.run_sync_soon(self._finish, outcome)
 
-        try:
-            trio.lowlevel.start_thread_soon(call, finish_soon, "trio_nbconnect look-up")
-        except RuntimeError as error:  # the system has no more threads
-            self.refuse(OSError(errno.EAGAIN, f"no thread to look {host} up: {error}"))
-            self._look_ups.forget(self)
+        trio.lowlevel.start_thread_soon(call, finish_soon)  # a name would cost a tenth of the whole connect
 
     def refuse(self, error: BaseException) -> None:
         """End with an error."""
@@ -125,12 +131,12 @@ class SystemLookUp:
 class LookUps:
     """The look-ups of one `trio.run`, one for each name and family."""
 
-    __slots__ = ("_fresh", "_queued", "_running")
+    __slots__ = ("_next_at", "_queued", "_running")
 
     def __init__(self) -> None:
         self._running: dict[_Key, SystemLookUp] = {}
         self._queued: dict[_Key, SystemLookUp] = {}
-        self._fresh: dict[SystemLookUp, float] = {}  # those that count, and since when they have run
+        self._next_at = -math.inf  # when the next may start, if `AT_ONCE` run
 
     def join(self, host: str, port: int, family: int) -> SystemLookUp:
         """Return the look-up of this name and family that is under way, or begin one."""
@@ -141,45 +147,41 @@ class LookUps:
             self.want(look_up)
         return look_up
 
-    def refuse(self, host: str, port: int, family: int) -> SystemLookUp:
-        """Return a look-up that has failed, of a name that must not be looked up."""
-        look_up = SystemLookUp(self, (host, family), port)
-        zone = host.removesuffix(".").rpartition(".")[2]
-        look_up.refuse(socket.gaierror(socket.EAI_NONAME, f"names below {zone} are not looked up: {host}"))
-        return look_up
-
     def want(self, look_up: SystemLookUp) -> None:
         """Start a look-up as soon as there is room."""
         self._queued.setdefault(look_up.key, look_up)
         self._start_queued()
 
+    def turn_of(self, look_up: SystemLookUp) -> float:
+        """Say when one that is queued may start: the latest as soon as any may."""
+        is_next = next(reversed(self._queued), None) == look_up.key
+        return self._next_at if is_next else trio.current_time() + ASK_AGAIN
+
     def abandon(self, look_up: SystemLookUp) -> None:
-        """Start another look-up in the place of one that no task waits for any more."""
+        """Do not start what no task waits for any more."""
         if self._queued.get(look_up.key) is look_up:
             del self._queued[look_up.key]
-        self._fresh.pop(look_up, None)
-        if self._queued:  # but not one whose waiter is about to be cancelled, too
-            trio.lowlevel.current_trio_token().run_sync_soon(self._start_queued, idempotent=True)
 
     def forget(self, look_up: SystemLookUp) -> None:
         """Let go of a look-up whose result is there."""
         if self._running.get(look_up.key) is look_up:
             del self._running[look_up.key]
-        self._fresh.pop(look_up, None)
         self._start_queued()
 
     def _start_queued(self) -> None:
-        now = trio.current_time()
-        while self._fresh and next(iter(self._fresh.values())) <= now - SILENT_AFTER:
-            del self._fresh[next(iter(self._fresh))]
-        while self._queued and len(self._fresh) < AT_ONCE:
+        while self._queued and (len(self._running) < AT_ONCE or self._next_at <= trio.current_time()):
             key, look_up = self._queued.popitem()
-            if len(self._running) >= (AT_MOST // 2 if key[1] else AT_MOST):
-                look_up.refuse(OSError(errno.EAGAIN, f"{len(self._running)} look-ups have not ended yet: {key[0]}"))
+            count = len(self._running)
+            if count >= (AT_MOST // 2 if key[1] else AT_MOST):
+                look_up.refuse(OSError(errno.EAGAIN, f"{count} look-ups have not ended yet: {key[0]}"))
+                continue
+            try:
+                look_up.start()
+            except RuntimeError as error:
+                look_up.refuse(OSError(errno.EAGAIN, f"no thread to look {key[0]} up: {error}"))
                 continue
             self._running[key] = look_up
-            self._fresh[look_up] = now
-            look_up.start()
+            self._next_at = trio.current_time() + PAUSE * 2 ** (count / AT_ONCE - 1)
 
 
 _look_ups: trio.lowlevel.RunVar[LookUps] = trio.lowlevel.RunVar("trio_nbconnect.look_ups")
@@ -192,6 +194,12 @@ def look_ups() -> LookUps:
     except LookupError:
         _look_ups.set(LookUps())
         return _look_ups.get()
+
+
+def not_looked_up(host: str) -> OSError:
+    """Say why a name is not looked up (RFC 6761, section 6.4; RFC 7686, section 2)."""
+    zone = host.removesuffix(".").rpartition(".")[2]
+    return socket.gaierror(socket.EAI_NONAME, f"names below {zone} are not looked up: {host}")
 
 
 def first_of_each_family(found: Sequence[T], family_of: Callable[[T], int]) -> Sequence[T]:

@@ -19,10 +19,10 @@ import trio
 
 from .._address import IPV4, IPV6, UNIX, Address, checked_path, from_sockaddr
 from .._errors import os_error
-from .look_ups import LookUp, from_getaddrinfo, look_ups
+from .look_ups import LookUp, from_getaddrinfo, look_ups, not_looked_up
 from .policy_table import PolicyTable
 from .settings import Setting
-from .system_files import is_dns_name, is_in_hosts, localhost, may_be_looked_up
+from .system_files import is_dns_name, is_in_hosts, is_kept, localhost, system_file
 
 if TYPE_CHECKING:
     from .options import FamilyOptions
@@ -88,6 +88,9 @@ class Network(Protocol):
     def round_trip_time(self, sock: Any) -> float | None:
         """What the network has measured on a connected socket, in seconds; None if it does not say."""
 
+    def syn_retransmissions(self, sock: Any) -> int | None:
+        """How often the SYN was sent again, on a socket that has sent no data yet; None if the network does not say."""
+
 
 class KernelNetwork:
     """The network that the operating system offers."""
@@ -95,7 +98,7 @@ class KernelNetwork:
     def open(self, family: socket.AddressFamily, protocol: int = 0) -> socket.socket:
         """Open a socket; one system call does it where the kernel can."""
         sock = socket.socket(family, _STREAM, protocol)
-        if _STREAM == socket.SOCK_STREAM:  # pragma: no cover - macOS and Windows
+        if _STREAM == socket.SOCK_STREAM:  # macOS and Windows
             sock.setblocking(False)
         return sock
 
@@ -114,9 +117,7 @@ class KernelNetwork:
         return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
 
     def look_up(self, host: str, port: int, family: int) -> LookUp:
-        if not may_be_looked_up(host):
-            return look_ups().refuse(host, port, family)
-        return look_ups().join(host, port, family)
+        return _KeptLookUp(host, port, family) if is_kept(host) else look_ups().join(host, port, family)
 
     def is_dns_name(self, name: str) -> bool:
         return is_dns_name(name)
@@ -152,6 +153,22 @@ class KernelNetwork:
     def round_trip_time(self, sock: socket.socket) -> float | None:
         return round_trip_time(sock)
 
+    def syn_retransmissions(self, sock: socket.socket) -> int | None:
+        return syn_retransmissions(sock)
+
+
+class _KeptLookUp:
+    """A look-up of a name that no name server may see: the system is asked where its hosts file has it."""
+
+    def __init__(self, host: str, port: int, family: int) -> None:
+        self._question = host, port, family
+
+    async def wait(self) -> list[Address]:
+        host = self._question[0]
+        if host.endswith(".") or not await is_in_hosts(host):  # the C library finds no name with a final dot there
+            raise not_looked_up(host)
+        return await look_ups().join(*self._question).wait()
+
 
 _STREAM = int(socket.SOCK_STREAM) | getattr(socket, "SOCK_NONBLOCK", 0)
 
@@ -161,7 +178,7 @@ _DISCARD = 9
 """RFC 863, if anything were sent."""
 
 
-def read_policy_table(path: str = "/etc/gai.conf") -> PolicyTable:
+def read_policy_table(path: str = system_file("gai.conf")) -> PolicyTable:
     """Read the table that the system's administrator has set, RFC 6724's where there is none."""
     from .policy_table import DEFAULT_POLICY_TABLE, parse_gai_conf  # noqa: PLC0415 - only two families need it
 
@@ -273,7 +290,7 @@ def apply_again(stream: trio.SocketStream, settings: Iterable[Setting]) -> None:
 
 
 def round_trip_time(sock: socket.socket | trio.socket.SocketType) -> float | None:
-    """Read the smoothed round-trip time that the kernel keeps for a TCP connection (Linux's tcp(7), `TCP_INFO`).
+    """Read the smoothed round-trip time that the kernel keeps for a TCP connection, on Linux and macOS.
 
     It is taken from the handshake, and not from one whose SYN was sent twice, unless timestamps tell the two apart
     (Karn's algorithm, RFC 6298, section 3). 0 means that there is no sample yet.
@@ -281,18 +298,42 @@ def round_trip_time(sock: socket.socket | trio.socket.SocketType) -> float | Non
     Returns:
         Seconds; None where there is none, the socket is not TCP, or the kernel does not say.
     """
-    if sys.platform != "linux":  # pragma: no cover - others have other structures, if any
+    if _ROUND_TRIP_TIME is None:
         return None
+    option, offset, unit = _ROUND_TRIP_TIME
+    number = _tcp_number(sock, option, offset)
+    return None if not number else number * unit
+
+
+def syn_retransmissions(sock: socket.socket | trio.socket.SocketType) -> int | None:
+    """Read how often the kernel has sent a segment again; before any data that can only be the SYN.
+
+    Returns:
+        How often; None where the socket is not TCP, or the kernel does not say.
+    """
+    return None if _RETRANSMISSIONS is None else _tcp_number(sock, *_RETRANSMISSIONS)
+
+
+def _tcp_number(sock: socket.socket | trio.socket.SocketType, option: int, offset: int) -> int | None:
+    """Read one number of what the kernel tells of a TCP connection."""
     try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RTT_OFFSET + 4)
+        info = sock.getsockopt(socket.IPPROTO_TCP, option, offset + 4)
     except OSError:
         return None
-    microseconds = int.from_bytes(info[_RTT_OFFSET:], sys.byteorder)
-    return microseconds / 1e6 if microseconds else None
+    return int.from_bytes(info[offset:], sys.byteorder)
 
 
-_RTT_OFFSET = 68
-"""Of `tcpi_rtt` in Linux's `struct tcp_info`: 8 bytes, and 15 numbers of 32 bits. The structure only grows behind."""
+ROUND_TRIP_TIMES = {"linux": (11, 68, 1e-6), "darwin": (0x106, 44, 1e-3)}
+"""The option, where the time is in its structure, and its unit in seconds; the structures only grow behind.
+
+Linux's `TCP_INFO` has 8 bytes and 15 numbers of 32 bits before `tcpi_rtt`; macOS' `TCP_CONNECTION_INFO`, which has no
+name in Python before 3.12, 4 bytes and 10 numbers before `tcpi_srtt`. Windows has none of this.
+"""
+
+_ROUND_TRIP_TIME = ROUND_TRIP_TIMES.get(sys.platform)
+
+_RETRANSMISSIONS = {"linux": (11, 100)}.get(sys.platform)
+"""The same for Linux's `tcpi_total_retrans`, which has 23 numbers of 32 bits before it."""
 
 
 def bind_address_only(sock: Socket | trio.socket.SocketType) -> None:

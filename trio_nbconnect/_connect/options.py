@@ -17,7 +17,7 @@ from __future__ import annotations
 import inspect
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from .._address import IPV4, IPV6, Address
@@ -162,6 +162,30 @@ def options_by_family(options: Options) -> Mapping[socket.AddressFamily, FamilyO
     if not set(given) <= set(families):
         raise ValueError(f"options must be for AF_INET6, AF_INET or AF_UNIX, not {options!r}")
     return MappingProxyType({family: _of_family(family, given[family]) for family in given})
+
+
+def options_with(
+    options: Options | None, *, extra: tuple[tuple[int, int, int | bytes], ...] = (), configure: Configure | None = None
+) -> Options:
+    """Add to what a program sets on its TCP sockets; a hook is called after the program's own."""
+    given = options if isinstance(options, Mapping) else dict.fromkeys((IPV6, IPV4), options or SocketOptions())
+    added = dict(given)
+    for family in (IPV6, IPV4):
+        before = given.get(family, SocketOptions())
+        hooks = [hook for hook in (before.configure, configure) if hook is not None]
+        added[family] = replace(before, extra=(*before.extra, *extra), configure=_in_turn(hooks))
+    return added
+
+
+def _in_turn(hooks: list[Configure]) -> Configure | None:
+    if len(hooks) < 2:
+        return hooks[0] if hooks else None
+
+    def configure(sock: socket.socket, address: Address) -> None:
+        for hook in hooks:
+            hook(sock, address)
+
+    return configure
 
 
 def _of_family(family: socket.AddressFamily, options: SocketOptions) -> FamilyOptions:

@@ -8,7 +8,6 @@ its socket module does.
 
 from __future__ import annotations
 
-import operator
 import os
 import socket
 import sys
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from .._address import IPV4, IPV6
-from .._policy import check_real
+from .._policy import check_int, check_real
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +52,7 @@ def flag(name: str, value: object) -> int:
 
 
 def _number(low: int, high: int, name: str, value: object) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be int, not {value!r}")
-    number = operator.index(value)
+    number = check_int(name, value)
     if not low <= number <= high:
         raise ValueError(f"{name} must be between {low} and {high}, not {value!r}")
     return number

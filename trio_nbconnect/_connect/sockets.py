@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from .._address import Address
+from .._address import Address, checked_path
 from .._errors import gave_up_unix, os_error
 from .handshake import Handshake, HandshakeState
 from .network import KernelNetwork, Network, Socket, apply, apply_again, checkpoint_if_over, open_socket
@@ -38,6 +38,8 @@ class SocketOpener:
     __slots__ = ("_local", "_network", "_options")
 
     is_resumable = True
+    adds_notes = True
+    failures = ()
 
     def __init__(
         self,
@@ -71,6 +73,10 @@ class SocketOpener:
     def round_trip_time(self, sock: Socket) -> float | None:
         """What the network has measured, seconds; None if it does not say."""
         return self._network.round_trip_time(sock)
+
+    def syn_retransmissions(self, sock: Socket) -> int | None:
+        """How often the network has sent the SYN again; None if it does not say."""
+        return self._network.syn_retransmissions(sock)
 
     def source_address(self, address: Address) -> Address | None:
         """Where a socket of this connector would connect to an address from, None if it has no way there."""
@@ -111,11 +117,12 @@ async def open_unix(
     network: Network, path: str | bytes, settings: Sequence[Setting] = (), give_up_after: float = math.inf
 ) -> trio.SocketStream:
     """Open a UNIX socket, set it up and connect it; the limit does not touch what `connect` has said at once."""
+    checked_path(path)
     await checkpoint_if_over()
     sock = network.open(socket.AF_UNIX)
     try:
         apply(sock, settings, repr(path))
-        handshake = Handshake.begin(sock, path, network=network)
+        handshake = Handshake(sock, path, path, network, None)
         if handshake.state is not HandshakeState.HANDSHAKING or give_up_after == math.inf:
             await handshake.wait()
             return handshake.stream()
@@ -139,6 +146,7 @@ async def connect_socket(sock: socket.socket | trio.socket.SocketType, sockaddr:
 
     Raises:
         OSError: The connect failed; the class fits the errno, and the text holds the address.
+        TypeError: `sock` is no socket.
         ValueError: The socket is blocking, or `sockaddr` is no numeric address of its family.
         trio.ClosedResourceError: The socket is closed, or another task closed it meanwhile.
 
@@ -151,6 +159,8 @@ async def connect_socket(sock: socket.socket | trio.socket.SocketType, sockaddr:
         >>> trio.run(main)
         True
     """
+    if not isinstance(sock, (socket.socket, trio.socket.SocketType)):
+        raise TypeError(f"sock must be a socket, not {sock!r}")
     if sock.fileno() == -1:
         raise trio.ClosedResourceError("this socket is closed")
     try:

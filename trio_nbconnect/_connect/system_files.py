@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -16,6 +17,17 @@ import trio
 from .._address import parse_literal
 
 T = TypeVar("T")
+
+
+def system_file(name: str) -> str:
+    r"""Say where the system keeps a file of its network.
+
+    Windows has the hosts file alone. It must not be looked for in `C:\etc`, which anybody may make there.
+    """
+    if sys.platform != "win32":
+        return f"/etc/{name}"
+    return os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "drivers", "etc", name)
+
 
 LONGEST = 65536
 """Octets of a file that are read where every task waits for it."""
@@ -101,28 +113,16 @@ _KEPT = frozenset(("invalid", "onion"))
 """Zones whose names no name server may see (RFC 6761, section 6.4; RFC 7686, section 2)."""
 
 
-def _is_kept(name: str) -> bool:
-    _, dot, last = name.rpartition(".")
+def is_kept(name: str) -> bool:
+    """Whether the hosts file alone may be asked for a name: whoever writes it there wants it to be found."""
+    _, dot, last = name.removesuffix(".").lower().rpartition(".")
     return bool(dot) and last in _KEPT  # one label alone may be completed by a search domain
 
 
-def _parse_kept(text: str) -> frozenset[str]:
-    """The names of such zones that the hosts file knows: whoever writes them there wants them to be found."""
-    words = (word.lower() for line in text.splitlines() for word in line.partition("#")[0].split()[1:])
-    return frozenset(filter(_is_kept, words))
-
-
-_nsswitch = SmallFile("/etc/nsswitch.conf", _parse_dns_is_first, True)
-_resolv_conf = SmallFile("/etc/resolv.conf", _parse_ndots, 1)
-_hosts: SmallFile[tuple[str, ...] | None] = SmallFile("/etc/hosts", _parse_localhost, None)
-_names: SmallFile[frozenset[str] | None] = SmallFile("/etc/hosts", _parse_names, None)
-_pinned: SmallFile[frozenset[str]] = SmallFile("/etc/hosts", _parse_kept, frozenset())
-
-
-def may_be_looked_up(name: str) -> bool:
-    """Whether a name may go to the system: not if it would reach name servers that must not see it."""
-    name = name.removesuffix(".").lower()
-    return not _is_kept(name) or name in _pinned.read()
+_nsswitch = SmallFile(system_file("nsswitch.conf"), _parse_dns_is_first, True)
+_resolv_conf = SmallFile(system_file("resolv.conf"), _parse_ndots, 1)
+_hosts: SmallFile[tuple[str, ...] | None] = SmallFile(system_file("hosts"), _parse_localhost, None)
+_names: SmallFile[frozenset[str] | None] = SmallFile(system_file("hosts"), _parse_names, None)
 
 
 def is_dns_name(name: str) -> bool:
@@ -175,10 +175,11 @@ def _has_line_with(path: str, name: bytes) -> bool:
         return False
     at = text.find(name)
     while at >= 0:  # `find` is as fast as memory; lines are looked at only where the name stands
-        line = text[text.rfind(b"\n", 0, at) + 1 : text.find(b"\n", at) % (len(text) + 1)]
+        end = text.find(b"\n", at) % (len(text) + 1)
+        line = text[text.rfind(b"\n", 0, at) + 1 : end]
         if name in line.partition(b"#")[0].split()[1:]:
             return True
-        at = text.find(name, at + 1)
+        at = text.find(name, end)
     return False
 
 

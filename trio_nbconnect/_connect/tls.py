@@ -24,14 +24,14 @@ from typing import TypeVar
 
 import trio
 
-from .._address import check_host, check_name, parse_literal
+from .._address import Address, GroupedAddress, check_host, check_name, parse_literal, several
 
 S = TypeVar("S", bound=trio.abc.Stream)
 
 Protocols = tuple[str, ...]
 """What to offer by ALPN (RFC 7301), the best first; none offers nothing."""
 
-_CONTEXTS_AT_ONCE = 8
+CONTEXTS_AT_ONCE = 8
 """How many default contexts are kept. Programs have one list of protocols or two; each takes half a megabyte."""
 
 
@@ -42,7 +42,8 @@ def default_context() -> ssl.SSLContext:
     return context
 
 
-def _context_that_offers(protocols: Protocols) -> ssl.SSLContext:
+def context_that_offers(protocols: Protocols) -> ssl.SSLContext:
+    """Return a default context that offers these protocols."""
     context = default_context()
     if protocols:
         context.set_alpn_protocols(list(protocols))
@@ -63,9 +64,9 @@ class _Contexts:
         async with self.building:
             if protocols not in self.built:
                 context = await trio.to_thread.run_sync(
-                    _context_that_offers, protocols, abandon_on_cancel=True, limiter=self.thread
+                    context_that_offers, protocols, abandon_on_cancel=True, limiter=self.thread
                 )
-                if len(self.built) >= _CONTEXTS_AT_ONCE:
+                if len(self.built) >= CONTEXTS_AT_ONCE:
                     self.built.pop(next(iter(self.built)))
                 self.built[protocols] = context
             return self.built[protocols]
@@ -101,16 +102,14 @@ async def shake_hands(
     return secure
 
 
-class ClientHandshake:
-    """A client's TLS, checked before anything is sent: called with the stream of each attempt that has connected.
+class ClientTLS:
+    """What a client's TLS needs to know, checked before anything is sent.
 
     Args:
-        host: The host that the caller named, whose name the certificate must hold.
+        host: The host that the caller named, whose name the certificate must hold; None for several, each with its own.
         server_hostname: Another name in its place.
-        context: The caller's own TLS context; None is the shared one.
-        alpn_protocols: What the shared one offers.
-        https_compatible: See `trio.SSLStream`.
-        give_up_after: Seconds for one handshake.
+        context: The caller's own TLS context; None is a default one.
+        alpn_protocols: What the default one offers.
 
     Raises:
         TypeError: An argument is of the wrong type.
@@ -119,7 +118,31 @@ class ClientHandshake:
 
     def __init__(
         self,
-        host: str | bytes,
+        host: str | bytes | None,
+        *,
+        server_hostname: str | bytes | None,
+        context: ssl.SSLContext | None,
+        alpn_protocols: Iterable[str] | None,
+    ) -> None:
+        self._server_hostname: str | None = None  # it is the host's of each attempt
+        if host is not None or server_hostname is not None:
+            self._server_hostname = name_of(host or "", server_hostname)
+        self._context = None if context is None else client_context(context)
+        self._protocols = _protocols(alpn_protocols)
+        if context is not None and self._protocols:
+            raise ValueError(f"alpn_protocols must be set on ssl_context where both are given: {self._protocols!r}")
+
+
+class ClientHandshake(ClientTLS):
+    """A client's TLS for streams: called with the stream of each attempt that has connected.
+
+    Args and errors are those of `ClientTLS`, where the default context is the shared one; `https_compatible` is that of
+    `trio.SSLStream`, and `give_up_after` are seconds for one handshake.
+    """
+
+    def __init__(
+        self,
+        host: str | bytes | None,
         *,
         server_hostname: str | bytes | None,
         context: ssl.SSLContext | None,
@@ -127,32 +150,40 @@ class ClientHandshake:
         https_compatible: bool,
         give_up_after: float,
     ) -> None:
-        self._server_hostname = _name_of(host, server_hostname)
-        self._context = None if context is None else client_context(context)
-        self._protocols = _protocols(alpn_protocols)
-        if context is not None and self._protocols:
-            raise ValueError(f"alpn_protocols must be set on ssl_context where both are given: {self._protocols!r}")
+        super().__init__(host, server_hostname=server_hostname, context=context, alpn_protocols=alpn_protocols)
         self._https_compatible = https_compatible
         self._give_up_after = give_up_after
+
+    @property
+    def has_name(self) -> bool:
+        """Whether it is known which name is verified, whatever host is connected to."""
+        return self._server_hostname is not None
 
     async def prepare(self) -> None:
         """Have the context ready, before any attempt needs it."""
         if self._context is None:
             self._context = await shared_context(self._protocols)
 
-    async def __call__(self, stream: S) -> trio.SSLStream[S]:
+    async def __call__(self, stream: S, address: Address | None = None) -> trio.SSLStream[S]:
         """Complete the handshake on one stream, the certificate verified; the race closes the stream if that fails.
+
+        Args:
+            stream: The stream.
+            address: Where it is connected to, and of which of several hosts.
 
         Raises:
             trio.BrokenResourceError: The handshake failed; its cause is the `ssl.SSLError`.
             trio.TooSlowError: It took longer than `give_up_after`.
         """
         assert self._context is not None, "prepare() comes first"
+        name = self._server_hostname
+        if name is None and address is not None:
+            name = address.group if isinstance(address, GroupedAddress) else address.host
         with trio.fail_after(self._give_up_after):
             return await shake_hands(
                 stream,
                 context=self._context,
-                server_hostname=self._server_hostname,
+                server_hostname=name,
                 https_compatible=self._https_compatible,
             )
 
@@ -182,13 +213,18 @@ def certificate_name(host: str | bytes) -> str:
     return check_name(text).removesuffix(".") if literal is None else literal.host
 
 
-def _name_of(host: str | bytes, server_hostname: str | bytes | None) -> str:
-    if server_hostname is None:
+def name_of(host: str | bytes, given: str | bytes | None, argument: str = "server_hostname") -> str:
+    """Return the name to verify: the one that was given, or the host's.
+
+    Raises:
+        ValueError: It is none; where it was given, the text names its argument.
+    """
+    if given is None:
         return certificate_name(host)
     try:
-        return certificate_name(server_hostname)
+        return certificate_name(given)
     except ValueError as error:
-        raise ValueError(f"server_hostname is no host: {error}") from None
+        raise ValueError(f"{argument} is no host: {error}") from None
 
 
 def client_context(context: object) -> ssl.SSLContext:
@@ -209,9 +245,7 @@ def _protocols(protocols: Iterable[str] | None) -> Protocols:
     """RFC 7301, section 3.1: names of 1 to 255 octets."""
     if protocols is None:
         return ()
-    if isinstance(protocols, (str, bytes)):
-        raise TypeError(f"alpn_protocols must be several, not one str: {protocols!r}")
-    offered = tuple(protocols)
+    offered = several("alpn_protocols", protocols)
     for protocol in offered:
         if not isinstance(protocol, str):
             raise TypeError(f"alpn_protocols must be str, not {protocol!r}")

@@ -139,6 +139,11 @@ class HedgedQuery(Generic[S, R, T]):
         return self._answer
 
     @property
+    def winner(self) -> S | None:
+        """The server that has answered."""
+        return self._winner
+
+    @property
     def unanswered(self) -> bool:
         """Whether every server was silent or could not be reached."""
         return all(not isinstance(failure, socket.gaierror) for failure in self.failures.values())

@@ -60,21 +60,24 @@ class CachedFile(Generic[T]):
 
     async def read(self) -> T:
         """Return what the file says now; a checkpoint only where it is read in a thread."""
+        value = self.read_nowait()
+        if value is None:
+            async with self._lock:
+                value = self.read_nowait()
+                if value is None:
+                    stamp, _ = self._look()
+                    value = await trio.to_thread.run_sync(self._parsed, abandon_on_cancel=True)
+                    self._value, self._stamp = value, stamp
+        return value
+
+    def read_nowait(self) -> T | None:
+        """Return what the file says now; None if it has to be read in a thread."""
         stamp, size = self._look()
-        value = self._value
-        if value is not None and stamp == self._stamp:
-            return value
-        if size <= SMALL:
-            value = self._parsed()
-            self._value, self._stamp = value, stamp
-            return value
-        async with self._lock:
-            stamp, _ = self._look()
-            value = self._value
-            if value is None or stamp != self._stamp:
-                value = await trio.to_thread.run_sync(self._parsed, abandon_on_cancel=True)
-                self._value, self._stamp = value, stamp
-            return value
+        if self._value is None or stamp != self._stamp:
+            if size > SMALL:
+                return None
+            self._value, self._stamp = self._parsed(), stamp
+        return self._value
 
     def forget(self) -> None:
         """Read it again the next time: what it means may change without it."""

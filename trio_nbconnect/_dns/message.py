@@ -37,7 +37,7 @@ from .._address import IPV4, IPV6, Address
 from .._resolve.query import Service, Source
 from .services import HINTS, SERVICES, Records
 
-TYPES = {Source.AAAA: 28, Source.A: 1, Source.HTTPS: 65}
+TYPES = {Source.AAAA: 28, Source.A: 1, Source.HTTPS: 65, Source.SRV: 33}
 _CNAME, _NS, _SOA, _OPT, _IN = 5, 2, 6, 41, 1
 
 PAYLOAD = 1232
@@ -98,6 +98,8 @@ def parse_name(name: str) -> dns.name.Name:
         socket.gaierror: DNS cannot have such a name (RFC 1035, section 2.3.4).
     """
     try:
+        if name.isascii() and "\\" not in name:  # as nearly always; dnspython would look at each letter
+            return dns.name.Name([*name.removesuffix(".").encode().split(b"."), b""])
         return dns.name.from_text(name)
     except dns.exception.DNSException as error:
         raise socket.gaierror(socket.EAI_NONAME, f"DNS cannot have such a name: {name}: {error}") from None
@@ -241,16 +243,17 @@ def _answer_section(question: Question, reply: Reply) -> _Section:
 def _at_the_end(question: Question, reply: Reply, section: _Section, rng: random.Random) -> ParsedAnswer:
     """Follow the chain of CNAMEs and read what stands at its end."""
     name, ttl, steps = question.name, 1 << 31, 0
-    while name not in section.data and name in section.aliases:
+    data = section.data.get(name)
+    while data is None and name in section.aliases:
         name, ttl_here = section.aliases[name]
+        data = section.data.get(name)
         ttl = min(ttl, ttl_here)
         steps += 1
         if steps > CNAMES:
             return ParsedAnswer(next_name=_text(question.name))
     if reply.rcode == dns.rcode.NXDOMAIN and section.data:
         raise _again("the answer contradicts itself")
-    if name in section.data:
-        data = section.data[name]
+    if data is not None:
         return ParsedAnswer(
             records=_records(question.source, reply.wire, data, rng), ttl=min(ttl, *(ttl for ttl, _, _ in data))
         )
@@ -282,6 +285,8 @@ def _negative_ttl(question: Question, reply: Reply, start: int) -> int | None:
 def _records(source: Source, wire: bytes, data: list[tuple[int, int, int]], rng: random.Random) -> Records:
     if source is Source.HTTPS:
         return _services(wire, data, rng)
+    if source is Source.SRV:
+        return Records(services=tuple(_srv(wire, start) for _, start, _ in data))
     family, length = (IPV6, 16) if source is Source.AAAA else (IPV4, 4)
     addresses: dict[str, None] = {}
     for _, start, end in data:
@@ -315,6 +320,13 @@ def _services(wire: bytes, data: list[tuple[int, int, int]], rng: random.Random)
     if aliases:  # RFC 9460, section 2.4.1: ServiceMode records beside one "MUST" be ignored; several: one "at random"
         return Records(alias=rng.choice(aliases))
     return Records(services=tuple(_service(record) for record in found if _can_be_honoured(record)))
+
+
+def _srv(wire: bytes, start: int) -> Service:
+    """RFC 2782: priority, weight, port and target, which is "." where the service is not available."""
+    priority, weight, port = struct.unpack_from("!HHH", wire, start)
+    target = _text(dns.name.from_wire(wire, start + 6)[0])
+    return Service(priority=priority, weight=weight, port=port, target=target or ".")
 
 
 def _can_be_honoured(record: SVCBBase) -> bool:

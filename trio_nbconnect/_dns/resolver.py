@@ -20,10 +20,12 @@ the system may be configured for; that is why the default resolver uses the syst
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import re
 import socket
+import sys
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -31,9 +33,10 @@ from functools import partial
 
 import trio
 
-from .._address import Address
-from .._policy import check_seconds
-from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Source
+from .._address import Address, path_of
+from .._connect.system_files import system_file
+from .._policy import check_count, check_seconds
+from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Service, Source
 from .cache import Cache, CacheEntry
 from .services import ALIASES, Records, SVCBResolver
 
@@ -49,10 +52,10 @@ try:
         parse_hosts,
     )
     from .message import ParsedAnswer, Question, Reply, parse_answer
+    from .registry import Registry
     from .servers import (
         Server,
         Settings,
-        check_count,
         parse_protocols,
         parse_resolv_conf,
         parse_search,
@@ -66,12 +69,17 @@ except ModuleNotFoundError as missing:
 
 Key = tuple[str, Source]
 
+_NO_HOSTS: Hosts = {}
+
 SERVICES_MISSED = 3
 """After so many names whose HTTPS records were late those of other names are not waited for either: a middlebox that
 drops the type does so for all of them. They are still asked for, and the first answer in time ends it."""
 
 LATE = 0.05
 """Seconds: the Resolution Delay. What is given up sooner was not late, but not wanted any more."""
+
+
+HOSTS, RESOLV_CONF = system_file("hosts"), system_file("resolv.conf")
 
 
 @dataclass(slots=True)
@@ -94,7 +102,7 @@ class _Memory:
 
 
 class DNSResolver:
-    """Ask name servers for AAAA, A and HTTPS records; a `Connector` uses it as its `resolver`.
+    """Ask name servers for AAAA, A, HTTPS and SRV records; a `Connector` uses it as its `resolver`.
 
     It may be shared by all tasks, and should be: its cache is kept for as long as `trio.run` lasts, and tasks that want
     the same answer share one query. Answers are not trusted: chains and loops of aliases end in an error, records of
@@ -124,9 +132,9 @@ class DNSResolver:
         ca_file: A file with the certificates that vouch for `tls://` and `https://` servers; None for the
             system's.
         resolv_conf: The file that names the servers, read as resolv.conf(5) says, `LOCALDOMAIN` and `RES_OPTIONS`
-            included, and again when it has changed; not read if `servers` are given. Windows has none: give the
-            servers.
-        hosts: The file with names that need no server; None for no such file.
+            included, and again when it has changed; not read if `servers` are given. Windows keeps them in its
+            registry, which is read in its place.
+        hosts: The file with names that need no server, by default the system's; None for no such file.
         rng: What shuffles services of equal priority.
 
     Raises:
@@ -163,22 +171,24 @@ class DNSResolver:
         use_expired: float = 86400.0,
         cache_size: int = 1000,
         ca_file: str | os.PathLike[str] | None = None,
-        resolv_conf: str | os.PathLike[str] = "/etc/resolv.conf",
-        hosts: str | os.PathLike[str] | None = "/etc/hosts",
+        resolv_conf: str | os.PathLike[str] = RESOLV_CONF,
+        hosts: str | os.PathLike[str] | None = HOSTS,
         rng: random.Random | None = None,
     ) -> None:
-        self._servers = parse_servers(servers, None if ca_file is None else os.fspath(ca_file))
-        self._resolv_conf = os.fspath(resolv_conf)
+        self._servers = parse_servers(servers, None if ca_file is None else _path("ca_file", ca_file))
+        self._resolv_conf = _path("resolv_conf", resolv_conf)
         self._search = None if search is None else parse_search(search)
         self._ndots = None if ndots is None else check_count("ndots", ndots, 0)
         self._give_up_after = None if give_up_after is None else check_seconds("give_up_after", give_up_after)
         self._attempts = None if attempts is None else check_count("attempts", attempts, 1)
         self._rotate = rotate
-        self._hosts = None if hosts is None else os.fspath(hosts)
+        self._hosts = None if hosts is None else _path("hosts", hosts)
         self._services = services
         self._protocols = parse_protocols(protocols)
         self._use_expired = check_seconds("use_expired", use_expired)
         self._cache_size = check_count("cache_size", cache_size, 0)
+        if rng is not None and not isinstance(rng, random.Random):
+            raise TypeError(f"rng must be random.Random, not {rng!r}")
         self._rng = rng or random.Random()
         self._memory: trio.lowlevel.RunVar[_Memory] = trio.lowlevel.RunVar("trio_nbconnect.dns.memory")
 
@@ -226,6 +236,67 @@ class DNSResolver:
             _deliver_known(known or (), query, send_answer)
             await trio.lowlevel.checkpoint()
 
+    def resolve_nowait(self, query: Query, send_answer: SendAnswer) -> bool:
+        """Deliver what `resolve` would, if no name server has to be asked for it; else deliver nothing.
+
+        A race asks so first: what is known at once needs no task.
+
+        Args:
+            query: What is wanted.
+            send_answer: What takes it.
+
+        Returns:
+            Whether all was delivered.
+        """
+        memory = self._remembered()
+        hosts = _NO_HOSTS if memory.hosts is None else memory.hosts.read_nowait()
+        if hosts is None:
+            return False
+        try:
+            known = known_here(query.host, hosts)
+            settings = None if known is not None else self._settings_nowait(memory)
+        except socket.gaierror as error:
+            _deliver_error(bare(error), query, send_answer)
+            return True
+        if known is not None:
+            _deliver_known(known, query, send_answer)
+            return True
+        return settings is not None and self._recall(_LookUp(memory, settings, self._rng), query, send_answer)
+
+    def _recall(self, look_up: _LookUp, query: Query, send_answer: SendAnswer) -> bool:
+        """Deliver what is remembered of the first name that has anything to connect to."""
+        settings, first = look_up.settings, Source.of(query.in_query_order[0])
+        for name in candidates(query.host.lower(), settings.search, settings.ndots):
+            if not look_up.remembers(name, first):  # as mostly, and cheaper to find out
+                return False
+            resolver = self._services_of(look_up)
+            answers = resolver.remembered(replace(query, host=name))
+            if answers is None:
+                return False
+            if any(answer.addresses or answer.services for answer in answers):
+                resolver.announce(query, send_answer)
+                for answer in answers:
+                    send_answer(answer)
+                return True
+        return False
+
+    async def find_services(self, name: str) -> tuple[Service, ...]:
+        """Look up the SRV records of a name (RFC 2782), in the order in which they are to be tried.
+
+        Args:
+            name: The name, as `_xmpp-client._tcp.example.org`.
+
+        Returns:
+            The services by priority, those of one priority in an order drawn by their weights. None if there are no
+            such records.
+
+        Raises:
+            socket.gaierror: They cannot be known; `EAI_NONAME` if there is no such name.
+        """
+        memory = self._remembered()
+        look_up = _LookUp(memory, await self._settings(memory), self._rng)
+        return await SVCBResolver(look_up.ask, rng=self._rng).find_services(name)
+
     def forget(self) -> None:
         """Forget all answers, and which servers were silent: the network is another one now.
 
@@ -240,15 +311,7 @@ class DNSResolver:
 
     async def _ask_for(self, look_up: _LookUp, query: Query, send_answer: SendAnswer) -> None:
         """Ask for one name after the other, until one has anything to connect to."""
-        settings = look_up.settings
-        resolver = SVCBResolver(
-            look_up.ask,
-            recall=look_up.recall,
-            services=self._services,
-            protocols=self._protocols,
-            encrypted=settings.encrypted,
-            rng=self._rng,
-        )
+        resolver, settings = self._services_of(look_up), look_up.settings
         names = candidates(query.host.lower(), settings.search, settings.ndots)
         if len(names) == 1:
             await resolver.resolve(replace(query, host=names[0]), send_answer)
@@ -263,24 +326,48 @@ class DNSResolver:
                 break
         buffer.finish()
 
+    def _services_of(self, look_up: _LookUp) -> SVCBResolver:
+        return SVCBResolver(
+            look_up.ask,
+            recall=look_up.recall,
+            services=self._services,
+            protocols=self._protocols,
+            encrypted=look_up.settings.encrypted,
+            rng=self._rng,
+        )
+
     async def _settings(self, memory: _Memory) -> Settings:
         """What the arguments say, and else `resolv_conf`.
 
         Raises:
             socket.gaierror: No server is left.
         """
+        settings = self._settings_nowait(memory)
+        if settings is None:
+            assert memory.resolv_conf is not None
+            settings = self._checked(await memory.resolv_conf.read(), memory.resolv_conf)
+        return settings
+
+    def _settings_nowait(self, memory: _Memory) -> Settings | None:
+        """The same; None if the file has to be read in a thread."""
         if self._servers:
             memory.settings = memory.settings or self._with_arguments(Settings(servers=self._servers))
             return memory.settings
         if memory.resolv_conf is None:
             search, options = os.environ.get("LOCALDOMAIN"), os.environ.get("RES_OPTIONS", "")
             parse = partial(parse_resolv_conf, search=search, options=options)
-            memory.resolv_conf = CachedFile(self._resolv_conf, lambda text: self._with_arguments(parse(text)))
-        settings = await memory.resolv_conf.read()
+            where, file = self._resolv_conf, CachedFile
+            if sys.platform == "win32" and where == RESOLV_CONF:
+                where, file = "the registry", Registry
+            memory.resolv_conf = file(where, lambda text: self._with_arguments(parse(text)))
+        settings = memory.resolv_conf.read_nowait()
+        return None if settings is None else self._checked(settings, memory.resolv_conf)
+
+    def _checked(self, settings: Settings, file: CachedFile[Settings]) -> Settings:
         if settings.names_interfaces:
-            memory.resolv_conf.forget()
+            file.forget()
         if not settings.servers:
-            raise socket.gaierror(socket.EAI_FAIL, f"no usable name server in {self._resolv_conf}")
+            raise socket.gaierror(socket.EAI_FAIL, f"no usable name server in {file.path}")
         return settings
 
     def _with_arguments(self, read: Settings) -> Settings:
@@ -321,6 +408,10 @@ class _LookUp:
         entry = self.memory.cache.fresh(_key(name, source), trio.current_time())
         return None if entry is None else _records(entry.value, name)
 
+    def remembers(self, name: str, source: Source) -> bool:
+        """Say whether anything is remembered that holds."""
+        return self.memory.cache.fresh(_key(name, source), trio.current_time()) is not None
+
     async def ask(self, name: str, source: Source) -> Records:
         """Look one type up; what has expired is used once more, and what was late is not waited for."""
         check_may_be_asked(name)
@@ -357,7 +448,12 @@ class _LookUp:
 
     async def _share(self, key: Key) -> Records:
         """Ask, or wait for the answer to the same query of another task."""
-        answer = await self.memory.shared.answer(key, partial(self._follow, key), partial(self._note_late, key))
+        missed = partial(self._note_late, key)
+        try:
+            answer = await self.memory.shared.answer(key, partial(self._follow, key), missed)
+        except Unanswered:
+            missed(-math.inf)
+            raise
         return _records(answer, key[0])
 
     def _note_late(self, key: Key, began: float) -> None:
@@ -412,7 +508,11 @@ class _LookUp:
             met = "; ".join(f"{server}: {error.strerror or error}" for server, error in query.failures.items())
             kind = Unanswered if query.unanswered else socket.gaierror
             raise kind(socket.EAI_AGAIN, f"no name server knows {source.value} of {name}: {met}")
-        return answer
+        return replace(answer, records=replace(answer.records, server=str(query.winner), ttl=answer.ttl))
+
+
+def _path(name: str, path: str | os.PathLike[str]) -> str:
+    return os.fsdecode(path_of(name, path))
 
 
 def _key(name: str, source: Source) -> Key:

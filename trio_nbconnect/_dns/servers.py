@@ -33,7 +33,7 @@ import dns.query
 import dns.rcode
 import trio
 
-from .._address import IPV4, IPV6, Address, check_host, check_name, check_port, parse_literal
+from .._address import IPV4, IPV6, Address, check_host, check_name, check_port, parse_literal, several
 from .._errors import os_error
 from .hedging import Exchange
 from .message import Question, Reply, new_id
@@ -323,7 +323,7 @@ def parse_servers(texts: Iterable[str], ca_file: str | None) -> tuple[Server, ..
         TypeError: `texts` is one `str`, or holds something else.
         ValueError: A server makes no sense, there is none, or some are encrypted and some are not.
     """
-    servers = tuple(_parse_server(text, ca_file) for text in _several("servers", texts))
+    servers = tuple(_parse_server(text, ca_file) for text in several("servers", texts))
     if len({server.encrypted for server in servers}) > 1:
         raise ValueError("servers must be all encrypted or none: an attacker would choose which one answers")
     return servers
@@ -331,7 +331,7 @@ def parse_servers(texts: Iterable[str], ca_file: str | None) -> tuple[Server, ..
 
 def _parse_server(text: object, ca_file: str | None) -> Server:
     if not isinstance(text, str):
-        raise TypeError(f"a server must be str, not {text!r}")
+        raise TypeError(f"servers must be str, not {text!r}")
     if "://" not in text:
         return PlainServer(_parse_address(text, text, 53))
     try:
@@ -468,20 +468,6 @@ def _atoi(text: str) -> int:
     return int(digits[0]) if digits else 0
 
 
-def check_count(name: str, count: object, least: int) -> int:
-    """Return a whole number, or raise what is wrong with it.
-
-    Raises:
-        TypeError: It is no `int`.
-        ValueError: It is less than it must be.
-    """
-    if not isinstance(count, int) or isinstance(count, bool):
-        raise TypeError(f"{name} must be int, not {count!r}")
-    if count < least:
-        raise ValueError(f"{name} must be at least {least}, not {count!r}")
-    return count
-
-
 def parse_search(suffixes: Iterable[str]) -> tuple[str, ...]:
     """Read the domains that complete a short name.
 
@@ -489,19 +475,20 @@ def parse_search(suffixes: Iterable[str]) -> tuple[str, ...]:
         TypeError: `suffixes` is one `str`, or holds something else.
         ValueError: A domain is none.
     """
-    return tuple(check_name(check_host(suffix)).removesuffix(".") for suffix in _several("search", suffixes))
+    try:
+        return tuple(check_name(check_host(suffix)).removesuffix(".") for suffix in several("search", suffixes))
+    except ValueError as error:
+        raise ValueError(f"search makes no sense: {error}") from None
 
 
 def parse_protocols(protocols: Iterable[str]) -> tuple[str, ...]:
     """Read the names of protocols.
 
     Raises:
-        TypeError: `protocols` is one `str`.
+        TypeError: `protocols` is one `str`, or holds something else.
     """
-    return tuple(_several("protocols", protocols))
-
-
-def _several(what: str, texts: Iterable[str]) -> Iterable[str]:
-    if isinstance(texts, (str, bytes)):
-        raise TypeError(f"{what} must be several, not one str: {texts!r}")
-    return texts
+    names = several("protocols", protocols)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"protocols must be str, not {name!r}")
+    return names

@@ -19,10 +19,11 @@ How much a name server may send us to is limited, for each name and in all.
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -76,6 +77,10 @@ class Records:
     """How to find out what holds now, where these have expired; None where they have not."""
     late: bool = field(default=False, compare=False)
     """Whether these stand for an answer that is not waited for, since it came too late the last time."""
+    server: str = field(default="", compare=False)
+    """Who has answered."""
+    ttl: float | None = field(default=None, compare=False)
+    """How many seconds the answer may be kept."""
 
 
 LookUp: TypeAlias = Callable[[str, Source], Awaitable[Records]]
@@ -97,6 +102,8 @@ class AliasChain:
     """The name asked for first, and the aliases."""
     services: tuple[Service, ...] = ()
     error: OSError | None = None
+    last: Records | None = None
+    """What was found at the end."""
     expired: list[tuple[Records, Refresh]] = field(default_factory=list)
     """What was found on the way and holds no more, and how to find out what does."""
 
@@ -137,21 +144,66 @@ class SVCBResolver:
 
     async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
         """Section 4.1: "the order of queries SHOULD be" HTTPS, AAAA, A."""
-        services = self._services and speaks_https(query)
-        if services:
-            send_answer(QuerySent(Source.HTTPS, encrypted=self._encrypted))
-        self._announce(query, "", send_answer)
-        if not services:
+        self.announce(query, send_answer)
+        if not self._wants_services(query):
             await self._ask_families(query, self._not_remembered(query, "", send_answer), "", send_answer)
             return
         delivery = _Delivery(send_answer, {Source.of(family) for family in query.in_query_order})
         families = self._not_remembered(query, "", delivery.send_answer)
-        if not families:
-            await self._ask_services(query, delivery)
-        else:
-            async with trio.open_nursery() as nursery:
+        asked = {""}
+        async with trio.open_nursery() as nursery:
+
+            def ask(target: str) -> None:
+                """Have the addresses of a target asked for, once."""
+                if target not in asked:
+                    asked.add(target)
+                    self._announce(query, target, delivery.send_answer)
+                    nursery.start_soon(self._ask_addresses, query, target, delivery.send_answer)
+
+            if families:
                 nursery.start_soon(self._ask_families, query, families, "", delivery.send_answer)
-                await self._ask_services(query, delivery)
+            await self._ask_services(query, delivery, ask)
+
+    def announce(self, query: Query, send_answer: SendAnswer) -> None:
+        """Deliver what is asked for, of the host itself."""
+        if self._wants_services(query):
+            send_answer(QuerySent(Source.HTTPS, encrypted=self._encrypted))
+        self._announce(query, "", send_answer)
+
+    def remembered(self, query: Query) -> list[Answer] | None:
+        """Return all that there is to say of a host, if it is remembered and holds; None if anything is to be asked."""
+        answers: list[Answer] = []
+        if self._not_remembered(query, "", answers.append):  # type: ignore[arg-type]  # it sends answers only
+            return None
+        if self._wants_services(query):
+            try:
+                records = self._recall(_owner_of_services(query), Source.HTTPS)
+            except OSError:  # no such name, no records
+                records = Records()
+            if records is None or records.alias:
+                return None
+            chain = AliasChain([_owner_of_services(query)], records.services)
+            services = self._usable(chain, query)
+            if any(service.target for service in services):
+                return None
+            answers.insert(0, Answer(Source.HTTPS, services=services, server=records.server, ttl=records.ttl))
+        return answers
+
+    def _wants_services(self, query: Query) -> bool:
+        return self._services and speaks_https(query)
+
+    async def find_services(self, name: str) -> tuple[Service, ...]:
+        """Look up the SRV records of a name, in the order in which they are to be tried.
+
+        What has expired is asked for again first: another host may be the right one now.
+
+        Raises:
+            OSError: They cannot be known; `EAI_NONAME` if there is no such name.
+        """
+        records = await self._look_up(name, Source.SRV)
+        if records.refresh is not None:
+            records = await records.refresh()
+        return in_weighted_order(records.services, self._rng)
 
     async def _ask_addresses(self, query: Query, name: str, send_answer: SendAnswer) -> None:
         """Find the addresses of a target."""
@@ -196,37 +248,23 @@ class SVCBResolver:
         except OSError as error:
             send_answer(Answer(source, error=bare(error), name=name))
 
-    async def _ask_services(self, query: Query, delivery: _Delivery) -> None:
-        """Find the services, for as long as they can be of use."""
+    async def _ask_services(self, query: Query, delivery: _Delivery, ask: Callable[[str], None]) -> None:
+        """Find the services, for as long as they can be of use; once more, if what was found has expired."""
         with delivery.services_scope:
-            await self._find_services(query, delivery.send_answer)
+            chain = await self._follow(query, ask)
+            self._deliver(chain, query, ask, delivery.send_answer)
+            if await _has_changed(chain.expired):
+                self._deliver(await self._follow(query, ask), query, ask, delivery.send_answer)
         if delivery.services_scope.cancelled_caught:
             silence = timed_out(f"no answer for HTTPS of {query.host}, which has no addresses")
             delivery.send_answer(Answer(Source.HTTPS, error=silence if delivery.name_exists else None))
 
-    async def _find_services(self, query: Query, send_answer: SendAnswer) -> None:
-        """Find the services, and the addresses of each target; once more, if what was found has expired."""
-        asked = {""}
-        async with trio.open_nursery() as nursery:
-
-            def ask(target: str) -> None:
-                if target not in asked:
-                    asked.add(target)
-                    self._announce(query, target, send_answer)
-                    nursery.start_soon(self._ask_addresses, query, target, send_answer)
-
-            chain = await self._follow(query, ask)
-            self._deliver(chain, query, ask, send_answer)
-            if await _has_changed(chain.expired):
-                self._deliver(await self._follow(query, ask), query, ask, send_answer)
-
     async def _follow(self, query: Query, ask: Callable[[str], None]) -> AliasChain:
         """RFC 9460, section 3: find the host that the aliases lead to, and its services.
 
-        Port 80 has no name of its own (section 9.5). An alias is no service yet, but its addresses are asked for at
-        once (version 3, section 4.2).
+        An alias is no service yet, but its addresses are asked for at once (version 3, section 4.2).
         """
-        chain = AliasChain([query.host if query.port in (443, 80) else f"_{query.port}._https.{query.host}"])
+        chain = AliasChain([_owner_of_services(query)])
         while True:
             try:
                 records = await self._look_up(chain.end, Source.HTTPS)
@@ -238,7 +276,7 @@ class SVCBResolver:
             if records.refresh is not None:
                 chain.expired.append((records, records.refresh))
             if not records.alias:
-                chain.services = records.services
+                chain.services, chain.last = records.services, records
                 return chain
             if _key(records.alias) in map(_key, chain.names) or len(chain.names) > ALIASES:
                 way = " -> ".join([*chain.names, records.alias])
@@ -252,7 +290,9 @@ class SVCBResolver:
         services = self._usable(chain, query)
         for service in services:
             ask(service.target)
-        send_answer(Answer(Source.HTTPS, error=chain.error, services=services))
+        found = chain.last or Records()
+        answer = Answer(Source.HTTPS, error=chain.error, services=services, server=found.server, ttl=found.ttl)
+        send_answer(answer)
 
     def _usable(self, chain: AliasChain, query: Query) -> tuple[Service, ...]:
         """Order the services that speak a protocol of ours by priority, equal ones shuffled (section 2.4.1)."""
@@ -274,6 +314,23 @@ class SVCBResolver:
             send_answer(QuerySent(Source.of(family), name))
 
 
+def in_weighted_order(services: Sequence[Service], rng: random.Random) -> tuple[Service, ...]:
+    """RFC 2782: the lowest priority first, and of one priority each record next with a probability by its weight.
+
+    "Arrange all SRV RRs [...] so that all those with weight 0 are placed at the beginning of the list"; the first whose
+    running sum reaches a random number from 0 to the sum of the weights is selected, and so on with the rest.
+    """
+    waiting = sorted(services, key=lambda service: (service.priority, service.weight))
+    order = []
+    while waiting:
+        equals = [service for service in waiting if service.priority == waiting[0].priority]
+        sums = itertools.accumulate(service.weight for service in equals)
+        drawn = rng.randint(0, sum(service.weight for service in equals))
+        order.append(next(service for service, total in zip(equals, sums, strict=True) if total >= drawn))
+        waiting.remove(order[-1])
+    return tuple(order)
+
+
 _LAST = 65535
 """The lowest priority that a record can have (RFC 9460, section 2.2)."""
 
@@ -286,6 +343,11 @@ def _is_fit(port: int | None, own: int) -> bool:
 def speaks_https(query: Query) -> bool:
     """Whether HTTPS records are of use: the caller says so, or the port does (RFC 9460, section 9)."""
     return query.services or query.port == 443
+
+
+def _owner_of_services(query: Query) -> str:
+    """RFC 9460, sections 9.1 and 9.5: whose HTTPS records count; port 80 has no name of its own."""
+    return query.host if query.port in (443, 80) else f"_{query.port}._https.{query.host}"
 
 
 @dataclass(slots=True)
@@ -333,7 +395,8 @@ def _addresses(records: Records, source: Source, name: str, port: int) -> Answer
     if records.late:
         return Answer(source, error=_not_waited_for(source), name=name)
     family = IPV6 if source is Source.AAAA else IPV4
-    return Answer(source, tuple(Address(family, text, port) for text in records.addresses), name=name)
+    addresses = tuple(Address(family, text, port) for text in records.addresses)
+    return Answer(source, addresses, name=name, server=records.server, ttl=records.ttl)
 
 
 def _not_waited_for(source: Source) -> OSError:

@@ -23,6 +23,7 @@ a queue, watches the half second. This module is imported before Trio, and so it
 
 from __future__ import annotations
 
+import _thread
 import queue
 import signal
 import threading
@@ -197,7 +198,15 @@ class Interrupts:
                 if count.received > count.handled:
                     count.is_resent = True
                     self._watched.put(count)
-                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                    _send_sigint()
+
+
+def _send_sigint() -> None:
+    """Send SIGINT to the main thread, which leaves what it waits for; on Windows, once it has waited."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main(signal.SIGINT)
 
 
 def _is_between_parts(code: CodeType, frame: FrameType | None) -> bool:

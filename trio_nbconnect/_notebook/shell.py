@@ -34,19 +34,26 @@ class Kernel(Protocol):
 
 
 class Shell(Protocol):
-    """An `InteractiveShell`; on a terminal it has no kernel."""
+    """An IPython shell, as far as the extension uses it; `%load_ext` brings it.
+
+    Attributes:
+        kernel: The kernel around it; on a terminal there is none.
+        run_code: Ours stands in its place: `(code, result=None, *, async_=False)`, for each part of a cell.
+        trio_runner: Ours stands in its place: it runs a cell that is not awaited, as those inside of magics.
+        showtraceback: Ours stands in its place: `(exc_tuple=None, filename=None, tb_offset=None, ...)`.
+        user_ns: What cells have defined.
+        user_global_ns: The same, where a cell looks names up.
+        custom_exceptions: Those that `CustomTB` is for.
+        call_pdb: Whether an exception starts the debugger.
+        autoawait: Whether `await` works at the top of a cell.
+        loop_runner: What awaits such a cell.
+        events: The callbacks before and after cells.
+    """
 
     kernel: Kernel
-
     run_code: Callable[..., Awaitable[bool]]
-    """Ours stands in its place: `(code, result=None, *, async_=False)`, for each part of a cell."""
-
     trio_runner: Callable[[Coroutine[Any, Any, Any]], Any] | None
-    """Ours stands in its place: it runs a cell that is not awaited, as those inside of magics."""
-
     showtraceback: Callable[..., object]
-    """Ours stands in its place: `(exc_tuple=None, filename=None, tb_offset=None, exception_only=False, ...)`."""
-
     user_ns: dict[str, Any]
     user_global_ns: dict[str, Any]
     custom_exceptions: tuple[type[BaseException], ...]

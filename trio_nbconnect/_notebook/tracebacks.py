@@ -43,6 +43,9 @@ _PACKAGE = __name__.partition(".")[0]
 _NEVER_SHOWN = ("IPython.core.interactiveshell", "trio._core.", f"{__package__}.")
 """The modules whose frames a traceback leaves out: they are the same in every one."""
 
+_TRIO_S = ("trio._core.", "trio._util")
+"""The same where IPython shows an exception: it leaves out its own first frame itself."""
+
 _DOCUMENTED = (OSError, TypeError, ValueError, KeyboardInterrupt, trio.Cancelled)
 """What this library raises on purpose; where it did so says nothing to a user."""
 
@@ -63,7 +66,7 @@ class LostRaces:
         self._lost: deque[tuple[weakref.ref[ConnectError], Sequence[trace.Event], float]] = deque(maxlen=KEPT)
 
     def __call__(self, event: trace.Event) -> None:
-        """Take in one event. Races are numbered anew in each `trio.run`: the latest of a number is meant."""
+        """Take in one event."""
         if isinstance(event, trace.RaceStarted):
             self._under_way[event.race] = [event]
         elif isinstance(event, trace.RaceWon | trace.RaceLost):
@@ -120,7 +123,8 @@ class Tracebacks:
             return
         self.show_races(error)
         if not any(isinstance(other, BaseExceptionGroup) for other in _chain(error)):
-            self._original(exc_tuple, *place, **options)
+            users = shown_part(error, never=_TRIO_S) if isinstance(error, _DOCUMENTED) else None
+            self._original(exc_tuple if users is None else (type(error), error, users), *place, **options)
             return
         shell = self._shell
         kind, error, trace = shell._get_exc_info(exc_tuple)  # it keeps them for %debug, too
@@ -165,14 +169,17 @@ def _users_tracebacks(error: BaseException, trace: TracebackType | None) -> Iter
             other.__traceback__ = whole
 
 
-def shown_part(error: BaseException, *, without: tuple[str, ...] = ()) -> TracebackType | None:
+def shown_part(
+    error: BaseException, *, without: tuple[str, ...] = (), never: tuple[str, ...] = _NEVER_SHOWN
+) -> TracebackType | None:
     """Return what is to be shown of an exception's traceback.
 
     Args:
         error: The exception.
         without: Further modules whose frames are left out.
+        never: Those whose frames are left out of every one.
     """
-    hidden = (*_NEVER_SHOWN, *without, *((f"{_PACKAGE}.",) if isinstance(error, _DOCUMENTED) else ()))
+    hidden = (*never, *without, *((f"{_PACKAGE}.",) if isinstance(error, _DOCUMENTED) else ()))
     frames = [(frame, number) for frame, number in traceback.walk_tb(error.__traceback__)]
     instructions = list(_instructions(error.__traceback__))
     kept = None

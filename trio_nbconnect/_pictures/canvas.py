@@ -133,10 +133,18 @@ _TICK_DISTANCE = 7
 """The least number of columns between two times on the axis."""
 
 
+_PARTS, _HOST = 12, 6
+"""Columns from which on two parts of a name can be told from each other, and those that the first one has at least."""
+
+
 def shortened(address: str, width: int) -> str:
     """Shorten an address to a width: keep the first group and as many of the last ones as fit, or the end of a path.
 
+    Of a host and its address, both are kept in parts.
+
     Example:
+        >>> shortened("db1.example.org [2001:db8:1234:5678::a]:5432", 27)
+        'db1.examp… [2001:…::a]:5432'
         >>> shortened("2001:db8:1234:5678:9abc:def0:1234:5678", 18)
         '2001:…:1234:5678'
         >>> shortened("/run/user/1000/database.sock", 18)
@@ -144,6 +152,11 @@ def shortened(address: str, width: int) -> str:
     """
     if columns_of(address) <= width:
         return address
+    host, blank, ip = address.rpartition(" ")
+    if blank and width > _PARTS:
+        ip = shortened(ip, width - min(columns_of(host), _HOST) - 1)
+        room = width - columns_of(ip) - 1
+        return f"{host if columns_of(host) <= room else f'{host[: room - 1]}…'} {ip}"
     first, *rest = address.split(":")
     while len(rest) > 1 and len(f"{first}:…:{':'.join(rest)}") > width:
         del rest[0]

@@ -11,8 +11,8 @@ A Chrome trace is a JSON object in the Trace Event Format, which Perfetto, speed
 process for each race, a thread for each lookup and attempt, and in an attempt its phases. Times are microseconds.
 
 JSON lines have one object on each line: the name of the event, the number of its race, the time in seconds since the
-race started, and then the fields of that event by their names in `trace`. Addresses are strings; families are `IPv6`
-and `IPv4`; an error is its type, number and message; a limit of infinity is null.
+race started, its host and port, and then the fields of that event by their names in `trace`. Addresses are strings;
+families are `IPv6` and `IPv4`; an error is its type, number and message; infinity is null.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 
 from .. import trace
-from .._address import IPV6, Address
+from .._address import IPV6, UNSPECIFIED, Address
 from .._errors import ConnectError, ConnectTimeout, ResolutionError
 from .._policy import Policy
 from .._resolve.query import Service, Source
-from .labels import address_text, failure_text, lookup_text, source_text, target_text
+from .labels import address_text, failure_text, family_text, lookup_text, source_text, target_text
 from .timeline import AttemptOutcome, Timeline, timeline_of
 
 # qlog
@@ -68,12 +68,12 @@ def qlog(races: Iterable[Sequence[trace.Event]]) -> str:
         "qlog_format": "JSON",
         "file_schema": "urn:ietf:params:qlog:file:contained",
         "serialization_format": "application/qlog+json",
-        "traces": [_trace(events) for events in races],
+        "traces": [_trace(events, number) for number, events in enumerate(races, start=1)],
     }
     return json.dumps(file, indent=2, allow_nan=False) + "\n"
 
 
-def _trace(events: Sequence[trace.Event]) -> _Data:
+def _trace(events: Sequence[trace.Event], number: int) -> _Data:
     timeline = timeline_of(events)
     return {
         "title": f"{timeline.host} {timeline.port}",
@@ -83,15 +83,16 @@ def _trace(events: Sequence[trace.Event]) -> _Data:
             "reference_time": {"clock_type": "monotonic", "epoch": "unknown"},
         },
         "event_schemas": ["urn:ietf:params:qlog:events:hev3-00"],
-        "events": list(_Writer(timeline).events(events)),
+        "events": list(_Writer(timeline, number).events(events)),
     }
 
 
 class _Writer:
     """Write the events of one race; the answers so far are kept, to see what the next one adds and removes."""
 
-    def __init__(self, timeline: Timeline) -> None:
+    def __init__(self, timeline: Timeline, number: int) -> None:
         self._timeline = timeline
+        self._number = number
         self._pending: dict[tuple[Source, str], tuple[str, float]] = {}
         self._queries = 0
         self._known: dict[tuple[Source, str], dict[Address, str]] = {}
@@ -100,7 +101,7 @@ class _Writer:
         for event in events:
             for name, data in self._draft_events(event):
                 time = round((event.time - self._timeline.began) * 1000, 6)
-                session = {"he_session_id": str(self._timeline.race)}
+                session = {"he_session_id": str(self._number)}
                 yield {"time": time, "name": f"hev3:{name}", "data": {**session, **data}}
 
     def _draft_events(self, event: trace.Event) -> Iterator[tuple[str, _Data]]:
@@ -114,7 +115,10 @@ class _Writer:
         elif isinstance(event, trace.AttemptStarted):
             if event.reason is trace.Reason.DELAY_OVER:
                 yield "next_attempt_timer_fired", {}
-            yield "attempt_started", {**_attempt(event), "target": _target(event.address), "transport": "tcp"}
+            yield (
+                "attempt_started",
+                {**_attempt(event), "target": _target(event.address), "transport": _transport(event.address)},
+            )
         elif isinstance(event, trace.AttemptEstablished | trace.AttemptFailed | trace.AttemptCancelled):
             yield "attempt_outcome", self._outcome(event)
         elif isinstance(event, trace.RaceWon):
@@ -178,7 +182,7 @@ class _Writer:
             data |= {
                 "tt_first_success_ms": _milliseconds(first),
                 "first_success_family": _family(winner.address),
-                "first_success_transport": "tcp",
+                "first_success_transport": _transport(winner.address),
             }
         total = len(timeline.attempts)
         return {
@@ -215,7 +219,14 @@ def _target(address: Address) -> _Data:
 
 
 def _family(address: Address) -> str:
+    if address.family == UNSPECIFIED:
+        return "unspecified"
     return "unix" if address.is_path else "ipv6" if address.family == IPV6 else "ipv4"
+
+
+def _transport(address: Address) -> str:
+    """Name the transport; of the caller's own attempts only the caller can."""
+    return "tcp" if address.family != UNSPECIFIED else family_text(address) or "unspecified"
 
 
 def _record(address: Address) -> _Data:
@@ -280,11 +291,11 @@ def _offsets(timelines: Sequence[Timeline]) -> Iterator[float]:
 
     Each `trio.run` has a clock of its own that starts anywhere; its races begin where those of the run before ended.
     """
-    zero, end, latest = 0.0, 0.0, 0
-    for index, timeline in enumerate(timelines):
-        if index == 0 or timeline.race <= latest:
+    zero, end, run = 0.0, 0.0, -1
+    for timeline in timelines:
+        if timeline.run != run:
             zero = timeline.began - end
-        latest = timeline.race
+        run = timeline.run
         offset = timeline.began - zero
         end = max(end, offset + timeline.duration)
         yield offset
@@ -340,15 +351,17 @@ def json_lines(events: Sequence[trace.Event]) -> Iterator[str]:
         >>> start = trace.RaceStarted(race=1, time=7.0, host="example.org", port=443, policy=Policy())
         >>> lost = trace.RaceLost(race=1, time=7.5, error=None)
         >>> list(json_lines([start, lost]))[1]
-        '{"event": "RaceLost", "race": 1, "time": 0.5, "error": null}'
+        '{"event": "RaceLost", "race": 1, "time": 0.5, "host": "", "port": 0, "error": null}'
     """
     for event in events:
         values = _fields(event)
         values["time"] = round(event.time - events[0].time, 9)
+        if values.get("delay") == math.inf:
+            values["delay"] = None
         yield json.dumps({"event": type(event).__name__, **values}, default=_plain, allow_nan=False)
 
 
-def _fields(value: trace.Event | Policy | Service) -> dict[str, object]:
+def _fields(value: trace.Event | trace.Candidate | trace.Connection | Policy | Service) -> dict[str, object]:
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
@@ -360,7 +373,7 @@ def _plain(value: object) -> object:
         return value.value
     if isinstance(value, OSError):
         return {"type": type(value).__name__, "errno": value.errno, "message": str(value)}
-    if isinstance(value, Service):
+    if isinstance(value, Service | trace.Candidate | trace.Connection):
         return _fields(value)
     if isinstance(value, Policy):
         settings = {name: None if setting == math.inf else setting for name, setting in _fields(value).items()}

@@ -10,22 +10,26 @@ from __future__ import annotations
 import math
 import socket
 import ssl
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from .. import trace
-from .._address import IPV6, Address, format_host_port
-from .._error_texts import errno_text
+from .._address import IPV6, UNSPECIFIED, Address, GroupedAddress, shown_address, shown_target
+from .._error_texts import is_plain_text, strerror
 from .._errors import ConnectRefused, ConnectTimeout, ResolutionError, tls_reason
+from .._policy import Policy
 from .._printable import printable, seconds_text
 from .._resolve.query import Source
 from .timeline import AttemptOutcome, AttemptRow, Elided, LookupRow, RaceOutcome, Timeline, visible_attempts
 
 
 def family_text(address: Address) -> str:
-    """Name the family of an address: `IPv6`, `IPv4` or `UNIX`."""
+    """Name the family of an address: `IPv6`, `IPv4` or `UNIX`; what has none may have a group."""
     if address.is_path:
         return "UNIX"
+    if address.family == UNSPECIFIED:
+        return printable(address.group) if isinstance(address, GroupedAddress) else ""
     return "IPv6" if address.family == IPV6 else "IPv4"
 
 
@@ -35,24 +39,25 @@ def host_text(timeline: Timeline) -> str:
 
 
 def target_text(timeline: Timeline) -> str:
-    """Name what was connected to: `example.org:443`; a UNIX socket has no port."""
-    if not timeline.port and timeline.attempts and all(attempt.address.is_path for attempt in timeline.attempts):
-        return host_text(timeline)
-    return printable(format_host_port(timeline.host, timeline.port))
+    """Name what was connected to: `example.org:443`; a UNIX socket, say, has no port."""
+    return printable(shown_target(timeline.host, timeline.port))
 
 
 def address_text(address: Address, timeline: Timeline) -> str:
     """Format an address, with its port if that is not the one that was asked for (RFC 9460, section 7.2)."""
-    return printable(address.ip if address.is_path or address.port == timeline.port else str(address))
+    return printable(shown_address(address, timeline.port))
 
 
 def answer_text(timeline: Timeline, address: str) -> str:
     """Say how the race ended, for the headline; `address` is the winner's, as it is shown."""
     after = seconds_text(timeline.duration)
+    if timeline.summary:
+        return timeline.summary
     if timeline.policy is None:
         return f"failed{_why_lost(timeline)}"
     if timeline.outcome is RaceOutcome.WON and timeline.winner is not None:
-        return f"connected in {after} over {family_text(timeline.winner.address)} to {address}"
+        family = family_text(timeline.winner.address)
+        return f"connected in {after}{f' over {family}' if family else ''} to {address}"
     if timeline.outcome is RaceOutcome.LOST:
         return f"failed after {after}{_why_lost(timeline)}"
     return f"cancelled after {after}" if timeline.outcome is RaceOutcome.CANCELLED else f"under way for {after}"
@@ -77,6 +82,8 @@ def outcome_text(timeline: Timeline) -> str:
 
 def end_text(timeline: Timeline) -> str:
     """Label the line at which a race ended; empty if there is none, as each attempt ended by itself."""
+    if timeline.summary:
+        return ""
     if timeline.outcome is RaceOutcome.WON:
         return f"connected {seconds_text(timeline.duration)}"
     if timeline.gave_up:
@@ -111,20 +118,112 @@ def counts_text(timeline: Timeline) -> str:
 
 def pace_text(timeline: Timeline) -> str:
     """Say after how long the next attempt begins: `attempt delay 250 ms`."""
+    if timeline.summary:
+        return "each address by itself"
     if timeline.policy is None:
         return "time counts from the first attempt"
-    delay = timeline.policy.attempt_delay
-    pace = "one attempt at a time" if delay == math.inf else f"attempt delay {seconds_text(delay)}"
+    pace = _delay_text(timeline, timeline.policy)
+    if timeline.proxy_for:
+        pace = f"the proxy for {printable(timeline.proxy_for)} · {pace}"
     if timeline.attempts and timeline.attempts[0].reason is trace.Reason.RESOLUTION_DELAY_OVER:
         pace += f" · first after the resolution delay {seconds_text(timeline.policy.resolution_delay)}"
     return pace
 
 
+def _delay_text(timeline: Timeline, policy: Policy) -> str:
+    """Say which attempt delay was in force, and where it came from if not from the policy."""
+    if policy.attempt_delay == math.inf:
+        return "one attempt at a time"
+    used = [attempt for attempt in timeline.attempts if attempt.delay is not None]
+    delays = [attempt.delay for attempt in used if attempt.delay and attempt.delay_from is not trace.DelaySource.SLOWED]
+    shortest, longest = (seconds_text(find(delays or [policy.attempt_delay])) for find in (min, max))
+    text = f"attempt delay {shortest}" if shortest == longest else f"attempt delay {shortest} to {longest}"
+    sources = dict.fromkeys(attempt.delay_from.value for attempt in used)
+    sources.pop(trace.DelaySource.POLICY.value, None)
+    return f"{text} ({', '.join(sources)})" if sources else text
+
+
 def reason_text(attempt: AttemptRow, before: AttemptRow) -> str:
-    """Say why an attempt began: `+250 ms` after the one before it, or at its `failure`."""
+    """Say why an attempt began: `+250 ms` after the one before it, or at its `failure`.
+
+    A delay that is not the policy's says where it came from: `+120 ms history`.
+    """
     if attempt.reason is trace.Reason.PREDECESSOR_FAILED:
         return "failure"
-    return f"+{seconds_text(attempt.started - before.started)}"
+    source = "" if before.delay_from is trace.DelaySource.POLICY else f" {before.delay_from.value}"
+    return f"+{seconds_text(attempt.started - before.started)}{source}"
+
+
+def connection_parts(timeline: Timeline) -> list[str]:
+    """Say what is known of the connection, beyond what the rows show; nothing if that is nothing.
+
+    An address alone says little where nothing was measured.
+    """
+    connection, winner = timeline.connection, timeline.winner
+    if connection is None or winner is None:
+        return []
+    parts = []
+    if connection.round_trip_time is not None:
+        parts.append(f"round trip {seconds_text(connection.round_trip_time)}")
+    if winner.syn_retransmissions:
+        parts.append(f"SYN sent {winner.syn_retransmissions + 1} times")
+    if connection.tls_version:
+        parts.append(f"{connection.tls_version} {connection.cipher}")
+    if connection.alpn:
+        parts.append(f"ALPN {connection.alpn}")
+    if connection.certificate_until is not None:
+        names, until = connection.certificate_names, time.gmtime(connection.certificate_until)
+        more = f" and {len(names) - _FEW_NAMES} more" if len(names) > _FEW_NAMES else ""
+        parts.append(f"certificate for {', '.join(names[:_FEW_NAMES])}{more} until {time.strftime('%Y-%m-%d', until)}")
+    parts += _answered_by(timeline, winner)
+    if parts and connection.local_address is not None:
+        parts.insert(0, f"from {connection.local_address.ip}")
+    return [printable(part) for part in parts]
+
+
+def connection_rows(timeline: Timeline) -> list[tuple[str, str]]:
+    """List all that is known of the connection, each with its name, for those who ask for it."""
+    connection, winner = timeline.connection, timeline.winner
+    if connection is None or winner is None:
+        return []
+    rtt, until = connection.round_trip_time, connection.certificate_until
+    again = winner.syn_retransmissions
+    rows = [
+        ("from", "" if connection.local_address is None else str(connection.local_address)),
+        ("to", str(winner.address)),
+        ("round trip", "" if rtt is None else f"{rtt * 1000:.3f} ms"),
+        ("SYN", "" if again is None else f"sent {again + 1} time{'s' if again else ''}"),
+        ("TLS", f"{connection.tls_version} {connection.cipher}".strip()),
+        ("ALPN", connection.alpn),
+        ("certificate for", ", ".join(connection.certificate_names)),
+        ("certificate until", "" if until is None else time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(until))),
+        *(("address from", words.removeprefix("address from ")) for words in _answered_by(timeline, winner)),
+    ]
+    return [(name, printable(words)) for name, words in rows if words]
+
+
+_FEW_NAMES = 3
+"""How many names of a certificate are shown."""
+
+
+def _answered_by(timeline: Timeline, winner: AttemptRow) -> Iterator[str]:
+    """Which name server has named the winner's address, and for how long it holds."""
+    for lookup in timeline.lookups:
+        if lookup.server and any(address.ip == winner.address.ip for address in lookup.addresses):
+            ttl = "" if lookup.ttl is None else f", TTL {lookup.ttl:g} s"
+            yield f"address from {lookup.server}{ttl}"
+            return
+
+
+def lines_of(parts: Sequence[str], fits: Callable[[str], bool]) -> list[str]:
+    """Put parts side by side, as many on a line as fit."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and fits(f"{lines[-1]} · {part}"):
+            lines[-1] += f" · {part}"
+        else:
+            lines.append(part)
+    return lines
 
 
 def failure_text(attempt: AttemptRow) -> str:
@@ -180,11 +279,16 @@ def source_text(lookup: LookupRow) -> str:
         >>> source_text(LookupRow(source=Source.A, name="cdn.example", started=0.0, ended=None))
         'DNS A cdn.example'
     """
-    text = lookup.source.value if lookup.source in _NO_DNS else f"DNS {lookup.source.value}"
+    text = name_of_source(lookup.source)
     return printable(f"{text} {lookup.name}" if lookup.name else text)
 
 
-_NO_DNS = frozenset({Source.SYSTEM, Source.HOOK})
+def name_of_source(source: Source) -> str:
+    """Name a source of addresses: `DNS AAAA`, `system`, `hook`, `given`."""
+    return source.value if source in _NO_DNS else f"DNS {source.value}"
+
+
+_NO_DNS = frozenset({Source.SYSTEM, Source.HOOK, Source.GIVEN})
 """Sources that answer for both families, wherever they have it from."""
 
 
@@ -233,21 +337,37 @@ _NO_NAME = frozenset({socket.EAI_NONAME}) - {_NO_DATA}
 """RFC 3493, section 6.1; glibc still has the EAI_NODATA that the RFC has removed."""
 
 _MORE_THAN_ANY_ERRNO = 2**15
-"""Numbers from here on are not for `os.strerror`."""
+"""Numbers from here on are no error numbers of a system."""
 
 
 def error_text(error: OSError) -> str:
     """Say what went wrong, without error numbers and without the address, which is in the same row.
 
+    The text that an error came with is kept: what a proxy has replied, the name of an option.
+
     Example:
         >>> error_text(OSError(113, "No route to host: [2001:db8::1]:443"))
         'No route to host'
+        >>> error_text(OSError(113, "No route to host: db.example:443 (the proxy answered 502)"))
+        'No route to host: db.example:443 (the proxy answered 502)'
     """
     if isinstance(error, ssl.SSLError):
         return printable(tls_reason(error))
-    if isinstance(error.errno, int) and 0 < error.errno < _MORE_THAN_ANY_ERRNO:
-        return printable(errno_text(error.errno))
-    return printable(str(error.strerror or error) or type(error).__name__)
+    text = str(error.strerror or error) or type(error).__name__
+    is_resolvers = isinstance(error, socket.gaierror)  # on macOS, its numbers are those of other errors, too
+    if isinstance(error.errno, int) and 0 < error.errno < _MORE_THAN_ANY_ERRNO and not is_resolvers:
+        words, _, rest = text.partition(": ")
+        if is_plain_text(words, error.errno) and (not rest or _is_address(rest)):
+            text = strerror(error.errno)
+    return printable(text)
+
+
+def _is_address(text: str) -> bool:
+    """Whether a text is an address with its port, or a path."""
+    try:
+        return text.startswith(("/", "@")) or bool(Address.parse(text))
+    except ValueError:
+        return False
 
 
 def _counted(count: int, noun: str) -> str:

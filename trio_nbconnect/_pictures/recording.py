@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import overload
 
 from .. import trace
 from .bundles import bundle, page, race_bundle, races_bundle
+from .explanation import Explanation
 from .export import chrome_trace, json_lines, qlog
 from .labels import target_text
 from .summary import Summary, summarize
@@ -34,6 +34,7 @@ class RecordedRace:
     Attributes:
         events: What has happened so far, in order; see `trio_nbconnect.trace`.
         timeline: The same, sorted by address and lookup.
+        connection: What is known of the connection that was returned: its address, its TLS, its round-trip time.
     """
 
     __slots__ = ("_events", "_until")
@@ -51,6 +52,11 @@ class RecordedRace:
     def timeline(self) -> Timeline:
         """The events, sorted by address and lookup."""
         return timeline_of(self.events)
+
+    @property
+    def connection(self) -> trace.Connection | None:
+        """What is known of the connection that was returned; None if there was none."""
+        return self.timeline.connection
 
     def with_scale(self, until: float) -> RecordedRace:
         """Return the same race, with pictures whose time goes from 0 to `until`, or further if the race took longer.
@@ -119,6 +125,28 @@ class RecordedRace:
         """Write the events as JSON, one object on each line."""
         return "".join(f"{line}\n" for line in json_lines(self.events))
 
+    def explain(self) -> Explanation:
+        """Say why the addresses were tried in this order.
+
+        Returns:
+            A table of all addresses that were known: who named each and when, which rule of RFC 6724 or what else put
+            it in its place, what a history knew, when and why it was tried, and how that ended.
+
+        Example:
+            >>> from trio_nbconnect.testing import SimulatedNetwork, simulate
+            >>> net = SimulatedNetwork()
+            >>> net.answers("example.org", aaaa=["2001:db8::1"], a=["192.0.2.1"])
+            >>> _ = net.host("2001:db8::1").refuses(), net.host("192.0.2.1").accepts()
+            >>> print(simulate(net, "example.org", 443).explain())
+            example.org:443 connected in 10 ms over IPv4 to 192.0.2.1
+               address      tried                 outcome
+            1  2001:db8::1  0.0 ms, all answered  refused, 0.0 ms
+               ╰ system after 0.0 ms: the system's order
+            2  192.0.2.1    10 ms, failure        won, 0.0 ms
+               ╰ system after 0.0 ms: the system's order
+        """
+        return Explanation(self.events)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the race to a file, in the format that its extension names.
 
@@ -165,7 +193,7 @@ class Recording(Sequence[RecordedRace]):
 
     def __init__(self, keep: float = math.inf) -> None:
         self._races: list[RecordedRace] = []
-        self._under_way: dict[tuple[int, int], RecordedRace] = {}
+        self._under_way: dict[int, RecordedRace] = {}
         self._keep = keep
         self._dropped = 0
 
@@ -175,18 +203,17 @@ class Recording(Sequence[RecordedRace]):
         return self._dropped
 
     def _record(self, event: trace.Event) -> None:
-        """Add one event. Each `trio.run` numbers its races anew, and several may run in as many threads."""
-        key = threading.get_ident(), event.race
+        """Add one event, of any run and thread."""
         if isinstance(event, trace.RaceStarted):
-            race = self._under_way[key] = RecordedRace(event)
+            race = self._under_way[event.race] = RecordedRace(event)
             self._races.append(race)
             if len(self._races) > self._keep:
                 del self._races[0]
                 self._dropped += 1
         else:
-            self._under_way[key]._events.append(event)
+            self._under_way[event.race]._events.append(event)
         if isinstance(event, trace.RaceWon | trace.RaceLost):
-            del self._under_way[key]
+            del self._under_way[event.race]
 
     @overload
     def __getitem__(self, index: int) -> RecordedRace: ...

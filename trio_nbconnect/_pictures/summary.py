@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from .._address import several
 from .._printable import printable, seconds_text
 from . import svg_markup as markup
 from .axis import Axis, broken_axis
@@ -26,7 +27,7 @@ from .canvas import Line, TextLayout, columns_of
 from .labels import family_text
 from .svg import MARGIN, WIDTH
 from .text import BOLD, BREAK, FAINT, GREEN, NARROWEST, RED, render_text
-from .timeline import RaceOutcome, Timeline
+from .timeline import AttemptRow, RaceOutcome, Timeline
 
 # Numbers
 
@@ -74,7 +75,7 @@ def statistics_of(label: str, timelines: Sequence[Timeline]) -> RaceStatistics:
     """Count a group of races."""
     won = [timeline for timeline in timelines if timeline.outcome is RaceOutcome.WON]
     lost = [timeline for timeline in timelines if timeline.outcome is not RaceOutcome.WON]
-    families = Counter(family_text(timeline.winner.address) for timeline in won if timeline.winner)
+    families = Counter(_family(timeline.winner) for timeline in won if timeline.winner)
     return RaceStatistics(
         label=label,
         times=tuple(sorted(timeline.duration for timeline in won)),
@@ -85,11 +86,15 @@ def statistics_of(label: str, timelines: Sequence[Timeline]) -> RaceStatistics:
     )
 
 
+def _family(winner: AttemptRow) -> str:
+    return family_text(winner.address) or "other"
+
+
 def by_family(timelines: Sequence[Timeline]) -> list[RaceStatistics]:
     """Group races by the family that won, the most frequent first; those without a winner by their outcome."""
     groups: dict[str, list[Timeline]] = {}
     for timeline in timelines:
-        label = family_text(timeline.winner.address) if timeline.winner else f"not connected ({timeline.outcome.value})"
+        label = _family(timeline.winner) if timeline.winner else f"not connected ({timeline.outcome.value})"
         groups.setdefault(label, []).append(timeline)
     return [
         statistics_of(label, group)
@@ -143,6 +148,16 @@ class HasTimeline(Protocol):
     def timeline(self) -> Timeline: ...
 
 
+def _timelines(races: Iterable[HasTimeline]) -> list[Timeline]:
+    timelines = []
+    for race in several("races", races, "races"):
+        timeline = getattr(race, "timeline", None)
+        if not isinstance(timeline, Timeline):
+            raise TypeError(f"races must have timelines, not {race!r}")
+        timelines.append(timeline)
+    return timelines
+
+
 class Summary:
     """Many races in one picture: how many connected, over what, after how many attempts and how long it took.
 
@@ -158,11 +173,11 @@ class Summary:
 
     def __init__(self, races: Iterable[HasTimeline] | Mapping[str, Iterable[HasTimeline]]) -> None:
         if isinstance(races, Mapping):
-            labelled = {label: [race.timeline for race in group] for label, group in races.items()}
+            labelled = {label: _timelines(group) for label, group in races.items()}
             timelines = [timeline for group in labelled.values() for timeline in group]
             self._groups = [statistics_of(label, group) for label, group in labelled.items() if group]
         else:
-            timelines = [race.timeline for race in races]
+            timelines = _timelines(races)
             self._groups = by_family(timelines)
         self._total = statistics_of("all", timelines)
 
@@ -229,7 +244,8 @@ class Comparison:
         if isinstance(races, Mapping):
             self._captions, self._timelines = tuple(races), tuple(races.values())
         else:
-            self._captions, self._timelines = ("",) * len(races), tuple(races)
+            self._timelines = several("races", races, "timelines")
+            self._captions = ("",) * len(self._timelines)
         self._until = until
 
     def text(self, *, width: int = 80, color: bool = False) -> str:
@@ -283,13 +299,13 @@ def compare(*races: HasTimeline | Mapping[str, HasTimeline], until: float | None
         ValueError: compare needs two races or more, not 0
     """
     if len(races) == 1 and isinstance(races[0], Mapping):
-        labelled = {str(caption): race.timeline for caption, race in races[0].items()}
+        labelled = dict(zip(map(str, races[0]), _timelines(tuple(races[0].values())), strict=True))
         count, comparison = len(labelled), Comparison(labelled, until)
     else:
         plain = [race for race in races if not isinstance(race, Mapping)]
         if len(plain) < len(races):
             raise TypeError("compare takes races, or one mapping of captions to races, not both")
-        count, comparison = len(plain), Comparison([race.timeline for race in plain], until)
+        count, comparison = len(plain), Comparison(_timelines(plain), until)
     if count < 2:
         raise ValueError(f"compare needs two races or more, not {count}")
     return comparison

@@ -58,6 +58,8 @@ _HEAD_GAP = 26.0
 """Between the host and the answer, with its sign."""
 _MONO = 12 * 0.61
 """The width of a character of an address."""
+_BREAK = 5.0
+"""Half of the width of a break of the axis."""
 _SHORTEST = 2.5
 """The width of the shortest bar."""
 _TICK_DISTANCE = 75.0
@@ -178,7 +180,15 @@ def render_svg(
         y = rows.y + (22 if labels.end_text(timeline) else 0)
         if rows.has_phases:
             y += 18
-            parts += _legend(layout, y)
+            parts += _legend_of_phases(layout, y)
+        if rows.has_syn:
+            y += 18
+            parts += _legend_of_syn(layout, y)
+        left = layout.chart if layout.has_columns else layout.margin
+        room = layout.edge - left
+        for words in labels.lines_of(labels.connection_parts(timeline), lambda line: width_of(line, 11) <= room):
+            y += 18
+            parts.append(text(left, y, fitted(words, room, 11), "soft s"))
     for failure in labels.lost_text(timeline):
         y += 18
         parts.append(text(layout.chart, y, fitted(failure, layout.edge - layout.chart)))
@@ -213,13 +223,13 @@ def _head(timeline: Timeline, layout: SVGLayout) -> tuple[list[str], float]:
 
 def _answer(timeline: Timeline, room: float, size: float, *, may_wrap: bool) -> list[str]:
     """How the race ended: with a shortened address, or on two lines, where there is not enough room."""
-    address = labels.address_text(timeline.winner.address, timeline) if timeline.winner else ""
+    address = whole = labels.address_text(timeline.winner.address, timeline) if timeline.winner else ""
     answer = labels.answer_text(timeline, address)
     if may_wrap and width_of(answer, size, bold=True) > room and " over " in answer:
         connected, _, over = answer.partition(" over ")
         return [connected, fitted(f"over {over}", room, size, bold=True)]
     while address and width_of(answer, size, bold=True) > room and len(address) > 12:
-        address = shortened(address, len(address) - 1)
+        address = shortened(whole, len(address) - 1)
         answer = labels.answer_text(timeline, address)
     return [fitted(answer, room, size, bold=True)]
 
@@ -260,7 +270,17 @@ def _end(timeline: Timeline, layout: SVGLayout, top: float, bottom: float) -> li
     ]
 
 
-def _legend(layout: SVGLayout, y: float) -> list[str]:
+def _legend_of_syn(layout: SVGLayout, y: float) -> list[str]:
+    """Explain the dots in a bar."""
+    x = layout.chart
+    return [
+        rect(x + 0.5, y - 7.5, 27, 8, "hatch-cut cut-rim", radius=2),
+        circle(x + 14, y - 3.5, 2.5, "ink dot"),
+        text(x + 36, y, fitted("the kernel has sent its SYN again", layout.edge - x - 36, 11), "soft s"),
+    ]
+
+
+def _legend_of_phases(layout: SVGLayout, y: float) -> list[str]:
     """Explain the two tones of a bar, and the mark between them."""
     x = layout.chart
     return [
@@ -305,6 +325,7 @@ _SIGNS = {
     AttemptOutcome.TIMED_OUT: _SVGSign("hatch-late late-line", "M5 1A4.5 4.5 0 1 1 4.9 1ZM5 2.5V5.5H8", "late-line"),
     AttemptOutcome.CANCELLED: _SVGSign("hatch-cut cut-rim", "M5 1A4.5 4.5 0 1 1 4.9 1ZM2.5 8L7.5 3", "soft-line"),
     AttemptOutcome.RUNNER_UP: _SVGSign("hatch-won won-line", "M1 4Q3 1.5 5 4T9 4M1 8Q3 5.5 5 8T9 8", "won-line"),
+    AttemptOutcome.GOOD: _SVGSign("won", "M1 6L4 9L9 1.5", "won-line"),
     AttemptOutcome.UNDER_WAY: _SVGSign("open", "M1 5.5H1.1M5 5.5H5.1M9 5.5H9.1", "open-line fat"),
 }
 _DASH = "M1.5 5.5H8.5"
@@ -317,6 +338,7 @@ class _SVGRows:
         shapes: The markup of bars, dots and arrows.
         labels: The markup of words, to be drawn over everything else.
         has_phases: Whether a bar has two tones.
+        has_syn: Whether a bar has a dot, where a SYN was sent again.
     """
 
     def __init__(self, timeline: Timeline, layout: SVGLayout, y: float) -> None:
@@ -324,6 +346,7 @@ class _SVGRows:
         self.shapes: list[str] = []
         self.labels: list[str] = []
         self.has_phases = False
+        self.has_syn = False
 
     def draw(self) -> None:
         """Draw them all."""
@@ -346,7 +369,7 @@ class _SVGRows:
             self._words_of_lookup(row)
         else:
             source = labels.source_text(row)
-            kind, _, name = ("DNS", "", source[4:]) if row.name else source.rpartition(" ")
+            kind, _, name = source.partition(" ") if row.name else source.rpartition(" ")
             name = self._shortened(name, width_of(f"{kind} ") if kind else 0)
             parts = [(f"{kind} ", "soft"), (name, "ink mono")] if kind else [(name, "ink mono")]
             self.labels.append(texts(layout.names, self.y + _LOOKUP_PITCH / 2 + 4, parts, "e"))
@@ -366,9 +389,9 @@ class _SVGRows:
         room = self.layout.edge - self.layout.margin
         source, result = fitted(labels.source_text(row), 0.6 * room), labels.lookup_text(row, self.timeline)
         room -= width_of(source) + 12
-        self.labels.append(label(self.layout.margin, self.y, source, "ink"))
+        self._label(self.layout.margin, self.y, source, "ink")
         classes = "bad-text" if labels.lookup_failed(row) else "soft"
-        self.labels.append(label(self.layout.edge, self.y, fitted(result, room), f"{classes} e"))
+        self._label(self.layout.edge, self.y, fitted(result, room), f"{classes} e")
         self.y -= 1
 
     def _remark_of_lookup(self, right: float, middle: float, row: LookupRow) -> None:
@@ -381,7 +404,7 @@ class _SVGRows:
         if x + width > edge:
             self.y += _NOTE
             x, y = self.layout.chart, y + _NOTE
-        self.labels.append(label(x, y, fitted(words, edge - x), classes))
+        self._label(x, y, fitted(words, edge - x), classes)
 
     def _attempts(self) -> None:
         for row in visible_attempts(self.timeline):
@@ -410,7 +433,7 @@ class _SVGRows:
         self.shapes.append(path("M-3 0H3L0 4Z", tip, x, self.y + _LANE - 5))
         to_the_left = x - 6 - width_of(words, 10) >= self.layout.chart
         at, anchor = (x - 6, " e") if to_the_left else (x + 8, "")
-        self.labels.append(label(at, self.y + _LANE / 2 + 4, words, f"soft xs{anchor}"))
+        self._label(at, self.y + _LANE / 2 + 4, words, f"soft xs{anchor}")
 
     def _words(self, attempt: AttemptRow, before: AttemptRow | None) -> None:
         """The line above a bar: the address, why the attempt began, how it ended."""
@@ -421,7 +444,7 @@ class _SVGRows:
             x = self.layout.margin + 44 + width_of(self._name(attempt), mono=True) + 8
             words = labels.reason_text(attempt, before)
             if x + width_of(words, 10) <= self.layout.edge - _OUTCOME - 8:
-                self.labels.append(label(x, self.y + 12, words, "soft xs"))
+                self._label(x, self.y + 12, words, "soft xs")
         self.y += _WORDS
 
     def _attempt(self, attempt: AttemptRow) -> None:
@@ -456,6 +479,9 @@ class _SVGRows:
             self.shapes.append(_rounded(right - rest, self.y, rest, sign.bar))
         if attempt.connected is not None and attempt.has_second_phase:
             self.shapes.append(line(middle, self.y - 3, middle, self.y + _BAR + 3, "tick"))
+        for moment in attempt.syn_sent_again:
+            self.has_syn = True
+            self.shapes.append(circle(self.layout.x(moment), self.y + _BAR / 2, 2.5, "ink dot"))
 
     def _name(self, row: AttemptRow | UntriedRow) -> str:
         return self._shortened(labels.address_text(row.address, self.timeline), 44)
@@ -466,13 +492,26 @@ class _SVGRows:
         family, x = labels.family_text(row.address), self.layout.margin
         pill = "pill" if family == "IPv6" else f"line {'pale' if is_faint else 'rim'}"
         radius = 3 if family == "UNIX" else 8
-        self.shapes.append(rect(x + 0.5, self.y + 0.5, 31, 15, pill, radius=radius))
-        self.labels.append(text(x + 16, self.y + 11.5, family, f"{'faint' if is_faint else 'ink'} xs m"))
+        if family:
+            self.shapes.append(rect(x + 0.5, self.y + 0.5, 31, 15, pill, radius=radius))
+            words = fitted(family, 29, 10)
+            self.labels.append(text(x + 16, self.y + 11.5, words, f"{'faint' if is_faint else 'ink'} xs m"))
         classes = "faint" if is_faint else "b ink" if is_winner else "ink"
         if self.layout.has_columns:
             self.labels.append(text(self.layout.names, self.y + 12, self._name(row), f"{classes} mono e"))
         else:
-            self.labels.append(label(x + 44, self.y + 12, self._name(row), f"{classes} mono"))
+            self._label(x + 44, self.y + 12, self._name(row), f"{classes} mono")
+
+    def _label(self, x: float, y: float, words: str, classes: str) -> None:
+        """A text in the chart; where it would cross a break of the axis, the break is interrupted."""
+        kinds = classes.split()
+        size = 10.0 if "xs" in kinds else 11.0 if "s" in kinds else 12.0
+        width = width_of(words, size, mono="mono" in kinds)
+        left = x - width if "e" in kinds else x
+        for mark in map(self.layout.at, self.layout.axis.marks):
+            if left - _BREAK < mark < left + width + _BREAK:
+                self.labels.append(rect(mark - _BREAK, y - size, 2 * _BREAK, size + 4, "bg"))
+        self.labels.append(label(x, y, words, classes))
 
     def _shortened(self, name: str, taken: float) -> str:
         """Shorten a name to its room; `taken` is the width of what precedes it."""
@@ -501,7 +540,7 @@ class _SVGRows:
             "late-text s" if attempt.outcome is AttemptOutcome.TIMED_OUT else "bad-text s",
         )
         if right + 8 + width_of(words, 11) <= finish - 6:
-            self.labels.append(label(right + 8, self.y - 4, words, classes))
+            self._label(right + 8, self.y - 4, words, classes)
             return
         room = self.layout.edge - self.layout.margin
         parts = [words]
@@ -511,7 +550,7 @@ class _SVGRows:
         for part in parts:
             words = fitted(part, room, 11)
             x = max(min(left, finish - 6 - width_of(words, 11)), self.layout.margin)
-            self.labels.append(label(x, self.y + 12, words, classes))
+            self._label(x, self.y + 12, words, classes)
             self.y += _NOTE
 
     def _untried(self) -> None:
@@ -537,7 +576,7 @@ class _SVGRows:
             self.labels.append(text(self.layout.names, self.y - 4, "⋮", "soft e"))
         else:
             words = f"⋮ {words}"
-        self.labels.append(label(x, self.y - 4, fitted(words, room, 11), "soft s"))
+        self._label(x, self.y - 4, fitted(words, room, 11), "soft s")
 
 
 def _rounded(x: float, y: float, width: float, classes: str) -> str:

@@ -49,6 +49,7 @@ _COLORS = {
     "soft-line": ("stroke", "#7d8085", "#8a8a8a"),
     "tick": ("stroke", "#1f2328", "#f2f2f2"),
     "halo": ("stroke", "#ffffff", "#111111"),
+    "dot": ("stroke", "#ffffff", "#111111"),
 }
 
 _SHAPES = (
@@ -71,6 +72,7 @@ _SHAPES = (
     ".half{opacity:.45}",
     ".tick{stroke-width:2}",
     ".halo{stroke-width:3px;stroke-linejoin:round;paint-order:stroke}",
+    ".dot{stroke-width:1}",
     ".host{unicode-bidi:isolate}",
 )
 

@@ -18,11 +18,13 @@ from .canvas import Line, TextLayout, columns_of, shortened
 from .labels import (
     address_text,
     answer_text,
+    connection_parts,
     counts_text,
     elided_text,
     end_text,
     failure_text,
     family_text,
+    lines_of,
     lookup_failed,
     lookup_text,
     lost_text,
@@ -49,6 +51,9 @@ BOLD, FAINT, RED, GREEN, YELLOW, _MAGENTA = "1", "2", "31", "32", "33", "35"
 
 _CONNECTED = "┃"
 """In a bar: TCP is connected, and the phase on top of it begins."""
+
+_SENT_AGAIN = "┆"
+"""In a bar: the kernel has sent the SYN again."""
 
 BREAK = "╱"
 """The axis is broken here: a long time in which nothing happened is left out."""
@@ -147,7 +152,7 @@ def _needed(timeline: Timeline, width: int) -> tuple[int, int]:
     return max(map(columns_of, texts), default=0), right
 
 
-_IN_ASCII = str.maketrans("─┼├┐┬┘└│━╍█▓▒░▞┃╱•·↓✓✗◷⊘≈…–⋮╰▁▂▃▄▅▆▇", "-++++++|=-#x~:%!/o.v+xT/~.-:`1234567")
+_IN_ASCII = str.maketrans("─┼├┐┬┘└│━╍█▓▒░▞┃┆╱•·↓✓✗◷⊘≈…–⋮╰▁▂▃▄▅▆▇", "-++++++|=-#x~:%!^/o.v+xT/~.-:`1234567")
 
 
 def encodable(picture: str, encoding: str) -> str:
@@ -183,6 +188,7 @@ _SIGNS = {
     AttemptOutcome.CANCELLED: _TextSign("⊘", "░", FAINT),
     AttemptOutcome.RUNNER_UP: _TextSign("≈", "▞", GREEN),
     AttemptOutcome.UNDER_WAY: _TextSign("…", "╍", BOLD),
+    AttemptOutcome.GOOD: _TextSign("✓", "█", GREEN),
 }
 
 
@@ -206,10 +212,17 @@ class _TextRows:
         yield from self._untried()
         if self._end is not None:
             yield self._foot()
-        if any(self._connected(attempt) is not None for attempt in self.timeline.attempts):
-            legend = Line(self.layout.width)
-            legend.put(self.layout.names, f"{_CONNECTED} TCP connected", FAINT)
-            yield legend
+        attempts, legend = self.timeline.attempts, []
+        if any(self._connected(attempt) is not None for attempt in attempts):
+            legend.append(f"{_CONNECTED} TCP connected")
+        if any(attempt.syn_sent_again for attempt in attempts):
+            legend.append(f"{_SENT_AGAIN} SYN sent again")
+        room = self.layout.width - self.layout.names
+        for words in ["  ".join(legend), *lines_of(connection_parts(self.timeline), lambda text: len(text) <= room)]:
+            if words:
+                line = Line(self.layout.width)
+                line.put(self.layout.names, words, FAINT)
+                yield line
 
     @property
     def _end(self) -> str | None:
@@ -253,7 +266,7 @@ class _TextRows:
         """A line with a name, right-aligned at the chart."""
         line, layout = self._line(), self.layout
         if layout.names:
-            line.put(0, family, style or FAINT)
+            line.put(0, family[: layout.names - 1], style or FAINT)
         line.put_before(layout.chart - 1, shortened(name, layout.chart - 1 - layout.names), style)
         return line
 
@@ -322,6 +335,8 @@ class _TextRows:
         first, end = self._bar(attempt)
         self._dots(line, attempt.known_since, first)
         line.put(first, sign.bar * (end - first), sign.color)
+        for moment in attempt.syn_sent_again:
+            line.put(layout.column(moment), _SENT_AGAIN, sign.color)
         self._mark_breaks(line)
         if sign.ends_with_sign:
             line.put(end - 1, sign.sign, sign.color)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from .. import trace
-from .._address import Address
+from .._address import Address, grouped
 from .._errors import Attempt, ConnectError, ConnectTimeout, Phase
 from .._policy import Policy
 from .._resolve.query import Service, Source
@@ -55,6 +55,7 @@ class AttemptOutcome(enum.Enum):
         CANCELLED: Another one had won, or the caller was cancelled.
         RUNNER_UP: It was established after another one had won, and closed unused.
         UNDER_WAY: It goes on.
+        GOOD: It was established by itself, in a `check`.
     """
 
     WON = "won"
@@ -64,10 +65,7 @@ class AttemptOutcome(enum.Enum):
     CANCELLED = "cancelled"
     RUNNER_UP = "runner-up"
     UNDER_WAY = "under way"
-
-
-_OUR_OWN_WORK = 0.0001
-"""How long it takes at most to report that TCP is connected and that nothing else was asked for."""
+    GOOD = "good"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +80,8 @@ class LookupRow:
         addresses: What the answer holds.
         services: The services that an HTTPS answer holds.
         error: Why there are none; None if the name merely has no such records.
+        server: The name server that has answered; empty where that is not known.
+        ttl: How many seconds it lets the answer be kept; None where that is not known.
     """
 
     source: Source
@@ -91,6 +91,8 @@ class LookupRow:
     addresses: tuple[Address, ...] = ()
     services: tuple[Service, ...] = ()
     error: OSError | None = None
+    server: str = ""
+    ttl: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,9 @@ class AttemptRow:
         reason: Why it began when it did.
         preceded_by: The number of the attempt that its reason refers to; None for the first.
         phase: How far it had come: `ESTABLISH` once TCP was connected, if something was to be established on top of it.
+        delay: How many seconds the next attempt was to wait for this one; None where that is not known.
+        delay_from: Where that delay came from.
+        syn_retransmissions: How often the kernel has sent the SYN again; None where it did not say.
     """
 
     number: int
@@ -122,6 +127,9 @@ class AttemptRow:
     reason: trace.Reason
     preceded_by: int | None
     phase: Phase = Phase.HANDSHAKE
+    delay: float | None = None
+    delay_from: trace.DelaySource = trace.DelaySource.POLICY
+    syn_retransmissions: int | None = None
 
     @property
     def duration(self) -> float:
@@ -129,16 +137,23 @@ class AttemptRow:
         return self.ended - self.started
 
     @property
-    def has_second_phase(self) -> bool:
-        """Whether something was to be established on top of TCP; what takes no time is our own work.
+    def syn_sent_again(self) -> tuple[float, ...]:
+        """When the kernel has sent the SYN again, in seconds from the start of the race.
 
-        An attempt that failed although TCP was connected had a second phase, however short.
+        The kernel says how often; when, is its rule: after 1, 3, 7, 15, ... seconds (RFC 6298, sections 2.1 and 5.5).
+        Linux from 6.5 on sends the first ones a second apart, which shows in that there are more of them.
         """
-        if self.phase is not Phase.ESTABLISH:
-            return False
-        if self.outcome in (AttemptOutcome.REFUSED, AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT):
-            return True
-        return self.connected is not None and self.ended - self.connected > _OUR_OWN_WORK
+        count = self.syn_retransmissions or 0
+        handshake = (self.ended if self.connected is None else self.connected) - self.started
+        doubled = [2.0**number - 1 for number in range(1, count + 1)]
+        linear = [float(number) for number in range(1, count + 1)]
+        after = doubled if not doubled or doubled[-1] <= handshake else linear
+        return tuple(self.started + seconds for seconds in after if seconds <= handshake)
+
+    @property
+    def has_second_phase(self) -> bool:
+        """Whether TCP was connected and something was to be established on top of it."""
+        return self.phase is Phase.ESTABLISH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +185,10 @@ class Timeline:
         lookups: The queries for addresses, in their order.
         attempts: In the order of their starts.
         untried: The addresses that were known and not needed.
+        connection: What is known of the winner's connection.
+        run: The number of the `trio.run` it was in; each has a clock of its own.
+        proxy_for: What is to be reached through this host, if it is a proxy.
+        summary: What the headline says where this is no race but a `check`.
     """
 
     race: int
@@ -183,6 +202,10 @@ class Timeline:
     lookups: tuple[LookupRow, ...]
     attempts: tuple[AttemptRow, ...]
     untried: tuple[UntriedRow, ...]
+    connection: trace.Connection | None = None
+    run: int = 0
+    proxy_for: str = ""
+    summary: str = ""
 
     @property
     def winner(self) -> AttemptRow | None:
@@ -237,6 +260,9 @@ def timeline_of(events: Sequence[trace.Event]) -> Timeline:
             for address in _latest_addresses(events)
             if _host_key(address) not in tried
         ),
+        connection=events[-1].connection if isinstance(events[-1], trace.RaceWon) else None,
+        run=start.run,
+        proxy_for=start.proxy_for,
     )
 
 
@@ -276,8 +302,17 @@ def _addresses_in(answer: trace.AnswerReceived) -> Iterator[Address]:
 def _latest_addresses(events: Sequence[trace.Event]) -> list[Address]:
     """What is known at the end, each address once: a later answer has replaced the earlier one of its source."""
     answers = {(event.source, event.name): event for event in events if isinstance(event, trace.AnswerReceived)}
-    addresses = [address for answer in answers.values() for address in _addresses_in(answer)]
+    hosts = {service.target for answer in answers.values() if answer.source in _OF_HOSTS for service in answer.services}
+    addresses = [
+        grouped(address, answer.name) if answer.name in hosts else address
+        for answer in answers.values()
+        for address in _addresses_in(answer)
+    ]
     return list({_host_key(address): address for address in reversed(addresses)}.values())[::-1]
+
+
+_OF_HOSTS = frozenset({Source.SRV, Source.GIVEN})
+"""Whose services are several hosts; those of an HTTPS answer are ways to one."""
 
 
 def _lookup_rows(events: Sequence[trace.Event], began: float) -> tuple[LookupRow, ...]:
@@ -295,7 +330,13 @@ def _lookup_rows(events: Sequence[trace.Event], began: float) -> tuple[LookupRow
         if isinstance(event, trace.AnswerReceived):
             index = pending.pop(key)
             rows[index] = replace(
-                rows[index], ended=now, addresses=event.addresses, services=event.services, error=event.error
+                rows[index],
+                ended=now,
+                addresses=event.addresses,
+                services=event.services,
+                error=event.error,
+                server=event.server,
+                ttl=event.ttl,
             )
     return tuple(rows)
 
@@ -323,6 +364,9 @@ def _attempt_rows(
                     reason=event.reason,
                     preceded_by=rows[-1].number if rows else None,
                     phase=Phase.ESTABLISH if number in connected and not connected[number].is_all else Phase.HANDSHAKE,
+                    delay=event.delay,
+                    delay_from=event.delay_from,
+                    syn_retransmissions=getattr(connected.get(number, ends.get(number)), "syn_retransmissions", None),
                 )
             )
     return tuple(rows)
@@ -426,7 +470,7 @@ def visible_attempts(timeline: Timeline) -> Iterator[tuple[AttemptRow, AttemptRo
             if elided:
                 yield Elided(tuple(elided))
                 elided.clear()
-            yield attempt, before
+            yield attempt, None if attempt.preceded_by is None else before
         else:
             elided.append(attempt)
         before = attempt

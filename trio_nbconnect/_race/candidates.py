@@ -4,7 +4,8 @@ Answers arrive while attempts run; each may bring new addresses, or take back so
 answer of each source is kept. Whenever one changes, the *complete* list is sorted anew, addresses already tried
 included, and the first one not yet tried is next. RFC 8305 speaks of the addresses not yet tried; sorting those alone
 would start with the same family twice, so we follow its successor. And as there, services come by priority, each with
-its target's addresses or its hints, and the host itself comes last.
+its target's addresses or its hints, and the host itself comes last. Several hosts of the caller's are services, too;
+and what stands for the attempts of `race` are addresses, whose groups alternate as families do.
 
 Times are data that the caller brings: nothing here waits or knows a clock. To take an address costs the same however
 many there are.
@@ -19,20 +20,20 @@ from dataclasses import replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, TypeAlias
 
-from .._address import IPV6, Address
+from .._address import IPV6, UNSPECIFIED, Address, GroupedAddress, grouped
 from .._policy import Policy
 from .._resolve.query import Answer, QuerySent, Service, Source
 
 if TYPE_CHECKING:
     from .._resolve.history import HistoryView
     from .._resolve.rfc6724 import Rules
-    from .journal import ReasonName
+    from .journal import DelayName, ReasonName
 
 _Key: TypeAlias = tuple[Source, str]
 """A record type and whose it is, empty for the host itself."""
 
-_HURRIED: frozenset[_Key] = frozenset({(Source.AAAA, ""), (Source.A, "")})
-"""What is asked of the system beside its answer for both families, to hurry it."""
+_HOSTS = frozenset({Source.SRV, Source.GIVEN})
+"""Whose services are hosts that the caller or the name server has named, not ways to reach one host."""
 
 
 class Candidates:
@@ -46,8 +47,18 @@ class Candidates:
     """
 
     __slots__ = (
-        *("_answers", "_families", "_first_positive", "_given", "_next", "_order", "_pending", "_policy", "_services"),
-        *("_make_rules", "_rules", "_tried", "_view", "failures", "is_encrypted"),
+        *(
+            "_answers",
+            "_are_hosts",
+            "_failed",
+            "_families",
+            "_first_positive",
+            "_given",
+            "_make_rules",
+            "_next",
+            "_order",
+        ),
+        *("_pending", "_policy", "_rules", "_services", "_tried", "_view", "failures", "is_encrypted"),
     )
 
     def __init__(
@@ -66,10 +77,12 @@ class Candidates:
         self._given: tuple[Address, ...] = ()
         self._answers: tuple[tuple[_Key, tuple[Address, ...]], ...] = ()  # the latest of each source
         self._services: tuple[Service, ...] = ()
+        self._are_hosts = False  # whether those are several hosts
         self._first_positive = math.inf
         self._tried: frozenset[Address] = frozenset()  # before the list was sorted last
         self._order: Sequence[Address] = ()  # what had not been tried then, the best first
         self._next = 0  # how many of those have been tried since
+        self._failed: tuple[tuple[str, OSError], ...] = ()  # whose answers were errors
         self.failures: tuple[OSError, ...] = ()
         """What the sources that brought no address said."""
         self.is_encrypted = False
@@ -96,14 +109,16 @@ class Candidates:
         key = answer.source, answer.name
         self._pending -= {key}
         if answer.source is Source.SYSTEM and (answer.error is None or answer.error.errno != socket.EAI_AGAIN):
-            self._pending -= _HURRIED  # the whole answer takes the place of those that were to hurry it
-            self._answers = tuple((known, addresses) for known, addresses in self._answers if known not in _HURRIED)
-        if answer.source is Source.HTTPS:
-            self._services = answer.services
+            hurried = {(Source.AAAA, answer.name), (Source.A, answer.name)}
+            self._pending -= hurried  # the whole answer takes the place of those that were to hurry it
+            self._answers = tuple((known, addresses) for known, addresses in self._answers if known not in hurried)
+        if answer.services or answer.source is Source.HTTPS:
+            self._services, self._are_hosts = answer.services, answer.source in _HOSTS
         else:
             self._answers = tuple({**dict(self._answers), key: answer.addresses}.items())
         if answer.error is not None:
             self.failures += (answer.error,)
+            self._failed += ((answer.name, answer.error),)
         if self._next:
             self._tried = self._tried.union(self._order[: self._next])
         self._order, self._next = self._sorted(), 0
@@ -120,19 +135,25 @@ class Candidates:
         """Whether all that was asked so far has been answered."""
         return bool(self._given or self._answers) and not self._pending
 
+    @property
+    def missing_hosts(self) -> tuple[OSError, ...]:
+        """Why some of several hosts have no address."""
+        found = {name for (_, name), addresses in self._answers if addresses}
+        return tuple(error for name, error in self._failed if self._are_hosts and name and name not in found)
+
     def may_begin_at(self) -> float:
         """Section 3: when the first attempt may begin, infinity while nothing is known.
 
         At once when the preferred family has answered, with addresses or without, and so have the services where they
         were asked for; else when the first addresses have waited for that over the Resolution Delay.
         """
-        if self._pending and self._order and self._waits():
+        if (self._pending or self._are_hosts) and self._order and self._waits():
             return self._first_positive + self._policy.resolution_delay
         return self._first_positive
 
     def why_first(self) -> ReasonName:
         """Section 3: why the first attempt begins now."""
-        if self._given:
+        if self._given or any(source is Source.GIVEN for (source, _), _ in self._answers):
             return "FIRST"
         if not self._pending:
             return "ALL_ANSWERED"
@@ -163,6 +184,8 @@ class Candidates:
         without a default route is not preferred (version 3, section 4.2).
         """
         preferred = self._families[0]
+        if (Source.SYSTEM, name) in self._pending:
+            return False
         if preferred == IPV6 and self._make_rules is not None and (Source.A, name) in self._pending:
             ours = [address for address in known if address.family == IPV6]
             if ours and self._sorter.is_inferior(ours[0]):
@@ -172,7 +195,10 @@ class Candidates:
         return self._make_rules is None or self._sorter.has_default_route(preferred)
 
     def _is_pending(self, name: str) -> bool:
-        return (Source.AAAA, name) in self._pending or (Source.A, name) in self._pending
+        """Whether more may come of a target; a host that nobody was asked about yet will be asked about."""
+        if self._are_hosts and not any(known == name for (_, known), _ in self._answers):
+            return True
+        return any(asked == name for _, asked in self._pending)
 
     def peek(self) -> Address | None:
         """Return the address that is next, None if all that are known were tried."""
@@ -198,32 +224,50 @@ class Candidates:
                 delay = min(delay * policy.attempt_delay_multiplier, limit)
         return delay
 
+    def delay_source(self, address: Address) -> DelayName:
+        """Say where the delay after an attempt at this address comes from."""
+        is_known = self._view is not None and self._view.rtt(address) is not None
+        policy = self._policy
+        return "HISTORY" if is_known and policy.delay_from_history and policy.attempt_delay < math.inf else "POLICY"
+
     def _sorted(self) -> list[Address]:
         """Section 4, over everything that is known now: the services by priority, and then the host itself."""
+        known = self._host_s_own()
+        if not self._tried and not self._services:
+            return known if len(known) < 2 else self._in_order(known, "")
+        order: list[Address] = []
+        for service in self._services:
+            offered = self._in_order(self._offered(service), service.target)
+            order += [self._of_service(address, service) for address in offered]
+        order += self._in_order(known, "")
+        return [address for address in dict.fromkeys(order) if address not in self._tried]
+
+    def _host_s_own(self) -> list[Address]:
+        """The addresses of the host itself."""
         known = list(self._given)
         for (_, name), addresses in self._answers:
             known += () if name else addresses
-        if len(known) < 2 and not self._tried and not self._services:
-            return known
-        order = [address for service in self._services for address in self._in_order(self._offered(service))]
-        order += self._in_order(known)
-        return [address for address in dict.fromkeys(order) if address not in self._tried]
+        return known
 
-    def _in_order(self, known: list[Address]) -> list[Address]:
-        """Sort and interleave the addresses of one group.
+    def _in_order(self, known: list[Address], of: str) -> list[Address]:
+        """Sort and interleave the addresses of one host, the one that was asked for or a target."""
+        return interleave(self._ranked(known, of), self._policy.first_address_family_count)
+
+    def _ranked(self, known: list[Address], of: str) -> list[Address]:
+        """Sort the addresses of one host.
 
         What the caller or a hook gave is in the order that was meant. The system's order stands, but for what history
         knows of equals; of what it was asked family by family each family's order stands.
         """
-        sources = {source for (source, name), _ in self._answers if not name}
+        sources = {source for (source, name), _ in self._answers if name == of}
         if known and not (self._given or Source.HOOK in sources or Source.GIVEN in sources):
             if Source.SYSTEM in sources:
                 known = self._sorter.reorder(known) if self._view is not None else known
             elif self._make_rules is not None:
-                known = self._sorter.merge(known) if (Source.SYSTEM, "") in self._pending else self._sorter.sort(known)
+                known = self._sorter.merge(known) if (Source.SYSTEM, of) in self._pending else self._sorter.sort(known)
             if self._make_rules is None or self._families[0] != IPV6:
                 known = prefer(self._families, known)
-        return interleave(known, self._policy.first_address_family_count)
+        return known
 
     @property
     def _sorter(self) -> Rules:
@@ -235,15 +279,16 @@ class Candidates:
 
     def _offered(self, service: Service) -> list[Address]:
         """Version 3, section 4.2: the target's addresses, or in their place its hints while there are none."""
-        offered: list[Address] = []
-        answers = dict(self._answers)
-        for family in self._families:
-            answer = answers.get((Source.of(family), service.target), ())
-            hints = [hint for hint in service.hints if hint.family == family]
-            offered += answer or hints
-        if service.port is None:
-            return offered
-        return [replace(address, port=service.port) for address in offered]
+        offered = [address for (_, name), known in self._answers if name == service.target for address in known]
+        families = {address.family for address in offered}
+        hints = [hint for hint in service.hints if hint.family in self._families and hint.family not in families]
+        return prefer(self._families, offered + hints) if hints else offered
+
+    def _of_service(self, address: Address, service: Service) -> Address:
+        """Section 4.2: the port is the service's; of several hosts, say whose address it is."""
+        if service.port is not None:
+            address = replace(address, port=service.port)
+        return grouped(address, service.target) if self._are_hosts else address
 
 
 def prefer(families: Sequence[socket.AddressFamily], addresses: Iterable[Address]) -> list[Address]:
@@ -263,9 +308,17 @@ def interleave(addresses: Sequence[Address], first_address_family_count: int) ->
 
     The first address stays the first. Duplicates are dropped: an endpoint is tried once.
     """
-    distinct = list(dict.fromkeys(addresses))
-    first = [address for address in distinct if address.family == addresses[0].family]
-    other = [address for address in distinct if address.family != addresses[0].family]
+    families: dict[object, list[Address]] = {}
+    for address in dict.fromkeys(addresses):
+        families.setdefault(_alternating(address), []).append(address)
+    first, *others = families.values() or [[]]
     lead = first_address_family_count - 1
-    pairs = zip_longest(first[lead:], other)
-    return first[:lead] + [address for pair in pairs for address in pair if address is not None]
+    rounds = zip_longest(first[lead:], *others)
+    return first[:lead] + [address for turn in rounds for address in turn if address is not None]
+
+
+def _alternating(address: Address) -> object:
+    """What is to alternate: families; and what has none may have a group."""
+    if address.family == UNSPECIFIED and isinstance(address, GroupedAddress):
+        return address.group
+    return address.family

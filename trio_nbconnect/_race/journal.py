@@ -8,27 +8,34 @@ off for the rest of that race, and can never be taken for a failed connection.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import trio
 
-from .._listening import listening
+from .._listening import listening, proxy_for
 
 if TYPE_CHECKING:
     from .._address import Address
     from .._errors import ConnectError
     from .._policy import Policy
     from .._resolve.query import Answer, QuerySent
-    from ..trace import Event, Tracer
+    from ..trace import Candidate, Event, Tracer
 
 ReasonName: TypeAlias = Literal[
     "FIRST", "ALL_ANSWERED", "PREFERRED_ANSWERED", "RESOLUTION_DELAY_OVER", "DELAY_OVER", "PREDECESSOR_FAILED"
 ]
 """A member of `trace.Reason`, by its name: a race that nobody listens to does not import that."""
 
-_races: trio.lowlevel.RunVar[Iterator[int]] = trio.lowlevel.RunVar("trio_nbconnect.trace.races")
+DelayName: TypeAlias = Literal["POLICY", "HISTORY", "MINIMUM_GAP", "SLOWED"]
+"""A member of `trace.DelaySource`, for the same reason."""
+
+_races, _runs = count(1), count(1)
+"""The numbers of this process, the one state of a module that we have: whoever collects events of several threads and
+runs tells by them what belongs together. `next` of it is atomic."""
+
+_run: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("trio_nbconnect.trace.run")
 
 
 def journal(tracer: Tracer | None) -> Journal:
@@ -42,7 +49,7 @@ def journal(tracer: Tracer | None) -> Journal:
 class Journal:
     """Tell the tracers of one race what happens in it; with no tracer, do nothing."""
 
-    __slots__ = ("_clock", "_is_over", "_race", "_trace", "tracers")
+    __slots__ = ("_clock", "_host", "_is_over", "_order", "_port", "_race", "_trace", "tracers")
 
     def __init__(self, tracers: Iterable[Tracer]) -> None:
         self.tracers = list(tracers)
@@ -51,12 +58,15 @@ class Journal:
             from .. import trace  # noqa: PLC0415 - a race that nobody listens to needs no events
 
             self._trace = trace
-            self._race = next(_numbers())
+            self._race = next(_races)
+            self._host, self._port = "", 0
+            self._order: tuple[Candidate, ...] = ()
             self._clock = trio.lowlevel.current_clock()
 
     def race_started(self, host: str, port: int, policy: Policy) -> None:
         if self.tracers:
-            self._tell(self._trace.RaceStarted, host=host, port=port, policy=policy)
+            self._host, self._port = host, port
+            self._tell(self._trace.RaceStarted, policy=policy, run=_number_of_run(), proxy_for=proxy_for.get())
 
     def query_sent(self, query: QuerySent) -> None:
         if self.tracers:
@@ -71,45 +81,74 @@ class Journal:
                 error=answer.error,
                 name=answer.name,
                 services=answer.services,
+                server=answer.server,
+                ttl=answer.ttl,
             )
 
-    def attempt_started(self, attempt: int, address: Address, reason: ReasonName) -> None:
-        if self.tracers:
-            reasons = self._trace.Reason
-            self._tell(self._trace.AttemptStarted, attempt=attempt, address=address, reason=reasons[reason])
+    def candidates_sorted(self, rows: list[dict[str, Any]]) -> None:
+        if self.tracers and len(rows) > 1:
+            order = tuple(self._trace.Candidate(**row) for row in rows)
+            if order != self._order:
+                self._order = order
+                self._tell(self._trace.CandidatesSorted, candidates=order)
 
-    def attempt_connected(self, attempt: int, address: Address, *, is_all: bool) -> None:
+    def attempt_started(
+        self,
+        attempt: int,
+        address: Address,
+        reason: ReasonName,
+        delay: float | None = None,
+        delay_from: DelayName = "POLICY",
+    ) -> None:
         if self.tracers:
-            self._tell(self._trace.AttemptConnected, attempt=attempt, address=address, is_all=is_all)
+            names: dict[str, Any] = {
+                "reason": self._trace.Reason[reason],
+                "delay_from": self._trace.DelaySource[delay_from],
+            }
+            self._tell(self._trace.AttemptStarted, attempt=attempt, address=address, delay=delay, **names)
+
+    def attempt_connected(
+        self, attempt: int, address: Address, *, is_all: bool, retransmissions: int | None = None
+    ) -> None:
+        if self.tracers:
+            facts: dict[str, Any] = {"is_all": is_all, "syn_retransmissions": retransmissions}
+            self._tell(self._trace.AttemptConnected, attempt=attempt, address=address, **facts)
 
     def attempt_established(self, attempt: int, address: Address) -> None:
         if self.tracers:
             self._tell(self._trace.AttemptEstablished, attempt=attempt, address=address)
 
-    def attempt_failed(self, attempt: int, address: Address, error: OSError) -> None:
+    def attempt_failed(
+        self, attempt: int, address: Address, error: OSError, retransmissions: int | None = None
+    ) -> None:
         if self.tracers:
-            self._tell(self._trace.AttemptFailed, attempt=attempt, address=address, error=error)
+            facts: dict[str, Any] = {"error": error, "syn_retransmissions": retransmissions}
+            self._tell(self._trace.AttemptFailed, attempt=attempt, address=address, **facts)
 
-    def attempt_cancelled(self, attempt: int, address: Address) -> None:
+    def attempt_cancelled(self, attempt: int, address: Address, retransmissions: int | None = None) -> None:
         if self.tracers:
-            self._tell(self._trace.AttemptCancelled, attempt=attempt, address=address)
+            facts: dict[str, Any] = {"syn_retransmissions": retransmissions}
+            self._tell(self._trace.AttemptCancelled, attempt=attempt, address=address, **facts)
 
     def runner_up_discarded(self, attempt: int, address: Address) -> None:
         if self.tracers:
             self._tell(self._trace.RunnerUpDiscarded, attempt=attempt, address=address)
 
-    def race_won(self, attempt: int, address: Address) -> None:
+    def race_won(self, attempt: int, address: Address, inspect: Callable[[], dict[str, Any]] | None = None) -> None:
         if self.tracers:
             self._is_over = True
-            self._tell(self._trace.RaceWon, attempt=attempt, address=address)
+            now = self._clock.current_time()  # to look at the connection takes time that is not the race's
+            facts = None if inspect is None else self._trace.Connection(**inspect())
+            self._tell(self._trace.RaceWon, now, attempt=attempt, address=address, connection=facts)
 
     def race_lost(self, error: ConnectError | None) -> None:
         if self.tracers and not self._is_over:
             self._is_over = True
             self._tell(self._trace.RaceLost, error=error)
 
-    def _tell(self, kind: type[Event], **facts: Any) -> None:
-        event = kind(race=self._race, time=self._clock.current_time(), **facts)
+    def _tell(self, kind: type[Event], time: float | None = None, **facts: Any) -> None:
+        now = self._clock.current_time() if time is None else time
+        event = kind(race=self._race, time=now, host=self._host, port=self._port, **facts)
         for tracer in self.tracers:
             try:
                 tracer(event)
@@ -118,13 +157,13 @@ class Journal:
                 logging.getLogger("trio_nbconnect").exception("tracer %r raised; it is off for this race", tracer)
 
 
-def _numbers() -> Iterator[int]:
-    """The numbers of the races of this `trio.run` that somebody listens to."""
+def _number_of_run() -> int:
+    """The number of this `trio.run`, among those in which somebody listens."""
     try:
-        return _races.get()
+        return _run.get()
     except LookupError:
-        _races.set(count(1))
-        return _races.get()
+        _run.set(next(_runs))
+        return _run.get()
 
 
 _SILENT = Journal(())

@@ -9,6 +9,8 @@ and whatever is cancelled when, nothing may be left behind.
    the last one that sent a packet (section 5). Starting one does not touch the others.
 3. The first attempt to be established wins and the others are cancelled. A dead heat has a runner-up, which is closed.
 
+What an attempt is only its opener knows: a handshake with an address, or any call that may succeed.
+
 Inside the nursery failures are recorded; outside, one error is raised. An attempt owns its socket until it is
 established, the race owns the winner until it returns it, and whoever owns closes on every other way out.
 
@@ -21,7 +23,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import trio
 
@@ -37,6 +40,7 @@ from .._errors import (
     crash_of,
     gave_up,
     no_address,
+    nothing_to_try,
     services_unknown,
     sole,
     timed_out,
@@ -103,7 +107,7 @@ class Race(Generic[T]):
         resolution: Resolution,
         opener: Opener,
         *,
-        establish: Callable[[trio.SocketStream], Awaitable[T]] | None,
+        establish: Callable[[trio.SocketStream, Address], Awaitable[T]] | None,
         give_up_after: float,
         journal: Journal,
         history: History | None,
@@ -135,7 +139,6 @@ class Race(Generic[T]):
         self._journal.race_started(self._target.host, self._target.port, self._policy)
         try:
             with until(self._began + self._give_up_after) as whole_call:
-                await checkpoint_if_over()
                 await self._first_alone()
                 if self._may_go_on and (self._under_way or not self._resolution.is_over):
                     async with trio.open_nursery() as nursery:
@@ -219,7 +222,7 @@ class Race(Generic[T]):
             elif address is None:
                 self._resolution.ask_last_resort()
             else:
-                await trio.lowlevel.checkpoint_if_cancelled()  # nothing starts once the race was given up
+                await checkpoint_if_over()  # nothing starts once the race was given up
                 return self._candidates.pop()
         return None
 
@@ -243,12 +246,13 @@ class Race(Generic[T]):
     def _start(self, address: Address) -> RunningAttempt:
         """Begin an attempt. One that fails before a packet is sent has ended when this returns."""
         delay = self._candidates.delay(address, self._under_way)
-        address = self._resolution.reached_by(address)
+        candidate, address = address, self._resolution.reached_by(address)
         now = self._clock.current_time()
         attempt = RunningAttempt(len(self._attempts) + 1, address, now, delay)
         if not self._attempts or self._planned < now - delay:  # what stood still for so long catches up with nothing
             self._planned = now
-        self._journal.attempt_started(attempt.number, address, self._reason())
+        if self._journal.tracers:
+            self._tell_start(attempt, candidate)
         self._attempts.append(attempt)
         self._under_way += 1
         try:
@@ -258,6 +262,21 @@ class Race(Generic[T]):
         else:
             self._last_sent = attempt
         return attempt
+
+    def _tell_start(self, attempt: RunningAttempt, candidate: Address) -> None:
+        """Tell why an attempt begins, and how long the next one will wait for it."""
+        policy, delay, source = self._policy, attempt.delay, self._candidates.delay_source(candidate)
+        if delay < policy.minimum_gap and not attempt.address.is_loopback:
+            delay, source = policy.minimum_gap, "MINIMUM_GAP"
+        if delay < policy.maximum_delay and self._under_way + 1 >= policy.attempts_at_full_pace:
+            delay, source = policy.maximum_delay, "SLOWED"
+        self._journal.attempt_started(attempt.number, attempt.address, self._reason(), delay, source)
+
+    def _retransmissions(self, attempt: RunningAttempt) -> int | None:
+        """How often the kernel has sent the SYN again, where somebody listens and it is not connected."""
+        if not self._journal.tracers or attempt.handshake is None or attempt.connected is not None:
+            return None
+        return self._opener.syn_retransmissions(attempt.handshake.socket)
 
     def _reason(self) -> ReasonName:
         if not self._attempts:
@@ -293,7 +312,7 @@ class Race(Generic[T]):
             await self._run_attempt(attempt)
         finally:
             if attempt.ended is None:
-                self._cancel(attempt)
+                self._cancel(attempt, self._retransmissions(attempt))
 
     async def _run_attempt(self, attempt: RunningAttempt) -> None:
         """Bring one attempt from its first packet to its outcome. What it meets is recorded; only a bug is raised."""
@@ -301,26 +320,30 @@ class Race(Generic[T]):
         with until(attempt.started + self._policy.give_up_attempt_after) as limit:
             try:
                 await attempt.handshake.wait()
-                self._win(attempt, await self._establish_on(attempt, attempt.handshake))
+                self._connected(attempt, attempt.handshake)
+                stream: Any = attempt.handshake.stream()  # which is the result, if a connection is all that is wanted
+                self._win(
+                    attempt, stream if self._establish is None else await self._establish(stream, attempt.address)
+                )
             except Exception as error:
-                failure = as_failure(error, attempt.address)
+                failure = as_failure(error, attempt.address, self._opener.failures)
                 self._fail(attempt, failure or crash_of(error, attempt.address))
                 if failure is None:
                     raise
         if limit.cancelled_caught and attempt.ended is None:
             self._fail(attempt, timed_out(str(attempt.address)))
 
-    async def _establish_on(self, attempt: RunningAttempt, handshake: Connecting) -> T:
-        """Do on top of the connection what the caller wants; nothing, if the connection is all."""
-        self._journal.attempt_connected(attempt.number, attempt.address, is_all=self._establish is None)
+    def _connected(self, attempt: RunningAttempt, handshake: Connecting) -> None:
+        """Note that TCP is connected, and what that tells about the route."""
+        if self._journal.tracers:
+            sent_again = self._retransmissions(attempt)
+            is_all = self._establish is None
+            self._journal.attempt_connected(attempt.number, attempt.address, is_all=is_all, retransmissions=sent_again)
         if self._history is not None and (rtt := self._round_trip_time(attempt, handshake)) is not None:
             self._history.record(attempt.address, rtt, wall_clock())
-        stream = handshake.stream()
-        if self._establish is None:
-            return stream  # type: ignore[return-value]  # then T is SocketStream, says Connector
-        attempt.connected = self._clock.current_time()
-        self._change.notify()
-        return await self._establish(stream)
+        if self._establish is not None:
+            attempt.connected = self._clock.current_time()
+            self._change.notify()
 
     def _round_trip_time(self, attempt: RunningAttempt, handshake: Connecting) -> float | None:
         """What the handshake, just over, tells about the route; None if nothing is sure.
@@ -345,17 +368,18 @@ class Race(Generic[T]):
             self._journal.runner_up_discarded(attempt.number, attempt.address)
 
     def _fail(self, attempt: RunningAttempt, error: OSError) -> None:
+        sent_again = self._retransmissions(attempt)
         attempt.close()
         attempt.error = error.with_traceback(None)
         self._end(attempt)
         if self._journal.tracers:
             self._note(attempt)
-            self._journal.attempt_failed(attempt.number, attempt.address, error)
+            self._journal.attempt_failed(attempt.number, attempt.address, error, sent_again)
 
-    def _cancel(self, attempt: RunningAttempt) -> None:
+    def _cancel(self, attempt: RunningAttempt, retransmissions: int | None) -> None:
         attempt.close()
         self._end(attempt)
-        self._journal.attempt_cancelled(attempt.number, attempt.address)
+        self._journal.attempt_cancelled(attempt.number, attempt.address, retransmissions)
 
     def _end(self, attempt: RunningAttempt) -> None:
         attempt.ended = self._clock.current_time()
@@ -366,18 +390,28 @@ class Race(Generic[T]):
         """Close the attempts under way, and a winner that nobody will get; only then tell of it."""
         winner, self._winner = self._winner, None
         left = [attempt for attempt in self._attempts if attempt.ended is None]
+        sent_again = [self._retransmissions(attempt) for attempt in left]
         for attempt in left if winner is None else [*left, winner]:
             attempt.close()
-        for attempt in left:
-            self._cancel(attempt)
+        for attempt, retransmissions in zip(left, sent_again, strict=True):
+            self._cancel(attempt, retransmissions)
         if winner is not None:
             self._journal.runner_up_discarded(winner.number, winner.address)
 
     def _hand_over(self, winner: RunningAttempt) -> T:
         if self._history is not None:
             self._history.mark_used(winner.address, wall_clock())
-        self._journal.race_won(winner.number, winner.address)
+        if self._journal.tracers:
+            self._journal.race_won(winner.number, winner.address, partial(self._inspect, winner))
         return self._result
+
+    def _inspect(self, winner: RunningAttempt) -> dict[str, Any]:
+        """Read what is known of the connection that is handed over."""
+        from .._connect.inspection import inspect  # noqa: PLC0415 - few races have somebody who listens
+
+        assert winner.handshake is not None
+        sock = winner.handshake.socket
+        return inspect(sock, self._opener.round_trip_time(sock), self._result)
 
     def _failure(self, *, gave_up_at_limit: bool) -> ConnectError:
         """Return the one error of a race that was lost; it says what was tried."""
@@ -391,12 +425,15 @@ class Race(Generic[T]):
         if gave_up_at_limit:
             return gave_up(host, port, self._give_up_after, reports, self._candidates.failures)
         if reports or resolution.unusable:
-            return all_failed(host, port, reports, () if reports else resolution.unusable)
+            missing = self._candidates.missing_hosts
+            return all_failed(host, port, reports, () if reports else resolution.unusable, missing)
+        if not self._target.name:
+            return nothing_to_try(host, self._candidates.failures)
         return no_address(host, port, self._candidates.failures)
 
     def _note(self, attempt: RunningAttempt) -> None:
         """Say on a failure which attempt that was; once, and the errors of custom sockets pass as they are."""
-        if attempt.error is not None and not attempt.is_noted and self._opener.is_resumable:
+        if attempt.error is not None and not attempt.is_noted and self._opener.adds_notes:
             attempt.is_noted = True
             after, report = attempt.started - self._began, attempt.report(self._began)
             note = f"attempt {attempt.number}, after {seconds_text(after)}: {report}"

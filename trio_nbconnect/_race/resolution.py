@@ -21,9 +21,10 @@ import trio
 
 from .._address import IPV4, IPV6, Address, Target, check_numeric
 from .._connect.look_ups import first_of_each_family
+from .._connect.network import checkpoint_if_over
 from .._errors import ruled_out, sole, timed_out
 from .._policy import Policy
-from .._resolve.query import Answer, Query, QuerySent, Source
+from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Source
 from .candidates import Candidates
 from .journal import Journal
 
@@ -64,6 +65,11 @@ _NO_LIMIT = nullcontext(_NoLimit())
 def until(deadline: float) -> AbstractContextManager[trio.CancelScope | _NoLimit]:
     """Limit a block by a time on Trio's clock; "never" costs nothing."""
     return _NO_LIMIT if deadline == math.inf else trio.CancelScope(deadline=deadline)
+
+
+def _knows_nothing(_query: Query, _send_answer: SendAnswer) -> bool:
+    """Be the `resolve_nowait` of a resolver that has none."""
+    return False
 
 
 class Resolution:
@@ -110,12 +116,18 @@ class Resolution:
     async def run_alone(self) -> None:
         """Take in what is known without waiting, or for what one may wait in the calling task."""
         if self._resolver is None:
-            given = Answer(Source.GIVEN, self._usable(self._target.addresses))
-            self.candidates.start_with(given.addresses)
-            self._journal.answer_received(given)
+            given = self._usable(self._target.addresses)
+            self.candidates.start_with(given)
+            if self._journal.tracers:
+                self._journal.answer_received(Answer(Source.GIVEN, given))
+                self._tell_order()
         elif self._alone_until > trio.current_time():
-            with until(self._alone_until):
-                await self.run()
+            with until(min(self._alone_until, self._until)):
+                await self._ask(self._families)
+                self.is_over = True
+        elif self._last_resort is None:
+            resolve_nowait = getattr(self._resolver, "resolve_nowait", _knows_nothing)
+            self.is_over = resolve_nowait(self._query(self._families), self._take)
 
     async def run(self) -> None:
         """Section 3: take in the answers as they come, for as long as the policy lets it take."""
@@ -134,15 +146,18 @@ class Resolution:
 
     async def _ask(self, families: tuple[AddressFamily, ...]) -> None:
         assert self._resolver is not None
-        target = self._target
-        query = Query(host=target.name, port=target.port, families=families, services=self._services)
         try:
-            await self._resolver.resolve(query, self._take)
+            await checkpoint_if_over()  # nobody is asked once the race was given up
+            await self._resolver.resolve(self._query(families), self._take)
         except Exception as error:
             failure = sole(error)  # a resolver may have a nursery of its own
             if not isinstance(failure, OSError):
                 raise
             self.candidates.failures += (failure,)
+
+    def _query(self, families: tuple[AddressFamily, ...]) -> Query:
+        target = self._target
+        return Query(host=target.name, port=target.port, families=families, services=self._services)
 
     def _take(self, item: QuerySent | Answer) -> None:
         """Take in what a resolver does and learns."""
@@ -154,7 +169,9 @@ class Resolution:
             raise TypeError(f"a resolver must send QuerySent and Answer, not {item!r}")
         if item.source is Source.HTTPS and item.error is not None and self.candidates.is_encrypted and self._services:
             self.fatal_error = item.error  # version 3, section 6.3: an attacker may have taken services away
-        addresses = tuple(first_of_each_family(item.addresses, attrgetter("family")))
+        addresses = item.addresses
+        if item.source is not Source.GIVEN:
+            addresses = tuple(first_of_each_family(addresses, attrgetter("family")))
         for address in addresses:
             check_numeric(address)
         usable = self._usable(addresses)
@@ -162,7 +179,15 @@ class Resolution:
             item = replace(item, addresses=usable)
         self.candidates.update(item, trio.current_time())
         self._journal.answer_received(item)
+        if self._journal.tracers:
+            self._tell_order()
         self.change.notify()
+
+    def _tell_order(self) -> None:
+        """Tell why the candidates are in this order."""
+        from .explanation import explain  # noqa: PLC0415 - few races have somebody who listens
+
+        self._journal.candidates_sorted(explain(self.candidates))
 
     @property
     def has_last_resort(self) -> bool:

@@ -14,7 +14,7 @@ An address that was never tried has no round-trip time, would sort last and neve
 
 This is state, so it has an owner: the caller, who gives it to connectors. There is no global one: RFC 8305, section 4,
 forbids to mix histories "across different network interfaces", and two identities that must not be linked need two.
-The tasks of one Trio program may share one; threads may not.
+The tasks of one Trio program may share one, and so may threads: of two that write at the same time, one may be lost.
 
 All times are wall-clock seconds, as of `time.time()`, passed in by the caller. Trio's clock begins anew with every
 `trio.run` and a monotonic one with every boot, so neither could be saved; nor do they count the time of a suspended
@@ -29,11 +29,13 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from random import Random
 
-from .._address import Address, parse_literal
+from .._address import Address, parse_literal, several
 from .._policy import check_seconds
+from .._printable import shortened
 
 _VERSION = 1
 """Of the JSON form."""
@@ -96,7 +98,9 @@ class History:
     """By `Address.ip`, the one that was not heard of for longest at the front."""
 
     def __post_init__(self) -> None:
-        check_seconds("lifetime", self.lifetime)
+        self.lifetime = check_seconds("lifetime", self.lifetime)
+        if not isinstance(self.rng, Random):
+            raise TypeError(f"rng must be random.Random, not {self.rng!r}")
         for name in ("max_addresses", "explore_every"):
             number = getattr(self, name)
             if not isinstance(number, (int, float)) or isinstance(number, bool):
@@ -115,13 +119,13 @@ class History:
             now: The time of day, seconds since 1970 (`time.time()`).
 
         Raises:
-            TypeError: `rtt` or `now` is no number.
+            TypeError: `address` is no `Address`, or `rtt` or `now` no number.
             ValueError: `rtt` or `now` is negative, or not finite.
         """
         sample, now = _finite("rtt", rtt), _finite("now", now)
+        facts = self._facts_of(address)
         if address.is_path:  # no route leads there
             return
-        facts = self._known.get(address.ip, _Facts())
         if self._counts(facts.measured, now):
             sample = (1 - _GAIN) * facts.rtt + _GAIN * sample
         self._remember(address.ip, replace(facts, rtt=sample, measured=now))
@@ -134,12 +138,11 @@ class History:
             now: The time of day, seconds since 1970 (`time.time()`).
 
         Raises:
-            TypeError: `now` is no number.
+            TypeError: `address` is no `Address`, or `now` no number.
             ValueError: `now` is negative, or not finite.
         """
-        now = _finite("now", now)
+        facts, now = self._facts_of(address), _finite("now", now)
         if not address.is_path:
-            facts = self._known.get(address.ip, _Facts())
             self._remember(address.ip, replace(facts, used=now))
 
     def forget(self, address: Address | None = None) -> None:
@@ -150,18 +153,26 @@ class History:
 
         Args:
             address: The one to forget; the port does not matter.
+
+        Raises:
+            TypeError: `address` is no `Address`.
         """
         if address is None:
             self._known.clear()
-        else:
-            self._known.pop(address.ip, None)
+        elif self._facts_of(address) != _Facts():
+            del self._known[address.ip]
 
     def view(self, now: float) -> HistoryView | None:
         """Return what one race may know, None if it is the one that sets history aside.
 
         Args:
             now: The time of day, seconds since 1970 (`time.time()`).
+
+        Raises:
+            TypeError: `now` is no number.
+            ValueError: `now` is negative, or not finite.
         """
+        now = _finite("now", now)
         return None if self.rng.random() < 1 / self.explore_every else HistoryView(self, now)
 
     def to_json(self) -> str:
@@ -175,7 +186,7 @@ class History:
         """
         import json  # noqa: PLC0415 - few histories are written down
 
-        known = {ip: asdict(facts) for ip, facts in self._known.items() if "%" not in ip}
+        known = {ip: asdict(facts) for ip, facts in self._known.copy().items() if "%" not in ip}
         return json.dumps({"version": _VERSION, "addresses": known})
 
     @classmethod
@@ -187,22 +198,32 @@ class History:
             like: A history with the settings that the new one shall have; None means the defaults.
 
         Raises:
+            TypeError: `text` is no `str`, or `like` no `History`.
             ValueError: `text` is nothing that `to_json` has written; the message says why.
 
         Example:
             >>> History.from_json('{"version": 1, "addresses": {}}', like=History(lifetime=3600)).lifetime
             3600
         """
+        if like is not None and not isinstance(like, History):
+            raise TypeError(f"like must be History, not {like!r}")
         history = replace(cls() if like is None else like)
         for ip, facts in _read(text).items():
             history._remember(ip, facts)
         return history
 
+    def _facts_of(self, address: Address) -> _Facts:
+        """What is known of an address, whether it counts or not."""
+        if not isinstance(address, Address):
+            raise TypeError(f"address must be Address, not {address!r}")
+        return self._known.get(address.ip, _Facts())
+
     def _remember(self, ip: str, facts: _Facts) -> None:
         self._known.pop(ip, None)
         self._known[ip] = facts
-        if len(self._known) > self.max_addresses:
-            del self._known[next(iter(self._known))]
+        while len(self._known) > self.max_addresses:
+            with suppress(RuntimeError):  # another thread has changed it meanwhile
+                self._known.pop(next(iter(self._known)), None)
 
     def _counts(self, time: float | None, now: float) -> bool:
         """Whether a fact of that time is recent. One from the future is not: the clock was wrong then, or is now."""
@@ -229,7 +250,7 @@ class HistoryView:
         Args:
             address: Where to; the port does not matter.
         """
-        facts = self.history._known.get(address.ip, _Facts())
+        facts = self.history._facts_of(address)
         return facts.rtt if self.history._counts(facts.measured, self.now) else None
 
     def used(self, address: Address) -> bool:
@@ -238,7 +259,7 @@ class HistoryView:
         Args:
             address: Where to; the port does not matter.
         """
-        facts = self.history._known.get(address.ip, _Facts())
+        facts = self.history._facts_of(address)
         return self.history._counts(facts.used, self.now)
 
     def sort(self, addresses: Iterable[Address]) -> list[Address]:
@@ -251,7 +272,7 @@ class HistoryView:
         Args:
             addresses: A run of addresses between which rules 1 to 8 see no difference.
         """
-        return sorted(addresses, key=self.rank)
+        return sorted(several("addresses", addresses, "addresses"), key=self.rank)
 
     def attempt_delay(self, address: Address, *, default: float, minimum: float = 0.100, maximum: float = 2.0) -> float:
         """Return how long the next attempt waits for one to this address.
@@ -284,6 +305,8 @@ def _read(text: str) -> dict[str, _Facts]:
     """Read the JSON form, and believe nothing."""
     import json  # noqa: PLC0415 - few histories are read
 
+    if not isinstance(text, str):
+        raise TypeError(f"text must be str, not {text!r}")
     try:
         saved = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -302,7 +325,7 @@ def _read_entry(ip: str, entry: object) -> tuple[str, _Facts]:
         times = {name: None if entry[name] is None else _finite(name, entry[name]) for name in ("measured", "used")}
         return literal.ip, _Facts(rtt=_finite("rtt", entry["rtt"]), **times)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"no saved history: entry {ip!r}: {error}") from None
+        raise ValueError(f"no saved history: entry {shortened(repr(ip), 60)}: {error}") from None
 
 
 def _finite(name: str, seconds: object) -> float:

@@ -8,7 +8,7 @@ record that a name server made so is an IPv4 address for all that concerns order
   zero; the prefix has 32, 40, 48, 56, 64 or 96 bits. `synthesize` writes, `extract` reads back.
 - RFC 7050, section 3: the name ipv4only.arpa has the IPv4 addresses 192.0.0.170 and 192.0.0.171, and no IPv6 address.
   Where AAAA records come back nevertheless, one of the two stands at one of the six places: there is the prefix.
-  `prefixes_from` finds it, and `discover_nat64` asks.
+  `prefixes_from` finds it, and `discover_nat64` asks, unless routers have advertised one (RFC 8781).
 
 Refused: the validation by DNSSEC of RFC 7050, section 3.1; a lying prefix can do no more than a lying AAAA record.
 """
@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from .._address import IPV4, IPV6, Address
+from .._address import IPV4, IPV6, Address, several
+from .._connect.advertisements import advertised_prefixes
 from .._connect.network import KernelNetwork, Network, checkpoint_if_over
 
 PREFIX_LENGTHS = (32, 40, 48, 56, 64, 96)
@@ -60,7 +62,14 @@ class Prefix:
 
     @classmethod
     def read(cls, text: str) -> Prefix:
-        """Read a prefix as RFC 4291, section 2.3, writes it."""
+        """Read a prefix as RFC 4291, section 2.3, writes it.
+
+        Raises:
+            TypeError: `text` is no `str`.
+            ValueError: It is no such prefix.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"prefix must be str, not {text!r}")
         return cls(IPv6Network(text))
 
     def __str__(self) -> str:
@@ -162,6 +171,22 @@ def _well_known_in(number: IPv6Address) -> list[tuple[Prefix, IPv4Address]]:
     ]
 
 
+def read_prefixes(nat64: str | Iterable[str]) -> tuple[Prefix, ...]:
+    """Read what a caller gives as `nat64`.
+
+    Raises:
+        TypeError: It is neither one prefix nor several.
+        ValueError: There are none, or one makes no sense.
+    """
+    texts = (nat64,) if isinstance(nat64, str) else several("nat64", nat64, "prefixes")
+    if not texts:
+        raise ValueError("nat64 must be None where there is no prefix, not empty")
+    try:
+        return tuple(map(Prefix.read, texts))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"nat64 makes no sense: {error}") from None
+
+
 class Translator:
     """A network's NAT64, seen from this host.
 
@@ -198,23 +223,32 @@ class Translator:
 
 
 async def discover_nat64(*, network: Network | None = None) -> tuple[str, ...]:
-    """Find the prefixes of this network's NAT64, by asking for the IPv6 addresses of a name that has none (RFC 7050).
+    """Find the prefixes of this network's NAT64: those that routers advertise, or else by DNS.
+
+    RFC 9872, section 3, prefers the advertisements (RFC 8781). The kernel keeps none, so they are known only where
+    systemd-networkd (259 or later, `UsePREF64=yes`) can be asked. Otherwise the IPv6 addresses of a name that has none
+    tell (RFC 7050). Who knows the prefix from elsewhere gives it to `Connector(nat64=...)` and needs no discovery.
 
     Args:
-        network: The network below, the kernel's by default.
+        network: The network below; None is the kernel's, whose system may have heard advertisements.
 
     Returns:
         The prefixes, for `Connector(nat64=...)`; none where there is no NAT64.
 
     Raises:
         OSError: The look-up failed, other than by there being no such addresses.
+        TypeError: `network` is none.
 
     Example:
         >>> from trio_nbconnect import Connector
         >>> async def connector() -> Connector:
         ...     return Connector(nat64=await discover_nat64() or None)
     """
+    if network is not None and not hasattr(network, "look_up"):
+        raise TypeError(f"network must have a method look_up, not {network!r}")
     await checkpoint_if_over()  # before anybody is asked
+    if network is None and (advertised := _usable(await advertised_prefixes())):
+        return advertised
     look_up = (network or KernelNetwork()).look_up("ipv4only.arpa.", 0, IPV6)
     try:
         addresses = await look_up.wait()
@@ -223,6 +257,15 @@ async def discover_nat64(*, network: Network | None = None) -> tuple[str, ...]:
             return ()
         raise
     return tuple(map(str, prefixes_from(addresses)))
+
+
+def _usable(texts: Iterable[str]) -> tuple[str, ...]:
+    """Leave out what is no prefix of a translator (RFC 6052, section 2.2), and what comes twice."""
+    prefixes = []
+    for text in texts:
+        with suppress(ValueError):
+            prefixes.append(str(Prefix.read(text)))
+    return tuple(dict.fromkeys(prefixes))
 
 
 _NO_SUCH_ADDRESSES = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None), getattr(socket, "EAI_ADDRFAMILY", None)}

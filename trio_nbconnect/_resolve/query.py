@@ -23,15 +23,17 @@ class Source(enum.Enum):
         AAAA: The name's IPv6 addresses (RFC 3596).
         A: The name's IPv4 addresses (RFC 1035, section 3.4.1).
         HTTPS: The services that offer the name, with hints of their addresses (RFC 9460).
+        SRV: The hosts that offer a service (RFC 2782).
         SYSTEM: Both families in one answer of the operating system, whose order stands.
         HOOK: Both families in one answer, from the resolver set with `trio.socket.set_custom_hostname_resolver`.
-        GIVEN: The caller knew them: a literal, or `addresses=`.
+        GIVEN: The caller knew them: a literal, `addresses=`, or the attempts of `race`.
         family: The one family that such an answer holds, None where it may hold both.
     """
 
     AAAA = "AAAA", IPV6
     A = "A", IPV4
     HTTPS = "HTTPS", None
+    SRV = "SRV", None
     SYSTEM = "system", None
     HOOK = "hook", None
     GIVEN = "given", None
@@ -81,16 +83,18 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One way to reach a host: a ServiceMode record (RFC 9460, section 2.4.3) that this client can use.
+    """One way to reach a host: a ServiceMode record (RFC 9460, section 2.4.3) that this client can use; or a host.
 
     Attributes:
         priority: Lower is better; equal ones come in the order in which they are delivered.
-        target: The name whose addresses offer it; empty for the host itself.
+        target: The name whose addresses offer it; empty for the host itself. In an SRV record "." says that the
+            service is not available (RFC 2782).
         port: The port in place of the host's, if it has one of its own (section 7.2).
         alpn: The protocols that it speaks (section 7.1).
         hints: Addresses to use until those of the target are known (section 7.3).
         ech: Whether it offers Encrypted Client Hello. Python's `ssl` cannot use that; the record is reported all the
             same.
+        weight: How often an SRV record comes first, relative to others of its priority (RFC 2782).
     """
 
     priority: int
@@ -99,6 +103,7 @@ class Service:
     alpn: tuple[str, ...] = ()
     hints: tuple[Address, ...] = ()
     ech: bool = False
+    weight: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,9 @@ class Answer:
         addresses: The addresses, best first.
         error: Why there are none; None if the name merely has no such records.
         name: Whose records they are; empty for the host itself.
-        services: What an HTTPS answer holds.
+        services: What an HTTPS or SRV answer holds; or several hosts that the caller knew.
+        server: The name server that has answered, if the resolver knows.
+        ttl: How many seconds that server lets the answer be kept; None if the resolver does not know.
     """
 
     source: Source
@@ -133,6 +140,8 @@ class Answer:
     error: OSError | None = None
     name: str = ""
     services: tuple[Service, ...] = ()
+    server: str = ""
+    ttl: float | None = None
 
 
 SendAnswer: TypeAlias = Callable[[QuerySent | Answer], None]

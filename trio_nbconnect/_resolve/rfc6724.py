@@ -194,6 +194,20 @@ _AS_GOOD_AS_IPV4 = (False, False, False, True, True, False, False, -35)
 """The rank of an ordinary IPv4 address up to rule 6: usable, scope and label match, the default table's precedence."""
 
 
+_RULES = (
+    "1 (usable)",
+    "2 (matching scope)",
+    "3 (not deprecated)",
+    *["4 (home address)"] * 3,
+    "5 (matching label)",
+    "6 (higher precedence)",
+    "7 (native transport)",
+    "8 (smaller scope)",
+)
+"""The rules that the parts of a rank stand for."""
+
+_LONGEST_PREFIX, _UNCHANGED = "9 (longest matching prefix)", "10 (order unchanged)"
+
 _SOMEWHERE = {IPV6: Address(IPV6, "2001:503:ba3e::2:30", 53), IPV4: Address(IPV4, "198.41.0.4", 53)}
 """A root name server, far from every host; nothing is ever sent to it."""
 
@@ -238,6 +252,18 @@ class Rules:
             groups.setdefault((address.family, self._judge(address)[1]), []).append(address)
         best = {key: iter(self._view.sort(group)) for key, group in groups.items()}
         return [next(best[address.family, self._judge(address)[1]]) for address in addresses]
+
+    def difference(self, one: Address, other: Address) -> str:
+        """Name the rule that prefers the first of two addresses, which stand in this order."""
+        (better, rank_of_better), (worse, rank_of_worse) = self._judge(one), self._judge(other)
+        for rule, left, right in zip(_RULES, rank_of_better, rank_of_worse, strict=True):
+            if left != right:
+                return f"RFC 6724, rule {rule}"
+        if self._view is not None and self._view.rank(one) != self._view.rank(other):
+            return "history"
+        if one.family == other.family == IPV6 and _matching_length(better) != _matching_length(worse):
+            return f"RFC 6724, rule {_LONGEST_PREFIX}"
+        return f"RFC 6724, rule {_UNCHANGED}"
 
     def is_inferior(self, address: Address) -> bool:
         """Whether an ordinary IPv4 address would come before this one."""

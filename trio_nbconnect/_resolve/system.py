@@ -16,7 +16,6 @@ Refused: asking whether a family "has a route". An address without one fails at 
 
 from __future__ import annotations
 
-import math
 import socket
 from dataclasses import replace
 from operator import itemgetter
@@ -31,24 +30,29 @@ from .query import Answer, Query, QuerySent, SendAnswer, Source
 
 
 class Resolver(Protocol):
-    """Finds the addresses of a host."""
+    """Finds the addresses of a host; with a method `find_services`, like that of `dns.DNSResolver`, services, too."""
 
     async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
         """Send `QuerySent` for each query and `Answer` for each result, and return when no more will come.
 
         A failed query is an `Answer` with its error. It runs beside the race and is cancelled when that is won. Of each
         answer the first 128 addresses of each family count.
+
+        A resolver that may know an answer without waiting can have a `resolve_nowait(query, send_answer) -> bool` as
+        well. It is called first, and sends everything and returns True, or sends nothing and returns False; then
+        `resolve` is not called, and the race needs no task.
         """
 
 
 class SystemResolver:
     """Ask the operating system for the addresses of one race.
 
-    `resolve` may be cancelled and called again: look-ups live in threads, and go on.
+    `resolve` may be cancelled and called again: look-ups live in threads, and go on. Called before `hurry_at`, it waits
+    for the one answer and for nothing else; whoever calls it so early cancels it then, and calls it again.
 
     Args:
         network: The network whose `getaddrinfo` is asked.
-        hurry_at: When the families are asked by themselves, on Trio's clock.
+        hurry_at: From when on the families are asked by themselves, on Trio's clock.
     """
 
     __slots__ = ("_hurry_at", "_look_ups", "_network")
@@ -61,12 +65,10 @@ class SystemResolver:
     async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
         """Send the one answer for both families, and what hurries it if it is late."""
         send_answer(QuerySent(Source.SYSTEM))
-        can_be_hurried = self._network.is_dns_name(query.host)
-        answer: Answer | None = None
-        with trio.CancelScope(deadline=self._hurry_at if can_be_hurried else math.inf):
-            answer = await self._ask(query, Source.SYSTEM)
+        is_early = trio.current_time() < self._hurry_at
+        answer = await self._ask(query, Source.SYSTEM) if is_early else None
         is_all = answer is not None and not _may_be_one_family(answer)
-        if is_all or not can_be_hurried or await self._network.is_in_hosts(query.host):
+        if is_all or not self._network.is_dns_name(query.host) or await self._network.is_in_hosts(query.host):
             send_answer(answer or await self._ask(query, Source.SYSTEM))
             return
         for family in query.in_query_order:

@@ -14,7 +14,7 @@ import math
 
 import trio
 
-from .._policy import check_seconds
+from .._policy import check_int, check_seconds
 from .sockets import ConnectOutcome, SimulatedSocket
 from .trio_hooks import SimulatedTrioSocket
 
@@ -107,7 +107,7 @@ class SimulatedHost:
         >>> SimulatedNetwork().host("192.0.2.1").fails(errno.EACCES, after=0.01)
         <SimulatedHost 192.0.2.1: EACCES after 0.01 s>
         """
-        if number not in errno.errorcode:
+        if check_int("number", number) not in errno.errorcode:
             raise ValueError(f"number must be one of errno's, not {number!r}")
         return self._set(number, after)
 

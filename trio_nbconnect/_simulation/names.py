@@ -1,7 +1,8 @@
 """Simulated names: which records name servers have, when they answer, and who has asked.
 
 Both kinds of resolver read the same zone: the system's, which gets addresses only, and one that asks for HTTPS records
-as well. An answer is known when the query is sent, and handed over when its time has come.
+as well. An answer is known when the query is sent, and handed over when its time has come. No resolver asks for names
+in `.onion` and `.invalid`, and there is no hosts file.
 """
 
 from __future__ import annotations
@@ -15,9 +16,14 @@ from dataclasses import dataclass, field
 import trio
 
 from .._address import Address, check_host, check_name, parse_literal
+from .._connect.look_ups import not_looked_up
+from .._connect.system_files import is_kept
 from .._dns.services import Records
 from .._resolve.query import Source
 from .._resolve.rfc6724 import Rules
+
+SERVICES = (Source.HTTPS, Source.SRV)
+"""What a name may lack and still exist."""
 
 _NONE = Records()
 
@@ -71,12 +77,19 @@ class NameServer:
 
     def ask(self, name: str, source: Source) -> ZoneEntry:
         """Log a query and return the entry, without waiting for its time."""
-        self.queries.append((trio.current_time(), source, name))
+        self.log(name, source)
         return self.entry(name, source)
 
+    def log(self, name: str, source: Source) -> None:
+        """Log a query."""
+        if not is_kept(name):
+            self.queries.append((trio.current_time(), source, name))
+
     def entry(self, name: str, source: Source) -> ZoneEntry:
-        """Return what the zone has on a name in one record type."""
-        unknown = ZoneEntry(error=None) if source is Source.HTTPS else ZoneEntry()
+        """Return what the zone has on a name in one record type; of some names nobody asks it."""
+        if is_kept(name):
+            return ZoneEntry(error=not_looked_up(name))
+        unknown = ZoneEntry(error=None) if source in SERVICES else ZoneEntry()
         return self._zone.get((_key(name), source), unknown)
 
     async def look_up(self, name: str, source: Source) -> Records:

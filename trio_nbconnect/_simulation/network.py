@@ -18,32 +18,33 @@ import itertools
 import math
 import random
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
 import trio
 
-from .._address import IPV4, IPV6, Address, GivenAddress, check_port
+from .._address import IPV4, IPV6, Address, GivenAddress, check_port, several
 from .._connect.look_ups import LookUp
 from .._connect.network import Socket
 from .._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyTable
 from .._connector import Connector
 from .._dns.services import Records, SVCBResolver
-from .._error_texts import errno_text
+from .._error_texts import strerror
 from .._pictures.recording import RecordedRace
 from .._policy import Policy, check_seconds
+from .._race.calls import Dial, race
 from .._resolve.query import Service, Source
 from .._resolve.rfc6724 import Rules
 from .._resolve.system import Resolver
 from .host import SimulatedHost
-from .names import NameServer, SimulatedLookUp, ZoneEntry, literal
+from .names import SERVICES, NameServer, SimulatedLookUp, ZoneEntry, literal
 from .run import Serve, recorded
 from .sockets import ConnectOutcome, SimulatedSocket, source_address
 from .trio_hooks import Hooks, SimulatedTrioSocket
 
-__all__ = ["SimulatedHost", "SimulatedNetwork", "simulate"]
+__all__ = ["SimulatedHost", "SimulatedNetwork", "simulate", "simulate_race"]
 
 _FAMILIES = {IPV6: "IPv6", IPV4: "IPv4"}
 
@@ -86,6 +87,7 @@ class SimulatedNetwork:
         aaaa: Iterable[str] | None = None,
         a: Iterable[str] | None = None,
         https: Iterable[Service] | None = None,
+        srv: Iterable[Service] | None = None,
         alias: str = "",
         after: float = 0.0,
         error: OSError | None = None,
@@ -100,6 +102,7 @@ class SimulatedNetwork:
             aaaa: Its IPv6 addresses; an empty list says that there are none.
             a: Its IPv4 addresses.
             https: Its services; the resolver of `resolver()` asks for them.
+            srv: The hosts of a service, where the name is like `_xmpp-client._tcp.example.org` (RFC 2782); the same.
             alias: In their place, the host that stands in for this one (AliasMode, RFC 9460, section 2.4.2).
             after: Seconds from the query to the answer; `math.inf` never answers.
             error: What an empty list means, by default `socket.gaierror` with `EAI_NONAME` for addresses.
@@ -114,21 +117,21 @@ class SimulatedNetwork:
             >>> net.answers("example.org", a=["192.0.2.1", "192.0.2.2"], after=0.02)
             >>> net.answers("example.org", aaaa=[], after=0.5, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL"))
         """
-        check_seconds("after", after)
-        given = {Source.AAAA: aaaa, Source.A: a}
-        by_source = {source: addresses for source, addresses in given.items() if addresses is not None}
-        if any(isinstance(addresses, str) for addresses in by_source.values()):
-            raise TypeError(f"aaaa and a must be lists of addresses: {name!r}")
+        after = check_seconds("after", after)
         zone = {
-            source: Records(addresses=tuple(literal(text, source.family).ip for text in addresses))
-            for source, addresses in by_source.items()
+            source: Records(addresses=tuple(literal(text, source.family).ip for text in several(what, addresses)))
+            for what, source, addresses in (("aaaa", Source.AAAA, aaaa), ("a", Source.A, a))
+            if addresses is not None
         }
         if https is not None or alias:
-            zone[Source.HTTPS] = Records(services=tuple(https or ()), alias=alias)
+            services = several("https", () if https is None else https, "services")
+            zone[Source.HTTPS] = Records(services=services, alias=alias)
+        if srv is not None:
+            zone[Source.SRV] = Records(services=several("srv", srv, "services"))
         if not zone:
-            raise TypeError(f"aaaa, a, https and alias are all missing: {name!r}")
+            raise TypeError(f"aaaa, a, https, srv and alias are all missing: {name!r}")
         for source, records in zone.items():
-            empty = ZoneEntry(error=None) if source is Source.HTTPS else ZoneEntry()
+            empty = ZoneEntry(error=None) if source in SERVICES else ZoneEntry()
             self._names.set(name, source, replace(empty, records=records, after=after, error=error or empty.error))
 
     @property
@@ -144,7 +147,7 @@ class SimulatedNetwork:
         encrypted: bool = False,
         rng: random.Random | None = None,
     ) -> Resolver:
-        """Return a resolver that asks this network's name servers itself, HTTPS records included.
+        """Return a resolver that asks this network's name servers itself, HTTPS and SRV records included.
 
         Without it, a connector asks `getaddrinfo`, as for the operating system.
 
@@ -228,9 +231,9 @@ class SimulatedNetwork:
 
     def open(self, family: socket.AddressFamily, protocol: int = 0) -> Socket:
         if protocol:  # this host has no Multipath TCP
-            raise OSError(errno.EPROTONOSUPPORT, errno_text(errno.EPROTONOSUPPORT))
+            raise OSError(errno.EPROTONOSUPPORT, strerror(errno.EPROTONOSUPPORT))
         if family not in self._routes:
-            raise OSError(errno.EAFNOSUPPORT, errno_text(errno.EAFNOSUPPORT))
+            raise OSError(errno.EAFNOSUPPORT, strerror(errno.EAFNOSUPPORT))
         sock = SimulatedSocket(self._sockets, family)
         self._sockets.open.add(sock)
         return sock
@@ -248,7 +251,7 @@ class SimulatedNetwork:
         """Ask for one family, or for both; the answer for both is there when the slower one is."""
         if family:
             return SimulatedLookUp([self._names.ask(host, Source.of(socket.AddressFamily(family)))], port)
-        self.queries.append((trio.current_time(), Source.SYSTEM, host))
+        self._names.log(host, Source.SYSTEM)
         entries = [self._names.entry(host, source) for source in (Source.AAAA, Source.A)]
         return SimulatedLookUp(entries, port, partial(Rules, self.source_address, self.policy_table()))
 
@@ -265,6 +268,9 @@ class SimulatedNetwork:
     def round_trip_time(self, sock: Socket) -> float | None:
         """Measure nothing; the time that a handshake takes is what was asked for."""
         return None
+
+    def syn_retransmissions(self, sock: Socket) -> int:
+        return _ours(sock).syn_retransmissions
 
     def source_address(
         self, address: Address, local: Address | None = None, settings: Iterable[object] = ()
@@ -336,8 +342,8 @@ def _ours(sock: Socket) -> SimulatedSocket:
 
 def simulate(
     network: SimulatedNetwork,
-    host: str | bytes,
-    port: int,
+    host: str | bytes | Iterable[GivenAddress],
+    port: int | None = None,
     *,
     connector: Connector = Connector(),
     policy: Policy | None = None,
@@ -386,18 +392,68 @@ def simulate(
         0.3
         1.05
     """
+    _begin(network)
+    connector = replace(connector, network=network, policy=connector.policy if policy is None else policy)
+    connect = partial(connector.connect, establish=establish) if establish else connector.open_tcp_stream
+    return _simulate(network, partial(connect, host, port, addresses=addresses, give_up_after=give_up_after), serve)
+
+
+def simulate_race(
+    network: SimulatedNetwork,
+    attempts: Iterable[Dial[object]] | AsyncIterable[Dial[object]],
+    *,
+    name: str = "peer",
+    policy: Policy = Policy(),
+    failures: type[Exception] | tuple[type[Exception], ...] = (),
+    serve: Serve | None = None,
+    give_up_after: float = math.inf,
+) -> RecordedRace:
+    """Run one race between attempts of any kind in virtual time, as `simulate` does, and return its recording.
+
+    Let an attempt wait for the simulation alone: for `trio.sleep`, and for streams that a connector on `network` opens.
+
+    Args:
+        network: See `simulate`.
+        attempts: See `race`.
+        name: See `race`.
+        policy: See `race`.
+        failures: See `race`.
+        serve: See `simulate`.
+        give_up_after: See `race`.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument makes no sense, or the network is in use.
+
+    Example:
+        >>> import trio
+        >>> from trio_nbconnect import Dial
+        >>> async def silent():
+        ...     await trio.sleep_forever()
+        >>> async def relay():
+        ...     await trio.sleep(0.1)
+        >>> attempts = [Dial("QUIC", silent), Dial("relay", relay)]
+        >>> simulate_race(SimulatedNetwork(), attempts).timeline.winner.address.host
+        'relay'
+    """
+    _begin(network)
+    run = partial(race, attempts, name=name, policy=policy, failures=failures, give_up_after=give_up_after)
+    return _simulate(network, partial(run, close=lambda _: None), serve)
+
+
+def _begin(network: SimulatedNetwork) -> None:
     if not isinstance(network, SimulatedNetwork):
         raise TypeError(f"network must be a SimulatedNetwork, not {network!r}")
     if network.open_sockets:
         raise ValueError(f"network must be one that nobody uses, not one with {network.open_sockets} open sockets")
     network._reset()
-    connector = replace(connector, network=network, policy=connector.policy if policy is None else policy)
-    connect = partial(connector.connect, establish=establish) if establish else connector.open_tcp_stream
 
-    async def race() -> None:
+
+def _simulate(network: SimulatedNetwork, connect: Callable[[], Awaitable[object]], serve: Serve | None) -> RecordedRace:
+    async def connect_once() -> None:
         try:
-            await connect(host, port, addresses=addresses, give_up_after=give_up_after)
+            await connect()
         finally:
             network._sockets.close_all()
 
-    return recorded(race, network._hosts.values(), serve)
+    return recorded(connect_once, network._hosts.values(), serve)

@@ -23,7 +23,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from typing import Generic, TypeAlias, TypeVar
@@ -65,25 +65,29 @@ def recorded(connect: Connect, hosts: Iterable[SimulatedHost], serve: Serve | No
 
     run_virtually(partial(_race, connect, () if serve is None else tuple(hosts), serve, hear))
     race = recording[0]
-    race._events[:] = _in_order(race._events)
+    race._events[:] = [replace(event, race=1) for event in _in_order(race._events)]
     return race
 
 
 def _in_order(events: Iterable[trace.Event]) -> Iterator[trace.Event]:
-    """Sort events of one kind and one instant, between which nothing else happened."""
-    for _, ties in groupby(events, key=lambda event: (_kind(event), event.time)):
-        yield from sorted(ties, key=_rank)
+    """Sort events of one kind and one instant, between which nothing else happened, and keep one order of addresses."""
+    for _, group in groupby(events, key=lambda event: (_kind(event), event.time)):
+        ties = list(group)
+        orders = [event for event in ties if isinstance(event, trace.CandidatesSorted)]
+        yield from sorted((event for event in ties if event not in orders), key=_rank)
+        yield from orders[-1:]
 
 
 def _kind(event: trace.Event) -> type[trace.Event]:
-    return trace.AnswerReceived if isinstance(event, trace.ResolutionStarted) else type(event)
+    answering = isinstance(event, trace.ResolutionStarted | trace.CandidatesSorted)
+    return trace.AnswerReceived if answering else type(event)
 
 
 def _rank(event: trace.Event) -> tuple[int, str]:
     """Queries as they were sent, then answers by their source, and attempts as they were started."""
     if isinstance(event, trace.AnswerReceived):
         return 1 + _SOURCES.index(event.source), event.name
-    return getattr(event, "attempt", 0), ""
+    return getattr(event, "attempt", 0), getattr(event, "name", "")
 
 
 _SOURCES = list(Source)

@@ -25,7 +25,7 @@ from typing import Any, Protocol
 import trio
 
 from .._address import IPV4, IPV6, Address, from_sockaddr
-from .._error_texts import errno_text
+from .._error_texts import strerror
 
 CAPACITY = 65536
 """How many unread bytes one direction of a connection holds; then the sender has to wait."""
@@ -78,7 +78,7 @@ def source_address(address: Address) -> Address:
 
 def os_error(number: int) -> OSError:
     """Return what Python raises for an errno."""
-    return OSError(number, errno_text(number))
+    return OSError(number, strerror(number))
 
 
 class SimulatedSocket:
@@ -91,6 +91,7 @@ class SimulatedSocket:
         self._owner = owner
         self._stream = ByteStream()
         self._outcome = ConnectOutcome()
+        self._began = 0.0
         self._ready_at = math.inf
         self._success_reported = False
         self._local = self._remote = Address(family, "0.0.0.0" if family == IPV4 else "::", 0)
@@ -101,6 +102,11 @@ class SimulatedSocket:
     def is_closed(self) -> bool:
         """Whether it was closed."""
         return self._stream.state is SocketState.CLOSED
+
+    @property
+    def syn_retransmissions(self) -> int:
+        """How often the SYN was sent again: after 1, 3, 7, ... seconds (RFC 6298, sections 2.1 and 5.5)."""
+        return int(math.log2(1 + min(trio.current_time() - self._began, self._outcome.after)))
 
     def bind(self, address: Any, /) -> None:
         """Take a local address; whether it is one of this host's, and free, is not checked."""
@@ -214,7 +220,8 @@ class SimulatedSocket:
             return outcome.errno
         self._stream.state = SocketState.HANDSHAKING
         self._outcome, self._remote = outcome, target
-        self._ready_at = trio.current_time() + outcome.after
+        self._began = trio.current_time()
+        self._ready_at = self._began + outcome.after
         if not self._local.port:
             host = _SOURCES[self.family] if self._local.host in ("0.0.0.0", "::") else self._local.host
             self._local = replace(self._local, host=host, port=self._owner.free_port())

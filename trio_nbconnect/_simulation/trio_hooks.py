@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import trio
 
 from .._address import IPV4, IPV6
-from .._error_texts import errno_text
+from .._error_texts import strerror
 from .._resolve.query import Source
 from .names import ZoneEntry, literal
 from .sockets import SimulatedSocket
@@ -95,7 +95,7 @@ class SimulatedTrioSocket(trio.socket.SocketType):
             self.close()
             raise
         if number:
-            raise OSError(number, f"Error connecting to {address!r}: {errno_text(number)}")
+            raise OSError(number, f"Error connecting to {address!r}: {strerror(number)}")
 
     async def send(self, data: Any, flags: int = 0, /) -> int:
         return await self._call(lambda: self._simulated.send(data), self._simulated.wait_writable)
@@ -150,7 +150,7 @@ class Hooks(trio.abc.HostnameResolver, trio.abc.SocketFactory):
     ) -> SimulatedTrioSocket:
         """Open a TCP socket; there are no others."""
         if type != socket.SOCK_STREAM:
-            raise OSError(errno.ESOCKTNOSUPPORT, errno_text(errno.ESOCKTNOSUPPORT))
+            raise OSError(errno.ESOCKTNOSUPPORT, strerror(errno.ESOCKTNOSUPPORT))
         return SimulatedTrioSocket(self._open(socket.AddressFamily(family)))
 
     async def getaddrinfo(self, host: bytes | None, port: Any, family: int = 0, *_kind: Any) -> Any:

@@ -1,0 +1,136 @@
+"""Executed: which tests execute which line, and how long each takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import coverage
+import pytest
+
+from .mutants import PACKAGE, Mutant
+
+LEFT_OUT = {
+    "test_benchmarks.py", "test_browser.py", "test_chaos.py", "test_fuzz.py", "test_names.py", "test_notebook.py",
+    "test_notebook_kernel.py", "test_notebooks.py", "test_trio_suite.py", "test_wire.py", "test_dns_real_server.py",
+}  # fmt: skip
+"""Tests that take long, or run the package in other processes, where the change is not."""
+
+
+def test_files() -> list[str]:
+    """The files of tests that are run."""
+    return [str(path) for path in sorted(Path(__file__).parent.parent.glob("test_*.py")) if path.name not in LEFT_OUT]
+
+
+def run_pytest(arguments: Sequence[str], *plugins: object) -> int:
+    """Run pytest in this process, silently."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(null, descriptor)
+    always = ["-q", "-s", "-p", "no:cacheprovider", "--override-ini=addopts=", "--strict-markers"]
+    return int(pytest.main([*always, *arguments], plugins=list(plugins)))
+
+
+@dataclass(frozen=True)
+class Executed:
+    """The tests that execute each line of each module, and the seconds that each takes."""
+
+    lines: Mapping[str, Mapping[int, Sequence[str]]]
+    seconds: Mapping[str, float]
+
+    def stages(self, mutant: Mutant, most: float) -> tuple[list[str], list[str]]:
+        """The tests that execute a mutant's line: those of the module's own files, and as many others as fit.
+
+        Args:
+            mutant: The mutant.
+            most: How many seconds the others may take together.
+        """
+        covered = self.lines.get(mutant.path, {})
+        tests = covered.get(mutant.line, ())
+        if not tests:  # executed at import, or never
+            tests = [test for tests in covered.values() for test in tests]
+        word = Path(mutant.path).stem.strip("_")
+        own = [test for test in dict.fromkeys(tests) if word in Path(test.partition("::")[0]).stem]
+        others = sorted(set(tests) - set(own))
+        random.Random(mutant.key).shuffle(others)
+        chosen, total = [], 0.0
+        for test in others:
+            total += self.seconds.get(test, 0.0)
+            if total > most:
+                break
+            chosen.append(test)
+        return sorted(own, key=self._duration), sorted(chosen, key=self._duration)
+
+    def limit(self, test: str) -> float:
+        """The seconds after which a test has noticed something: it hangs."""
+        return 10 + 10 * self._duration(test)
+
+    def _duration(self, test: str) -> float:
+        return self.seconds.get(test, 0.0)
+
+
+class _Contexts:
+    """A plugin that tells coverage which test runs, and how long it took."""
+
+    def __init__(self, measured: coverage.Coverage) -> None:
+        self.measured = measured
+        self.seconds: dict[str, float] = {}
+        self.failed: set[str] = set()
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Implement the hook."""
+        self.measured.switch_context(item.nodeid)
+        began = time.monotonic()
+        yield
+        self.seconds[item.nodeid] = time.monotonic() - began
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Implement the hook."""
+        if report.failed:
+            self.failed.add(report.nodeid)
+
+
+def measure(results: Path) -> Executed:
+    """Run all tests under coverage, in a process of its own; those that fail anyhow are left out.
+
+    What it has found is kept in a file, and read from there if that exists.
+    """
+    if not results.exists():
+        child = os.fork()
+        if not child:
+            _measure(results)
+            os._exit(0)
+        if os.waitpid(child, 0)[1] or not results.exists():
+            raise SystemExit("the tests do not even run without any change")
+    loaded = json.loads(results.read_text())
+    failed = {*loaded["failed"], ""}
+    for test in sorted(failed - {""}):
+        print(f"left out, since it fails without any change: {test}")
+    lines = {
+        path: {int(line): [test for test in tests if test not in failed] for line, tests in covered.items()}
+        for path, covered in loaded["lines"].items()
+    }
+    return Executed(lines, loaded["seconds"])
+
+
+def _measure(results: Path) -> None:
+    measured = coverage.Coverage(data_file=None, source_pkgs=["trio_nbconnect"], branch=False)
+    plugin = _Contexts(measured)
+    measured.start()
+    code = run_pytest(test_files(), plugin)
+    measured.stop()
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        os._exit(1)
+    data = measured.get_data()
+    lines = {
+        str(Path(path).relative_to(PACKAGE)): data.contexts_by_lineno(path)
+        for path in data.measured_files()
+        if Path(path).is_relative_to(PACKAGE)
+    }
+    results.write_text(json.dumps({"lines": lines, "seconds": plugin.seconds, "failed": sorted(plugin.failed)}))

@@ -1,0 +1,235 @@
+"""Why the addresses of a race are tried in this order, and after which delay: in events, and as a table."""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Callable
+
+import pytest
+
+import trio_nbconnect as nb
+from trio_nbconnect import trace
+from trio_nbconnect.testing import SimulatedNetwork, simulate
+from trio_nbconnect.trace import DelaySource
+
+HOST = "example.org"
+
+
+@pytest.fixture
+def net() -> SimulatedNetwork:
+    """Two addresses of each family, all silent."""
+    net = SimulatedNetwork()
+    net.answers(HOST, aaaa=["2001:db8::1", "2001:db8::2"], a=["192.0.2.1", "192.0.2.2"], after=0.02)
+    return net
+
+
+def placed(race: nb.RecordedRace) -> dict[str, str]:
+    """What has placed each address, in the last order."""
+    orders = [event for event in race.events if isinstance(event, trace.CandidatesSorted)]
+    return {candidate.address.ip: candidate.placed_by for candidate in orders[-1].candidates}
+
+
+def race_on(net: SimulatedNetwork, **options: object) -> nb.RecordedRace:
+    connector = nb.Connector(**options)  # type: ignore[arg-type]
+    return simulate(net, HOST, 443, connector=connector, give_up_after=0.6)
+
+
+def test_the_system_s_order_stands_and_families_alternate(net: SimulatedNetwork) -> None:
+    assert placed(race_on(net)) == {
+        "2001:db8::1": "the system's order",
+        "192.0.2.1": "the system's order, families alternate",
+        "2001:db8::2": "the system's order, families alternate",
+        "192.0.2.2": "the system's order, families alternate",
+    }
+
+
+def test_name_servers_answers_are_placed_by_rules(net: SimulatedNetwork) -> None:
+    """RFC 6724, section 6: the first rule that tells two apart; the first address is told from the second."""
+    net.answers(HOST, aaaa=["2002:c000:201::1", "2001:db8:0:1::1", "2001:db8::1"])
+
+    by = placed(race_on(net, resolver=net.resolver(services=False)))
+
+    assert by["2001:db8::1"] == "RFC 6724, rule 9 (longest matching prefix)"
+    assert by["2001:db8:0:1::1"] == "RFC 6724, rule 9 (longest matching prefix), families alternate"
+    assert by["192.0.2.1"] == "RFC 6724, rule 6 (higher precedence), families alternate"
+    assert by["192.0.2.2"] == "RFC 6724, rule 10 (order unchanged), families alternate"
+    assert by["2002:c000:201::1"] == "RFC 6724, rule 5 (matching label)"
+
+
+def test_what_history_has_placed_says_so(net: SimulatedNetwork) -> None:
+    net.host("2001:db8::2").accepts(after=0.04)
+    net.host("192.0.2.2").accepts(after=0.04)
+    history = nb.History(explore_every=math.inf)
+    for address in ("192.0.2.2", "2001:db8::2"):
+        simulate(net, HOST, 443, connector=nb.Connector(history=history), addresses=[address])
+
+    race = race_on(net, history=history)
+
+    by = placed(race)
+    assert by["2001:db8::2"] == "history"
+    assert by["2001:db8::1"] == "history, families alternate"
+    assert "; round trip 40 ms, used" in str(race.explain())
+
+
+def test_with_name_servers_history_stands_behind_rule_8(net: SimulatedNetwork) -> None:
+    net.host("192.0.2.2").accepts(after=0.04)
+    history = nb.History(explore_every=math.inf)
+    simulate(net, HOST, 443, connector=nb.Connector(history=history), addresses=["192.0.2.2"])
+
+    by = placed(race_on(net, history=history, resolver=net.resolver(services=False)))
+
+    assert by["192.0.2.1"] == "history, families alternate"
+
+
+def test_services_come_by_their_priority(net: SimulatedNetwork) -> None:
+    net.answers(HOST, https=[nb.Service(priority=1, target="cdn.example")])
+    net.answers("cdn.example", a=["192.0.2.77"])
+
+    race = race_on(net, resolver=net.resolver())
+
+    assert placed(race)["192.0.2.77"] == "service of priority 1, the only one"
+    assert "╰ DNS A after 0.0 ms: service of priority 1, the only one" in str(race.explain())
+
+
+@pytest.mark.parametrize(
+    ("options", "by"),
+    [
+        ({"addresses": ["192.0.2.1", "2001:db8::1"]}, "in the order given"),
+        ({"policy": nb.Policy(families=(socket.AF_INET, socket.AF_INET6))}, "the policy's families"),
+    ],
+)
+def test_what_the_caller_has_decided_says_so(net: SimulatedNetwork, options: dict[str, object], by: str) -> None:
+    race = simulate(net, HOST, 443, give_up_after=0.6, **options)  # type: ignore[arg-type]
+
+    assert placed(race)["2001:db8::1"].startswith(by)
+
+
+def test_families_that_are_looked_up_apart_are_merged(net: SimulatedNetwork) -> None:
+    """Each keeps the system's order; between them the rules decide."""
+    net.answers("slow.example", aaaa=["2001:db8::1"], after=0.06)
+    net.answers("slow.example", a=["192.0.2.1", "192.0.2.2"], after=0.3)
+    late = simulate(net, "slow.example", 443, give_up_after=0.36)
+    net.answers("slow.example", a=["192.0.2.1", "192.0.2.2"], after=0.02)
+    net.answers("slow.example", aaaa=["2001:db8::1"], after=0.3)
+    early = simulate(net, "slow.example", 443, give_up_after=0.1)
+
+    assert placed(late)["2001:db8::1"] == "the system's order"
+    assert placed(early) == {"192.0.2.1": "the system's order", "192.0.2.2": "the system's order"}
+
+
+def test_the_table_tells_of_each_address_when_it_was_known_tried_and_how_it_ended(net: SimulatedNetwork) -> None:
+    net.host("2001:db8::1").refuses(after=0.03)
+    net.host("192.0.2.1").accepts(after=0.03)
+
+    race = simulate(net, HOST, 443)
+
+    assert str(race.explain()).splitlines() == [
+        "example.org:443 connected in 80 ms over IPv4 to 192.0.2.1",
+        "   address      tried                outcome",
+        "1  2001:db8::1  20 ms, all answered  refused, 30 ms",
+        "   ╰ system after 20 ms: the system's order",
+        "2  192.0.2.1    50 ms, failure       won, 30 ms",
+        "   ╰ system after 20 ms: the system's order, families alternate",
+        "3  2001:db8::2  –                    not tried",
+        "   ╰ system after 20 ms: the system's order, families alternate",
+        "4  192.0.2.2    –                    not tried",
+        "   ╰ system after 20 ms: the system's order, families alternate",
+    ]
+    assert repr(race.explain()) == "<Explanation example.org:443, 4 addresses>"
+
+
+def test_in_a_notebook_it_is_a_table(net: SimulatedNetwork) -> None:
+    bundle = race_on(net).explain()._repr_mimebundle_()
+
+    assert bundle["text/html"].count("<tr>") == 5
+    assert ">2001:db8::2</td>" in bundle["text/html"]
+    assert bundle["text/plain"] == str(race_on(net).explain())
+
+
+def test_one_address_alone_needs_no_order(net: SimulatedNetwork) -> None:
+    lines = str(simulate(net, "192.0.2.1", 443, give_up_after=1).explain()).splitlines()
+
+    assert lines[2].split() == ["1", "192.0.2.1", "0.0", "ms,", "first", "timed", "out,", "1000", "ms"]
+    assert lines[3] == "   ╰ given after 0.0 ms: the only one"
+
+
+def test_what_was_taken_back_stands_at_the_end(net: SimulatedNetwork) -> None:
+    """The whole answer replaces those that hurried it."""
+    net.answers("slow.example", aaaa=[], after=0.3, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL"))
+    net.answers("slow.example", a=["192.0.2.1", "192.0.2.2"], after=0.02)
+
+    race = simulate(net, "slow.example", 443, give_up_after=0.4)
+
+    assert [line[:12].split() for line in str(race.explain()).splitlines()[2::2]] == [
+        ["1", "192.0.2.1"],
+        ["2", "192.0.2.2"],
+    ]
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 200])
+def test_no_line_is_wider_than_the_terminal(net: SimulatedNetwork, width: int) -> None:
+    net.answers(HOST, aaaa=["2001:db8:1111:2222:3333:4444:5555:6666", "2001:db8::2"])
+
+    text = race_on(net).explain().text(width=width)
+
+    assert max(map(len, text.splitlines())) <= width
+    with pytest.raises(ValueError, match="at least 50"):
+        race_on(net).explain().text(width=49)
+
+
+def known(net: SimulatedNetwork) -> nb.Connector:
+    """A connector whose history knows the first address, 40 ms away."""
+    net.host("2001:db8::1").accepts(after=0.04)
+    connector = nb.Connector(history=nb.History(explore_every=math.inf))
+    simulate(net, HOST, 443, connector=connector)
+    net.host("2001:db8::1").drops()
+    return connector
+
+
+def with_policy(**policy: float) -> Callable[[SimulatedNetwork], nb.Connector]:
+    return lambda _: nb.Connector(policy=nb.Policy(**policy))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("make", "delay", "source", "pace_and_reason"),
+    [
+        (with_policy(), 0.25, DelaySource.POLICY, ("attempt delay 250 ms", "+250 ms")),
+        (known, 0.12, DelaySource.HISTORY, ("attempt delay 120 ms to 250 ms (history)", "+120 ms history")),
+        (
+            with_policy(attempt_delay=0.0),
+            0.01,
+            DelaySource.MINIMUM_GAP,
+            ("attempt delay 10 ms (minimum gap)", "+10 ms"),
+        ),
+        (
+            with_policy(attempts_at_full_pace=1),
+            2.0,
+            DelaySource.SLOWED,
+            ("attempt delay 250 ms (slowed)", "+2000 ms slowed"),
+        ),
+        (with_policy(attempt_delay=math.inf), math.inf, DelaySource.POLICY, ("one attempt at a time", "1 attempt")),
+    ],
+)
+def test_an_attempt_says_which_delay_is_in_force(
+    net: SimulatedNetwork,
+    make: Callable[[SimulatedNetwork], nb.Connector],
+    delay: float,
+    source: DelaySource,
+    pace_and_reason: tuple[str, str],
+) -> None:
+    race = simulate(net, HOST, 443, connector=make(net), give_up_after=2.5)
+
+    first = race.timeline.attempts[0]
+    assert first.delay == pytest.approx(delay)
+    assert first.delay_from is source
+    assert all(words in str(race) for words in pace_and_reason)
+
+
+def test_one_address_that_was_looked_up_names_its_source() -> None:
+    net = SimulatedNetwork()
+    net.answers("one.example", a=["192.0.2.1"], after=0.02)
+
+    lines = str(simulate(net, "one.example", 443, give_up_after=1).explain()).splitlines()
+
+    assert lines[3] == "   ╰ system after 20 ms: the only one"
