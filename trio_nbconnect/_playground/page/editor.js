@@ -52,7 +52,7 @@ export function mount(root, { data, run, scene: first, link = false, changed = (
   let columns = { width: 890, chart: 220, end: 687, span: 600 };
   let until = 400, atLeast = 300;
   let held = null; // the scene before the handle that is being moved was touched
-  let result = null, step = -1;
+  let result = null, step = -1, notice = "";
   let running = false, waiting = false, detailsLater = 0, linkLater = 0;
 
   root.classList.add("nb-playground");
@@ -186,8 +186,8 @@ export function mount(root, { data, run, scene: first, link = false, changed = (
     undoButton.disabled = !done.length;
     redoButton.disabled = !undone.length;
     scenes.value = chosen;
-    about.textContent = chosen ? byName.get(chosen).about : "A scene of your own. The link to it is in the address of this page.";
-    if (!link && !chosen) about.textContent = "A scene of your own.";
+    about.textContent = notice || byName.get(chosen)?.about || `A scene of your own.${link ? " The link to it is in the address of this page." : ""}`;
+    notice = "";
     request();
     if (link) {
       clearTimeout(linkLater);
@@ -506,7 +506,7 @@ export function mount(root, { data, run, scene: first, link = false, changed = (
         if (JSON.stringify(read) === JSON.stringify(scene)) return;
         [scene, chosen] = [read, ""];
       } catch {
-        say("The link holds no scene; it may have been cut off.", true);
+        notice = "The link holds no scene; it may have been cut off. Here is another one.";
       }
     }
     [done, undone] = [[], []];
@@ -518,5 +518,5 @@ export function mount(root, { data, run, scene: first, link = false, changed = (
   }
   new ResizeObserver(() => { if (Math.round(picture.clientWidth) !== columns.width) request(); }).observe(picture);
   update({ rebuild: true });
-  return { get scene() { return clone(scene); }, get result() { return clone(result); }, get isRunning() { return running; }, choose };
+  return { get scene() { return clone(scene); }, get result() { return clone(result); }, get isRunning() { return running; }, get link() { return `#${chosen || encoded(scene)}`; }, choose };
 }
