@@ -20,6 +20,7 @@ from trio_nbconnect import discover_nat64
 from trio_nbconnect._connect import advertisements
 from trio_nbconnect._connect.advertisements import advertised_prefixes
 from trio_nbconnect._resolve import nat64
+from trio_nbconnect.testing import SimulatedNetwork
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
 
@@ -145,3 +146,11 @@ async def test_advertisements_come_before_the_name(
     monkeypatch.setattr(nat64, "advertised_prefixes", advertise(*advertised))
     monkeypatch.setattr(socket, "getaddrinfo", answer_from_dns)
     assert await discover_nat64() == expected
+
+
+async def test_another_network_has_heard_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This system's routers say nothing of a simulated one."""
+    monkeypatch.setattr(nat64, "advertised_prefixes", advertise(OWN))
+    net = SimulatedNetwork()
+    net.answers("ipv4only.arpa", aaaa=["64:ff9b::192.0.0.170"])
+    assert await discover_nat64(network=net) == (WELL_KNOWN,)

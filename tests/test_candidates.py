@@ -561,3 +561,37 @@ def test_the_delay_follows_history() -> None:
 )
 def test_the_delay_grows_with_the_attempts_under_way(policy: Policy, under_way: int, delay: float) -> None:
     assert asking(policy=policy).delay(V4A, under_way) == delay
+
+
+# Several hosts
+
+
+def hosts(*names: str) -> Answer:
+    """The order that the caller has given."""
+    return Answer(Source.GIVEN, services=tuple(Service(priority=at, target=name) for at, name in enumerate(names)))
+
+
+def test_a_preferred_host_is_waited_for_before_anybody_is_asked_for_it() -> None:
+    """Section 3, for hosts: what is known of the next one waits over the Resolution Delay, and no longer."""
+    candidates = asking()
+    candidates.update(hosts("a", "b"), now=1.0)
+    candidates.update(Answer(Source.A, (V4B,), name="b"), now=1.0)
+    assert candidates.may_begin_at() == 1.05
+
+    candidates.update(Answer(Source.A, error=NO_SUCH_NAME, name="a"), now=1.01)
+    assert candidates.may_begin_at() == 1.0
+    assert candidates.missing_hosts == (NO_SUCH_NAME,)
+
+
+def test_the_whole_answer_for_a_host_takes_the_place_of_what_hurried_it() -> None:
+    """And of nothing that is known of another host."""
+    candidates = asking()
+    candidates.update(hosts("a", "b"), now=1.0)
+    candidates.update(Answer(Source.A, (V4A,), name="a"), now=1.0)
+    candidates.update(Answer(Source.A, (V4B,), name="b"), now=1.0)
+    candidates.update(Answer(Source.SYSTEM, (V6A,), name="a"), now=1.1)
+
+    assert [(address.host, str(address).split()[0]) for address in take_all(candidates)] == [
+        (V6A.host, "a"),
+        (V4B.host, "b"),
+    ]

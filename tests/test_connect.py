@@ -521,7 +521,7 @@ async def test_wait_after_abort(silent: tuple[str, int]) -> None:
     handshake = nb.Handshake.begin(non_blocking(), silent)
     handshake.abort()
     handshake.abort()
-    with pytest.raises(trio.ClosedResourceError):
+    with pytest.raises(trio.ClosedResourceError, match=r"^this handshake was aborted, or its socket closed$"):
         await handshake.wait()
 
 

@@ -224,3 +224,12 @@ def test_an_attempt_says_which_delay_is_in_force(
     assert first.delay == pytest.approx(delay)
     assert first.delay_from is source
     assert all(words in str(race) for words in pace_and_reason)
+
+
+def test_one_address_that_was_looked_up_names_its_source() -> None:
+    net = SimulatedNetwork()
+    net.answers("one.example", a=["192.0.2.1"], after=0.02)
+
+    lines = str(simulate(net, "one.example", 443, give_up_after=1).explain()).splitlines()
+
+    assert lines[3] == "   ╰ system after 20 ms: the only one"

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from socket import AF_INET, AF_INET6
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import trio
@@ -34,6 +34,7 @@ from trio_nbconnect import (
     Source,
     trace,
 )
+from trio_nbconnect._race.race import wall_clock
 from trio_nbconnect._simulation.sockets import SimulatedSocket
 from trio_nbconnect.testing import SimulatedNetwork
 
@@ -111,6 +112,20 @@ async def test_one_attempt_needs_no_task(net: SimulatedNetwork, connector: Conne
     stream = await connector.open_tcp_stream("example.org", 443, addresses=[FOUR, SIX])
 
     assert peer(stream) == FOUR
+    assert tasks.spawned == 0
+
+
+async def test_the_last_address_needs_no_task_however_late(net: SimulatedNetwork, connector: Connector) -> None:
+    """With nothing left to start, the calling task waits for `establish`, too."""
+    net.host(FOUR).accepts(after=1.0)
+    tasks = CountTasks()
+    trio.lowlevel.add_instrument(tasks)
+
+    async def establish(stream: trio.SocketStream) -> trio.SocketStream:
+        await trio.sleep(1.0)
+        return stream
+
+    assert peer(await connector.connect("example.org", 443, establish, addresses=[FOUR])) == FOUR
     assert tasks.spawned == 0
 
 
@@ -263,6 +278,36 @@ async def test_lateness_does_not_add_up(net: SimulatedNetwork, connector: Connec
         nursery.cancel_scope.cancel()
     late = [start - 0.25 * number for number, start in enumerate(net.started.values())]
     assert all(-1e-9 <= lateness < 0.008 for lateness in late)
+
+
+@pytest.mark.parametrize(
+    ("policy", "address", "told"),
+    [
+        (Policy(attempts_at_full_pace=2), FOUR, [(0.25, "POLICY"), (2.0, "SLOWED")]),
+        (Policy(attempts_at_full_pace=1, maximum_delay=1.0), FOUR, [(1.0, "SLOWED"), (1.0, "SLOWED")]),
+        (Policy(attempts_at_full_pace=1, attempt_delay=2.0), FOUR, [(2.0, "POLICY"), (2.0, "POLICY")]),
+        (Policy(attempt_delay=0.005), FOUR, [(0.010, "MINIMUM_GAP"), (0.010, "MINIMUM_GAP")]),
+        (Policy(attempt_delay=0.010), FOUR, [(0.010, "POLICY"), (0.010, "POLICY")]),
+        (Policy(attempt_delay=0.005), "127.0.0.1", [(0.005, "POLICY"), (0.010, "MINIMUM_GAP")]),
+    ],
+)
+async def test_how_long_the_next_attempt_waits_is_told(
+    net: SimulatedNetwork, events: list[trace.Event], policy: Policy, address: str, told: list[tuple[float, str]]
+) -> None:
+    """And why: the policy says so, RFC 8305 asks for more, or there are many attempts under way."""
+    for host in (address, SIX):
+        net.host(host).drops()
+    connector = Connector(network=net, policy=policy, tracer=events.append)
+    with pytest.raises(ConnectTimeout):
+        await connector.open_tcp_stream("example.org", 443, addresses=[address, SIX], give_up_after=4.0)
+    started = [event for event in events if isinstance(event, trace.AttemptStarted)]
+    assert [(event.delay, event.delay_from.name) for event in started] == told
+
+
+async def test_a_clock_from_before_1970(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A history takes no negative time."""
+    monkeypatch.setattr("time.time", lambda: -1.0)
+    assert wall_clock() == 0.0
 
 
 async def test_what_stood_still_catches_up_with_nothing(net: SimulatedNetwork, connector: Connector) -> None:
@@ -517,8 +562,8 @@ async def test_all_refused_is_refused(net: SimulatedNetwork, connector: Connecto
     assert caught.value.errno == errno.ECONNREFUSED
 
 
-async def test_a_failure_leaves_no_reference_cycle(net: SimulatedNetwork, connector: Connector) -> None:
-    """Failures shed their tracebacks, so that no frame is kept alive until the collector comes."""
+async def test_a_failure_leaves_no_reference_cycle(net: SimulatedNetwork) -> None:
+    """Failures shed their tracebacks, so that no frame is kept alive until the collector comes; nobody listens."""
     net.host(SIX).refuses(after=0.3)
     net.host(FOUR).refuses(after=0.3)
     gc.collect()
@@ -526,7 +571,7 @@ async def test_a_failure_leaves_no_reference_cycle(net: SimulatedNetwork, connec
     try:
         for keywords in ({}, {"addresses": [FOUR]}, {"give_up_after": 0.1}):
             with contextlib.suppress(ConnectError):
-                await connector.open_tcp_stream("example.org", 443, **keywords)
+                await Connector(network=net).open_tcp_stream("example.org", 443, **keywords)
             assert not [thing for thing in _garbage() if isinstance(thing, BaseException)]
     finally:
         gc.enable()
@@ -603,6 +648,7 @@ async def test_giving_up_on_what_comes_after_tcp(net: SimulatedNetwork, connecto
     with pytest.raises(ConnectTimeout) as caught:
         await connector.connect("example.org", 443, hang, give_up_after=0.2)
     assert caught.value.phase is Phase.ESTABLISH
+    assert [(attempt.phase, attempt.connected) for attempt in caught.value.attempts] == [(Phase.ESTABLISH, 0.0)]
 
 
 async def test_a_limit_for_each_attempt(net: SimulatedNetwork) -> None:
@@ -1106,6 +1152,31 @@ async def test_ipv4_is_the_last_resort_where_there_is_none(refused: float | None
 
     assert peer(stream) == "64:ff9b::c000:201"
     assert [(time, source) for time, source, _ in net.queries] == [(0.0, Source.AAAA), (asked, Source.A)]
+
+
+async def test_what_a_resolver_knows_at_once_is_no_last_resort() -> None:
+    """IPv6 alone is asked for first, also where both families are remembered."""
+
+    class Remembers:
+        asked: ClassVar[list[tuple[int, ...]]] = []
+
+        def resolve_nowait(self, query: Query, send_answer: SendAnswer) -> bool:
+            pytest.fail("it would tell both families")
+
+        async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
+            self.asked.append(query.families)
+            await trio.lowlevel.checkpoint()
+
+    connector = Connector(
+        network=SimulatedNetwork(ipv4=False),
+        nat64="64:ff9b::/96",
+        policy=Policy(last_resort_delay=2.0),
+        resolver=Remembers(),
+    )
+    with trio.move_on_after(5):
+        await connector.open_tcp_stream("example.org", 443)
+
+    assert Remembers.asked == [(socket.AF_INET6,)]
 
 
 async def test_the_last_resort_is_asked_for_when_nothing_was_found() -> None:

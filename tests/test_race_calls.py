@@ -182,6 +182,18 @@ async def test_any_async_iterable_will_do(dials: Dials) -> None:
     assert [str(attempt.address) for attempt in raised.value.attempts] == ["first", "second"]
 
 
+async def test_as_many_may_arrive_as_there_are(dials: Dials) -> None:
+    """The caller's own are not cut, as what a name server says is."""
+
+    async def arriving() -> AsyncIterator[Dial[Connection]]:
+        for number in range(130):
+            yield dials(str(number), after=0, error=REFUSED)
+
+    with pytest.raises(ConnectRefused) as raised:
+        await race(arriving())
+    assert len(raised.value.attempts) == 130
+
+
 async def test_none_that_arrives_is_an_error(dials: Dials) -> None:
     async def arriving() -> AsyncIterator[Dial[Connection]]:
         if not dials.started:
@@ -299,15 +311,19 @@ async def test_a_result_that_comes_too_late_is_closed(dials: Dials) -> None:
 
 
 async def test_a_winner_that_nobody_gets_is_closed(dials: Dials) -> None:
-    """The caller is cancelled by the very event that tells of the success."""
+    """The caller is cancelled by the very event that tells of the success; to close takes its time all the same."""
     scope = trio.CancelScope()
+
+    async def close(connection: Connection) -> None:
+        await trio.sleep(0.1)
+        await connection.aclose()
 
     def cancel(event: trace.Event) -> None:
         if isinstance(event, trace.AttemptEstablished):
             scope.cancel()
 
     with scope:
-        await race([dials("QUIC"), dials("TCP", after=0.1)], tracer=cancel)
+        await race([dials("QUIC"), dials("TCP", after=0.1)], tracer=cancel, close=close)
     assert scope.cancelled_caught
     assert (len(dials.made), dials.open) == (1, [])
 
@@ -317,6 +333,19 @@ async def test_nothing_is_begun_in_a_cancelled_scope(dials: Dials) -> None:
         await race([dials("QUIC"), dials("TCP")])
 
     assert dials.started == {}
+
+
+async def test_nothing_is_begun_once_the_caller_is_cancelled(dials: Dials) -> None:
+    """A dial may do much before its first checkpoint."""
+    scope = trio.CancelScope()
+
+    def cancel(event: trace.Event) -> None:
+        if isinstance(event, trace.AttemptStarted):
+            scope.cancel()
+
+    with scope:
+        await race([dials("QUIC"), dials("TCP")], tracer=cancel)
+    assert (scope.cancelled_caught, dials.started) == (True, {})
 
 
 async def test_nothing_is_begun_once_another_has_succeeded(dials: Dials) -> None:
@@ -358,6 +387,23 @@ async def test_closing_takes_a_second_at_most(dials: Dials, caplog: pytest.LogCa
         assert not caplog.records
         await race([dials("QUIC", after=0.35), dials("TCP", after=0.10)], close=close_badly)
     assert [record.message.partition(" for ")[0] for record in caplog.records] == ["close raised"]
+
+
+class Blow(BaseException):
+    """What comes out of everything, as Ctrl-C does."""
+
+
+async def test_a_blow_while_closing_closes_the_winner_too(dials: Dials) -> None:
+    closed: list[str] = []
+
+    def close(connection: Connection) -> None:
+        closed.append(connection.label)
+        if len(closed) == 1:
+            raise Blow
+
+    with pytest.raises(Blow):
+        await race([dials("QUIC", after=0.35), dials("TCP", after=0.10)], close=close)
+    assert sorted(closed) == ["QUIC", "TCP"]
 
 
 async def test_a_result_that_cannot_be_closed_is_refused_at_once() -> None:

@@ -527,6 +527,7 @@ async def test_some_names_leave_by_no_resolver(name: str, asks_itself: bool, aut
     """RFC 7686, section 2, and RFC 6761, section 6.4: neither the system's resolver nor our own asks a name server."""
     net = SimulatedNetwork()
     net.answers(name, a=["192.0.2.1"])
+    net.host("192.0.2.1").accepts()
     connector = Connector(network=net, resolver=net.resolver() if asks_itself else None)
     with pytest.raises(nb.ResolutionError, match=r"(?i)names below (onion|invalid) are not looked up"):
         await connector.open_tcp_stream(name, 443)

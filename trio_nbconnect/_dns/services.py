@@ -186,7 +186,7 @@ class SVCBResolver:
             services = self._usable(chain, query)
             if any(service.target for service in services):
                 return None
-            answers.insert(0, Answer(Source.HTTPS, services=services))
+            answers.insert(0, Answer(Source.HTTPS, services=services, server=records.server, ttl=records.ttl))
         return answers
 
     def _wants_services(self, query: Query) -> bool:

@@ -433,7 +433,7 @@ def _host(value: object) -> Host:
     fields = _mapping("a host", value)
     ip = fields.get("ip")
     address = parse_literal(ip, 0) if isinstance(ip, str) else None
-    if address is None or address.scope_id or "%" in address.ip:
+    if address is None or address.scope_id:
         raise ValueError(f"ip must be a numeric address, not {ip!r}")
     return Host(
         ip=address.ip,

@@ -107,6 +107,12 @@ SERVICES = _draft(
     "[...] a chance to receive preferred addresses (via AAAA records) along with service information (via SVCB/HTTPS "
     'records). [...] This delay is referred to as the "Resolution Delay".',
 )
+SERVICES_KNOWN = _draft("4.2", "SVCB/HTTPS service information has been received (or has received a negative response)")
+SERVICES_LATE = _draft(
+    "4.2",
+    "Some positive (non-empty) address answers have been received AND a resolution time delay has passed after which "
+    "other answers have not been received",
+)
 HINTS = _draft(
     "4.2.1",
     "ServiceMode records can contain IP address hints [...]. When these are received, they SHOULD be considered as "
@@ -140,6 +146,7 @@ class _Telling:
         self._timeline = timeline
         self._attempts = {attempt.number: attempt for attempt in timeline.attempts}
         self._waits_since: float | None = None
+        self._waits_for_services = False
 
     def tell(self, events: tuple[trace.Event, ...]) -> Iterator[Step]:
         start = events[0].time if events else 0.0
@@ -190,7 +197,8 @@ class _Telling:
         if (event.addresses or hints) and self._waits_since is None and (first is None or first > time):
             self._waits_since = time
             words += f" The first attempt waits for what is still missing, for {delay} at most: the Resolution Delay."
-            rule = RESOLUTION_DELAY if event.source is Source.A else SERVICES
+            self._waits_for_services = event.source is not Source.A
+            rule = SERVICES if self._waits_for_services else RESOLUTION_DELAY
         elif event.addresses and first is not None and first < time:
             rule = LATE_ANSWER
             words += " What is new joins the race."
@@ -201,11 +209,14 @@ class _Telling:
             "" if self._waits_since is None else f" {seconds_text(time - self._waits_since)} after the first answer"
         )
         before = self._attempts.get(attempt.preceded_by or 0)
+        late, in_time = (
+            (SERVICES_LATE, SERVICES_KNOWN) if self._waits_for_services else (RESOLUTION_DELAY_OVER, IN_TIME)
+        )
         why, rule = {
             Reason.FIRST: ("it is the first", ONE_BY_ONE),
-            Reason.ALL_ANSWERED: (f"all answers are there{waited}", ONE_BY_ONE if not waited else IN_TIME),
+            Reason.ALL_ANSWERED: (f"all answers are there{waited}", in_time if waited else ONE_BY_ONE),
             Reason.PREFERRED_ANSWERED: ("the preferred family has answered", PREFERRED_FIRST),
-            Reason.RESOLUTION_DELAY_OVER: (f"the Resolution Delay is over{waited}", RESOLUTION_DELAY_OVER),
+            Reason.RESOLUTION_DELAY_OVER: (f"the Resolution Delay is over{waited}", late),
             Reason.DELAY_OVER: ("the attempt before has had its delay, and goes on", DELAY),
             Reason.PREDECESSOR_FAILED: ("the attempt before has failed", A_FAILURE),
         }[attempt.reason]
