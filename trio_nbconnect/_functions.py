@@ -205,7 +205,8 @@ async def open_unix_socket(
 ) -> trio.SocketStream:
     """Connect to a UNIX socket: a drop-in for `trio.open_unix_socket`.
 
-    While the server's backlog is full it waits for room; Trio returns a stream that is not connected.
+    While the server's backlog is full it waits for room; Trio returns a stream that is not connected. On macOS a full
+    backlog refuses, as if nobody listened.
 
     Args:
         filename: Its path; a leading NUL means the abstract namespace (Linux's unix(7)).
