@@ -58,7 +58,7 @@ display(recording, recording[-1].explain())
 # and connects to each of its addresses alone, all at the same time. Every bar begins at 0, and none is cancelled.
 
 # %% tags=["varies"]
-found = await nb.check(HOST, PORT, tls=PORT == 443, addresses=ADDRESSES, connector=connector, give_up_after=1)
+found = await nb.check(HOST, PORT, tls=PORT == 443, addresses=ADDRESSES, connector=connector, give_up_after=0.5)
 found
 
 # %% [markdown]
