@@ -69,6 +69,11 @@ def run_all(paths: Sequence[str], options: argparse.Namespace, folder: Path) -> 
         else:
             yield mutant, "killed"
     load_libraries()
+    for mutant, verdict in in_children(
+        again[:1], lambda mutant: try_cold(mutant, executed, options.seconds, folder, changed=False), 1
+    ):
+        if verdict == KILLED:
+            raise SystemExit(f"tests fail in a process of their own without any change: {told(mutant)}")
     cold = in_children(again, lambda mutant: try_cold(mutant, executed, options.seconds, folder), options.jobs)
     for mutant, verdict in cold:
         yield mutant, "killed" if verdict == KILLED else "survived"

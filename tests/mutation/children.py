@@ -30,7 +30,8 @@ from .mutants import PACKAGE, Mutant, mutated
 SURVIVED, KILLED, AGAIN = range(3)
 """What became of a mutant in a child; it is to be tried again where the child could not be given the change."""
 
-_LIBRARIES = ("trio.testing", "pytest_trio.plugin", "trustme", "dns.asyncquery", "h11", "httpx", "anyio", "IPython")
+_LIBRARIES = ("trio.testing", "trustme", "h11", "IPython")
+"""Those of pytest's own plugins are left to pytest, which rewrites their assertions."""
 
 
 def in_children(todo: Sequence[Mutant], attempt: Callable[[Mutant], int], jobs: int) -> Iterator[tuple[Mutant, int]]:
@@ -224,9 +225,10 @@ def load_libraries() -> None:
     assert "trio_nbconnect" not in sys.modules
 
 
-def try_cold(mutant: Mutant, executed: Executed, seconds: float, folder: Path) -> int:
-    """Try a mutant in this process, which has not imported the package."""
-    sys.meta_path.insert(0, _Hook(mutant.path, mutated(mutant.path, mutant.number)))
+def try_cold(mutant: Mutant, executed: Executed, seconds: float, folder: Path, *, changed: bool = True) -> int:
+    """Try a mutant in this process, which has not imported the package; or its tests, without any change."""
+    if changed:
+        sys.meta_path.insert(0, _Hook(mutant.path, mutated(mutant.path, mutant.number)))
     signal.setitimer(signal.ITIMER_REAL, 120)  # to import and collect
     for number, tests in enumerate(executed.stages(mutant, seconds)):
         if tests:
