@@ -78,7 +78,7 @@ export function mount(root, { data, run, scene: first, link = false, changed = (
   const back = element("button", { onclick: () => select(step - 1) }, "◀ Back");
   const next = element("button", { onclick: () => select(step + 1) }, "Next step ▶");
   const whole = element("button", { onclick: () => select(-1) }, "Whole race");
-  const order = element("tbody");
+  const order = element("table");
   const code = element("code");
 
   root.replaceChildren(
@@ -98,9 +98,7 @@ export function mount(root, { data, run, scene: first, link = false, changed = (
     element("div", { class: "bar-of-tools" }, back, next, whole),
     element("div", { class: "steps" }, list, rule),
     element("h2", {}, "Why in this order"),
-    element("div", { class: "wide" }, element("table", {},
-      element("thead", {}, element("tr", {}, ...["", "address", "known since", "tried at", "why then", "how it ended"].map((words) => element("th", { scope: "col" }, words)))),
-      order)),
+    element("div", { class: "wide" }, order),
     element("h2", {}, "The same in Python"),
     element("div", { class: "bar-of-tools" }, element("button", { onclick: (event) => copy(event.target, code.textContent) }, "Copy Python")),
     element("pre", { tabindex: "0" }, code),
@@ -443,7 +441,10 @@ export function mount(root, { data, run, scene: first, link = false, changed = (
   function details() {
     said.textContent = result.headline;
     list.replaceChildren(...result.steps.map((each, index) => element("li", {}, element("button", { onclick: () => select(index), tabindex: index ? "-1" : "0" }, element("time", {}, shown(each.time * 1000)), each.words))));
-    order.replaceChildren(...result.order.map((row) => element("tr", {}, ...[row.number ?? "–", row.address, row.known, row.started, row.why, row.outcome].map((words) => element("td", {}, String(words))))));
+    const [headings, ...placed] = result.order;
+    order.replaceChildren(
+      element("thead", {}, element("tr", {}, ...headings.map((words) => element("th", { scope: "col" }, words)))),
+      element("tbody", {}, ...placed.map((row) => element("tr", {}, ...row.map((words) => element("td", {}, words))))));
     code.textContent = result.code;
     changed(scene, result);
     select(step);
