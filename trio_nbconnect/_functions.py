@@ -182,6 +182,7 @@ async def open_service_stream(
         ValueError: An argument makes no sense; the text shows it.
 
     Example:
+        >>> import trio
         >>> async def xmpp() -> trio.SocketStream:
         ...     return await open_service_stream("_xmpp-client._tcp", "example.org", port=5222)
     """
