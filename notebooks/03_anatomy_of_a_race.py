@@ -87,6 +87,13 @@ simulate(many, "example.org", 443)
 # Look at the short bars. The refusal came after 20 ms, and the next attempt at that moment. `connect` to the address
 # without a route failed in the system call itself: no packet was sent, no time passed. So it has a mark and no bar.
 #
+# Why this order? `explain` has a row for each address: who named it, what put it in its place (here the system's order,
+# with the families in turn), when it was tried and how that ended.
+
+# %%
+simulate(many, "example.org", 443).explain()
+
+# %% [markdown]
 # ## When no address answers
 #
 # If all are silent and you set no limit, a race lasts until you cancel it. `give_up_after` is a limit for the whole

@@ -3,7 +3,7 @@
 #
 # **How does a connection to *my* host come about, and are all of its addresses any good?**
 #
-# Put the name of a host into the cell below, and run everything. As it stands, the notebook brings a host of its own,
+# Put the name of a host into the second cell, and run everything. As it stands, the notebook brings a host of its own,
 # so that it works without a network.
 
 # %%
@@ -13,6 +13,7 @@ import socket
 import trio
 import trio_nbconnect as nb
 
+# %%
 HOST, PORT = "", 443  # for example: "python.org"
 
 # %% [markdown]
@@ -44,14 +45,11 @@ with nb.record() as recording:
     else:
         await stream.aclose()
 
-recording
+display(recording, recording[-1].explain())
 
 # %% [markdown]
 # Why were they tried in this order? `explain` says who named each address, and which rule put it in its place: the
 # system's order, a rule of RFC 6724, a history, or the caller.
-
-# %% tags=["varies"]
-recording[-1].explain()
 
 # %% [markdown]
 # ## Each address by itself
@@ -60,7 +58,7 @@ recording[-1].explain()
 # and connects to each of its addresses alone, all at the same time. Every bar begins at 0, and none is cancelled.
 
 # %% tags=["varies"]
-found = await nb.check(HOST, PORT, tls=PORT == 443, addresses=ADDRESSES, connector=connector, give_up_after=1)
+found = await nb.check(HOST, PORT, tls=PORT == 443, addresses=ADDRESSES, connector=connector, give_up_after=0.5)
 found
 
 # %% [markdown]
@@ -88,12 +86,12 @@ with nb.record() as recording:
 recording.summary()
 
 # %% [markdown]
-# ## When there is no network
+# ## When there is no such name
 #
-# This is how it looks when a name cannot be found. Names that end in `.invalid` never can (RFC 6761): with a network
-# the name server says so; without one no answer comes, and the system or the limit ends the look-up.
+# This is how it looks when a name cannot be found. Names that end in `.invalid` never can (RFC 6761), and so no name
+# server is asked.
 
-# %% tags=["depends-on-machine"]
+# %%
 try:
     await nb.open_tcp_stream("no-such-host.invalid", 443, give_up_after=2)
 except nb.ConnectError as error:
@@ -106,7 +104,7 @@ for sock in demo:
 # %% [markdown]
 # ## Try
 #
-# - Your own host's name in the first cell; then one with many addresses, and one that you know to be slow.
+# - Your own host's name in the second cell; then one with many addresses, and one that you know to be slow.
 # - `connector = nb.Connector(resolver=nb.dns.DNSResolver())` (extra `dns`) queries name servers directly, for HTTPS
 #   records, too. Does your host have them?
 # - `open_tls_stream` in place of `open_tcp_stream`: whose certificate is not good?

@@ -168,8 +168,8 @@ def dragging(page: Page) -> None:
 def touching(page: Page) -> None:
     """A finger does the same."""
     page.open("late-aaaa", 400)
-    page.touch("aaaa", -100)
-    assert page.scene()["answers"]["aaaa"] < 60
+    page.touch("aaaa", -150)
+    wait_for(lambda: page.scene()["answers"]["aaaa"] < 60, "the handle to be moved")
     assert "over IPv6" in page.race()["headline"]
 
 
@@ -213,7 +213,7 @@ def linking(page: Page) -> None:
     page.click("+ IPv6")
     page.press("attempt_delay", Keys.ARROW_RIGHT)
     scene = page.scene()
-    wait_for(lambda: len(page.says("return location.hash")) > 100, "the link")
+    wait_for(lambda: page.says("return location.hash === playground.link"), "the link")
     link = page.says("return location.hash").removeprefix("#")
     page.open(link)
     assert page.scene() == scene

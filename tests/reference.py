@@ -38,7 +38,7 @@ CHAPTERS = {
     "Names and order": ("_resolve.query", "_resolve.system", "_resolve.history", "_resolve.nat64"),
     "Looking at races": (
         *("_pictures.recording", "_pictures.watch", "_pictures.explanation", "_pictures.check"),
-        *("_pictures.summary", "_pictures.timeline"),
+        *("_pictures.summary", "_pictures.timeline", "_playground.widget"),
     ),
     "Other libraries": ("_adapters.for_trio",),
 }

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -137,6 +138,15 @@ def test_the_connector_s_own_limit_stays() -> None:
     assert opener.policy.give_up_attempt_after == 1.0
 
 
+def test_the_last_wishes_are_kept() -> None:
+    """A connector is made anew for each time-out, source address and list of options; most calls have the same."""
+    blocking, option = nb.Connector().blocking(), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    given: list[Any] = [(5.0, None, ()), (6.0, None, ()), (6.0, ("127.0.0.1", 0), ()), (6.0, None, [option])]
+    wishes = [(*each, 1.0, None) for each in given]
+    openers = [blocking._with(*wish)[0] for wish in wishes for _ in range(2)]
+    assert [one is other for one, other in pairwise(openers)] == [True, False] * 3 + [True]
+
+
 def test_the_whole_call_can_be_limited(port: int) -> None:
     with dropping(port), pytest.raises(nb.ConnectTimeout, match=r"gave up connecting to .* after 0.05 s"):
         create_connection((DROPS, port), give_up_after=0.05)
@@ -197,6 +207,15 @@ def test_with_a_source_port_one_attempt_is_made_at_a_time(port: int) -> None:
         source = ("", free.getsockname()[1])
     with dropping(port), connector(DROPS, "127.0.0.1").blocking().create_connection((HOST, port), 0.05, source) as sock:
         assert sock.getsockname()[1] == source[1]
+
+
+def test_a_source_port_takes_the_place_of_the_connector_s_address(port: int) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.9", 0))
+        source = free.getsockname()
+    blocking = nb.Connector(local_address="127.0.0.8").blocking()
+    with blocking.create_connection(("127.0.0.1", port), None, source) as sock:
+        assert sock.getsockname() == source
 
 
 def test_the_connector_s_hook_is_called_as_well(port: int) -> None:
@@ -336,6 +355,20 @@ def test_a_dead_heat_has_one_winner(authority: trustme.CA) -> None:
         shake_hands.close_losers(winner)
         assert (winner.fileno() >= 0, loser.fileno()) == (True, -1)
         winner.close()
+
+
+def test_a_handshake_that_fails_closes_at_once(authority: trustme.CA) -> None:
+    """Not only when the race is over."""
+    shake_hands = handshake(ssl.create_default_context())
+    with http_server(contexts(authority)[0]) as port, pytest.raises(ssl.SSLError):
+        trio.run(shake_hands, PlainStream(_non_blocking(port)))
+    assert [secure.fileno() for secure in shake_hands._wrapped] == [-1]
+
+
+def _non_blocking(port: int) -> socket.socket:
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.setblocking(False)
+    return sock
 
 
 class Slow:

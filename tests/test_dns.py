@@ -640,9 +640,9 @@ async def test_a_long_list_of_servers_is_not_known_at_once(tmp_path: Path) -> No
     conf.write_text("#" * 40_000 + "\nnameserver nonsense\n")
     asks = DNSResolver(resolv_conf=conf, hosts=None)
     assert at_once(asks) == []
-    file = asks._remembered().resolv_conf
-    assert file is not None
-    await file.read()
+    items: list[QuerySent | Answer] = []
+    await asks.resolve(Query(host=HOST, port=443, families=BOTH), items.append)
+    assert found(items, Source.A) == [socket.EAI_FAIL]
     assert found(at_once(asks), Source.A) == [socket.EAI_FAIL]
 
 
@@ -664,6 +664,18 @@ async def test_services_elsewhere_are_not_known_at_once(zone: Zone, record: str)
     await heard(asks)
     assert at_once(asks) == []
     assert at_once(asks, services=False, port=80) != []
+
+
+async def test_half_of_it_is_not_known_at_once(zone: Zone) -> None:
+    asks = resolver(ScriptedServer(zone))
+    await heard(asks, families=[socket.AF_INET6], services=False, port=80)
+    assert at_once(asks, services=False, port=80) == []
+
+
+async def test_a_dot_within_a_label(zone: Zone) -> None:
+    """RFC 1035, section 5.1: a backslash quotes what follows."""
+    await heard(resolver(ScriptedServer(zone)), r"a\.b.example.org", services=False, port=80)
+    assert {name for name, _, _ in zone.queries} == {r"a\.b.example.org"}
 
 
 async def test_that_there_is_nothing_takes_its_time(zone: Zone) -> None:

@@ -270,11 +270,18 @@ async def test_the_picture_says_whose_address_each_is(net: SimulatedNetwork) -> 
     assert ">system <" in simulate(net, BOTH).svg()
 
 
+async def test_the_explanation_says_which_host_placed_an_address(net: SimulatedNetwork) -> None:
+    words = str(simulate(net, BOTH).explain())
+
+    assert words.count("host a.example, the system's order") == 2
+    assert words.index("a.example 192.0.2.10:5432") < words.index("b.example [2001:db8::b]:5433")
+
+
 async def test_what_was_not_needed_has_its_host(net: SimulatedNetwork) -> None:
     net.host(B6).accepts()
-    (untried,) = simulate(net, [*BOTH[1:], ("192.0.2.9", 1)]).timeline.untried[:1]
+    untried = simulate(net, [*BOTH[1:], ("192.0.2.9", 1)]).timeline.untried
 
-    assert str(untried.address) == f"b.example {B4}:5433"
+    assert {str(row.address) for row in untried} == {f"b.example {B4}:5433", "192.0.2.9:1"}
 
 
 # Resolvers

@@ -127,7 +127,7 @@ def test_a_misuse_shows_the_user_s_lines_and_none_of_ours(shell: Any, capsys: py
 
     shell.run_cell("import trio_nbconnect as nb\nnb.compare()")
 
-    out = capsys.readouterr().out
+    out = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
     assert "nb.compare()" in out
     assert "ValueError: compare needs two races or more, not 0" in out
     assert "summary.py" not in out

@@ -17,6 +17,7 @@ import xmlrpc.client
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,8 @@ def test_a_copy_that_is_imported_later(port: int, vendored: Path) -> None:
         both = copy.create_connection
         both(("127.0.0.1", port)).close()
         assert "NotImplementedError" in inspect.getsource(copy)
+        assert copy.__loader__ is copy.__spec__.loader
+        assert isinstance(copy.__loader__, SourceFileLoader)
         inner.pop_all().close()
         assert copy.create_connection is not both
         copy.create_connection(("127.0.0.1", port)).close()

@@ -32,7 +32,6 @@ from trio_nbconnect._playground.steps import (
     SERVICES_KNOWN,
     SERVICES_LATE,
     Step,
-    order_table,
     steps_of,
 )
 from trio_nbconnect._simulation import run as simulation_run
@@ -99,7 +98,12 @@ def test_the_alternative_service_comes_after_the_first() -> None:
     """Example 7: the addresses of "alt" are asked for when its name is known, and join the race."""
     race = race_of(read("v3-7"))
     assert [each.address.ip for each in race.timeline.attempts][4:] == ["2001:db8::11"]
-    assert order_table(race)[4].why == "the next service's turn; attempt delay over"
+
+
+def test_the_order_is_explained() -> None:
+    headings, *rows = asked(SCENES["black-hole"])["order"]
+    assert headings == ["", "address", "family", "source", "placed by", "known", "tried", "outcome"]
+    assert [row[1] for row in rows] == ["2001:db8::1", "192.0.2.1", "2001:db8::2"]
 
 
 @pytest.mark.parametrize(

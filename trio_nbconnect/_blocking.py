@@ -98,13 +98,14 @@ class BlockingConnector:
         5.0
     """
 
-    __slots__ = ("_contexts", "_opener", "_plain")
+    __slots__ = ("_contexts", "_last", "_opener", "_plain")
 
     def __init__(self, opener: object) -> None:
         if isinstance(opener, type) or not callable(getattr(opener, "open_tls_stream", None)):
             raise TypeError(f"opener must be a Connector or a proxy, not {opener!r}")
         self._opener: Any = opener
         self._plain = _plain(opener)
+        self._last: tuple[object, Any] = (None, None)
         self._contexts: dict[tuple[str, ...], ssl.SSLContext] = {}
 
     def __repr__(self) -> str:
@@ -239,26 +240,38 @@ class BlockingConnector:
         give_up_after: float,
         addresses: Iterable[GivenAddress] | None,
     ) -> tuple[Any, dict[str, Any]]:
-        """Return who connects, these wishes added to its own, and the limits of the call."""
-        opener, options = self._plain, several("socket_options", socket_options, "triples")
+        """Return who connects, these wishes added to its own, and the limits of the call.
+
+        A program has the same wishes at most of its connects, so that the last ones are kept.
+        """
+        options = several("socket_options", socket_options, "triples")
+        source = None if source_address is None else _pair("source_address", source_address)
         limit = math.inf if timeout is None else timeout
         limits: dict[str, Any] = {"give_up_after": give_up_after}
         if addresses is not None:
             limits["addresses"] = addresses
-        if not hasattr(opener, "policy"):
-            if source_address or options:
-                raise ValueError(f"source_address and socket_options must be set on the Connector of {opener!r}")
-            return opener, {**limits, "give_up_after": min(limit, give_up_after)}
-        changes: dict[str, Any] = {}
-        if limit < opener.policy.give_up_attempt_after:
-            changes["policy"] = replace(opener.policy, give_up_attempt_after=limit)
-        if source_address is not None:
-            changes.update(_source(opener, changes.get("policy", opener.policy), source_address))
-        if options:
-            from ._connect.options import options_with  # noqa: PLC0415 - few set options
+        if not hasattr(self._opener, "policy"):
+            if source or options:
+                raise ValueError(f"source_address and socket_options must be set on the Connector of {self._opener!r}")
+            return self._opener, {**limits, "give_up_after": min(limit, give_up_after)}
+        last = self._last
+        if last[0] != (limit, source, options):
+            last = self._last = (limit, source, options), _with_wishes(self._plain, limit, source, options)
+        return last[1], limits
 
-            changes["options"] = options_with(changes.get("options", opener.options), extra=options)
-        return (replace(opener, **changes) if changes else opener), limits
+
+def _with_wishes(opener: Any, limit: float, source: tuple[str, int] | None, options: tuple[SocketOption, ...]) -> Any:
+    """Return a connector with the limit of an attempt, a source address and socket options of one call."""
+    changes: dict[str, Any] = {}
+    if limit < opener.policy.give_up_attempt_after:
+        changes["policy"] = replace(opener.policy, give_up_attempt_after=limit)
+    if source is not None:
+        changes.update(_source(opener, changes.get("policy", opener.policy), source))
+    if options:
+        from ._connect.options import options_with  # noqa: PLC0415 - few set options
+
+        changes["options"] = options_with(changes.get("options", opener.options), extra=options)
+    return replace(opener, **changes) if changes else opener
 
 
 def _plain(opener: Any) -> Any:
@@ -291,7 +304,7 @@ def _seconds(timeout: float | None) -> float | None:
 
 def _source(opener: Any, policy: Any, source_address: tuple[str, int]) -> dict[str, Any]:
     """Return what has a connector connect from an address. Two sockets cannot have the same port at the same time."""
-    host, port = _pair("source_address", source_address)
+    host, port = source_address
     if not host and not port:
         return {}
     if not port and parse_literal(host, 0) is not None:

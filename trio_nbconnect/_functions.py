@@ -182,6 +182,7 @@ async def open_service_stream(
         ValueError: An argument makes no sense; the text shows it.
 
     Example:
+        >>> import trio
         >>> async def xmpp() -> trio.SocketStream:
         ...     return await open_service_stream("_xmpp-client._tcp", "example.org", port=5222)
     """
@@ -205,7 +206,8 @@ async def open_unix_socket(
 ) -> trio.SocketStream:
     """Connect to a UNIX socket: a drop-in for `trio.open_unix_socket`.
 
-    While the server's backlog is full it waits for room; Trio returns a stream that is not connected.
+    While the server's backlog is full it waits for room; Trio returns a stream that is not connected. On macOS a full
+    backlog refuses, as if nobody listened.
 
     Args:
         filename: Its path; a leading NUL means the abstract namespace (Linux's unix(7)).

@@ -52,7 +52,7 @@ class HTTPAdapter(requests.adapters.HTTPAdapter):
         ...     session.mount(scheme, HTTPAdapter(max_retries=1))
     """
 
-    __attrs__ = [*requests.adapters.HTTPAdapter.__attrs__, "_connector"]  # noqa: RUF012 - requests has a list here
+    __attrs__: list[str] = [*requests.adapters.HTTPAdapter.__attrs__, "_connector"]  # noqa: RUF012 - requests has a list here
 
     def __init__(self, connector: SupportsBlocking | None = None, **options: Any) -> None:
         self._connector = as_blocking(Connector() if connector is None else connector)

@@ -68,7 +68,7 @@ class HostCheck:
 
     def __init__(self, host: str, port: int, addresses: Sequence[CheckedAddress]) -> None:
         self._host, self._port = host, port
-        self.addresses = tuple(addresses)
+        self.addresses: tuple[CheckedAddress, ...] = tuple(addresses)
 
     @property
     def is_good(self) -> bool:

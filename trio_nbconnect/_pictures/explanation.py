@@ -99,8 +99,13 @@ class Explanation:
     def __repr__(self) -> str:
         return f"<Explanation {target_text(self._timeline)}, {len(self._rows)} addresses>"
 
+    def _cells(self) -> list[tuple[str, ...]]:
+        """The table as it is shown in full: the headings, and a line for each address."""
+        return [_HEADINGS, *(row.cells() for row in self._rows)]
+
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        table = bundles.table(_HEADINGS, [row.cells() for row in self._rows], self._caption)
+        headings, *rows = self._cells()
+        table = bundles.table(headings, rows, self._caption)
         return bundles.bundle(table["text/html"], self.text())
 
 

@@ -8,7 +8,6 @@ comes from outside goes through `printable`.
 from __future__ import annotations
 
 import math
-import os
 import socket
 import ssl
 import time
@@ -17,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from .. import trace
 from .._address import IPV6, UNSPECIFIED, Address, GroupedAddress, shown_address, shown_target
-from .._error_texts import strerror
+from .._error_texts import is_plain_text, strerror
 from .._errors import ConnectRefused, ConnectTimeout, ResolutionError, tls_reason
 from .._policy import Policy
 from .._printable import printable, seconds_text
@@ -358,7 +357,7 @@ def error_text(error: OSError) -> str:
     is_resolvers = isinstance(error, socket.gaierror)  # on macOS, its numbers are those of other errors, too
     if isinstance(error.errno, int) and 0 < error.errno < _MORE_THAN_ANY_ERRNO and not is_resolvers:
         words, _, rest = text.partition(": ")
-        if words in (strerror(error.errno), os.strerror(error.errno)) and (not rest or _is_address(rest)):
+        if is_plain_text(words, error.errno) and (not rest or _is_address(rest)):
             text = strerror(error.errno)
     return printable(text)
 

@@ -14,7 +14,7 @@ from .._pictures.labels import outcome_text
 from .._pictures.recording import RecordedRace
 from .._pictures.svg import NARROWEST, WIDTH, lay_out, render_svg
 from .scene import Scene, code_of, race_of
-from .steps import order_table, steps_of
+from .steps import steps_of
 
 _WIDEST = 4000.0
 
@@ -73,6 +73,13 @@ def answered(request: Request, race: RecordedRace) -> dict[str, Any]:
         "headline": outcome_text(timeline),
         "duration": timeline.duration * 1000,
         "steps": [asdict(step) for step in steps_of(race)],
-        "order": [asdict(position) for position in order_table(race)],
+        "order": _order(race),
         "code": code_of(request.scene),
     }
+
+
+def _order(race: RecordedRace) -> list[list[str]]:
+    """Say why the addresses were tried in this order: headings and rows, without columns that are empty."""
+    headings, *rows = race.explain()._cells()
+    filled = [index for index in range(len(headings)) if any(row[index] for row in rows)]
+    return [[row[index] for index in filled] for row in (headings, *rows)]

@@ -18,7 +18,7 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from .._address import IPV6, UNSPECIFIED, Address, GroupedAddress, grouped
 from .._policy import Policy
@@ -229,50 +229,6 @@ class Candidates:
         is_known = self._view is not None and self._view.rtt(address) is not None
         policy = self._policy
         return "HISTORY" if is_known and policy.delay_from_history and policy.attempt_delay < math.inf else "POLICY"
-
-    def explain(self) -> list[dict[str, Any]]:
-        """Say of each address, the best first and those tried included, who has named it and what has placed it."""
-        itself = Service(priority=0)
-        groups = [(self._group_text(each), each, self._offered(each)) for each in self._services]
-        groups.append(("", itself, self._host_s_own()))
-        sources = {address: source for (source, _), addresses in self._answers for address in reversed(addresses)}
-        rows: dict[Address, dict[str, Any]] = {}
-        for group, service, known in groups:
-            ranked = list(dict.fromkeys(self._ranked(known, service.target)))
-            before = dict(zip(ranked[1:], ranked, strict=False))
-            last: Address | None = None
-            for address in interleave(ranked, self._policy.first_address_family_count):
-                source = Source.GIVEN if address in self._given else sources.get(address, Source.HTTPS)
-                why = self._why(address, ranked, service.target)
-                why += ", families alternate" if last != before.get(address) else ""
-                tried = address if service is itself else self._of_service(address, service)
-                rows.setdefault(tried, {"address": tried, "source": source, "placed_by": f"{group}{why}"})
-                last = address
-        for address, row in rows.items():
-            if self._view is not None:
-                row |= {"round_trip_time": self._view.rtt(address), "used": self._view.used(address)}
-        return list(rows.values())
-
-    def _group_text(self, service: Service) -> str:
-        return f"host {service.target}, " if self._are_hosts else f"service of priority {service.priority}, "
-
-    def _why(self, address: Address, ranked: list[Address], of: str) -> str:
-        """Name the rule that put an address behind the one before it, or the first one before the second."""
-        place, sources = ranked.index(address), {source for (source, name), _ in self._answers if name == of}
-        if len(ranked) == 1:
-            return "the only one"
-        one, other = ranked[max(place, 1) - 1], ranked[max(place, 1)]
-        if self._given or Source.HOOK in sources or Source.GIVEN in sources:
-            return "in the order given"
-        if one.family != other.family and self._families[0] != IPV6:
-            return "the policy's families"
-        is_merged = (Source.SYSTEM, of) in self._pending and one.family == other.family
-        if self._make_rules is None or is_merged:
-            return "the system's order"
-        if Source.SYSTEM in sources:
-            is_closer = self._view is not None and self._view.rank(one) < self._view.rank(other)
-            return "history" if is_closer and one.family == other.family else "the system's order"
-        return self._sorter.difference(one, other)
 
     def _sorted(self) -> list[Address]:
         """Section 4, over everything that is known now: the services by priority, and then the host itself."""

@@ -85,8 +85,8 @@ class Journal:
                 ttl=answer.ttl,
             )
 
-    def candidates_sorted(self, explain: Callable[[], list[dict[str, Any]]]) -> None:
-        if self.tracers and len(rows := explain()) > 1:
+    def candidates_sorted(self, rows: list[dict[str, Any]]) -> None:
+        if self.tracers and len(rows) > 1:
             order = tuple(self._trace.Candidate(**row) for row in rows)
             if order != self._order:
                 self._order = order

@@ -120,7 +120,7 @@ class Resolution:
             self.candidates.start_with(given)
             if self._journal.tracers:
                 self._journal.answer_received(Answer(Source.GIVEN, given))
-                self._journal.candidates_sorted(self.candidates.explain)
+                self._tell_order()
         elif self._alone_until > trio.current_time():
             with until(min(self._alone_until, self._until)):
                 await self._ask(self._families)
@@ -179,8 +179,15 @@ class Resolution:
             item = replace(item, addresses=usable)
         self.candidates.update(item, trio.current_time())
         self._journal.answer_received(item)
-        self._journal.candidates_sorted(self.candidates.explain)
+        if self._journal.tracers:
+            self._tell_order()
         self.change.notify()
+
+    def _tell_order(self) -> None:
+        """Tell why the candidates are in this order."""
+        from .explanation import explain  # noqa: PLC0415 - few races have somebody who listens
+
+        self._journal.candidates_sorted(explain(self.candidates))
 
     @property
     def has_last_resort(self) -> bool:

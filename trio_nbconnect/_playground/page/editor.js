@@ -52,7 +52,7 @@ export function mount(root, { data, run, scene: first, link = false, changed = (
   let columns = { width: 890, chart: 220, end: 687, span: 600 };
   let until = 400, atLeast = 300;
   let held = null; // the scene before the handle that is being moved was touched
-  let result = null, step = -1;
+  let result = null, step = -1, notice = "";
   let running = false, waiting = false, detailsLater = 0, linkLater = 0;
 
   root.classList.add("nb-playground");
@@ -78,7 +78,7 @@ export function mount(root, { data, run, scene: first, link = false, changed = (
   const back = element("button", { onclick: () => select(step - 1) }, "◀ Back");
   const next = element("button", { onclick: () => select(step + 1) }, "Next step ▶");
   const whole = element("button", { onclick: () => select(-1) }, "Whole race");
-  const order = element("tbody");
+  const order = element("table");
   const code = element("code");
 
   root.replaceChildren(
@@ -98,9 +98,7 @@ export function mount(root, { data, run, scene: first, link = false, changed = (
     element("div", { class: "bar-of-tools" }, back, next, whole),
     element("div", { class: "steps" }, list, rule),
     element("h2", {}, "Why in this order"),
-    element("div", { class: "wide" }, element("table", {},
-      element("thead", {}, element("tr", {}, ...["", "address", "known since", "tried at", "why then", "how it ended"].map((words) => element("th", { scope: "col" }, words)))),
-      order)),
+    element("div", { class: "wide" }, order),
     element("h2", {}, "The same in Python"),
     element("div", { class: "bar-of-tools" }, element("button", { onclick: (event) => copy(event.target, code.textContent) }, "Copy Python")),
     element("pre", { tabindex: "0" }, code),
@@ -186,8 +184,8 @@ export function mount(root, { data, run, scene: first, link = false, changed = (
     undoButton.disabled = !done.length;
     redoButton.disabled = !undone.length;
     scenes.value = chosen;
-    about.textContent = chosen ? byName.get(chosen).about : "A scene of your own. The link to it is in the address of this page.";
-    if (!link && !chosen) about.textContent = "A scene of your own.";
+    about.textContent = notice || byName.get(chosen)?.about || `A scene of your own.${link ? " The link to it is in the address of this page." : ""}`;
+    notice = "";
     request();
     if (link) {
       clearTimeout(linkLater);
@@ -443,7 +441,10 @@ export function mount(root, { data, run, scene: first, link = false, changed = (
   function details() {
     said.textContent = result.headline;
     list.replaceChildren(...result.steps.map((each, index) => element("li", {}, element("button", { onclick: () => select(index), tabindex: index ? "-1" : "0" }, element("time", {}, shown(each.time * 1000)), each.words))));
-    order.replaceChildren(...result.order.map((row) => element("tr", {}, ...[row.number ?? "–", row.address, row.known, row.started, row.why, row.outcome].map((words) => element("td", {}, String(words))))));
+    const [headings, ...placed] = result.order;
+    order.replaceChildren(
+      element("thead", {}, element("tr", {}, ...headings.map((words) => element("th", { scope: "col" }, words)))),
+      element("tbody", {}, ...placed.map((row) => element("tr", {}, ...row.map((words) => element("td", {}, words))))));
     code.textContent = result.code;
     changed(scene, result);
     select(step);
@@ -506,7 +507,7 @@ export function mount(root, { data, run, scene: first, link = false, changed = (
         if (JSON.stringify(read) === JSON.stringify(scene)) return;
         [scene, chosen] = [read, ""];
       } catch {
-        say("The link holds no scene; it may have been cut off.", true);
+        notice = "The link holds no scene; it may have been cut off. Here is another one.";
       }
     }
     [done, undone] = [[], []];
@@ -518,5 +519,5 @@ export function mount(root, { data, run, scene: first, link = false, changed = (
   }
   new ResizeObserver(() => { if (Math.round(picture.clientWidth) !== columns.width) request(); }).observe(picture);
   update({ rebuild: true });
-  return { get scene() { return clone(scene); }, get result() { return clone(result); }, get isRunning() { return running; }, choose };
+  return { get scene() { return clone(scene); }, get result() { return clone(result); }, get isRunning() { return running; }, get link() { return `#${chosen || encoded(scene)}`; }, choose };
 }
