@@ -75,7 +75,8 @@ RESOLUTION_DELAY_OVER = _rfc(
 LATE_ANSWER = _rfc(
     "3",
     "If the AAAA response arrives while these connection attempts are in progress but before any connection has been "
-    "established, then the newly received IPv6 addresses are incorporated into the list of available candidates",
+    "established, then the newly received IPv6 addresses are incorporated into the list of available candidate "
+    "addresses [...]",
 )
 INTERLEAVED = _rfc(
     "4",
