@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,7 +26,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let a module say `pytestmark = pytest.mark.virtual_time`; load what is public, for doctest to find it."""
+    """Let a module say `pytestmark = pytest.mark.virtual_time`; load what is public, for doctest to find it.
+
+    What a shell starts in the background ignores Ctrl-C, and so would what the tests start, who send it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "needs_ipv6: skip the test where this machine has no IPv6")
     config.addinivalue_line("markers", "virtual_time: run the test on a clock that jumps to what happens next")
     for name in trio_nbconnect.__all__:
