@@ -27,6 +27,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -92,7 +93,16 @@ def committed(source: Path) -> Notebook | None:
 
 
 def execute(notebook: Notebook) -> str:
-    """Run all cells; return what went wrong, and fill in the outputs."""
+    """Run all cells; return what went wrong, and fill in the outputs. Once more, if a reply was slept over."""
+    with suppress(CellTimeoutError):
+        return _execute(notebook)
+    try:
+        return _execute(notebook)
+    except CellTimeoutError as error:
+        return str(error)
+
+
+def _execute(notebook: Notebook) -> str:
     with tempfile.TemporaryDirectory() as folder:
         kernel = AsyncKernelManager(
             kernel_name=KERNEL["name"], transport="ipc", connection_file=f"{folder}/kernel.json"
@@ -102,7 +112,7 @@ def execute(notebook: Notebook) -> str:
         client.on_notebook_start, client.on_cell_executed = reader.start, reader.catch_up
         try:
             client.execute(env=os.environ | {"IPYTHONDIR": folder, "PYTHONUTF8": "1"})
-        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        except (CellExecutionError, DeadKernelError) as error:
             return str(error)
         finally:
             run_sync(reader.stop)()
