@@ -610,6 +610,16 @@ async def test_a_deadline_that_is_now_is_over(autojump_clock: trio.abc.Clock) ->
 # Policy table
 
 
+@pytest.mark.parametrize(("name", "expected"), [("printer.local", False), ("127.1", False), ("www.example.", True)])
+def test_whether_the_kernel_s_network_asks_dns(name: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system_files._nsswitch, "path", "/dev/null")
+    assert trio.run(asks_dns, name) is expected
+
+
+async def asks_dns(name: str) -> bool:
+    return KernelNetwork().is_dns_name(name)
+
+
 async def test_the_system_s_policy_table_is_read_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As the C library does it, which reads `gai.conf` once in a process."""
     calls = iter([read_policy_table(str(tmp_path / "missing"))])

@@ -164,8 +164,7 @@ class LookUps:
 
     def forget(self, look_up: SystemLookUp) -> None:
         """Let go of a look-up whose result is there."""
-        if self._running.get(look_up.key) is look_up:
-            del self._running[look_up.key]
+        del self._running[look_up.key]
         self._start_queued()
 
     def _start_queued(self) -> None:
