@@ -373,7 +373,7 @@ class Target:
             TypeError: An argument is of the wrong type.
             ValueError: An argument makes no sense; the text shows it.
         """
-        if isinstance(host, Iterable) and not isinstance(host, (str, bytes)):
+        if not isinstance(host, (str, bytes)) and isinstance(host, Iterable):
             return cls._several(host, port, addresses)
         host, port = check_host(host), check_port(port)
         if addresses is not None:

@@ -30,7 +30,6 @@ import trio
 
 from .._address import Address, Target
 from .._connect.handshake import Connecting, Opener
-from .._connect.network import checkpoint_if_over
 from .._errors import (
     Attempt,
     ConnectError,
@@ -216,13 +215,15 @@ class Race(Generic[T]):
             if address is None and self._resolution.is_over:
                 return None
             at = self._last_resort_at() if address is None else self._may_start_at(address)
-            if at > self._clock.current_time():
+            now = self._clock.current_time()
+            if at > now:
                 await self._change.wait(at)
                 self._planned = min(at, self._clock.current_time())
             elif address is None:
                 self._resolution.ask_last_resort()
             else:
-                await checkpoint_if_over()  # nothing starts once the race was given up
+                if trio.current_effective_deadline() <= now:  # nothing starts once the race was given up
+                    await trio.lowlevel.checkpoint()
                 return self._candidates.pop()
         return None
 
