@@ -51,13 +51,15 @@ from ._race.race import Race, wall_clock
 from ._race.resolution import Resolution
 from ._resolve.history import History
 from ._resolve.system import HookResolver, Resolver, SystemResolver
-from .trace import Tracer, check_tracer
 
 if TYPE_CHECKING:
     from ._connect.options import FamilyOptions
     from ._resolve.history import HistoryView
     from ._resolve.nat64 import Translator
     from ._resolve.rfc6724 import Rules
+    from .trace import Tracer
+else:
+    from ._listening import Tracer  # the events are loaded when somebody listens
 
 T = TypeVar("T")
 
@@ -576,6 +578,8 @@ def _check_kinds(connector: Connector) -> None:
         if value is not None and (isinstance(value, type) or not callable(getattr(value, method, None))):
             raise TypeError(f"{name} must have a method {method}, not {value!r}")
     if connector.tracer is not None:
+        from .trace import check_tracer  # noqa: PLC0415 - most have no tracer
+
         check_tracer(connector.tracer)
 
 

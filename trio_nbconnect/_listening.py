@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeAlias
 
-listening: ContextVar[tuple[Callable[[Any], object], ...]] = ContextVar("trio_nbconnect.trace.listening", default=())
+Tracer: TypeAlias = Callable[[Any], object]
+"""Called with each event; `trace.Tracer`, for those who do not load the events."""
+
+listening: ContextVar[tuple[Tracer, ...]] = ContextVar("trio_nbconnect.trace.listening", default=())
 """The tracers, those that were added first before the others."""
 
 proxy_for: ContextVar[str] = ContextVar("trio_nbconnect.trace.proxy_for", default="")
