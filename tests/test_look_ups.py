@@ -610,6 +610,16 @@ async def test_a_deadline_that_is_now_is_over(autojump_clock: trio.abc.Clock) ->
 # Policy table
 
 
+async def test_who_has_begun_since_for_the_same_name_goes_on() -> None:
+    known = look_ups.LookUps()
+    first, second = (look_ups.SystemLookUp(known, ("example.org", 0), 80) for _ in range(2))
+    known._running[second.key] = second
+    known.forget(first)
+    assert known.join("example.org", 80, 0) is second
+    known.forget(second)
+    assert not known._running
+
+
 @pytest.mark.parametrize(("name", "expected"), [("printer.local", False), ("127.1", False), ("www.example.", True)])
 def test_whether_the_kernel_s_network_asks_dns(name: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system_files._nsswitch, "path", "/dev/null")

@@ -163,8 +163,9 @@ class LookUps:
             del self._queued[look_up.key]
 
     def forget(self, look_up: SystemLookUp) -> None:
-        """Let go of a look-up whose result is there."""
-        del self._running[look_up.key]
+        """Let go of a look-up whose result is there; one that was begun since, for the same name, goes on."""
+        if self._running.get(look_up.key) is look_up:
+            del self._running[look_up.key]
         self._start_queued()
 
     def _start_queued(self) -> None:
