@@ -174,7 +174,8 @@ def run(world: World, programs: Sequence[Program]) -> dict[str, Result]:
         ours.close()
         process.kill()
         process.join()
-        process.close()
+        with _starting:  # to start one is to look after all others, and one that is closed halfway has nothing to see
+            process.close()
     if isinstance(result, str):
         raise RuntimeError(result)
     return result  # type: ignore[no-any-return]
