@@ -88,6 +88,7 @@ CALLS: dict[Callable[..., Any], dict[str, tuple[object, ...]]] = {
     anyio.UNIXConnectable: {"path": (NOTHING, 5)},
     partial(anyio.TLSConnectable, HOST, PORT): {"hostname": (NOTHING, "x y")},
     httpcore.transport: {"library": (NOTHING, None), "connector": (NOTHING, 5)},
+    httpcore.sync_transport: {"library": (NOTHING, None), "connector": (NOTHING, 5)},
     nb.Summary: {"races": (NOTHING, 5, "races", [5], {"one": [5]})},
     nb.summarize: {"races": (NOTHING, [5])},
     nb.connect_error: {"exception": (NOTHING, None)},

@@ -68,12 +68,14 @@ def sync_transport(
 
     Raises:
         RuntimeError: This version of the library keeps its pool, its backend or its stream in another place.
-        TypeError: `connector` is neither.
+        TypeError: `connector` is neither, or `library` none of them.
 
     Example:
         >>> import httpx
         >>> client = httpx.Client(transport=sync_transport(retries=1))
     """
+    if not hasattr(library, "HTTPTransport"):
+        raise TypeError(f"library must be httpx or httpx2, not {library!r}")
     made = library.HTTPTransport(**options)
     connect_through(made, options, partial(SyncNetworkBackend, connector))
     return made
