@@ -449,7 +449,7 @@ def on_this_host(
         return None if address in nowhere or address.family in without else replace(address, port=0)
 
     view = None if history is None else history.view(2.0)
-    candidates = Candidates(policy or Policy(), view=view, make_rules=partial(Rules, source_of, TABLE, view))
+    candidates = Candidates(policy or Policy(), view=view, make_rules=partial(Rules, source_of, TABLE))
     for source in sources:
         candidates.expect(QuerySent(source))
     return candidates

@@ -16,7 +16,6 @@ import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import trio
@@ -206,7 +205,9 @@ class Connector:
             ...     return await stream.receive_some()
         """
         check_establish(establish)
-        race: Race[T] = self._race(host, port, addresses, give_up_after, lambda stream, _: establish(stream))
+        race: Race[T] = self._race(
+            Target.parse(host, port, addresses), give_up_after, lambda stream, _: establish(stream)
+        )
         return await race.run()
 
     async def open_tcp_stream(
@@ -230,7 +231,7 @@ class Connector:
             >>> trio.run(main)
             127.0.0.1
         """
-        race: Race[trio.SocketStream] = self._race(host, port, addresses, give_up_after)
+        race: Race[trio.SocketStream] = self._race(Target.parse(host, port, addresses), give_up_after)
         return await race.run()
 
     async def open_ssl_over_tcp_stream(
@@ -271,7 +272,7 @@ class Connector:
         )
         if not handshake.has_name:
             raise ValueError("server_hostname must be given where the stream may be to any of several hosts")
-        race: Race[trio.SocketStream] = self._race(host, port, addresses, give_up_after)
+        race: Race[trio.SocketStream] = self._race(Target.parse(host, port, addresses), give_up_after)
         await handshake.prepare()
         return handshake.wrap(await race.run())
 
@@ -324,7 +325,7 @@ class Connector:
             give_up_after=self.policy.give_up_tls_after,
         )
         race: Race[trio.SSLStream[trio.SocketStream]] = self._race(
-            host, port, addresses, give_up_after, handshake, speaks_https=True
+            Target.parse(host, port, addresses), give_up_after, handshake, speaks_https=True
         )
         await handshake.prepare()
         return await race.run()
@@ -352,15 +353,14 @@ class Connector:
         """
         from ._resolve.hosts import ServiceHosts, service_name  # noqa: PLC0415 - most races have one host
 
-        if not trio.lowlevel.in_trio_task():
-            raise _outside_of_trio()
+        _check_in_trio()
         name = service_name(service, domain)
         itself = None if port is None else Target.parse(domain, port)
         find_services = getattr(self.resolver, "find_services", None)
         if find_services is None:
             raise TypeError(f"resolver must have a method find_services, not {self.resolver!r}: see dns.DNSResolver")
         resolver = ServiceHosts(find_services, self._find_resolver, itself)
-        race: Race[trio.SocketStream] = self._race_to(Target(name, 0, name, ()), give_up_after, resolver=resolver)
+        race: Race[trio.SocketStream] = self._race(Target(name, 0, name, ()), give_up_after, resolver=resolver)
         return await race.run()
 
     async def open_unix_socket(
@@ -407,21 +407,6 @@ class Connector:
 
     def _race(
         self,
-        host: str | bytes | Iterable[GivenAddress],
-        port: int | None,
-        addresses: Iterable[GivenAddress] | None,
-        give_up_after: float,
-        establish: Callable[[trio.SocketStream, Address], Awaitable[Any]] | None = None,
-        *,
-        speaks_https: bool = False,
-    ) -> Race[Any]:
-        """Check what the caller wrote, and prepare the race; nothing is sent yet."""
-        if not trio.lowlevel.in_trio_task():
-            raise _outside_of_trio()
-        return self._race_to(Target.parse(host, port, addresses), give_up_after, establish, speaks_https=speaks_https)
-
-    def _race_to(
-        self,
         target: Target,
         give_up_after: float,
         establish: Callable[[trio.SocketStream, Address], Awaitable[Any]] | None = None,
@@ -429,7 +414,8 @@ class Connector:
         speaks_https: bool = False,
         resolver: Resolver | None = None,
     ) -> Race[Any]:
-        """Prepare the race; its resolver is the one that is given, or who knows the target's addresses."""
+        """Prepare the race, nothing is sent yet; its resolver is the one that is given, or who knows the addresses."""
+        _check_in_trio()
         if give_up_after != math.inf:
             give_up_after = check_seconds("give_up_after", give_up_after)
         heard = journal(self.tracer)
@@ -462,7 +448,7 @@ class Connector:
             target,
             self.policy,
             families,
-            Candidates(self.policy, families, view, partial(self._rules, view)),
+            Candidates(self.policy, families, view, self._rules),
             heard,
             resolver=resolver,
             alone_until=alone_until,
@@ -526,11 +512,12 @@ def _one_host(host: str | bytes | Iterable[GivenAddress]) -> str | bytes | None:
     return None
 
 
-def _outside_of_trio() -> RuntimeError:
+def _check_in_trio() -> None:
     """Say what to do where Trio does not run this code; most who meet that are in a notebook."""
-    if "ipykernel" in sys.modules:
-        return RuntimeError("Trio does not run this: say %load_ext trio_nbconnect.notebook before the first await")
-    return RuntimeError("Trio does not run this: begin with trio.run(main)")
+    if not trio.lowlevel.in_trio_task():
+        if "ipykernel" in sys.modules:
+            raise RuntimeError("Trio does not run this: say %load_ext trio_nbconnect.notebook before the first await")
+        raise RuntimeError("Trio does not run this: begin with trio.run(main)")
 
 
 class _Parts:

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 import trio
 
-from ._address import GivenAddress, LocalAddress, check_host, parse_literal
+from ._address import GivenAddress, LocalAddress, Target, check_host, parse_literal
 from ._connector import Connector
 from ._policy import Policy, check_seconds
 
@@ -65,7 +65,7 @@ async def open_tcp_stream(
     if isinstance(local_address, str):
         local_address = await _numeric(local_address)
     return await (  # type: ignore[no-any-return]  # a stream; to say so in a variable is 16 bytes in each pending one
-        _connector(happy_eyeballs_delay, local_address)._race(host, port, addresses, give_up_after).run()
+        _connector(happy_eyeballs_delay, local_address)._race(Target.parse(host, port, addresses), give_up_after).run()
     )
 
 

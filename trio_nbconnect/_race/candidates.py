@@ -43,7 +43,7 @@ class Candidates:
         policy: The numbers that the order obeys.
         families: Those that can be used, the preferred one first; None is all of the policy's.
         view: What earlier connections taught, None if nothing.
-        make_rules: Makes what sorts addresses on this host, when it is first needed; None if nothing does.
+        make_rules: Makes of a view what sorts addresses on this host, when it is first needed; None if nothing does.
     """
 
     __slots__ = (
@@ -66,7 +66,7 @@ class Candidates:
         policy: Policy,
         families: tuple[socket.AddressFamily, ...] | None = None,
         view: HistoryView | None = None,
-        make_rules: Callable[[], Rules] | None = None,
+        make_rules: Callable[[HistoryView | None], Rules] | None = None,
     ) -> None:
         self._policy = policy
         self._families = policy.families if families is None else families
@@ -274,7 +274,7 @@ class Candidates:
         """RFC 6724's rules on this host, made when they are first needed."""
         if self._rules is None:
             assert self._make_rules is not None
-            self._rules = self._make_rules()
+            self._rules = self._make_rules(self._view)
         return self._rules
 
     def _offered(self, service: Service) -> list[Address]:

@@ -178,8 +178,7 @@ class Race(Generic[T]):
             elif (limit := self._may_wait_alone_until(attempt)) is None:
                 return
             else:
-                with until(limit):
-                    await self._run_attempt(attempt)
+                await self._run_attempt(attempt, limit)
                 if attempt.error is None:
                     return
             self._planned = self._clock.current_time()
@@ -315,10 +314,14 @@ class Race(Generic[T]):
             if attempt.ended is None:
                 self._cancel(attempt, self._retransmissions(attempt))
 
-    async def _run_attempt(self, attempt: RunningAttempt) -> None:
-        """Bring one attempt from its first packet to its outcome. What it meets is recorded; only a bug is raised."""
+    async def _run_attempt(self, attempt: RunningAttempt, leave_at: float = math.inf) -> None:
+        """Bring one attempt from its first packet to its outcome. What it meets is recorded; only a bug is raised.
+
+        With a time at which to leave, the attempt goes on without us then.
+        """
         assert attempt.handshake is not None
-        with until(attempt.started + self._policy.give_up_attempt_after) as limit:
+        give_up_at = attempt.started + self._policy.give_up_attempt_after
+        with until(min(give_up_at, leave_at)) as limit:
             try:
                 await attempt.handshake.wait()
                 self._connected(attempt, attempt.handshake)
@@ -331,7 +334,7 @@ class Race(Generic[T]):
                 self._fail(attempt, failure or crash_of(error, attempt.address))
                 if failure is None:
                     raise
-        if limit.cancelled_caught and attempt.ended is None:
+        if limit.cancelled_caught and attempt.ended is None and give_up_at <= leave_at:
             self._fail(attempt, timed_out(str(attempt.address)))
 
     def _connected(self, attempt: RunningAttempt, handshake: Connecting) -> None:
