@@ -14,8 +14,8 @@ documented. So whatever is public names the module that users import it from.
 
 import sys
 from contextlib import suppress
+from inspect import get_annotations
 from types import FunctionType
-from typing import get_type_hints
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -119,8 +119,5 @@ def _move(thing: object, home: str) -> None:
 
 def _read_annotations(kind: type) -> None:
     """Put types in the place of a class's own annotations, where those are strings."""
-    own = vars(kind).get("__annotations__", {})
-    if any(isinstance(annotation, str) for annotation in own.values()):
-        with suppress(NameError):  # what is imported for type checkers alone cannot be read here, nor by anybody else
-            hints = get_type_hints(kind, include_extras=True)
-            kind.__annotations__ = {name: hints[name] for name in own}
+    with suppress(NameError):  # what is imported for type checkers alone cannot be read here, nor by anybody else
+        kind.__annotations__ = get_annotations(kind, eval_str=True)
