@@ -672,6 +672,17 @@ async def test_a_limit_longer_than_the_delay(net: SimulatedNetwork) -> None:
     assert [(attempt.started, attempt.ended) for attempt in caught.value.attempts] == [(0.0, 0.4), (0.25, 0.65)]
 
 
+async def test_a_limit_as_long_as_the_delay(net: SimulatedNetwork) -> None:
+    """An attempt that ends just when the next is due has failed: nothing of it goes on beside that."""
+    events: list[trace.Event] = []
+    policy = Policy(attempt_delay=0.25, give_up_attempt_after=0.25)
+    with pytest.raises(ConnectTimeout):
+        await Connector(network=net, policy=policy, tracer=events.append).open_tcp_stream("x", 1, addresses=[SIX, FOUR])
+    reasons = [event.reason for event in events if isinstance(event, trace.AttemptStarted)]
+    assert reasons == [trace.Reason.FIRST, trace.Reason.PREDECESSOR_FAILED]
+    assert net.started == {SIX: 0.0, FOUR: 0.25}
+
+
 async def test_a_caller_s_own_scope_stays_a_cancellation(net: SimulatedNetwork, connector: Connector) -> None:
     """`trio.fail_after` around a call works as always."""
     with pytest.raises(trio.TooSlowError) as caught:

@@ -334,7 +334,7 @@ class Race(Generic[T]):
                 self._fail(attempt, failure or crash_of(error, attempt.address))
                 if failure is None:
                     raise
-        if limit.cancelled_caught and attempt.ended is None and give_up_at <= leave_at:
+        if limit.cancelled_caught and give_up_at <= leave_at:
             self._fail(attempt, timed_out(str(attempt.address)))
 
     def _connected(self, attempt: RunningAttempt, handshake: Connecting) -> None:
