@@ -62,7 +62,7 @@ class Jumpy(KernelNetwork):
     def __init__(self) -> None:
         self.wakings = 0
 
-    async def wait_writable(self, sock: socket.socket) -> None:
+    async def wait_writable(self, fd: Any) -> None:
         self.wakings += 1
         await trio.lowlevel.checkpoint()
 
@@ -514,6 +514,14 @@ async def test_closed_between_two_looks(silent: tuple[str, int], autojump_clock:
         nursery.start_soon(_expect_closed, nb.connect_socket, sock, silent)
         await trio.testing.wait_all_tasks_blocked()
         sock.close()
+
+
+async def test_closed_before_the_first_wait(silent: tuple[str, int]) -> None:
+    """The same where nobody has waited yet."""
+    handshake = nb.Handshake.begin(sock := non_blocking(), silent)
+    sock.close()
+    await _expect_closed(handshake.wait)
+    assert handshake.state is nb.HandshakeState.CLOSED
 
 
 async def test_wait_after_abort(silent: tuple[str, int]) -> None:

@@ -594,13 +594,6 @@ def test_what_a_resolver_s_entry_means(sockaddr: tuple[object, ...], address: Ad
     assert look_ups.from_getaddrinfo(int(address.family), sockaddr) == address
 
 
-async def test_a_socket_that_is_closed_is_not_waited_for() -> None:
-    with socket.socket() as sock:
-        pass
-    with pytest.raises(trio.ClosedResourceError, match=r"^this socket is closed$"):
-        await KernelNetwork().wait_writable(sock)
-
-
 async def test_a_deadline_that_is_now_is_over(autojump_clock: trio.abc.Clock) -> None:
     with trio.CancelScope(deadline=trio.current_time()) as scope:
         await checkpoint_if_over()

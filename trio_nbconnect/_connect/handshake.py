@@ -192,7 +192,7 @@ class Handshake:
         while self.state is HandshakeState.HANDSHAKING:
             if self._pause:
                 await trio.sleep(self._pause * random.uniform(0.5, 1.0))
-            if not self._backlog_is_full and self.state is HandshakeState.HANDSHAKING:  # nobody aborted it meanwhile
+            if not self._backlog_is_full and not self._was_closed():
                 await self._network.wait_writable(self.socket)
             self._check()
         if self.errno:
@@ -204,7 +204,7 @@ class Handshake:
         """Step 3: something has happened, see what. Only who was woken may: an ICMP error that is read is the end."""
         if self.state is not HandshakeState.HANDSHAKING:
             return
-        if self._opener is None and self._was_closed():
+        if self._was_closed():
             self.abort()
         elif self._backlog_is_full:
             self._connect()
@@ -214,8 +214,10 @@ class Handshake:
             self._verify()
 
     def _was_closed(self) -> bool:
-        """Whether somebody else closed the socket, perhaps after the kernel had woken us; only its owner can."""
-        return isinstance(self.socket, socket.socket) and self.socket.fileno() == -1
+        """Whether the socket was closed, by an abort or by its owner; perhaps after the kernel had woken us."""
+        if self._opener is None and isinstance(self.socket, socket.socket):
+            return self.socket.fileno() == -1
+        return self.state is HandshakeState.CLOSED
 
     def abort(self) -> None:
         """Close the socket at once, whatever the state."""

@@ -51,7 +51,7 @@ class Network(Protocol):
         """Open a non-blocking stream socket that child processes do not inherit; 0 is the family's own protocol."""
 
     async def wait_writable(self, sock: Any) -> None:
-        """Wait until the socket is writable, or has failed; may be cancelled and called again."""
+        """Wait until an open socket is writable, or has failed; may be cancelled and called again."""
 
     def close(self, sock: Any) -> None:
         """Close the socket at once and wake whoever waits for it."""
@@ -102,10 +102,7 @@ class KernelNetwork:
             sock.setblocking(False)
         return sock
 
-    async def wait_writable(self, sock: socket.socket) -> None:
-        if sock.fileno() == -1:
-            raise trio.ClosedResourceError("this socket is closed")
-        await trio.lowlevel.wait_writable(sock)
+    wait_writable = staticmethod(trio.lowlevel.wait_writable)
 
     def close(self, sock: socket.socket) -> None:
         if sock.fileno() != -1:
