@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trio_nbconnect import Address, ConnectError, Policy, Source, trace
+from trio_nbconnect import Address, ConnectError, Phase, Policy, Source, trace
 from trio_nbconnect._address import parse_literal
 
 START = 100.1
@@ -49,11 +49,13 @@ class RaceScript:
             )
         )
 
-    def connects(self, text: str, time: float, *, is_all: bool = False) -> None:
+    def connects(self, text: str, time: float, next_phase: Phase | None = Phase.ESTABLISH) -> None:
         """TCP is connected."""
         number, to = self._numbers[text], address(text, self._port)
         now = START + time
-        self.events.append(trace.AttemptConnected(race=self.race, time=now, attempt=number, address=to, is_all=is_all))
+        self.events.append(
+            trace.AttemptConnected(race=self.race, time=now, attempt=number, address=to, next_phase=next_phase)
+        )
 
     def establishes(self, text: str, time: float) -> None:
         """The attempt is established."""
@@ -112,7 +114,7 @@ def script_of_a_won_race() -> RaceScript:
     script.fails("198.51.100.7", 0.336, refused())
     script.starts("2001:db8:1::11", 0.336, trace.Reason.PREDECESSOR_FAILED)
     script.starts("203.0.113.24", 0.586)
-    script.connects("203.0.113.24", 0.704, is_all=True)
+    script.connects("203.0.113.24", 0.704, None)
     script.establishes("203.0.113.24", 0.704)
     script.cancels("2001:db8:1::10", 0.704)
     script.cancels("2001:db8:1::11", 0.704)

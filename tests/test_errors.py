@@ -232,6 +232,7 @@ def test_the_text_of_a_long_race_stays_one_line(count: int, end: str) -> None:
         (attempts(None), Phase.HANDSHAKE),
         (attempts(None) + attempts(None, phase=Phase.ESTABLISH), Phase.ESTABLISH),
         (attempts(None) + attempts(REFUSED, phase=Phase.ESTABLISH), Phase.HANDSHAKE),
+        (attempts(None) + attempts(None, phase=Phase.TLS), Phase.TLS),
         (attempts(REFUSED) + attempts(UNTRUSTED, phase=Phase.ESTABLISH), Phase.ESTABLISH),
     ],
 )
@@ -271,9 +272,9 @@ def test_an_attempt_whose_server_is_silent_after_tcp(failure: OSError | None) ->
     """A silent host and one that accepts and then says nothing are different faults, and have different words."""
     address = Address(socket.AF_INET, "192.0.2.1", 443)
     attempt = Attempt(
-        number=1, address=address, phase=Phase.ESTABLISH, started=1.0, connected=1.0002, ended=3.0002, error=failure
+        number=1, address=address, phase=Phase.TLS, started=1.0, connected=1.0002, ended=3.0002, error=failure
     )
-    met = "bad greeting after" if failure not in (None, LATE) else "no answer for"
+    met = "bad greeting after" if failure not in (None, LATE) else "no TLS answer for"
     assert str(attempt) == f"192.0.2.1:443 TCP connected after 0.2 ms, then {met} 2000 ms"
     if failure is not None:
         assert str(all_failed("h", 443, [attempt])).endswith(
@@ -303,7 +304,7 @@ def test_services_that_are_not_known_say_why() -> None:
 
 
 def test_a_phase_has_its_name() -> None:
-    assert [phase.value for phase in Phase] == ["resolution", "handshake", "establish"]
+    assert [phase.value for phase in Phase] == ["resolution", "handshake", "tls", "establish"]
 
 
 def test_an_error_without_a_number_has_no_system_s_words() -> None:

@@ -182,15 +182,15 @@ def test_a_second_phase(net: SimulatedNetwork) -> None:
     assert net.open_sockets == 0
 
 
-@pytest.mark.parametrize("is_all", [True, False])
-def test_a_race_tells_whether_a_connection_is_all(net: SimulatedNetwork, is_all: bool) -> None:
+@pytest.mark.parametrize("phase", [None, nb.Phase.ESTABLISH])
+def test_a_race_tells_what_follows_on_top_of_tcp(net: SimulatedNetwork, phase: nb.Phase | None) -> None:
     async def greeted(stream: trio.SocketStream) -> None:
         await trio.sleep(0.04)
 
-    race = simulate(net, HOST, PORT, establish=None if is_all else greeted)
+    race = simulate(net, HOST, PORT, establish=None if phase is None else greeted)
 
-    told = [event.is_all for event in race.events if isinstance(event, trace.AttemptConnected)]
-    assert set(told) == {is_all}
+    told = [event.next_phase for event in race.events if isinstance(event, trace.AttemptConnected)]
+    assert set(told) == {phase}
 
 
 def test_tls_with_servers(net: SimulatedNetwork) -> None:

@@ -80,7 +80,7 @@ def script_of_a_moment() -> RaceScript:
     script.starts("::1", 0.00002, Reason.FIRST)
     script.fails("::1", 0.0001, refused())
     script.starts("127.0.0.1", 0.00012, Reason.PREDECESSOR_FAILED)
-    script.connects("127.0.0.1", 0.00034, is_all=True)
+    script.connects("127.0.0.1", 0.00034, None)
     script.establishes("127.0.0.1", 0.00034)
     script.wins("127.0.0.1", 0.00034)
     return script
@@ -281,7 +281,7 @@ IPv6                2001:db8::2  ▓▓┃▓▓▓▓▓▓▓▓▓▓▓▓�
                                       +290 ms ↓            │
 IPv6    fe80:…:5678:9abc:def0%3  •············████┃████████│ ✓ won        270 ms
                                           connected 600 ms ┘
-     ┃ TCP connected
+     ┃ TCP connected, then TLS or the like
 """
     )
 
@@ -308,7 +308,7 @@ connected in 600 ms over IPv6 to fe80:…:def0%3
                +290 ms ↓     │
   fe80:…:def0%3 •······█┃████│ ✓ won        270 ms
             connected 600 ms ┘
-┃ TCP connected
+┃ TCP connected, then TLS or the like
 """
     )
 
@@ -654,7 +654,7 @@ def test_a_tcp_phase_of_no_width_is_seen() -> None:
     script.wins("192.0.2.1", 2.0)
 
     assert "192.0.2.1 ┃███" in picture(script)
-    assert picture(script).endswith("┃ TCP connected\n")
+    assert picture(script).endswith("┃ TCP connected, then TLS or the like\n")
 
 
 def test_a_last_phase_of_no_width_is_seen() -> None:
@@ -669,7 +669,7 @@ def test_a_last_phase_of_no_width_is_seen() -> None:
 
 @pytest.mark.parametrize(
     ("connected", "words"),
-    [(None, ""), (0.2502, "╰ TCP connected after 0.2 ms, then no answer for 2000 ms")],
+    [(None, ""), (0.2502, "╰ TCP connected after 0.2 ms, then no TLS answer for 2000 ms")],
 )
 def test_a_time_out_says_in_which_phase(connected: float | None, words: str) -> None:
     """A host that drops packets and one that accepts and then says nothing are different faults."""
@@ -677,7 +677,7 @@ def test_a_time_out_says_in_which_phase(connected: float | None, words: str) -> 
     script.answers(Source.GIVEN, 0.0, "192.0.2.1")
     script.starts("192.0.2.1", 0.25, Reason.FIRST)
     if connected is not None:
-        script.connects("192.0.2.1", connected)
+        script.connects("192.0.2.1", connected, Phase.TLS)
     script.fails("192.0.2.1", 2.2502, TimeoutError(errno.ETIMEDOUT, "Connection timed out"))
     script.loses(2.2502, ConnectTimeout("failed", host="example.org", port=443))
 
@@ -771,9 +771,23 @@ def test_what_failed_is_listed_line_by_line() -> None:
     assert lines[-1] == "DNS A: Temporary failure · 20 ms"
 
 
-def test_an_error_alone_knows_the_phase_but_not_its_start() -> None:
-    attempt = Attempt(number=1, address=address("192.0.2.1"), phase=Phase.ESTABLISH, started=5.0, ended=7.0, error=None)
+@pytest.mark.parametrize(
+    ("connected", "words"),
+    [
+        (5.5, "╰ TCP connected after 500 ms, then no TLS answer for 1500 ms\n"),
+        (None, "╰ TCP connected, then no TLS answer"),
+    ],
+)
+def test_an_error_alone_knows_the_phases(connected: float | None, words: str) -> None:
+    attempt = Attempt(
+        number=1,
+        address=address("192.0.2.1"),
+        phase=Phase.TLS,
+        started=5.0,
+        ended=7.0,
+        error=None,
+        connected=connected,
+    )
     error = ConnectTimeout("gave up", host="example.org", port=443, attempts=[attempt])
 
-    assert "╰ TCP connected, then no answer" in render_text(timeline_of_error(error))
-    assert "for" not in render_text(timeline_of_error(error)).partition("TCP connected")[2].partition("\n")[0]
+    assert words in render_text(timeline_of_error(error))

@@ -100,7 +100,7 @@ def test_what_is_established_on_top_of_tcp_is_a_phase_however_short(connected: f
 def test_a_connection_that_is_all_has_no_second_phase_however_slow_we_are() -> None:
     script = RaceScript()
     script.starts("192.0.2.1", 0.0, Reason.FIRST)
-    script.connects("192.0.2.1", 0.1, is_all=True)
+    script.connects("192.0.2.1", 0.1, None)
     script.establishes("192.0.2.1", 0.2)
 
     (attempt,) = timeline_of(script.events).attempts

@@ -239,7 +239,7 @@ async def test_a_fault_on_every_address_is_told(fault: str, authority: trustme.C
     assert text in str(error)
     assert isinstance(error.__cause__, BaseExceptionGroup)
     failures = [attempt.error for attempt in error.attempts]
-    assert [attempt.phase for attempt in error.attempts] == [nb.Phase.ESTABLISH] * 2
+    assert [attempt.phase for attempt in error.attempts] == [nb.Phase.TLS] * 2
     assert all(isinstance(failure, kinds) for failure in failures)
     assert list(error.__cause__.exceptions) == failures
     assert error.primary_error in failures
@@ -766,7 +766,7 @@ async def test_handshakes_that_all_run_into_their_limit_are_a_time_out(
     error = await fails(connector.open_tls_stream(NAME, 443, ssl_context=trust))
 
     assert isinstance(error, nb.ConnectTimeout)
-    assert (error.errno, error.phase) == (errno.ETIMEDOUT, nb.Phase.ESTABLISH)
+    assert (error.errno, error.phase) == (errno.ETIMEDOUT, nb.Phase.TLS)
     assert [attempt.ended - attempt.started for attempt in error.attempts] == [pytest.approx(2.1)] * 2
     assert nb.is_retryable(error)
     assert net.open_sockets == 0
@@ -780,7 +780,7 @@ async def test_the_whole_call_has_its_limit_too(net: SimulatedNetwork, trust: ss
     error = await fails(nb.Connector(network=net).open_tls_stream(NAME, 443, ssl_context=trust, give_up_after=1))
 
     assert isinstance(error, nb.ConnectTimeout)
-    assert error.phase is nb.Phase.ESTABLISH
+    assert error.phase is nb.Phase.TLS
     assert trio.current_time() == 1
     assert net.open_sockets == 0
 

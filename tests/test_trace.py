@@ -71,7 +71,7 @@ def test_without_a_tracer_nothing_is_built() -> None:
     ours.query_sent(QuerySent(Source.AAAA))
     ours.answer_received(Answer(Source.AAAA))
     ours.attempt_started(1, ADDRESS, "FIRST")
-    ours.attempt_connected(1, ADDRESS, is_all=True)
+    ours.attempt_connected(1, ADDRESS, None)
     ours.attempt_established(1, ADDRESS)
     ours.attempt_failed(1, ADDRESS, OSError())
     ours.attempt_cancelled(1, ADDRESS)
@@ -263,7 +263,7 @@ async def test_events_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     ours.race_started("evil.example\n\x1b[31m", 443, Policy())
     ours.attempt_started(1, ADDRESS, "FIRST", 0.25, "HISTORY")
     ours.answer_received(Answer(Source.A, (ADDRESS, ADDRESS), error=OSError("odd\n")))
-    ours.attempt_connected(1, ADDRESS, is_all=True)
+    ours.attempt_connected(1, ADDRESS, None)
     ours.race_won(1, ADDRESS)
 
     assert all(r", evil.example\n\x1b[31m:443, " in record.getMessage() for record in caplog.records)
@@ -295,10 +295,8 @@ def test_the_time_in_a_log_counts_from_the_race_s_beginning(caplog: pytest.LogCa
     ] * 2
 
 
-def test_a_connection_that_is_all_does_not_say_so_in_its_repr() -> None:
-    connected = trace.AttemptConnected(race=1, time=0.0, attempt=1, address=ADDRESS)
-    assert not connected.is_all
-    assert "is_all" not in repr(connected)
+def test_a_connection_is_all_unless_it_says_what_follows() -> None:
+    assert trace.AttemptConnected(race=1, time=0.0, attempt=1, address=ADDRESS).next_phase is None
 
 
 async def test_structlog_is_a_logger_too() -> None:

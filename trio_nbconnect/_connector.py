@@ -429,6 +429,7 @@ class Connector:
             resolution,
             opener,
             establish=establish,
+            is_tls=speaks_https,
             give_up_after=give_up_after,
             journal=heard,
             history=self.history,

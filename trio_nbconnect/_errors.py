@@ -36,11 +36,13 @@ class Phase(enum.Enum):
     Attributes:
         RESOLUTION: No attempt has begun yet.
         HANDSHAKE: The TCP handshake is under way, or an attempt of `race`.
+        TLS: TCP is connected; the TLS handshake of `open_tls_stream` is under way.
         ESTABLISH: TCP is connected; what the caller asked for on top of it (`establish`) is under way.
     """
 
     RESOLUTION = "resolution"
     HANDSHAKE = "handshake"
+    TLS = "tls"
     ESTABLISH = "establish"
 
 
@@ -88,7 +90,7 @@ class Attempt:
             connected = f"TCP connected after {seconds_text(self.connected - self.started)}, then "
             silent_since = self.connected
         if self.error is None or _is_plain(self.error, errno.ETIMEDOUT, self.address):
-            return f"{connected}no answer for {seconds_text(self.ended - silent_since)}"
+            return f"{connected}{silence_text(self.phase)} for {seconds_text(self.ended - silent_since)}"
         return f"{connected}{_reason(self.error, self.address)} after {seconds_text(self.ended - silent_since)}"
 
     def _summary(self, port: int) -> str:
@@ -405,8 +407,13 @@ def tls_reason(error: ssl.SSLError) -> str:
 def _phase(attempts: Sequence[Attempt]) -> Phase:
     """The furthest that any attempt still under way had come."""
     pending = [attempt for attempt in attempts if attempt.error is None] or attempts
-    phases = [attempt.phase for attempt in pending]
-    return Phase.ESTABLISH if Phase.ESTABLISH in phases else Phase.HANDSHAKE if phases else Phase.RESOLUTION
+    order = list(Phase)
+    return max((attempt.phase for attempt in pending), key=order.index, default=Phase.RESOLUTION)
+
+
+def silence_text(phase: Phase) -> str:
+    """Say what did not come."""
+    return "no TLS answer" if phase is Phase.TLS else "no answer"
 
 
 def timed_out(what: str) -> TimeoutError:

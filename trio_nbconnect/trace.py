@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, fields
 from typing import Protocol, TypeAlias
 
 from ._address import Address, format_host_port
-from ._errors import ConnectError
+from ._errors import ConnectError, Phase
 from ._listening import listening
 from ._policy import Policy
 from ._printable import printable
@@ -243,13 +243,13 @@ class AttemptConnected(_Happened):
         port: Its port.
         attempt: The number of the attempt in its race, from 1.
         address: Where to.
-        is_all: Whether nothing is to be established on top of it.
+        next_phase: What begins now on top of it; None if this is all.
         syn_retransmissions: How often the kernel has sent the SYN again; None where it does not say.
     """
 
     attempt: int
     address: Address
-    is_all: bool = field(default=False, repr=False)
+    next_phase: Phase | None = None
     syn_retransmissions: int | None = None
 
 
@@ -528,7 +528,7 @@ class _Log:
             self._logger.log(level, "race %d, %s, %.1f ms: %s", event.race, target, milliseconds, words)
 
 
-_NOT_LOGGED = frozenset(("race", "time", "host", "port", "policy", "run", "is_all", "candidates", "connection"))
+_NOT_LOGGED = frozenset(("race", "time", "host", "port", "policy", "run", "candidates", "connection"))
 
 
 def _facts(event: Event) -> Iterator[str]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from .. import trace
 from .._address import IPV6, UNSPECIFIED, Address, GroupedAddress, shown_address, shown_target
 from .._error_texts import is_plain_text, strerror
-from .._errors import ConnectRefused, ConnectTimeout, ResolutionError, tls_reason
+from .._errors import ConnectRefused, ConnectTimeout, Phase, ResolutionError, silence_text, tls_reason
 from .._policy import Policy
 from .._printable import printable, seconds_text
 from .._resolve.query import Source
@@ -230,14 +230,14 @@ def failure_text(attempt: AttemptRow) -> str:
     """Say what an attempt failed with and in which phase, where its outcome alone does not; else empty.
 
     A silent host and one that accepts and then says nothing are different faults, so they have different words:
-    `TCP connected after 0.2 ms, then no answer for 2000 ms`.
+    `TCP connected after 0.2 ms, then no TLS answer for 2000 ms`.
     """
     if attempt.outcome not in _FAILURES:
         return ""
     if not attempt.has_second_phase:
         failed = attempt.outcome is AttemptOutcome.FAILED
         return error_text(attempt.error) if failed and attempt.error is not None else ""
-    connected, silence = "TCP connected", "no answer"
+    connected, silence = "TCP connected", silence_text(attempt.phase)
     if attempt.connected is not None:
         connected += f" after {seconds_text(attempt.connected - attempt.started)}"
         silence += f" for {seconds_text(attempt.ended - attempt.connected)}"
@@ -269,6 +269,12 @@ def failure_lines(timeline: Timeline) -> list[str]:
     return lines
 
 
+def phases_text(timeline: Timeline) -> str:
+    """Name what is on top of TCP; of what a caller establishes, only the caller can."""
+    phases = {attempt.phase for attempt in timeline.attempts if attempt.has_second_phase}
+    return "TLS" if phases == {Phase.TLS} else "TLS or the like"
+
+
 _FAILURES = frozenset({AttemptOutcome.REFUSED, AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT})
 
 
@@ -295,13 +301,13 @@ _NO_DNS = frozenset({Source.SYSTEM, Source.HOOK, Source.GIVEN})
 def lookup_text(lookup: LookupRow, timeline: Timeline) -> str:
     """Say what a query brought: `2 addresses · 24 ms`."""
     if lookup.ended is None:
-        return _PENDING[timeline.outcome]
+        return PENDING[timeline.outcome]
     error = lookup.error
     result = error_text(error) if error is not None and lookup_failed(lookup) else _content(lookup)
     return f"{result} · {seconds_text(lookup.ended - lookup.started)}"
 
 
-_PENDING = {
+PENDING = {
     RaceOutcome.WON: "not needed any more",
     RaceOutcome.LOST: "no answer",
     RaceOutcome.CANCELLED: "cancelled",

@@ -180,7 +180,7 @@ def render_svg(
         y = rows.y + (22 if labels.end_text(timeline) else 0)
         if rows.has_phases:
             y += 18
-            parts += _legend_of_phases(layout, y)
+            parts += _legend_of_phases(timeline, layout, y)
         if rows.has_syn:
             y += 18
             parts += _legend_of_syn(layout, y)
@@ -280,14 +280,14 @@ def _legend_of_syn(layout: SVGLayout, y: float) -> list[str]:
     ]
 
 
-def _legend_of_phases(layout: SVGLayout, y: float) -> list[str]:
+def _legend_of_phases(timeline: Timeline, layout: SVGLayout, y: float) -> list[str]:
     """Explain the two tones of a bar, and the mark between them."""
-    x = layout.chart
+    x, words = layout.chart, f"TCP connected at the mark, then {labels.phases_text(timeline)}"
     return [
         rect(x, y - 8, 14, 9, "known half", radius=2),
         rect(x + 14, y - 8, 14, 9, "known", radius=2),
         line(x + 14, y - 11, x + 14, y + 4, "tick"),
-        text(x + 36, y, fitted("TCP connected at the mark, then TLS or the like", layout.edge - x - 36, 11), "soft s"),
+        text(x + 36, y, fitted(words, layout.edge - x - 36, 11), "soft s"),
     ]
 
 

@@ -29,6 +29,7 @@ from .labels import (
     lookup_text,
     lost_text,
     pace_text,
+    phases_text,
     reason_text,
     source_text,
     target_text,
@@ -214,12 +215,12 @@ class _TextRows:
             yield self._foot()
         attempts, legend = self.timeline.attempts, []
         if any(self._connected(attempt) is not None for attempt in attempts):
-            legend.append(f"{_CONNECTED} TCP connected")
+            legend.append(f"{_CONNECTED} TCP connected, then {phases_text(self.timeline)}")
         if any(attempt.syn_sent_again for attempt in attempts):
             legend.append(f"{_SENT_AGAIN} SYN sent again")
         room = self.layout.width - self.layout.names
-        for words in ["  ".join(legend), *lines_of(connection_parts(self.timeline), lambda text: len(text) <= room)]:
-            if words:
+        for parts in (legend, connection_parts(self.timeline)):
+            for words in lines_of(parts, lambda text: columns_of(text) <= room):
                 line = Line(self.layout.width)
                 line.put(self.layout.names, words, FAINT)
                 yield line

@@ -6,8 +6,8 @@ is a pure function from events, of an unfinished race as well, to a frozen `Time
 from that one value. Times count in seconds from the start of the race. Errors are kept as they were raised; how much of
 them is shown is up to the renderers.
 
-Who did not record has only the error: `timeline_of_error` builds the same from `ConnectError.attempts`. Lookups, the
-policy and the end of the TCP phase are then unknown and left out, and time counts from the first attempt.
+Who did not record has only the error: `timeline_of_error` builds the same from `ConnectError.attempts`. Lookups and the
+policy are then unknown and left out, and time counts from the first attempt.
 
 A host may have hundreds of addresses, and a picture of all of them is unreadable. `visible_attempts` and its siblings
 keep the first and the last rows and always the winner, and count what was left out.
@@ -110,7 +110,7 @@ class AttemptRow:
         error: What it failed with.
         reason: Why it began when it did.
         preceded_by: The number of the attempt that its reason refers to; None for the first.
-        phase: How far it had come: `ESTABLISH` once TCP was connected, if something was to be established on top of it.
+        phase: How far it had come: what is on top of TCP, once that was connected.
         delay: How many seconds the next attempt was to wait for this one; None where that is not known.
         delay_from: Where that delay came from.
         syn_retransmissions: How often the kernel has sent the SYN again; None where it did not say.
@@ -153,7 +153,7 @@ class AttemptRow:
     @property
     def has_second_phase(self) -> bool:
         """Whether TCP was connected and something was to be established on top of it."""
-        return self.phase is Phase.ESTABLISH
+        return self.phase is not Phase.HANDSHAKE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,7 +363,7 @@ def _attempt_rows(
                     error=error,
                     reason=event.reason,
                     preceded_by=rows[-1].number if rows else None,
-                    phase=Phase.ESTABLISH if number in connected and not connected[number].is_all else Phase.HANDSHAKE,
+                    phase=(number in connected and connected[number].next_phase) or Phase.HANDSHAKE,
                     delay=event.delay,
                     delay_from=event.delay_from,
                     syn_retransmissions=getattr(connected.get(number, ends.get(number)), "syn_retransmissions", None),
@@ -429,7 +429,7 @@ def _row_of_error(attempt: Attempt, before: Attempt | None, began: float) -> Att
         address=attempt.address,
         known_since=attempt.started - began,
         started=attempt.started - began,
-        connected=None,
+        connected=None if attempt.connected is None else attempt.connected - began,
         ended=attempt.ended - began,
         outcome=AttemptOutcome.TIMED_OUT if attempt.error is None else outcome_of_failure(attempt.error),
         error=attempt.error,

@@ -163,7 +163,7 @@ class _Telling:
                 yield self._answered(time, event)
             elif isinstance(event, trace.AttemptStarted):
                 yield self._started(time, self._attempts[event.attempt])
-            elif isinstance(event, trace.AttemptConnected) and not event.is_all:
+            elif isinstance(event, trace.AttemptConnected) and event.next_phase is not None:
                 yield Step(time=time, words=f"{event.address.ip} completes the TCP handshake; now TLS.", rule=TLS_TOO)
             elif isinstance(event, trace.AttemptFailed):
                 words = f"{event.address.ip} fails: {labels.error_text(event.error)}."

@@ -18,7 +18,7 @@ from .._listening import listening, proxy_for
 
 if TYPE_CHECKING:
     from .._address import Address
-    from .._errors import ConnectError
+    from .._errors import ConnectError, Phase
     from .._policy import Policy
     from .._resolve.query import Answer, QuerySent
     from ..trace import Candidate, Event, Tracer
@@ -108,10 +108,10 @@ class Journal:
             self._tell(self._trace.AttemptStarted, attempt=attempt, address=address, delay=delay, **names)
 
     def attempt_connected(
-        self, attempt: int, address: Address, *, is_all: bool, retransmissions: int | None = None
+        self, attempt: int, address: Address, next_phase: Phase | None, retransmissions: int | None = None
     ) -> None:
         if self.tracers:
-            facts: dict[str, Any] = {"is_all": is_all, "syn_retransmissions": retransmissions}
+            facts: dict[str, Any] = {"next_phase": next_phase, "syn_retransmissions": retransmissions}
             self._tell(self._trace.AttemptConnected, attempt=attempt, address=address, **facts)
 
     def attempt_established(self, attempt: int, address: Address) -> None:

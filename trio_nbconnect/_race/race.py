@@ -59,7 +59,9 @@ T = TypeVar("T")
 class RunningAttempt:
     """One attempt of a race. Times are seconds on Trio's clock."""
 
-    __slots__ = ("address", "connected", "delay", "ended", "error", "handshake", "is_noted", "number", "started")
+    __slots__ = (
+        *("address", "connected", "delay", "ended", "error", "handshake", "is_noted", "number", "phase", "started"),
+    )
 
     def __init__(self, number: int, address: Address, started: float, delay: float) -> None:
         self.number = number
@@ -68,6 +70,7 @@ class RunningAttempt:
         self.delay = delay  # how long the next attempt waits for this one
         self.handshake: Connecting | None = None  # None if no packet could be sent
         self.connected: float | None = None  # when TCP was, if something is to be established on top of it
+        self.phase = Phase.HANDSHAKE
         self.ended: float | None = None
         self.error: OSError | None = None
         self.is_noted = False
@@ -82,7 +85,7 @@ class RunningAttempt:
         return Attempt(
             number=self.number,
             address=self.address,
-            phase=Phase.HANDSHAKE if self.connected is None else Phase.ESTABLISH,
+            phase=self.phase,
             started=self.started,
             ended=now if self.ended is None else self.ended,
             error=self.error,
@@ -95,8 +98,8 @@ class Race(Generic[T]):
 
     __slots__ = (
         *("_attempts", "_began", "_candidates", "_change", "_clock", "_establish", "_give_up_after", "_history"),
-        *("_journal", "_last_sent", "_opener", "_planned", "_policy", "_resolution", "_result", "_target"),
-        *("_under_way", "_winner"),
+        *("_journal", "_last_sent", "_opener", "_phase_on_top", "_planned", "_policy", "_resolution", "_result"),
+        *("_target", "_under_way", "_winner"),
     )
 
     def __init__(
@@ -107,6 +110,7 @@ class Race(Generic[T]):
         opener: Opener,
         *,
         establish: Callable[[trio.SocketStream, Address], Awaitable[T]] | None,
+        is_tls: bool = False,
         give_up_after: float,
         journal: Journal,
         history: History | None,
@@ -117,6 +121,7 @@ class Race(Generic[T]):
         self._candidates: Candidates = resolution.candidates
         self._opener = opener
         self._establish = establish  # None: a connection is all that is wanted, and `T` is its stream
+        self._phase_on_top = None if establish is None else Phase.TLS if is_tls else Phase.ESTABLISH
         self._give_up_after = give_up_after
         self._journal = journal
         self._history = history
@@ -341,11 +346,11 @@ class Race(Generic[T]):
         """Note that TCP is connected, and what that tells about the route."""
         if self._journal.tracers:
             sent_again = self._retransmissions(attempt)
-            is_all = self._establish is None
-            self._journal.attempt_connected(attempt.number, attempt.address, is_all=is_all, retransmissions=sent_again)
+            self._journal.attempt_connected(attempt.number, attempt.address, self._phase_on_top, sent_again)
         if self._history is not None and (rtt := self._round_trip_time(attempt, handshake)) is not None:
             self._history.record(attempt.address, rtt, wall_clock())
-        if self._establish is not None:
+        if self._phase_on_top is not None:
+            attempt.phase = self._phase_on_top
             attempt.connected = self._clock.current_time()
             self._change.notify()
 
