@@ -242,13 +242,13 @@ def spans(*races: Sequence[Event]) -> list[tuple[int, int, str, float, float]]:
 
 def test_a_chrome_trace_has_a_thread_for_each_row() -> None:
     assert spans(script_of_a_won_race().events) == [
-        (1, 0, "won", 0.0, 704.0),
-        (1, 1, "2 addresses · 24 ms", 0.0, 24.0),
-        (1, 2, "3 addresses · 41 ms", 0.0, 41.0),
-        (1, 3, "cancelled 2001:db8:1::10", 24.0, 680.0),
-        (1, 4, "refused 198.51.100.7", 274.0, 62.0),
-        (1, 5, "cancelled 2001:db8:1::11", 336.0, 368.0),
-        (1, 6, "won 203.0.113.24", 586.0, 118.0),
+        (1, 1, "won", 0.0, 704.0),
+        (1, 2, "2 addresses · 24 ms", 0.0, 24.0),
+        (1, 3, "3 addresses · 41 ms", 0.0, 41.0),
+        (1, 4, "cancelled 2001:db8:1::10", 24.0, 680.0),
+        (1, 5, "refused 198.51.100.7", 274.0, 62.0),
+        (1, 6, "cancelled 2001:db8:1::11", 336.0, 368.0),
+        (1, 7, "won 203.0.113.24", 586.0, 118.0),
     ]
 
 
@@ -257,9 +257,9 @@ def test_a_chrome_trace_names_processes_and_threads() -> None:
 
     names = [(row["name"], row["tid"], row["args"]["name"]) for row in rows if row["ph"] == "M"]
     assert names[:3] == [
-        ("process_name", 0, "example.org:443"),
-        ("thread_name", 0, "race"),
-        ("thread_name", 1, "DNS AAAA"),
+        ("process_name", 1, "example.org:443"),
+        ("thread_name", 1, "race"),
+        ("thread_name", 2, "DNS AAAA"),
     ]
     assert {type(row["pid"]) for row in rows} == {int}
 
@@ -272,10 +272,43 @@ def test_phases_are_inside_of_their_attempt() -> None:
     script.wins("192.0.2.1", 0.4)
 
     assert spans(script.events)[1:] == [
-        (1, 1, "won 192.0.2.1", 100.0, 300.0),
-        (1, 1, "TCP handshake", 100.0, 50.0),
-        (1, 1, "established on TCP", 150.0, 250.0),
+        (1, 2, "won 192.0.2.1", 100.0, 300.0),
+        (1, 2, "TCP handshake", 100.0, 50.0),
+        (1, 2, "after TCP", 150.0, 250.0),
     ]
+
+
+def test_what_ends_together_ends_at_the_same_number() -> None:
+    """Perfetto drops a span that ends later than the one around it, if only by a nanosecond."""
+    script = RaceScript()
+    script.starts("192.0.2.1", 0.1000003, Reason.FIRST)
+    script.connects("192.0.2.1", 0.1500008)
+    script.establishes("192.0.2.1", 0.4000016)
+    script.wins("192.0.2.1", 0.4000016)
+
+    rows = [row for row in json.loads(chrome_trace([script.events]))["traceEvents"] if row["ph"] == "X"]
+
+    assert len({row["ts"] + row["dur"] for row in rows if row["name"] != "TCP handshake"}) == 1
+    assert all(type(row["ts"]) is type(row["dur"]) is int for row in rows)
+
+
+def test_a_thread_has_its_number_for_itself() -> None:
+    """Perfetto names threads by that alone, and shows the one first that has the number of its process."""
+    rows = json.loads(chrome_trace([script_of_a_won_race().events, RaceScript(race=2).events]))["traceEvents"]
+
+    threads = [row["tid"] for row in rows if row["name"] == "thread_name"]
+    assert threads == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [row["tid"] for row in rows if row["args"].get("name") == "race"] == [1, 8]
+    assert {row["pid"] for row in rows} == {1, 8}
+
+
+def test_a_chrome_trace_has_no_pair_of_escapes() -> None:
+    """Perfetto takes them for an error, and then nothing of the file."""
+    text = chrome_trace([RaceScript(host="\U00020bb7é.example").events])
+
+    assert text.isascii()
+    assert "\\ud8" not in text
+    assert json.loads(text)["traceEvents"][0]["args"]["name"] == "\ufffdé.example:443"
 
 
 def test_races_of_one_run_keep_their_distance() -> None:
@@ -290,7 +323,7 @@ def test_races_of_one_run_keep_their_distance() -> None:
     another_clock = [dataclasses.replace(event, time=event.time + 5000) for event in third.events]
 
     assert spans(first.events, later, another_clock) == [
-        (1, 0, "cancelled", 0.0, 500.0),
-        (2, 0, "cancelled", 300.0, 200.0),
-        (3, 0, "cancelled", 500.0, 100.0),
+        (1, 1, "cancelled", 0.0, 500.0),
+        (2, 2, "cancelled", 300.0, 200.0),
+        (3, 3, "cancelled", 500.0, 100.0),
     ]

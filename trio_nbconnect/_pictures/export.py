@@ -5,10 +5,15 @@ of Happy Eyeballs (draft-kuehlewind-happy-qlog-00, namespace `hev3`); times are 
 what was seen is written: events do not say when a timer was set or how candidates were sorted, so neither does the
 file. Every `attempt_started` has exactly one `attempt_outcome`, once the race is over. Where the draft has no word, as
 little as possible is added: the family of a UNIX socket is "unix", and addresses that the caller gave were not
-discovered. First come two fields of older drafts, without which qvis loads no file.
+discovered. First come two fields of older drafts, without which qvis loads no file. Its loader was run on such files;
+its diagrams draw QUIC and TCP, so that these events are listed there and no more.
 
-A Chrome trace is a JSON object in the Trace Event Format, which Perfetto, speedscope and chrome://tracing open: a
-process for each race, a thread for each lookup and attempt, and in an attempt its phases. Times are microseconds.
+A Chrome trace is a JSON object in the Trace Event Format: a process for each race, a thread for each lookup and
+attempt, and in an attempt its phases. speedscope and Chromium's chrome://tracing were tried. Perfetto has not been; its
+importer was read, and asks for more than the format says. A span that ends later than the one around it is dropped: so
+times are whole microseconds, and what ends together does so exactly. A thread is known by its number alone, so no two
+have the same; that of the race itself has the number of its process, and is shown first. Pairs of escapes, which JSON
+has for characters beyond the Basic Multilingual Plane, make it refuse the whole file.
 
 JSON lines have one object on each line: the name of the event, the number of its race, the time in seconds since the
 race started, its host and port, and then the fields of that event by their names in `trace`. Addresses are strings;
@@ -19,14 +24,16 @@ from __future__ import annotations
 
 import enum
 import errno
+import itertools
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 
 from .. import trace
 from .._address import IPV6, UNSPECIFIED, Address
-from .._errors import ConnectError, ConnectTimeout, ResolutionError
+from .._errors import ConnectError, ConnectTimeout, Phase, ResolutionError
 from .._policy import Policy
 from .._resolve.query import Service, Source
 from .labels import address_text, failure_text, family_text, lookup_text, source_text, target_text
@@ -281,9 +288,20 @@ def chrome_trace(races: Iterable[Sequence[trace.Event]]) -> str:
     """
     rows: list[_Data] = []
     timelines = [timeline_of(events) for events in races]
-    for process, (timeline, offset) in enumerate(zip(timelines, _offsets(timelines), strict=True), start=1):
-        rows += _process(timeline, process, offset)
-    return json.dumps({"traceEvents": rows, "displayTimeUnit": "ms"}, indent=1, allow_nan=False) + "\n"
+    numbers = itertools.count(1)
+    for timeline, offset in zip(timelines, _offsets(timelines), strict=True):
+        rows += _process(timeline, numbers, offset)
+    file = {"traceEvents": rows, "displayTimeUnit": "ms"}
+    return _NOT_ASCII.sub(_escape, json.dumps(file, indent=1, allow_nan=False, ensure_ascii=False)) + "\n"
+
+
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+
+
+def _escape(found: re.Match[str]) -> str:
+    """Escape a character as JSON does; U+FFFD takes the place of what needs two escapes."""
+    number = ord(found[0])
+    return f"\\u{number if number < 0x10000 else 0xFFFD:04x}"
 
 
 def _offsets(timelines: Sequence[Timeline]) -> Iterator[float]:
@@ -301,34 +319,35 @@ def _offsets(timelines: Sequence[Timeline]) -> Iterator[float]:
         yield offset
 
 
-def _process(timeline: Timeline, process: int, offset: float) -> Iterator[_Data]:
-    """The rows of one race: first its names, then what took time."""
+def _process(timeline: Timeline, numbers: Iterator[int], offset: float) -> Iterator[_Data]:
+    """The rows of one race: first its names, then what took time; each row takes a number."""
+    process = next(numbers)
 
     def span(thread: int, name: str, kind: str, start: float, end: float, **details: object) -> _Data:
-        times = {"ts": round((offset + start) * 1e6, 3), "dur": round((end - start) * 1e6, 3)}
+        began, ended = (round((offset + seconds) * 1e6) for seconds in (start, end))
+        times = {"ts": began, "dur": ended - began}
         return {"ph": "X", "pid": process, "tid": thread, "name": name, "cat": kind, **times, "args": details}
 
-    def named(what: str, name: str, thread: int = 0) -> _Data:
+    def named(what: str, name: str, thread: int) -> _Data:
         return {"ph": "M", "pid": process, "tid": thread, "name": what, "args": {"name": name}}
 
     target = target_text(timeline)
-    yield named("process_name", target)
-    yield named("thread_name", "race")
-    yield span(0, timeline.outcome.value, "race", 0.0, timeline.duration, target=target)
-    thread = 0
-    for thread, lookup in enumerate(timeline.lookups, start=1):
+    yield named("process_name", target, process)
+    yield named("thread_name", "race", process)
+    yield span(process, timeline.outcome.value, "race", 0.0, timeline.duration, target=target)
+    for lookup, thread in zip(timeline.lookups, numbers, strict=False):
         name, end = source_text(lookup), timeline.duration if lookup.ended is None else lookup.ended
         yield named("thread_name", name, thread)
         addresses = [address.ip for address in lookup.addresses]
         yield span(
             thread, lookup_text(lookup, timeline), "lookup", lookup.started, end, source=name, addresses=addresses
         )
-    for number, attempt in enumerate(timeline.attempts, start=thread + 1):
+    for attempt, thread in zip(timeline.attempts, numbers, strict=False):
         address = address_text(attempt.address, timeline)
-        yield named("thread_name", address, number)
+        yield named("thread_name", address, thread)
         details = {"reason": attempt.reason.value, "error": failure_text(attempt)}
         yield span(
-            number,
+            thread,
             f"{attempt.outcome.value} {address}",
             "attempt",
             attempt.started,
@@ -337,8 +356,9 @@ def _process(timeline: Timeline, process: int, offset: float) -> Iterator[_Data]
             **{name: detail for name, detail in details.items() if detail},
         )
         if attempt.connected is not None and attempt.has_second_phase:
-            yield span(number, "TCP handshake", "phase", attempt.started, attempt.connected)
-            yield span(number, "established on TCP", "phase", attempt.connected, attempt.ended)
+            yield span(thread, "TCP handshake", "phase", attempt.started, attempt.connected)
+            name = "TLS handshake" if attempt.phase is Phase.TLS else "after TCP"
+            yield span(thread, name, "phase", attempt.connected, attempt.ended)
 
 
 # JSON lines
