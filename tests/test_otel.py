@@ -8,10 +8,12 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from opentelemetry import trace as spans
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -141,10 +143,10 @@ async def test_what_is_established_on_top_has_a_span_of_its_own(net: SimulatedNe
 
     assert seconds(found["socket connect 192.0.2.2:443"]) == pytest.approx(0.04)
     assert seconds(found[f"TLS client handshake {HOST}"]) == pytest.approx(0.5)
-    assert facts(found[f"TLS client handshake {HOST}"])["error.type"] == "certificate_error"
+    assert facts(found[f"TLS client handshake {HOST}"])["error.type"] == "ssl.SSLCertVerificationError"
     assert facts(found[f"connection_setup {HOST}:443"])["error.type"] == "secure_connection_error"
     (handshake,) = telemetry.metric("tls.handshake.duration")
-    assert handshake.attributes["error.type"] == "certificate_error"
+    assert handshake.attributes["error.type"] == "ssl.SSLCertVerificationError"
 
 
 async def test_what_is_no_tls_is_not_called_so(net: SimulatedNetwork, telemetry: Telemetry) -> None:
@@ -155,6 +157,53 @@ async def test_what_is_no_tls_is_not_called_so(net: SimulatedNetwork, telemetry:
     found = await telemetry.of(lambda: nb.Connector(network=net).connect(HOST, 443, greet, addresses=["192.0.2.2"]))
 
     assert facts(found[f"establish {HOST}"])["trio_nbconnect.outcome"] == "won"
+
+
+async def test_a_server_that_is_silent_in_tls_is_seen_in_tls(net: SimulatedNetwork, telemetry: Telemetry) -> None:
+    connector = nb.Connector(network=net)
+    found = await telemetry.of(lambda: connector.open_tls_stream(HOST, 443, addresses=["192.0.2.2"], give_up_after=2))
+
+    assert "error.type" not in facts(found["socket connect 192.0.2.2:443"])
+    handshake = found[f"TLS client handshake {HOST}"]
+    assert seconds(handshake) == pytest.approx(1.96)
+    assert facts(handshake)["error.type"] == "timed_out"
+    (measured,) = telemetry.metric("tls.handshake.duration")
+    assert measured.attributes == {"server.address": HOST, "error.type": "timed_out"}
+
+
+async def test_spans_are_internal_and_failures_have_their_text(net: SimulatedNetwork, telemetry: Telemetry) -> None:
+    """docs/dotnet/dotnet-network-traces.md: "Span kind SHOULD be INTERNAL"."""
+    found = await telemetry.of(lambda: nb.Connector(network=net).open_tcp_stream(HOST, 443, addresses=["2001:db8::1"]))
+
+    assert {span.kind for span in found.values()} == {spans.SpanKind.INTERNAL}
+    assert found["socket connect [2001:db8::1]:443"].status.description == "Connection refused"
+    whole = found[f"connection_setup {HOST}:443"].status.description
+    assert whole == f"all attempts to connect to {HOST}:443 failed: 2001:db8::1 refused"
+
+
+async def test_a_path_is_no_address_of_an_ip_socket(telemetry: Telemetry, tmp_path: Path) -> None:
+    """Of the setup the same document says "available only [...] for IP sockets"; and there is no port."""
+    path = str(tmp_path / "db")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        found = await telemetry.of(lambda: nb.open_tcp_stream(HOST, 5432, addresses=[Path(path)]))
+
+    assert "network.peer.address" not in facts(found[f"connection_setup {HOST}:5432"])
+    connect = facts(found[f"socket connect {path}"])
+    assert (connect["network.peer.address"], connect["network.transport"]) == (path, "unix")
+    assert "network.peer.port" not in connect
+
+
+async def test_attempts_of_a_caller_are_no_sockets(telemetry: Telemetry) -> None:
+    async def dial() -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        return trio.testing.memory_stream_pair()[0]
+
+    found = await telemetry.of(lambda: nb.race([nb.Dial("relay", dial)], name="QmPeer", close=trio.aclose_forcefully))
+
+    assert "server.port" not in facts(found["connection_setup QmPeer"])
+    assert not any(name.startswith("network.") for name in facts(found["attempt relay"]))
 
 
 async def test_a_time_out_is_an_error_and_a_cancellation_is_none(net: SimulatedNetwork, telemetry: Telemetry) -> None:
@@ -202,8 +251,10 @@ async def test_a_name_that_is_not_there_is_an_error_of_names(telemetry: Telemetr
     ("error", "name"),
     [
         (OSError(errno.EHOSTUNREACH, "no route"), "host_unreachable"),
+        (OSError(errno.EPERM, "a firewall"), "access_denied"),
         (socket.gaierror(socket.EAI_AGAIN, "later"), "try_again"),
-        (ssl.SSLError(1, "wrong version"), "secure_connection_error"),
+        (socket.gaierror(socket.EAI_MEMORY, "full"), "socket.gaierror"),
+        (ssl.SSLError(1, "wrong version"), "ssl.SSLError"),
         (nb.ConnectError("several", host=HOST, port=1), "connection_error"),
         (OSError("odd"), "OSError"),
     ],
