@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import math
+import re
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -215,10 +217,24 @@ async def test_a_family_that_was_not_mentioned_says_so_at_once(
     net.answers(HOST, a=["192.0.2.1"], after=0.02)
     with pytest.raises(socket.gaierror) as caught:
         await look_up(net, HOST, IPV6)
-    assert caught.value.errno == socket.EAI_NONAME
+    assert caught.value.errno == getattr(socket, "EAI_NODATA", socket.EAI_NONAME)
     assert trio.current_time() == 0.0
     assert await look_up(net, HOST, IPV4) == ["192.0.2.1"]
     assert trio.current_time() == 0.02
+
+
+@pytest.mark.parametrize(("records", "words"), [(["192.0.2.1"], "no records"), ([], "no such name")])
+async def test_a_name_without_records_of_one_type_exists(
+    net: SimulatedNetwork, records: list[str], words: str, autojump_clock: MockClock
+) -> None:
+    """RFC 2308, section 2: NXDOMAIN is of the name, NODATA of the type."""
+    net.answers(HOST, aaaa=[], a=records)
+    net.host("192.0.2.1").accepts()
+
+    with nb.record() as recording, suppress(OSError):
+        await trio.aclose_forcefully(await nb.Connector(resolver=net.resolver(), network=net).open_tcp_stream(HOST, 1))
+
+    assert re.search(f"DNS AAAA ━+[ │]+{words}", str(recording))
 
 
 async def test_an_error_is_a_fresh_one_each_time(net: SimulatedNetwork, autojump_clock: MockClock) -> None:

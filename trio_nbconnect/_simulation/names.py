@@ -11,7 +11,7 @@ import copy
 import math
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import trio
 
@@ -25,19 +25,17 @@ from .._resolve.rfc6724 import Rules
 SERVICES = (Source.HTTPS, Source.SRV)
 """What a name may lack and still exist."""
 
-_NONE = Records()
+NO_RECORDS = Records()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneEntry:
     """What a name server answers for one name and record type, and after how many seconds."""
 
-    records: Records = _NONE
+    records: Records = NO_RECORDS
     after: float = 0.0
-    error: OSError | None = field(
-        default_factory=lambda: socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-    )
-    """What the lack of records means; None means just that there are none."""
+    error: OSError | None = None
+    """Why there are no records; None means just that there are none."""
 
     def text(self) -> str:
         """Say it in words: `192.0.2.1, 192.0.2.2 after 0.02 s`."""
@@ -50,7 +48,7 @@ class ZoneEntry:
 
     def read(self) -> Records:
         """Return the records, or raise what there is instead."""
-        if self.records == _NONE and self.error is not None:
+        if self.records == NO_RECORDS and self.error is not None:
             raise copy.copy(self.error)
         return self.records
 
@@ -89,8 +87,15 @@ class NameServer:
         """Return what the zone has on a name in one record type; of some names nobody asks it."""
         if is_kept(name):
             return ZoneEntry(error=not_looked_up(name))
-        unknown = ZoneEntry(error=None) if source in SERVICES else ZoneEntry()
-        return self._zone.get((_key(name), source), unknown)
+        key = _key(name)
+        entry = self._zone.get((key, source), ZoneEntry())
+        if entry.records == NO_RECORDS and entry.error is None and source not in SERVICES and not self._exists(key):
+            entry = replace(entry, error=socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+        return entry
+
+    def _exists(self, key: str) -> bool:
+        """Whether a name has records of any type; that some are missing is then no lack of the name (RFC 2308)."""
+        return any(name == key and entry.records != NO_RECORDS for (name, _), entry in self._zone.items())
 
     async def look_up(self, name: str, source: Source) -> Records:
         """Return the records when their time has come."""
@@ -109,7 +114,11 @@ class SimulatedLookUp:
         self._at = trio.current_time() + max(entry.after for entry in entries)
 
     async def wait(self) -> list[Address]:
-        """Return the addresses when they are there; the last error counts if there are none at all."""
+        """Return the addresses when they are there; the last error counts if there are none at all.
+
+        Raises:
+            OSError: There are none; as from the system, also where the name merely has no such records.
+        """
         await trio.sleep_until(self._at)
         addresses: list[Address] = []
         failure: OSError | None = None
@@ -118,9 +127,15 @@ class SimulatedLookUp:
                 addresses += [literal(text, port=self._port) for text in entry.read().addresses]
             except OSError as error:
                 failure = error
-        if not addresses and failure is not None:
-            raise failure
+        if not addresses:
+            raise failure or no_addresses()
         return addresses if self._make_rules is None else self._make_rules().sort(addresses)
+
+
+def no_addresses() -> OSError:
+    """What the system says of a name that exists; RFC 3493 has removed that number, and glibc still has it."""
+    number = getattr(socket, "EAI_NODATA", socket.EAI_NONAME)
+    return socket.gaierror(number, "No address associated with hostname")
 
 
 def literal(text: str, family: socket.AddressFamily | None = None, port: int = 0) -> Address:

@@ -39,7 +39,7 @@ from .._resolve.query import Service, Source
 from .._resolve.rfc6724 import Rules
 from .._resolve.system import Resolver
 from .host import SimulatedHost
-from .names import SERVICES, NameServer, SimulatedLookUp, ZoneEntry, literal
+from .names import NameServer, SimulatedLookUp, ZoneEntry, literal
 from .run import Serve, recorded
 from .sockets import ConnectOutcome, SimulatedSocket, source_address
 from .trio_hooks import Hooks, SimulatedTrioSocket
@@ -105,7 +105,8 @@ class SimulatedNetwork:
             srv: The hosts of a service, where the name is like `_xmpp-client._tcp.example.org` (RFC 2782); the same.
             alias: In their place, the host that stands in for this one (AliasMode, RFC 9460, section 2.4.2).
             after: Seconds from the query to the answer; `math.inf` never answers.
-            error: What an empty list means, by default `socket.gaierror` with `EAI_NONAME` for addresses.
+            error: What an empty list means: by default that there are no such records, or no such name
+                (`socket.gaierror` with `EAI_NONAME`) if it has none of any type.
 
         Raises:
             TypeError: No record type was mentioned, or its addresses are one `str`.
@@ -131,8 +132,7 @@ class SimulatedNetwork:
         if not zone:
             raise TypeError(f"aaaa, a, https, srv and alias are all missing: {name!r}")
         for source, records in zone.items():
-            empty = ZoneEntry(error=None) if source in SERVICES else ZoneEntry()
-            self._names.set(name, source, replace(empty, records=records, after=after, error=error or empty.error))
+            self._names.set(name, source, ZoneEntry(records=records, after=after, error=error))
 
     @property
     def queries(self) -> list[tuple[float, Source, str]]:

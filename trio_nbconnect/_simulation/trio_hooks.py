@@ -19,7 +19,7 @@ import trio
 from .._address import IPV4, IPV6
 from .._error_texts import strerror
 from .._resolve.query import Source
-from .names import ZoneEntry, literal
+from .names import ZoneEntry, literal, no_addresses
 from .sockets import SimulatedSocket
 
 T = TypeVar("T")
@@ -169,7 +169,7 @@ class Hooks(trio.abc.HostnameResolver, trio.abc.SocketFactory):
 def _entries(answers: Sequence[ZoneEntry], port: int) -> list[tuple[Any, ...]]:
     """Put the answers together; the last one's error counts if there are no addresses at all."""
     entries: list[tuple[Any, ...]] = []
-    failure: OSError = socket.gaierror(socket.EAI_FAMILY, "ai_family not supported")
+    failure: OSError = no_addresses() if answers else socket.gaierror(socket.EAI_FAMILY, "ai_family not supported")
     for entry in answers:
         try:
             found = [literal(text, port=port) for text in entry.read().addresses]
