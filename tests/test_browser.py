@@ -29,6 +29,8 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 def test_what_a_reader_would_see_is_seen(tmp_path: Path) -> None:
     """A cell that fails, or must and does not; standard error; and what was sent to a cell that was over."""
     error = {"output_type": "error", "ename": "E", "evalue": "", "traceback": []}
+    view = {notebooks.WIDGET_VIEW: {"model_id": "1"}}
+    widget = {"output_type": "display_data", "data": view, "metadata": {}}
     cells: list[dict[str, Any]] = [
         {"outputs": [error], "metadata": {}},
         {"outputs": [], "metadata": {}},
@@ -36,6 +38,7 @@ def test_what_a_reader_would_see_is_seen(tmp_path: Path) -> None:
         {"outputs": [], "metadata": {"tags": [notebooks.RAISES]}},
         {"outputs": [{"output_type": "stream", "name": "stderr", "text": "oh"}], "metadata": {}},
         {"outputs": [{"output_type": "stream", "name": "stdout", "text": "late"}], "metadata": {}},
+        {"outputs": [widget], "metadata": {}},
     ]
     made = [
         cell | {"cell_type": "code", "id": f"cell-{number}", "source": "", "execution_count": 1}
@@ -45,6 +48,7 @@ def test_what_a_reader_would_see_is_seen(tmp_path: Path) -> None:
     nbformat.write(nbformat.from_dict({"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}), path)
     committed = [nbformat.from_dict({**cell, "outputs": []}) for cell in made]
     committed[2].outputs = nbformat.from_dict([error])
+    committed[6].outputs = nbformat.from_dict([widget | {"data": {**view, "text/html": "a still picture"}}])
 
     assert browser.failures(path, committed) == [
         "made_up, cell-0: an error",
