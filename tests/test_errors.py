@@ -19,11 +19,13 @@ from trio_nbconnect import (
     Address,
     Attempt,
     ConnectError,
+    Connector,
     ConnectRefused,
     ConnectTimeout,
     Phase,
     ResolutionError,
     TLSError,
+    trace,
 )
 from trio_nbconnect._address import IPV4, IPV6
 from trio_nbconnect._error_texts import strerror
@@ -37,6 +39,7 @@ from trio_nbconnect._errors import (
     timed_out,
     tls_reason,
 )
+from trio_nbconnect.testing import SimulatedNetwork
 
 if sys.version_info < (3, 11):
     from exceptiongroup import ExceptionGroup
@@ -469,3 +472,41 @@ def test_an_error_keeps_nothing_alive(make: Callable[[OSError], ConnectError]) -
 
     assert seen() is None
     assert sys.getrefcount(failure) < before
+
+
+class MovingClock(trio.abc.Clock):
+    """Later with each look at it."""
+
+    now = 0.0
+
+    def start_clock(self) -> None:
+        """It runs."""
+
+    def current_time(self) -> float:
+        self.now += 1e-6
+        return self.now
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        return max(deadline - self.now, 0)
+
+
+def test_events_and_errors_have_the_same_times() -> None:
+    told: list[trace.Event] = []
+
+    async def no_greeting(stream: trio.SocketStream) -> None:
+        raise OSError("no greeting")
+
+    async def main() -> None:
+        net = SimulatedNetwork()
+        net.host("2001:db8::1").accepts()
+        with pytest.raises(ConnectError) as caught:
+            await Connector(network=net, tracer=told.append).connect(
+                "host", 443, no_greeting, addresses=["2001:db8::1"]
+            )
+        (attempt,) = caught.value.attempts
+        times = {type(event): event.time for event in told}
+        assert times[trace.AttemptStarted] == attempt.started
+        assert times[trace.AttemptConnected] == attempt.connected
+        assert times[trace.AttemptFailed] == attempt.ended
+
+    trio.run(main, clock=MovingClock())

@@ -16,10 +16,11 @@ import structlog
 import trio
 from trio.testing import MockClock
 
-from trio_nbconnect import Address, Answer, ConnectError, Connector, Policy, QuerySent, Source, trace
+from trio_nbconnect import Address, Answer, ConnectError, Connector, Policy, QuerySent, Source, record, trace
 from trio_nbconnect._address import IPV4
 from trio_nbconnect._listening import listening
 from trio_nbconnect._race.journal import journal
+from trio_nbconnect.testing import SimulatedNetwork
 
 ADDRESS = Address(IPV4, "192.0.2.1", 443)
 
@@ -326,3 +327,17 @@ async def test_a_lost_race_is_a_warning_and_the_rest_may_be_left_out(caplog: pyt
 
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert caplog.records[0].getMessage().endswith("RaceLost, error all attempts failed")
+
+
+async def test_a_race_says_when_it_was_by_the_clock_on_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trio's begins anywhere, and a recording of a day is asked at what time of the day things failed."""
+    monkeypatch.setattr("time.time", lambda: 1_790_000_000.5)
+    net = SimulatedNetwork()
+    net.host("192.0.2.1").accepts()
+
+    with record() as recording:
+        await trio.aclose_forcefully(await Connector(network=net).open_tcp_stream("192.0.2.1", 443))
+
+    (race,) = recording
+    assert race.timeline.wall_time == 1_790_000_000.5
+    assert '"wall_time": 1790000000.5' in race.json_lines().splitlines()[0]

@@ -122,6 +122,7 @@ class RaceStarted(_Happened):
         policy: The delays and limits of the race.
         run: The number of the `trio.run` it is in, in this process: each has a clock of its own.
         proxy_for: What is to be reached through this host, if it is a proxy; else empty.
+        wall_time: What the system's clock said, in seconds since 1970; 0 if that was not noted.
     """
 
     host: str
@@ -129,6 +130,7 @@ class RaceStarted(_Happened):
     policy: Policy
     run: int = field(default=0, repr=False, compare=False)
     proxy_for: str = ""
+    wall_time: float = field(default=0.0, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -528,7 +530,7 @@ class _Log:
             self._logger.log(level, "race %d, %s, %.1f ms: %s", event.race, target, milliseconds, words)
 
 
-_NOT_LOGGED = frozenset(("race", "time", "host", "port", "policy", "run", "candidates", "connection"))
+_NOT_LOGGED = frozenset(("race", "time", "host", "port", "policy", "run", "wall_time", "candidates", "connection"))
 
 
 def _facts(event: Event) -> Iterator[str]:

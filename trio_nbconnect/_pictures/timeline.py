@@ -18,7 +18,7 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from .. import trace
@@ -179,6 +179,7 @@ class Timeline:
         port: The port.
         policy: None if it was made from an error alone.
         began: When it started, on Trio's clock; every other time here counts from then.
+        wall_time: When that was by the system's clock, in seconds since 1970; 0 if that is not known.
         duration: Until it was won or lost; of a race under way, until the latest event.
         outcome: How it ended, or that it has not.
         error: What the caller got; None if it was cancelled, or is under way.
@@ -206,6 +207,7 @@ class Timeline:
     run: int = 0
     proxy_for: str = ""
     summary: str = ""
+    wall_time: float = field(default=0.0, compare=False)
 
     @property
     def winner(self) -> AttemptRow | None:
@@ -263,6 +265,7 @@ def timeline_of(events: Sequence[trace.Event]) -> Timeline:
         connection=events[-1].connection if isinstance(events[-1], trace.RaceWon) else None,
         run=start.run,
         proxy_for=start.proxy_for,
+        wall_time=start.wall_time,
     )
 
 

@@ -8,6 +8,7 @@ off for the rest of that race, and can never be taken for a failed connection.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -47,7 +48,10 @@ def journal(tracer: Tracer | None) -> Journal:
 
 
 class Journal:
-    """Tell the tracers of one race what happens in it; with no tracer, do nothing."""
+    """Tell the tracers of one race what happens in it; with no tracer, do nothing.
+
+    `at` is when it happened, where the race has noted that: events and errors then agree to the nanosecond.
+    """
 
     __slots__ = ("_clock", "_host", "_is_over", "_order", "_port", "_race", "_trace", "tracers")
 
@@ -66,7 +70,8 @@ class Journal:
     def race_started(self, host: str, port: int, policy: Policy) -> None:
         if self.tracers:
             self._host, self._port = host, port
-            self._tell(self._trace.RaceStarted, policy=policy, run=_number_of_run(), proxy_for=proxy_for.get())
+            facts: dict[str, Any] = {"run": _number_of_run(), "wall_time": time.time()}
+            self._tell(self._trace.RaceStarted, policy=policy, proxy_for=proxy_for.get(), **facts)
 
     def query_sent(self, query: QuerySent) -> None:
         if self.tracers:
@@ -99,36 +104,52 @@ class Journal:
         reason: ReasonName,
         delay: float | None = None,
         delay_from: DelayName = "POLICY",
+        *,
+        at: float | None = None,
     ) -> None:
         if self.tracers:
             names: dict[str, Any] = {
                 "reason": self._trace.Reason[reason],
                 "delay_from": self._trace.DelaySource[delay_from],
             }
-            self._tell(self._trace.AttemptStarted, attempt=attempt, address=address, delay=delay, **names)
+            self._tell(self._trace.AttemptStarted, at, attempt=attempt, address=address, delay=delay, **names)
 
     def attempt_connected(
-        self, attempt: int, address: Address, next_phase: Phase | None, retransmissions: int | None = None
+        self,
+        attempt: int,
+        address: Address,
+        next_phase: Phase | None,
+        retransmissions: int | None = None,
+        *,
+        at: float | None = None,
     ) -> None:
         if self.tracers:
             facts: dict[str, Any] = {"next_phase": next_phase, "syn_retransmissions": retransmissions}
-            self._tell(self._trace.AttemptConnected, attempt=attempt, address=address, **facts)
+            self._tell(self._trace.AttemptConnected, at, attempt=attempt, address=address, **facts)
 
-    def attempt_established(self, attempt: int, address: Address) -> None:
+    def attempt_established(self, attempt: int, address: Address, *, at: float | None = None) -> None:
         if self.tracers:
-            self._tell(self._trace.AttemptEstablished, attempt=attempt, address=address)
+            self._tell(self._trace.AttemptEstablished, at, attempt=attempt, address=address)
 
     def attempt_failed(
-        self, attempt: int, address: Address, error: OSError, retransmissions: int | None = None
+        self,
+        attempt: int,
+        address: Address,
+        error: OSError,
+        retransmissions: int | None = None,
+        *,
+        at: float | None = None,
     ) -> None:
         if self.tracers:
             facts: dict[str, Any] = {"error": error, "syn_retransmissions": retransmissions}
-            self._tell(self._trace.AttemptFailed, attempt=attempt, address=address, **facts)
+            self._tell(self._trace.AttemptFailed, at, attempt=attempt, address=address, **facts)
 
-    def attempt_cancelled(self, attempt: int, address: Address, retransmissions: int | None = None) -> None:
+    def attempt_cancelled(
+        self, attempt: int, address: Address, retransmissions: int | None = None, *, at: float | None = None
+    ) -> None:
         if self.tracers:
             facts: dict[str, Any] = {"syn_retransmissions": retransmissions}
-            self._tell(self._trace.AttemptCancelled, attempt=attempt, address=address, **facts)
+            self._tell(self._trace.AttemptCancelled, at, attempt=attempt, address=address, **facts)
 
     def runner_up_discarded(self, attempt: int, address: Address) -> None:
         if self.tracers:
@@ -146,8 +167,8 @@ class Journal:
             self._is_over = True
             self._tell(self._trace.RaceLost, error=error)
 
-    def _tell(self, kind: type[Event], time: float | None = None, **facts: Any) -> None:
-        now = self._clock.current_time() if time is None else time
+    def _tell(self, kind: type[Event], at: float | None = None, **facts: Any) -> None:
+        now = self._clock.current_time() if at is None else at
         event = kind(race=self._race, time=now, host=self._host, port=self._port, **facts)
         for tracer in self.tracers:
             try:

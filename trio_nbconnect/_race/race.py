@@ -275,7 +275,9 @@ class Race(Generic[T]):
             delay, source = policy.minimum_gap, "MINIMUM_GAP"
         if delay < policy.maximum_delay and self._under_way + 1 >= policy.attempts_at_full_pace:
             delay, source = policy.maximum_delay, "SLOWED"
-        self._journal.attempt_started(attempt.number, attempt.address, self._reason(), delay, source)
+        self._journal.attempt_started(
+            attempt.number, attempt.address, self._reason(), delay, source, at=attempt.started
+        )
 
     def _retransmissions(self, attempt: RunningAttempt) -> int | None:
         """How often the kernel has sent the SYN again, where somebody listens and it is not connected."""
@@ -344,15 +346,15 @@ class Race(Generic[T]):
 
     def _connected(self, attempt: RunningAttempt, handshake: Connecting) -> None:
         """Note that TCP is connected, and what that tells about the route."""
+        sent_again, phase = self._retransmissions(attempt), self._phase_on_top
+        if phase is not None:
+            attempt.phase, attempt.connected = phase, self._clock.current_time()
+            self._change.notify()
         if self._journal.tracers:
-            sent_again = self._retransmissions(attempt)
-            self._journal.attempt_connected(attempt.number, attempt.address, self._phase_on_top, sent_again)
+            address = attempt.address
+            self._journal.attempt_connected(attempt.number, address, phase, sent_again, at=attempt.connected)
         if self._history is not None and (rtt := self._round_trip_time(attempt, handshake)) is not None:
             self._history.record(attempt.address, rtt, wall_clock())
-        if self._phase_on_top is not None:
-            attempt.phase = self._phase_on_top
-            attempt.connected = self._clock.current_time()
-            self._change.notify()
 
     def _round_trip_time(self, attempt: RunningAttempt, handshake: Connecting) -> float | None:
         """What the handshake, just over, tells about the route; None if nothing is sure.
@@ -372,7 +374,7 @@ class Race(Generic[T]):
         else:
             attempt.close()
         self._end(attempt)
-        self._journal.attempt_established(attempt.number, attempt.address)
+        self._journal.attempt_established(attempt.number, attempt.address, at=attempt.ended)
         if not is_first:
             self._journal.runner_up_discarded(attempt.number, attempt.address)
 
@@ -383,12 +385,12 @@ class Race(Generic[T]):
         self._end(attempt)
         if self._journal.tracers:
             self._note(attempt)
-            self._journal.attempt_failed(attempt.number, attempt.address, error, sent_again)
+            self._journal.attempt_failed(attempt.number, attempt.address, error, sent_again, at=attempt.ended)
 
     def _cancel(self, attempt: RunningAttempt, retransmissions: int | None) -> None:
         attempt.close()
         self._end(attempt)
-        self._journal.attempt_cancelled(attempt.number, attempt.address, retransmissions)
+        self._journal.attempt_cancelled(attempt.number, attempt.address, retransmissions, at=attempt.ended)
 
     def _end(self, attempt: RunningAttempt) -> None:
         attempt.ended = self._clock.current_time()
