@@ -69,8 +69,8 @@ listener.stop()
 #
 # ## Metrics
 #
-# Three numbers tell most of it: how long connects take, how many fail and as what, and how often the first attempt
-# was not the one that won, which is how broken a network is.
+# Three numbers tell most of it: how long connects take, how many fail and as what, and why attempts began: each that is
+# not the first of its race was needed because the one before was late or has failed, which is how broken a network is.
 
 
 # %%
@@ -87,7 +87,7 @@ class Metrics:
         elif isinstance(event, nb.trace.RaceWon | nb.trace.RaceLost):
             began = self.began.pop(event.race)
             self.seconds[began.host].append(event.time - began.time)
-            if isinstance(event, nb.trace.RaceLost):
+            if isinstance(event, nb.trace.RaceLost) and event.error is not None:  # else its caller has cancelled it
                 self.failures[began.host, type(event.error).__name__] += 1
 
 
@@ -104,17 +104,19 @@ print("attempts by reason", dict(metrics.attempts))
 # %% [markdown]
 # `slow.example` takes 290 ms where `fine.example` takes 40: the attempt delay, on every connect. That is the number
 # to put an alarm on; users notice it, and no error tells of it. In a metrics library, `append` is
-# `observe`, and `+= 1` is `inc`.
+# `observe`, and `+= 1` is `inc`. For OpenTelemetry all of this is there: `nb.otel.instrument().start()` (extra `otel`)
+# makes a span of each race, look-up, TCP and TLS handshake, with histograms of how long they take.
 #
 # ## A picture of the worst
 #
 # `record` keeps the last races of a block, a hundred by default. A summary, or the pictures of those that were slow,
-# can go wherever reports of errors go: `save` writes text, SVG, HTML, qlog and JSON.
+# can go wherever reports of errors go: `save` writes text, SVG, HTML, qlog and JSON. A summary is by family, or by
+# whatever one asks; where most have failed is the first:
 
 # %%
 with nb.record(keep=100) as recording:
     run(program)
-recording.summary()
+nb.summarize(recording, by=lambda race: race.host)
 
 # %%
 slowest = max(recording, key=lambda race: race.timeline.duration)
@@ -128,5 +130,6 @@ print(slowest)
 # ## Try
 #
 # - Let the tracer raise for one host. What do the log and the other races say?
-# - Write a JSON line for each race: `recording.save("races.jsonl")`.
+# - Write a JSON line for each event: `recording.save("races.jsonl")`.
+# - Summarize by name server, by hour (`race.wall_time`), by the reason of the last attempt.
 # - Measure what a tracer costs: `python -m tests.benchmarks literal traced`, in the repository.

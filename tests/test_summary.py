@@ -207,3 +207,47 @@ def test_captions_are_for_all_races_or_none() -> None:
         nb.compare({"one": race}, race)
     with pytest.raises(ValueError, match="compare needs two races or more, not 1"):
         nb.compare({"one": race})
+
+
+def cancelled_script(race: int) -> RaceScript:
+    """The caller had enough after half a second."""
+    script = RaceScript("gone.example", race=race)
+    script.loses(0.5, None)
+    return script
+
+
+def test_races_are_grouped_by_whatever_is_asked_for() -> None:
+    """The group where most have failed is the first; who was cancelled has not failed."""
+    gone = [cancelled_script(race) for race in (6, 7, 8)]
+    summary = nb.summarize(recorded(*MIXED, *gone), by=lambda race: race.host)
+
+    assert (
+        f"\n{summary}\n"
+        == """
+3 of 7 connected, median 200 ms, worst 300 ms
+2 over IPv4, 1 over IPv6 · 3 cancelled, 1 lost · 0 to 5 attempts each
+
+             0 ms           500            races  failed  median   worst   tries
+ example.org   █  █  █                         4       1  200 ms  300 ms     1–5
+      failed                           ✗
+gone.example                                   3       0       –       –       0
+      others                ✗
+"""
+    )
+
+
+def test_a_break_of_the_axis_is_seen_in_each_row() -> None:
+    """A label above may cover it."""
+    summary = recorded(script_that_took(0.03), script_that_took(30.0)).summary()
+
+    assert all("╱" in line for line in str(summary).splitlines()[4:])
+
+
+def test_a_summary_says_what_was_not_kept() -> None:
+    recording = Recording(keep=2)
+    for race in range(5):
+        for event in script_that_took(0.1, race=race).events:
+            recording._record(event)
+
+    assert "3 earlier ones were not kept" in str(recording.summary())
+    assert "3 earlier ones were not kept" in nb.summarize({"today": recording}).svg()

@@ -234,7 +234,7 @@ class Recording(Sequence[RecordedRace]):
 
     def summary(self) -> Summary:
         """Count the races, and draw how long they took; see `summarize`."""
-        return summarize(self._races)
+        return summarize(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all races to one file, in the format that its extension names; see `RecordedRace.save`.

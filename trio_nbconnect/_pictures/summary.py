@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,7 +45,8 @@ class RaceStatistics:
         lost: The durations of all others: failed, cancelled or under way.
         attempts: How many attempts each race made, the fewest first.
         families: How many were won over which family, the most frequent first.
-        outcomes: How many attempts ended how, the most frequent outcome first.
+        outcomes: How many races ended how, the most frequent outcome first.
+        dropped: How many earlier races are not among them, since a recording keeps the latest only.
     """
 
     label: str
@@ -54,6 +55,12 @@ class RaceStatistics:
     attempts: tuple[int, ...]
     families: tuple[tuple[str, int], ...]
     outcomes: tuple[tuple[str, int], ...]
+    dropped: int = 0
+
+    @property
+    def failed(self) -> int:
+        """How many ended with an error; who was cancelled, or goes on, has none."""
+        return dict(self.outcomes).get(RaceOutcome.LOST.value, 0)
 
     @property
     def races(self) -> int:
@@ -71,7 +78,7 @@ class RaceStatistics:
         return max(self.times, default=None)
 
 
-def statistics_of(label: str, timelines: Sequence[Timeline]) -> RaceStatistics:
+def statistics_of(label: str, timelines: Sequence[Timeline], dropped: int = 0) -> RaceStatistics:
     """Count a group of races."""
     won = [timeline for timeline in timelines if timeline.outcome is RaceOutcome.WON]
     lost = [timeline for timeline in timelines if timeline.outcome is not RaceOutcome.WON]
@@ -83,6 +90,7 @@ def statistics_of(label: str, timelines: Sequence[Timeline]) -> RaceStatistics:
         attempts=tuple(sorted(len(timeline.attempts) for timeline in timelines)),
         families=tuple(families.most_common()),
         outcomes=tuple(Counter(timeline.outcome.value for timeline in timelines).most_common()),
+        dropped=dropped,
     )
 
 
@@ -100,6 +108,15 @@ def by_family(timelines: Sequence[Timeline]) -> list[RaceStatistics]:
         statistics_of(label, group)
         for label, group in sorted(groups.items(), key=lambda pair: (-len(pair[1]), pair[0]))
     ]
+
+
+def by_label(timelines: Sequence[Timeline], labels: Sequence[str]) -> list[RaceStatistics]:
+    """Group races by their labels: where most have failed first, then where there are most."""
+    groups: dict[str, list[Timeline]] = {}
+    for timeline, label in zip(timelines, labels, strict=True):
+        groups.setdefault(label, []).append(timeline)
+    counted = [statistics_of(label, group) for label, group in groups.items()]
+    return sorted(counted, key=lambda group: (-group.failed, -group.races, group.label))
 
 
 def axis_of_statistics(groups: Sequence[RaceStatistics]) -> Axis:
@@ -122,7 +139,9 @@ def subline(total: RaceStatistics) -> str:
     """The families, and the number of attempts: `150 over IPv6, 48 over IPv4 · 1 to 3 attempts`."""
     over = ", ".join(f"{count} over {family}" for family, count in total.families)
     others = ", ".join(f"{count} {outcome}" for outcome, count in total.outcomes if outcome != RaceOutcome.WON.value)
-    return " · ".join(part for part in (over, others, f"{attempts_text(total)} each" if total.races else "") if part)
+    each = f"{attempts_text(total)} each" if total.races else ""
+    earlier = f"{total.dropped} earlier ones were not kept" if total.dropped else ""
+    return " · ".join(part for part in (over, others, each, earlier) if part)
 
 
 def attempts_text(group: RaceStatistics) -> str:
@@ -171,7 +190,12 @@ class Summary:
 
     __slots__ = ("_groups", "_total")
 
-    def __init__(self, races: Iterable[HasTimeline] | Mapping[str, Iterable[HasTimeline]]) -> None:
+    def __init__(
+        self,
+        races: Iterable[HasTimeline] | Mapping[str, Iterable[HasTimeline]],
+        by: Callable[[Timeline], object] | None = None,
+    ) -> None:
+        recordings = list(races.values()) if isinstance(races, Mapping) else [races]
         if isinstance(races, Mapping):
             labelled = {label: _timelines(group) for label, group in races.items()}
             timelines = [timeline for group in labelled.values() for timeline in group]
@@ -179,7 +203,9 @@ class Summary:
         else:
             timelines = _timelines(races)
             self._groups = by_family(timelines)
-        self._total = statistics_of("all", timelines)
+        if by is not None:
+            self._groups = by_label(timelines, [str(by(timeline)) for timeline in timelines])
+        self._total = statistics_of("all", timelines, sum(getattr(each, "dropped", 0) for each in recordings))
 
     def __len__(self) -> int:
         return self._total.races
@@ -311,21 +337,40 @@ def compare(*races: HasTimeline | Mapping[str, HasTimeline], until: float | None
     return comparison
 
 
-def summarize(races: Iterable[HasTimeline] | Mapping[str, Iterable[HasTimeline]]) -> Summary:
+def summarize(
+    races: Iterable[HasTimeline] | Mapping[str, Iterable[HasTimeline]],
+    *,
+    by: Callable[[Timeline], object] | None = None,
+) -> Summary:
     """Count many races, and draw how long they took.
 
     Args:
         races: A recording or another iterable of races, which are grouped by the family that won. Or several of these
             with a label for each, as from a sweep: `{"100 ms": recording, "250 ms": recording}`.
+        by: What to group by instead: called with the timeline of each race, it returns a label. The group where most
+            have failed is the first.
 
     Returns:
         An object that displays itself, and has the numbers.
 
+    Raises:
+        TypeError: There are no races in `races`.
+
     Example:
-        >>> print(summarize([]))
-        no races
+        >>> from trio_nbconnect.testing import SimulatedNetwork, simulate
+        >>> net = SimulatedNetwork()
+        >>> net.host("192.0.2.1").accepts(after=0.03)
+        >>> races = [simulate(net, ip, 443, give_up_after=1) for ip in ("192.0.2.1", "192.0.2.2", "192.0.2.2")]
+        >>> print(summarize(races, by=lambda race: race.host))
+        1 of 3 connected, median 30 ms, worst 30 ms
+        1 over IPv4 · 2 lost · 1 attempt each
+        <BLANKLINE>
+                  0 ms         20        1000 ms   races  failed  median   worst   tries
+        192.0.2.2                          ╱           2       2       –       –       1
+           failed                          ╱   ✗
+        192.0.2.1                     █    ╱           1       0   30 ms   30 ms       1
     """
-    return Summary(races)
+    return Summary(races, by)
 
 
 # The summary as text
@@ -366,9 +411,7 @@ def render_summary_text(
 
 
 def _text_axis(layout: TextLayout) -> Line:
-    line, free = Line(layout.width), 0
-    for mark in layout.marks():
-        line.put(mark, BREAK, FAINT)
+    line, free = _broken_line(layout), 0
     for tick in layout.ticks():
         column = min(layout.column(tick.time), layout.end - len(tick.label))
         if column >= free:
@@ -378,9 +421,17 @@ def _text_axis(layout: TextLayout) -> Line:
     return line
 
 
+def _broken_line(layout: TextLayout) -> Line:
+    """A line in which the axis is broken where it is; each has the marks, as a label may cover the uppermost."""
+    line = Line(layout.width)
+    for mark in layout.marks():
+        line.put(mark, BREAK, FAINT)
+    return line
+
+
 def _text_rows(group: RaceStatistics, layout: TextLayout) -> Iterator[Line]:
     """A line for a group, and one below it for its races that were not won."""
-    line = Line(layout.width)
+    line = _broken_line(layout)
     label = printable(group.label)
     while columns_of(label) > layout.chart - 1:
         label = f"{label[:-2]}…"
@@ -391,11 +442,12 @@ def _text_rows(group: RaceStatistics, layout: TextLayout) -> Iterator[Line]:
         line.put(layout.chart + place, _BLOCKS[(count * len(_BLOCKS) - 1) // highest], GREEN)
     median, worst = ("–" if time is None else seconds_text(time) for time in (group.median, group.worst))
     attempts = attempts_text(group).partition(" attempt")[0].replace(" to ", "–")
-    _numbers(line, layout, (str(group.races), str(len(group.lost)), median, worst, attempts), "")
+    _numbers(line, layout, (str(group.races), str(group.failed), median, worst, attempts), "")
     yield line
     if group.lost:
-        line = Line(layout.width)
-        line.put_before(layout.chart - 1, "failed", FAINT)
+        line = _broken_line(layout)
+        words = "failed" if group.failed == len(group.lost) else "others"
+        line.put_before(layout.chart - 1, words, FAINT)
         for place in histogram(group.lost, layout.axis, layout.columns):
             line.put(layout.chart + place, "✗", RED)
         yield line
@@ -467,7 +519,7 @@ def _svg_row(group: RaceStatistics, axis: Axis, y: float) -> list[str]:
         parts.append(markup.path("M-4 5H4L0 0Z", "known", _at(axis.place(group.median)), y + 5 + _HEIGHT))
     numbers = {
         "races": f"{group.races}",
-        "failed": f"{len(group.lost)}",
+        "failed": f"{group.failed}",
         "median": "–" if group.median is None else seconds_text(group.median),
         "worst": "–" if group.worst is None else seconds_text(group.worst),
         "attempts": attempts_text(group).partition(" attempt")[0],
