@@ -49,8 +49,8 @@ recording
 
 # %% [markdown]
 # The headline is the answer: connected, to which address, after how long. Below it is one row for each address that
-# was tried. Nobody listens on 127.0.0.2, so the machine *refused*, within a fraction of a millisecond; the arrow says
-# that this failure is why the second attempt began. That one won.
+# was tried. Nobody listens on 127.0.0.2, so the machine *refused*, at once; the arrow says that this failure is why the
+# second attempt began. That one won.
 #
 # You would have noticed nothing of this. The stream is simply connected, and the refusal is no error: an error is
 # raised when *no* address works. The same facts are there as data:

@@ -122,7 +122,8 @@ for name, race in cases.items():
 # One address at a time is `attempt_delay=math.inf`. What ends an attempt then? Linux gives up after about two minutes.
 # Here we say ten seconds, as many programs do. Families still alternate, so only one silent address comes before a good
 # one: ten seconds, and then it works. To scale, the ten seconds would leave no room for anything else. So the axis has
-# a break where nothing happens, a jagged line across all rows, and the time there is left out.
+# a break, a jagged line across all rows, and is not to scale there. All that happens meanwhile is that the kernel sends
+# its SYN again, after 1, 3 and 7 seconds: those are the dots.
 
 # %%
 net = network()

@@ -56,8 +56,8 @@ print(response.status_code, response.text)
 recording
 
 # %% [markdown]
-# One address, one attempt, a fraction of a millisecond: on the internet it is a round trip, for each new connection,
-# and another one or two for TLS.
+# One address, one attempt, and over at once: on the internet it is a round trip, for each new connection, and another
+# one or two for TLS.
 #
 # ## The second request
 #

@@ -84,7 +84,7 @@ for test in (test_the_server_is_asked, test_a_silent_network_costs_three_seconds
     print(test.__name__, "passed")
 
 # %% [markdown]
-# Five seconds of waiting, in no time, and never a second more on a slow machine. With pytest-trio, `run` is its
+# Four seconds of waiting, in no time, and never a second more on a slow machine. With pytest-trio, `run` is its
 # `autojump_clock` fixture.
 #
 # ## Code that takes no connector

@@ -195,7 +195,7 @@ def with_policy(**policy: float) -> Callable[[SimulatedNetwork], nb.Connector]:
     ("make", "delay", "source", "pace_and_reason"),
     [
         (with_policy(), 0.25, DelaySource.POLICY, ("attempt delay 250 ms", "+250 ms")),
-        (known, 0.12, DelaySource.HISTORY, ("attempt delay 120 ms to 250 ms (history)", "+120 ms history")),
+        (known, 0.12, DelaySource.HISTORY, ("attempt delay 120 ms (history), 250 ms\n", "+120 ms history")),
         (
             with_policy(attempt_delay=0.0),
             0.01,
@@ -206,7 +206,7 @@ def with_policy(**policy: float) -> Callable[[SimulatedNetwork], nb.Connector]:
             with_policy(attempts_at_full_pace=1),
             2.0,
             DelaySource.SLOWED,
-            ("attempt delay 250 ms (slowed)", "+2000 ms slowed"),
+            ("attempt delay 2000 ms (slowed)\n", "+2000 ms slowed"),
         ),
         (with_policy(attempt_delay=math.inf), math.inf, DelaySource.POLICY, ("one attempt at a time", "1 attempt")),
     ],
@@ -224,6 +224,16 @@ def test_an_attempt_says_which_delay_is_in_force(
     assert first.delay == pytest.approx(delay)
     assert first.delay_from is source
     assert all(words in str(race) for words in pace_and_reason)
+
+
+def test_delays_of_several_sources_each_say_theirs(net: SimulatedNetwork) -> None:
+    """Of the last attempt nobody waited for the delay, so it is none that was in force."""
+    net.answers("many.example", a=[f"192.0.2.{number}" for number in range(1, 5)])
+    connector = nb.Connector(policy=nb.Policy(attempts_at_full_pace=2))
+
+    race = simulate(net, "many.example", 443, connector=connector, give_up_after=5)
+
+    assert "attempt delay 250 ms, 2000 ms (slowed)\n" in str(race)
 
 
 def test_one_address_that_was_looked_up_names_its_source() -> None:

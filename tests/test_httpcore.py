@@ -189,7 +189,7 @@ async def test_a_tls_handshake_that_hangs_is_a_connect_timeout() -> None:
                 await client.get(f"https://127.0.0.1:{listener.getsockname()[1]}/")
     error = reason(caught.value)
     assert isinstance(error, nb.ConnectTimeout)
-    assert error.phase is nb.Phase.ESTABLISH
+    assert error.phase is nb.Phase.TLS
 
 
 @pytest.mark.parametrize("library", [httpx, pytest.param(httpx2, marks=has_httpx2)], ids=["httpx", "httpx2"])

@@ -23,6 +23,7 @@ from trio_nbconnect._pictures.svg import WIDTH, render_svg
 from trio_nbconnect._pictures.svg_markup import width_of
 from trio_nbconnect._pictures.text import encodable, render_text
 from trio_nbconnect._pictures.timeline import Timeline, timeline_of
+from trio_nbconnect.testing import SimulatedNetwork, simulate
 
 from .pictures import FIRST_SCREEN, GOLDEN, pictures, races
 from .race_script import script_of_a_won_race
@@ -336,3 +337,14 @@ def test_each_attempt_has_one_outcome_in_qlog() -> None:
         text = qlog([events])
         started, decided = text.count('"hev3:attempt_started"'), text.count('"hev3:attempt_outcome"')
         assert started == decided or name == "under_way", name
+
+
+def test_a_race_that_timed_out_has_that_sign_whoevers_limit_it_was() -> None:
+    """The caller's, or that of each attempt."""
+    net = SimulatedNetwork()
+    net.answers("example.org", a=["192.0.2.1"])
+    each = simulate(net, "example.org", 1, policy=nb.Policy(give_up_attempt_after=1))
+    whole = simulate(net, "example.org", 1, give_up_after=1)
+
+    for race in (each, whole):
+        assert race.svg().count('class="icon late-line"') == 2  # the headline's, and the attempt's

@@ -6,6 +6,7 @@ import errno
 import re
 import socket
 import ssl
+from dataclasses import replace
 
 import pytest
 
@@ -18,9 +19,12 @@ from trio_nbconnect import (
     Policy,
     ResolutionError,
     Source,
+    trace,
 )
+from trio_nbconnect._errors import no_address
 from trio_nbconnect._pictures.canvas import Line, columns_of, shortened
 from trio_nbconnect._pictures.labels import error_text, failure_lines
+from trio_nbconnect._pictures.svg import render_svg
 from trio_nbconnect._pictures.text import render_text
 from trio_nbconnect._pictures.timeline import timeline_of, timeline_of_error
 from trio_nbconnect.trace import Reason
@@ -379,7 +383,7 @@ localhost:8080  connected in 0.3 ms over IPv4 to 127.0.0.1
                0 ms        0.1          0.2          0.3
                ├───────────┼────────────┼────────────┼─────┐
                                                            │
-IPv6       ::1  •▓▓▓▓▓▓▓▓▓▓✗                               │ ✗ refused    0.1 ms
+IPv6       ::1  •▓▓▓▓▓▓▓▓▓▓✗                               │ ✗ refused   0.08 ms
                       failure ↓                            │
 IPv4 127.0.0.1  •·············█████████████████████████████│ ✓ won        0.2 ms
                                           connected 0.3 ms ┘
@@ -567,7 +571,7 @@ def test_colour_repeats_what_became_of_each() -> None:
     assert lines[1] == f"{faint}2 attempts, 1 refused · attempt delay 250 ms{plain}"
     assert lines[6] == (
         f"{faint}IPv6{plain}       ::1  {faint}•{plain}{red}▓▓▓▓▓▓▓▓▓▓✗{plain}{' ' * 31}{green}│{plain}"
-        f" {red}✗ refused{plain}    {red}0.1 ms{plain}"
+        f" {red}✗ refused{plain}   {red}0.08 ms{plain}"
     )
     assert lines[8] == (
         f"{bold}IPv4{plain} {bold}127.0.0.1{plain}  {faint}•·············{plain}{green}{'█' * 29}│{plain}"
@@ -791,3 +795,39 @@ def test_an_error_alone_knows_the_phases(connected: float | None, words: str) ->
     error = ConnectTimeout("gave up", host="example.org", port=443, attempts=[attempt])
 
     assert words in render_text(timeline_of_error(error))
+
+
+def test_an_error_without_an_attempt_counts_from_none() -> None:
+    """And that there is no such name is in its number, where no look-up is known."""
+    lost = no_address("ghost.example", 443, [socket.gaierror(socket.EAI_NONAME, "Name or service not known")])
+
+    assert render_text(timeline_of_error(lost)).splitlines()[:2] == [
+        "ghost.example:443  failed: no such name",
+        "no attempts",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tunnel", "phase", "version", "words"),
+    [
+        ("", Phase.TLS, "", "TLS"),
+        ("", Phase.ESTABLISH, "TLSv1.3", "TLS"),
+        ("", Phase.ESTABLISH, "", "TLS or the like"),
+        ("target.example:443", Phase.ESTABLISH, "TLSv1.3", "the tunnel"),
+    ],
+)
+def test_what_follows_tcp_is_named_where_it_is_known(tunnel: str, phase: Phase, version: str, words: str) -> None:
+    script = RaceScript()
+    start = script.events[0]
+    assert isinstance(start, trace.RaceStarted)
+    script.events[0] = replace(start, proxy_for=tunnel)
+    script.starts("192.0.2.1", 0.0, Reason.FIRST)
+    script.connects("192.0.2.1", 0.1, phase)
+    script.establishes("192.0.2.1", 0.2)
+    script.wins("192.0.2.1", 0.2)
+    won = script.events[-1]
+    assert isinstance(won, trace.RaceWon)
+    script.events[-1] = replace(won, connection=trace.Connection(tls_version=version))
+
+    assert f"┃ TCP connected, then {words}\n" in picture(script)
+    assert f"TCP connected at the mark, then {words}<" in render_svg(timeline_of(script.events))

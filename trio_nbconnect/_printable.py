@@ -37,14 +37,22 @@ def printable(text: str) -> str:
     )
 
 
+_NO_TIME = 1e-9
+"""Seconds: clocks have no finer resolution, and sums of floats are off by less."""
+
+
 def seconds_text(seconds: float) -> str:
-    """Write a duration: `0.3 ms`, `704 ms`, `12.5 s`.
+    """Write a duration: `0.3 ms`, `704 ms`, `12.5 s`; what took any time at all is not written as none.
 
     Example:
-        >>> [seconds_text(seconds) for seconds in (0.00031, 0.0099, 0.00996, 0.7041, 12.5, 7200, 2e6)]
-        ['0.3 ms', '9.9 ms', '10 ms', '704 ms', '12.5 s', '7200 s', '2e+06 s']
+        >>> [seconds_text(seconds) for seconds in (0, 2e-9, 0.000024, 0.00031, 0.0099, 0.00996, 0.7041)]
+        ['0.0 ms', '0.01 ms', '0.02 ms', '0.3 ms', '9.9 ms', '10 ms', '704 ms']
+        >>> [seconds_text(seconds) for seconds in (12.5, 7200, 2e6)]
+        ['12.5 s', '7200 s', '2e+06 s']
     """
     milliseconds = seconds * 1000
+    if seconds > _NO_TIME and round(milliseconds, 2) < 0.1:
+        return f"{max(milliseconds, 0.01):.2f} ms"
     if round(milliseconds, 1) < 10:
         return f"{milliseconds:.1f} ms"
     if round(milliseconds) < 10_000:

@@ -291,7 +291,7 @@ _OF_NUMBERS: dict[int | None, str] = {
 }
 
 _OF_NAMES: dict[int | None, str] = {
-    getattr(socket, "EAI_NODATA", None): "no_data",
+    getattr(socket, "EAI_NODATA", socket.EAI_NONAME): "no_data",
     socket.EAI_NONAME: "host_not_found",
     socket.EAI_AGAIN: "try_again",
     socket.EAI_FAIL: "no_recovery",

@@ -70,7 +70,8 @@ def _why_lost(timeline: Timeline) -> str:
     if isinstance(timeline.error, ResolutionError):
         if any(lookup_failed(lookup) for lookup in timeline.lookups):
             return ": name resolution failed"
-        return ": no such name" if any(map(has_no_name, timeline.lookups)) else ": no addresses"
+        unknown = any(map(has_no_name, timeline.lookups)) or timeline.error.errno in _NO_NAME
+        return ": no such name" if unknown else ": no addresses"
     return ": refused" if isinstance(timeline.error, ConnectRefused) else ""
 
 
@@ -107,6 +108,11 @@ def elided_text(elided: Sequence[AttemptRow]) -> str:
     return f"{more}, {', '.join(f'{number} {outcome}' for outcome, number in outcomes)}"
 
 
+def summary_texts(timeline: Timeline, fits: Callable[[str], bool]) -> list[str]:
+    """Count the attempts, and say how far apart they are: on one line where that fits."""
+    return lines_of([words for words in (counts_text(timeline), pace_text(timeline)) if words], fits)
+
+
 def counts_text(timeline: Timeline) -> str:
     """Count the attempts by how they ended: `4 attempts, 2 cancelled, 1 refused`."""
     count = len(timeline.attempts)
@@ -121,7 +127,7 @@ def pace_text(timeline: Timeline) -> str:
     if timeline.summary:
         return "each address by itself"
     if timeline.policy is None:
-        return "time counts from the first attempt"
+        return "time counts from the first attempt" if timeline.attempts else ""
     pace = _delay_text(timeline, timeline.policy)
     if timeline.proxy_for:
         pace = f"the proxy for {printable(timeline.proxy_for)} · {pace}"
@@ -134,13 +140,22 @@ def _delay_text(timeline: Timeline, policy: Policy) -> str:
     """Say which attempt delay was in force, and where it came from if not from the policy."""
     if policy.attempt_delay == math.inf:
         return "one attempt at a time"
-    used = [attempt for attempt in timeline.attempts if attempt.delay is not None]
-    delays = [attempt.delay for attempt in used if attempt.delay and attempt.delay_from is not trace.DelaySource.SLOWED]
-    shortest, longest = (seconds_text(find(delays or [policy.attempt_delay])) for find in (min, max))
-    text = f"attempt delay {shortest}" if shortest == longest else f"attempt delay {shortest} to {longest}"
-    sources = dict.fromkeys(attempt.delay_from.value for attempt in used)
-    sources.pop(trace.DelaySource.POLICY.value, None)
-    return f"{text} ({', '.join(sources)})" if sources else text
+    delays: dict[trace.DelaySource, list[float]] = {}
+    for attempt in _waited_for(timeline):
+        if attempt.delay is not None:
+            delays.setdefault(attempt.delay_from, []).append(attempt.delay)
+    texts = []
+    for source, used in (delays or {trace.DelaySource.POLICY: [policy.attempt_delay]}).items():
+        shortest, longest = seconds_text(min(used)), seconds_text(max(used))
+        text = shortest if shortest == longest else f"{shortest} to {longest}"
+        texts.append(text if source is trace.DelaySource.POLICY else f"{text} ({source.value})")
+    return f"attempt delay {', '.join(texts)}"
+
+
+def _waited_for(timeline: Timeline) -> Sequence[AttemptRow]:
+    """The attempts whose delay another one waited for, or would have; behind the last of all there was none."""
+    attempts = timeline.attempts
+    return attempts[:-1] if len(attempts) > 1 and not timeline.untried else attempts
 
 
 def reason_text(attempt: AttemptRow, before: AttemptRow) -> str:
@@ -270,9 +285,12 @@ def failure_lines(timeline: Timeline) -> list[str]:
 
 
 def phases_text(timeline: Timeline) -> str:
-    """Name what is on top of TCP; of what a caller establishes, only the caller can."""
+    """Name what is on top of TCP; what a caller establishes may show in the connection."""
+    if timeline.proxy_for:
+        return "the tunnel"
     phases = {attempt.phase for attempt in timeline.attempts if attempt.has_second_phase}
-    return "TLS" if phases == {Phase.TLS} else "TLS or the like"
+    is_tls = phases == {Phase.TLS} or bool(timeline.connection and timeline.connection.tls_version)
+    return "TLS" if is_tls else "TLS or the like"
 
 
 _FAILURES = frozenset({AttemptOutcome.REFUSED, AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT})

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .._errors import ConnectTimeout
 from .._printable import seconds_text
 from . import labels
 from .axis import Axis, axis_of
@@ -208,14 +209,14 @@ def _head(timeline: Timeline, layout: SVGLayout) -> tuple[list[str], float]:
     parts.append(texts(layout.margin, y, [(host, "ink b host"), (port, "soft")], "xl"))
     y += below
     room, size = layout.edge - left, 14.0 if layout.has_columns else 12.0
-    outcome = AttemptOutcome.TIMED_OUT if timeline.gave_up else _HEADLINE_SIGNS[timeline.outcome]
+    is_late = isinstance(timeline.error, ConnectTimeout)
+    outcome = AttemptOutcome.TIMED_OUT if is_late else _HEADLINE_SIGNS[timeline.outcome]
     parts.append(path(_SIGNS[outcome].sign, f"icon {_SIGNS[outcome].color}", left - 17, y - 9.5))
     lines = _answer(timeline, room, size, may_wrap=not layout.has_columns)
     for index, words in enumerate(lines):
         parts.append(text(left, y + 16 * index, words, "ink b l" if layout.has_columns else "ink b"))
     y += 16 * (len(lines) - 1)
-    counts, pace = labels.counts_text(timeline), labels.pace_text(timeline)
-    for words in [f"{counts} · {pace}"] if width_of(f"{counts} · {pace}") <= room else [counts, pace]:
+    for words in labels.summary_texts(timeline, lambda line: width_of(line) <= room):
         y += 18
         parts.append(text(left, y, fitted(words, room)))
     return parts, y

@@ -19,7 +19,6 @@ from .labels import (
     address_text,
     answer_text,
     connection_parts,
-    counts_text,
     elided_text,
     end_text,
     failure_text,
@@ -28,10 +27,10 @@ from .labels import (
     lookup_failed,
     lookup_text,
     lost_text,
-    pace_text,
     phases_text,
     reason_text,
     source_text,
+    summary_texts,
     target_text,
 )
 from .timeline import (
@@ -113,9 +112,7 @@ def _head(timeline: Timeline, width: int) -> Iterator[Line]:
         answer = answer_text(timeline, shortened(address, max(width - columns_of(answer) + columns_of(address), 1)))
     line.put(at, answer, f"{BOLD};{_HEADLINE_STYLES[timeline.outcome]}")
     yield line
-    counts, pace = counts_text(timeline), pace_text(timeline)
-    summary = f"{counts} · {pace}"
-    for text in [summary] if len(summary) <= width else [counts, pace]:
+    for text in summary_texts(timeline, lambda text: columns_of(text) <= width):
         line = Line(width)
         line.put(0, text, FAINT)
         yield line
