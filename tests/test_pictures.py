@@ -5,6 +5,8 @@ A picture that should change is drawn anew with `python -m tests.pictures`, and 
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import itertools
 import random
 import re
@@ -13,6 +15,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 
 import pytest
+import trio
 
 import trio_nbconnect as nb
 from trio_nbconnect import trace
@@ -348,3 +351,43 @@ def test_a_race_that_timed_out_has_that_sign_whoevers_limit_it_was() -> None:
 
     for race in (each, whole):
         assert race.svg().count('class="icon late-line"') == 2  # the headline's, and the attempt's
+
+
+def test_on_a_narrow_picture_no_reason_is_cut() -> None:
+    """They get more lines: what a proxy said, whose it is, what a name server said, where the winner is."""
+    net = SimulatedNetwork()
+    error = socket.gaierror(socket.EAI_AGAIN, "SERVFAIL: 192.0.2.53 answered with an error of its own")
+    net.answers("proxy.example", aaaa=[], after=0.02, error=error)
+    net.answers("proxy.example", a=["192.0.2.1"], after=0.02)
+    net.host("192.0.2.1").accepts(after=0.03)
+
+    async def greet(stream: trio.SocketStream) -> trio.SocketStream:
+        await trio.sleep(0.1)
+        raise OSError(errno.EACCES, "Permission denied: target.example:443 (the proxy answered 403)")
+
+    race = simulate(net, "proxy.example", 3128, connector=nb.Connector(resolver=net.resolver()), establish=greet)
+    start = race.events[0]
+    assert isinstance(start, trace.RaceStarted)
+    narrow = render_svg(
+        timeline_of([dataclasses.replace(start, proxy_for="a-target.example:443"), *race.events[1:]]), width=400
+    )
+
+    assert "…" not in narrow
+    texts = " ".join(re.findall(r">([^<]+)</text>", narrow))
+    for words in (
+        "then Permission denied: target.example:443 (the proxy answered 403)",
+        "the proxy for a-target.example:443",
+        "attempt delay 250 ms",
+        "SERVFAIL: 192.0.2.53 answered with an error of its own",
+    ):
+        assert words in texts
+
+
+def test_a_narrow_picture_rather_leaves_out_where_a_delay_comes_from_than_the_delay() -> None:
+    net = SimulatedNetwork()
+    net.answers("example.org", a=[f"192.0.2.{number}" for number in (1, 102)])
+
+    race = simulate(net, "example.org", 1, policy=nb.Policy(attempts_at_full_pace=1), give_up_after=3)
+
+    assert ">+2000 ms slowed<" in race.svg(width=500)
+    assert ">+2000 ms<" in race.svg(width=370)

@@ -9,16 +9,20 @@ import ssl
 from dataclasses import replace
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from trio_nbconnect import (
     Attempt,
     ConnectError,
+    Connector,
     ConnectRefused,
     ConnectTimeout,
     Phase,
     Policy,
     ResolutionError,
     Source,
+    record,
     trace,
 )
 from trio_nbconnect._errors import no_address
@@ -27,6 +31,7 @@ from trio_nbconnect._pictures.labels import error_text, failure_lines
 from trio_nbconnect._pictures.svg import render_svg
 from trio_nbconnect._pictures.text import render_text
 from trio_nbconnect._pictures.timeline import timeline_of, timeline_of_error
+from trio_nbconnect.testing import SimulatedNetwork, simulate
 from trio_nbconnect.trace import Reason
 
 from .race_script import RaceScript, address, refused, script_of_a_lost_race, script_of_a_won_race
@@ -285,7 +290,7 @@ IPv6                2001:db8::2  ▓▓┃▓▓▓▓▓▓▓▓▓▓▓▓�
                                       +290 ms ↓            │
 IPv6    fe80:…:5678:9abc:def0%3  •············████┃████████│ ✓ won        270 ms
                                           connected 600 ms ┘
-     ┃ TCP connected, then TLS or the like
+     ┃ TCP connected, then TLS
 """
     )
 
@@ -308,11 +313,12 @@ connected in 600 ms over IPv6 to fe80:…:def0%3
         failure ↓            │
     2001:db8::2 ▓┃▓▓▓▓▓▓▓▓✗  │ ✗ failed     460 ms
 ╰ TCP connected after 40 ms, │
-  then certificate verify failed: self-signed cer…
+  then certificate verify failed: self-signed
+  certificate                │
                +290 ms ↓     │
   fe80:…:def0%3 •······█┃████│ ✓ won        270 ms
             connected 600 ms ┘
-┃ TCP connected, then TLS or the like
+┃ TCP connected, then TLS
 """
     )
 
@@ -831,3 +837,37 @@ def test_what_follows_tcp_is_named_where_it_is_known(tunnel: str, phase: Phase, 
 
     assert f"┃ TCP connected, then {words}\n" in picture(script)
     assert f"TCP connected at the mark, then {words}<" in render_svg(timeline_of(script.events))
+
+
+def test_what_the_kernel_sent_again_is_seen_on_a_break_of_the_axis() -> None:
+    """The footer says how often: as many marks are there, also where the axis is torn."""
+    net = SimulatedNetwork()
+    net.answers("example.org", a=["192.0.2.1", "192.0.2.2"], after=0.02)
+    net.host("192.0.2.2").accepts(after=30)
+
+    race = simulate(net, "example.org", 443)
+
+    for width in (80, 120, 200):
+        row = next(line for line in race.text(width=width).splitlines() if "192.0.2.2 " in line and "won" in line)
+        assert row.count("┆") == 4
+    assert "SYN sent 5 times" in str(race)
+    svg = race.svg()
+    assert svg.rindex('class="line soft-line"/>') < svg.index('class="ink dot"/>')
+
+
+def test_of_the_names_that_are_looked_up_the_beginning_is_seen() -> None:
+    """Those of several hosts often end alike."""
+    net = SimulatedNetwork()
+    for number in (1, 2):
+        net.answers(f"db{number}.a-long-name-of-a-cluster.example.org", a=[f"192.0.2.{number}"], after=0.02)
+    net.host("192.0.2.1").accepts(after=0.03)
+
+    async def main() -> None:
+        hosts = [f"db{number}.a-long-name-of-a-cluster.example.org" for number in (1, 2)]
+        await trio.aclose_forcefully(await Connector(network=net).open_tcp_stream(hosts, 5432))
+
+    with record() as recording:
+        trio.run(main, clock=MockClock(autojump_threshold=0))
+
+    assert "system db1.a" in recording[0].text(width=60)
+    assert "system db2.a" in recording[0].text(width=60)

@@ -133,6 +133,20 @@ _TICK_DISTANCE = 7
 """The least number of columns between two times on the axis."""
 
 
+def cut(text: str, width: int) -> str:
+    """Leave out the end of what is wider than so many columns.
+
+    Example:
+        >>> cut("DNS AAAA db1.example.org", 17), cut("系统の名前", 6)
+        ('DNS AAAA db1.exa…', '系统…')
+    """
+    if columns_of(text) <= width:
+        return text
+    line = Line(width)
+    line.put(0, text)
+    return line.text(color=False)
+
+
 _PARTS, _HOST = 12, 6
 """Columns from which on two parts of a name can be told from each other, and those that the first one has at least."""
 

@@ -110,7 +110,7 @@ def elided_text(elided: Sequence[AttemptRow]) -> str:
 
 def summary_texts(timeline: Timeline, fits: Callable[[str], bool]) -> list[str]:
     """Count the attempts, and say how far apart they are: on one line where that fits."""
-    return lines_of([words for words in (counts_text(timeline), pace_text(timeline)) if words], fits)
+    return lines_of([counts_text(timeline), *pace_parts(timeline)], fits)
 
 
 def counts_text(timeline: Timeline) -> str:
@@ -122,18 +122,17 @@ def counts_text(timeline: Timeline) -> str:
     return ", ".join(parts)
 
 
-def pace_text(timeline: Timeline) -> str:
+def pace_parts(timeline: Timeline) -> list[str]:
     """Say after how long the next attempt begins: `attempt delay 250 ms`."""
     if timeline.summary:
-        return "each address by itself"
+        return ["each address by itself"]
     if timeline.policy is None:
-        return "time counts from the first attempt" if timeline.attempts else ""
-    pace = _delay_text(timeline, timeline.policy)
-    if timeline.proxy_for:
-        pace = f"the proxy for {printable(timeline.proxy_for)} · {pace}"
+        return ["time counts from the first attempt"] if timeline.attempts else []
+    parts = [f"the proxy for {printable(timeline.proxy_for)}"] if timeline.proxy_for else []
+    parts.append(_delay_text(timeline, timeline.policy))
     if timeline.attempts and timeline.attempts[0].reason is trace.Reason.RESOLUTION_DELAY_OVER:
-        pace += f" · first after the resolution delay {seconds_text(timeline.policy.resolution_delay)}"
-    return pace
+        parts.append(f"first after the resolution delay {seconds_text(timeline.policy.resolution_delay)}")
+    return parts
 
 
 def _delay_text(timeline: Timeline, policy: Policy) -> str:
@@ -230,15 +229,23 @@ def _answered_by(timeline: Timeline, winner: AttemptRow) -> Iterator[str]:
             return
 
 
-def lines_of(parts: Sequence[str], fits: Callable[[str], bool]) -> list[str]:
+def lines_of(parts: Sequence[str], fits: Callable[[str], bool], joint: str = " · ") -> list[str]:
     """Put parts side by side, as many on a line as fit."""
     lines: list[str] = []
     for part in parts:
-        if lines and fits(f"{lines[-1]} · {part}"):
-            lines[-1] += f" · {part}"
+        if lines and fits(f"{lines[-1]}{joint}{part}"):
+            lines[-1] += f"{joint}{part}"
         else:
             lines.append(part)
     return lines
+
+
+def failure_in_lines(words: str, fits: Callable[[str], bool]) -> list[str]:
+    """Break what an attempt failed with into lines, first between its phases and then between words."""
+    connected, then, failure = words.partition(", then ")
+    if fits(words) or not words.startswith("TCP connected"):
+        return lines_of(words.split(" "), fits, " ")
+    return [f"{connected},", *lines_of(f"{then[2:]}{failure}".split(" "), fits, " ")]
 
 
 def failure_text(attempt: AttemptRow) -> str:
@@ -290,6 +297,7 @@ def phases_text(timeline: Timeline) -> str:
         return "the tunnel"
     phases = {attempt.phase for attempt in timeline.attempts if attempt.has_second_phase}
     is_tls = phases == {Phase.TLS} or bool(timeline.connection and timeline.connection.tls_version)
+    is_tls = is_tls or any(isinstance(attempt.error, ssl.SSLError) for attempt in timeline.attempts)
     return "TLS" if is_tls else "TLS or the like"
 
 

@@ -228,12 +228,18 @@ def _answer(timeline: Timeline, room: float, size: float, *, may_wrap: bool) -> 
     answer = labels.answer_text(timeline, address)
     if may_wrap and width_of(answer, size, bold=True) > room and " over " in answer:
         connected, _, over = answer.partition(" over ")
-        return [connected, fitted(f"over {over}", room, size, bold=True)]
-    while address and width_of(answer, size, bold=True) > room and len(address) > 12:
+        over = over.removesuffix(address)
+        while width_of(f"over {over}{address}", size, bold=True) > room and len(address) > _SHORTEST_ADDRESS:
+            address = shortened(whole, len(address) - 1)
+        return [connected, fitted(f"over {over}{address}", room, size, bold=True)]
+    while address and width_of(answer, size, bold=True) > room and len(address) > _SHORTEST_ADDRESS:
         address = shortened(whole, len(address) - 1)
         answer = labels.answer_text(timeline, address)
     return [fitted(answer, room, size, bold=True)]
 
+
+_SHORTEST_ADDRESS = 12
+"""Characters; of fewer nothing could be told."""
 
 _HEADLINE_SIGNS = {
     RaceOutcome.WON: AttemptOutcome.WON,
@@ -371,7 +377,7 @@ class _SVGRows:
         else:
             source = labels.source_text(row)
             kind, _, name = source.partition(" ") if row.name else source.rpartition(" ")
-            name = self._shortened(name, width_of(f"{kind} ") if kind else 0)
+            name = fitted(name, layout.names - MARGIN - (width_of(f"{kind} ") if kind else 0), mono=True)
             parts = [(f"{kind} ", "soft"), (name, "ink mono")] if kind else [(name, "ink mono")]
             self.labels.append(texts(layout.names, self.y + _LOOKUP_PITCH / 2 + 4, parts, "e"))
         middle = self.y + _LOOKUP_PITCH / 2
@@ -388,11 +394,14 @@ class _SVGRows:
         """The line above a bar: whose records, and what came."""
         self.y += 12
         room = self.layout.edge - self.layout.margin
-        source, result = fitted(labels.source_text(row), 0.6 * room), labels.lookup_text(row, self.timeline)
-        room -= width_of(source) + 12
-        self._label(self.layout.margin, self.y, source, "ink")
+        source, result = labels.source_text(row), labels.lookup_text(row, self.timeline)
         classes = "bad-text" if labels.lookup_failed(row) else "soft"
-        self._label(self.layout.edge, self.y, fitted(result, room), f"{classes} e")
+        lines = labels.lines_of(result.split(" "), lambda words: width_of(words) <= 0.6 * room, " ")
+        lines = [fitted(words, 0.6 * room) for words in lines]
+        self._label(self.layout.margin, self.y, fitted(source, room - max(map(width_of, lines)) - 12), "ink")
+        for index, words in enumerate(lines):
+            self.y += 14 if index else 0
+            self._label(self.layout.edge, self.y, words, f"{classes} e")
         self.y -= 1
 
     def _remark_of_lookup(self, right: float, middle: float, row: LookupRow) -> None:
@@ -443,9 +452,11 @@ class _SVGRows:
         self._named(attempt)
         if before is not None:
             x = self.layout.margin + 44 + width_of(self._name(attempt), mono=True) + 8
-            words = labels.reason_text(attempt, before)
-            if x + width_of(words, 10) <= self.layout.edge - _OUTCOME - 8:
-                self._label(x, self.y + 12, words, "soft xs")
+            words, room = labels.reason_text(attempt, before), self.layout.edge - _OUTCOME - 8 - x
+            for shown in (words, " ".join(words.split()[:2])):  # if need be, without where its delay comes from
+                if width_of(shown, 10) <= room:
+                    self._label(x, self.y + 12, shown, "soft xs")
+                    break
         self.y += _WORDS
 
     def _attempt(self, attempt: AttemptRow) -> None:
@@ -482,7 +493,7 @@ class _SVGRows:
             self.shapes.append(line(middle, self.y - 3, middle, self.y + _BAR + 3, "tick"))
         for moment in attempt.syn_sent_again:
             self.has_syn = True
-            self.shapes.append(circle(self.layout.x(moment), self.y + _BAR / 2, 2.5, "ink dot"))
+            self.labels.append(circle(self.layout.x(moment), self.y + _BAR / 2, 2.5, "ink dot"))
 
     def _name(self, row: AttemptRow | UntriedRow) -> str:
         return self._shortened(labels.address_text(row.address, self.timeline), 44)
@@ -544,14 +555,10 @@ class _SVGRows:
             self._label(right + 8, self.y - 4, words, classes)
             return
         room = self.layout.edge - self.layout.margin
-        parts = [words]
-        if width_of(words, 11) > room and words.startswith("TCP connected"):
-            connected, _, failure = words.partition(", then ")
-            parts = [f"{connected},", f"then {failure}"]
-        for part in parts:
-            words = fitted(part, room, 11)
-            x = max(min(left, finish - 6 - width_of(words, 11)), self.layout.margin)
-            self._label(x, self.y + 12, words, classes)
+        lines = labels.failure_in_lines(words, lambda part: width_of(part, 11) <= room)
+        x = max(min(left, finish - 6 - max(width_of(part, 11) for part in lines)), self.layout.margin)
+        for part in lines:
+            self._label(x, self.y + 12, fitted(part, room, 11), classes)
             self.y += _NOTE
 
     def _untried(self) -> None:

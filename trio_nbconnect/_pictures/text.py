@@ -14,13 +14,14 @@ from dataclasses import dataclass
 
 from .._printable import seconds_text
 from .axis import axis_of
-from .canvas import Line, TextLayout, columns_of, shortened
+from .canvas import Line, TextLayout, columns_of, cut, shortened
 from .labels import (
     address_text,
     answer_text,
     connection_parts,
     elided_text,
     end_text,
+    failure_in_lines,
     failure_text,
     family_text,
     lines_of,
@@ -40,6 +41,7 @@ from .timeline import (
     LookupRow,
     RaceOutcome,
     Timeline,
+    UntriedRow,
     visible_attempts,
     visible_lookups,
     visible_untried,
@@ -265,8 +267,12 @@ class _TextRows:
         line, layout = self._line(), self.layout
         if layout.names:
             line.put(0, family[: layout.names - 1], style or FAINT)
-        line.put_before(layout.chart - 1, shortened(name, layout.chart - 1 - layout.names), style)
+        line.put_before(layout.chart - 1, name, style)
         return line
+
+    def _address(self, row: AttemptRow | UntriedRow) -> str:
+        """Where to, shortened to its column."""
+        return shortened(address_text(row.address, self.timeline), self.layout.chart - 1 - self.layout.names)
 
     def _lookups(self) -> Iterator[Line]:
         rows, more = visible_lookups(self.timeline)
@@ -277,7 +283,8 @@ class _TextRows:
 
     def _lookup(self, row: LookupRow) -> Iterator[Line]:
         """A bar and a remark: before the line of the end if it fits, or behind it, or else below."""
-        line, layout = self._named(source_text(row)), self.layout
+        layout = self.layout
+        line = self._named(cut(source_text(row), layout.chart - 1 - layout.names))
         first, end = layout.bar(row.started, self.timeline.duration if row.ended is None else row.ended)
         line.put(first, ("╍" if row.ended is None else "━") * (end - first), _MAGENTA)
         self._mark_breaks(line)
@@ -306,14 +313,10 @@ class _TextRows:
                 yield from self._failure(failure, _SIGNS[attempt.outcome].color)
 
     def _failure(self, words: str, color: str) -> Iterator[Line]:
-        """What an attempt failed with; its phases on two lines where one is too short."""
+        """What an attempt failed with; on several lines where one is too short."""
         room = self.layout.width - self.layout.names - 2
-        if columns_of(words) <= room or not words.startswith("TCP connected"):
-            yield self._line(f"╰ {words}", color)
-            return
-        connected, _, failure = words.partition(", then ")
-        yield self._line(f"╰ {connected},", color)
-        yield self._line(f"  then {failure}", color)
+        for index, line in enumerate(failure_in_lines(words, lambda text: columns_of(text) <= room)):
+            yield self._line(f"  {line}" if index else f"╰ {line}", color)
 
     def _reason(self, attempt: AttemptRow, before: AttemptRow) -> Line:
         """Why an attempt began, above its start."""
@@ -328,14 +331,15 @@ class _TextRows:
         """One attempt: dots, its bar, how it ended and how long it took."""
         sign, layout = _SIGNS[attempt.outcome], self.layout
         style = f"{BOLD};{sign.color}" if attempt.outcome is AttemptOutcome.WON else sign.color
-        name = address_text(attempt.address, self.timeline)
-        line = self._named(name, family_text(attempt.address), BOLD if attempt.outcome is AttemptOutcome.WON else "")
+        line = self._named(
+            self._address(attempt), family_text(attempt.address), BOLD if attempt.outcome is AttemptOutcome.WON else ""
+        )
         first, end = self._bar(attempt)
         self._dots(line, attempt.known_since, first)
         line.put(first, sign.bar * (end - first), sign.color)
+        self._mark_breaks(line)
         for moment in attempt.syn_sent_again:
             line.put(layout.column(moment), _SENT_AGAIN, sign.color)
-        self._mark_breaks(line)
         if sign.ends_with_sign:
             line.put(end - 1, sign.sign, sign.color)
         if (connected := self._connected(attempt)) is not None:
@@ -367,7 +371,7 @@ class _TextRows:
         if rows:
             yield self._line()
         for row in rows:
-            line = self._named(address_text(row.address, self.timeline), family_text(row.address), FAINT)
+            line = self._named(self._address(row), family_text(row.address), FAINT)
             self._dots(line, row.known_since, self.layout.finish)
             self._mark_breaks(line)
             line.put(self.layout.end + 2, "– not tried", FAINT)
