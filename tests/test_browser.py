@@ -29,6 +29,7 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 def test_what_a_reader_would_see_is_seen(tmp_path: Path) -> None:
     """A cell that fails, or must and does not; standard error; and what was sent to a cell that was over."""
     error = {"output_type": "error", "ename": "E", "evalue": "", "traceback": []}
+    stream = {"output_type": "stream", "name": "stdout", "text": "late"}
     view = {notebooks.WIDGET_VIEW: {"model_id": "1"}}
     widget = {"output_type": "display_data", "data": view, "metadata": {}}
     cells: list[dict[str, Any]] = [
@@ -37,11 +38,12 @@ def test_what_a_reader_would_see_is_seen(tmp_path: Path) -> None:
         {"outputs": [error], "metadata": {"tags": [notebooks.RAISES]}},
         {"outputs": [], "metadata": {"tags": [notebooks.RAISES]}},
         {"outputs": [{"output_type": "stream", "name": "stderr", "text": "oh"}], "metadata": {}},
-        {"outputs": [{"output_type": "stream", "name": "stdout", "text": "late"}], "metadata": {}},
+        {"outputs": [stream], "metadata": {}},
         {"outputs": [widget], "metadata": {}},
+        {"outputs": [stream], "metadata": {}, "source": "%load_ext something"},
     ]
     made = [
-        cell | {"cell_type": "code", "id": f"cell-{number}", "source": "", "execution_count": 1}
+        {"cell_type": "code", "id": f"cell-{number}", "source": "", "execution_count": 1} | cell
         for number, cell in enumerate(cells)
     ]
     path = tmp_path / "made_up.ipynb"
@@ -50,9 +52,11 @@ def test_what_a_reader_would_see_is_seen(tmp_path: Path) -> None:
     committed[2].outputs = nbformat.from_dict([error])
     committed[6].outputs = nbformat.from_dict([widget | {"data": {**view, "text/html": "a still picture"}}])
 
-    assert browser.failures(path, committed) == [
+    wrong = [
         "made_up, cell-0: an error",
         "made_up, cell-3: no error",
         "made_up, cell-4: standard error",
         "made_up, cell-5: 1 outputs",
     ]
+    assert browser.failures(path, committed, run=2) == wrong
+    assert browser.failures(path, committed) == [*wrong, "made_up, cell-7: 1 outputs"]
