@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -118,3 +120,37 @@ def test_bash_completes_an_option(capsys: pytest.CaptureFixture[str]) -> None:
     run = subprocess.run(["bash", "-c", capsys.readouterr().out + ask], capture_output=True, text=True, check=True)
 
     assert run.stdout.split() == ["--explain"]
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="there is no fish")
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("nbconnect --exp", ["--explain\tsay why the addresses were tried in this order"]),
+        ("nbconnect --vers", ["--version\tshow program's version number and exit"]),
+        ("nbconnect pl", ["playground"]),
+    ],
+)
+def test_fish_completes(line: str, offered: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--completion", "fish"])
+    script = f"{capsys.readouterr().out}complete -C {line!r}"
+
+    run = subprocess.run(["fish", "--no-config", "-c", script], capture_output=True, text=True, check=True)
+
+    assert run.stdout.splitlines() == offered
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="there is no zsh")
+@pytest.mark.parametrize("begin", ["", "autoload -Uz compinit && compinit -u -D\n"])
+def test_zsh_takes_the_script_with_and_without_its_completion(
+    begin: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--completion", "zsh"])
+    script = f"{begin}{capsys.readouterr().out}print $_comps[nbconnect]"
+
+    home = {**os.environ, "HOME": str(tmp_path)}
+    run = subprocess.run(["zsh", "-f", "-c", script], capture_output=True, text=True, check=True, env=home)
+
+    assert (run.stdout, run.stderr) == ("_bash_complete -F _nbconnect\n", "")
