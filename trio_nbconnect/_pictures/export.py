@@ -9,11 +9,11 @@ discovered. First come two fields of older drafts, without which qvis loads no f
 its diagrams draw QUIC and TCP, so that these events are listed there and no more.
 
 A Chrome trace is a JSON object in the Trace Event Format: a process for each race, a thread for each lookup and
-attempt, and in an attempt its phases. speedscope and Chromium's chrome://tracing were tried. Perfetto has not been; its
-importer was read, and asks for more than the format says. A span that ends later than the one around it is dropped: so
-times are whole microseconds, and what ends together does so exactly. A thread is known by its number alone, so no two
-have the same; that of the race itself has the number of its process, and is shown first. Pairs of escapes, which JSON
-has for characters beyond the Basic Multilingual Plane, make it refuse the whole file.
+attempt, and in an attempt its phases. speedscope (1.25) was tried, in a browser. Perfetto was not; its importer was
+read, and asks for more than the format says. A span that ends later than the one around it is dropped: so times are
+whole microseconds, and what ends together does so exactly. A thread is known by its number alone, so no two have the
+same; that of the race itself has the number of its process, and is shown first. Pairs of escapes, which JSON has for
+characters beyond the Basic Multilingual Plane, make it refuse the whole file.
 
 JSON lines have one object on each line: the name of the event, the number of its race, the time in seconds since the
 race started, its host and port, and then the fields of that event by their names in `trace`. Addresses are strings;

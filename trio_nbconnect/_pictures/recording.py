@@ -113,12 +113,15 @@ class RecordedRace:
         """Write the events as a qlog file, in the vocabulary of the draft for Happy Eyeballs.
 
         See https://datatracker.ietf.org/doc/draft-kuehlewind-happy-qlog/. Every attempt has one outcome there, once
-        the race is over.
+        the race is over. The loader of qvis takes it; its diagrams know QUIC and TCP only.
         """
         return qlog([self.events])
 
     def chrome_trace(self) -> str:
-        """Write the events in Chrome's Trace Event Format, which Perfetto and speedscope open."""
+        """Write the events in Chrome's Trace Event Format, for Perfetto and speedscope.
+
+        Which of them was tried: speedscope. For Perfetto the sources of its importer were followed.
+        """
         return chrome_trace([self.events])
 
     def json_lines(self) -> str:
