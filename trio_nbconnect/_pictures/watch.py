@@ -7,7 +7,9 @@ axis has room to grow and is lengthened in steps, so that the picture does not s
 
 Watching must not slow down what is watched. What a first picture needs is loaded before the race. Nothing is drawn in
 the first twentieth of a second of a race, which is longer than most take; after that only while no task is runnable and
-no deadline is near.
+no deadline is near. So a race on loopback, to one address, takes 0.08 ms longer, most of it because it is recorded
+(medians of 2000 with and without in turn); one that waits for 110 ms and is drawn meanwhile, 0.6 ms, since a processor
+that has drawn a picture has other things in its caches.
 
 On Trio's `MockClock` every redraw after a sleep would be an event of its own: autojump would go from one to the next,
 and for ever if nothing else comes. There the task redraws after events only, and at most twenty times a second of real
