@@ -89,6 +89,7 @@ def test_services_come_by_their_priority(net: SimulatedNetwork) -> None:
     race = race_on(net, resolver=net.resolver())
 
     assert placed(race)["192.0.2.77"] == "service of priority 1, the only one"
+    assert {by.partition(",")[0] for ip, by in placed(race).items() if ip != "192.0.2.77"} == {"after all services"}
     assert "╰ DNS A after 0.0 ms: service of priority 1, the only one" in str(race.explain())
 
 

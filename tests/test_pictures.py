@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 import trio_nbconnect as nb
 from trio_nbconnect import trace
@@ -28,7 +29,7 @@ from trio_nbconnect._pictures.text import encodable, render_text
 from trio_nbconnect._pictures.timeline import Timeline, timeline_of
 from trio_nbconnect.testing import SimulatedNetwork, simulate
 
-from .pictures import FIRST_SCREEN, GOLDEN, pictures, races
+from .pictures import FIRST_SCREEN, GOLDEN, pictures, races, run, won
 from .race_script import script_of_a_won_race
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -391,3 +392,31 @@ def test_a_narrow_picture_rather_leaves_out_where_a_delay_comes_from_than_the_de
 
     assert ">+2000 ms slowed<" in race.svg(width=500)
     assert ">+2000 ms<" in race.svg(width=370)
+
+
+def test_on_a_narrow_picture_a_tear_is_not_over_words() -> None:
+    """Where a break of the axis would cross the words above a bar, it is interrupted."""
+    net = SimulatedNetwork()
+    net.answers("example.org", a=["192.0.2.1", "192.0.2.2"], after=0.02)
+    net.host("192.0.2.2").accepts(after=0.03)
+
+    async def check() -> nb.HostCheck:
+        return await nb.check("example.org", 443, tls=False, connector=nb.Connector(network=net), give_up_after=2)
+
+    svg = trio.run(check, clock=MockClock(autojump_threshold=0)).svg(width=400)
+
+    left, right = (float(x) for x in re.findall(r'translate\(([\d.]+) [\d.]+\)" class="line soft-line"', svg))
+    (edge, y) = re.findall(r'<text x="([\d.]+)" y="([\d.]+)" class="[^"]+">2000 ms<', svg)[-1]
+    assert float(edge) - width_of("2000 ms") < right < float(edge)
+    assert re.search(rf'<rect x="[\d.]+" y="{float(y) - 12:g}" width="10" height="16" class="bg"/>', svg)
+    assert left < right
+
+
+def test_while_a_race_is_under_way_what_came_stays_beside_its_bar() -> None:
+    """There is no line of the end yet that it would have to make room for."""
+    events = [event for event in run(won)[0].events if event.time < 0.1]
+    svg = render_svg(timeline_of(events), until=1.0)
+
+    (answered,) = re.findall(r'<text x="([\d.]+)" y="[\d.]+" class="soft halo">2 addresses', svg)
+    (bar, width) = re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)" height="8"', svg)[0]
+    assert float(answered) == pytest.approx(float(bar) + float(width) + 8, abs=0.2)

@@ -101,6 +101,11 @@ def lost_text(timeline: Timeline) -> list[str]:
     return list(dict.fromkeys(texts))[:3]
 
 
+def untried_text(timeline: Timeline) -> str:
+    """Say that an address was not tried: not yet, while the race goes on."""
+    return "not yet tried" if timeline.outcome is RaceOutcome.UNDER_WAY else "not tried"
+
+
 def elided_text(elided: Sequence[AttemptRow]) -> str:
     """Count attempts that are not shown: `11 more attempts, 11 refused`."""
     outcomes = Counter(attempt.outcome.value for attempt in elided).most_common()

@@ -409,7 +409,7 @@ class _SVGRows:
         words, classes = labels.lookup_text(row, self.timeline), "bad-text" if labels.lookup_failed(row) else "soft"
         width, edge, finish = width_of(words), self.layout.edge, self.layout.finish
         x, y = right + 8, middle + 4
-        if x + width > finish - 6:
+        if labels.end_text(self.timeline) and x + width > finish - 6:
             x = finish + 10
         if x + width > edge:
             self.y += _NOTE
@@ -472,7 +472,7 @@ class _SVGRows:
         """How an attempt ended, and how long it took."""
         sign, classes = _SIGNS[attempt.outcome], "b ink" if attempt.outcome is AttemptOutcome.WON else "soft"
         self._outcome(sign.sign, sign.color, attempt.outcome.value, classes)
-        self.labels.append(text(self.layout.edge, self.y + 12, seconds_text(attempt.duration), f"{classes} e"))
+        self._beside_chart(self.layout.edge, seconds_text(attempt.duration), f"{classes} e")
 
     def _bar(self, attempt: AttemptRow, left: float, right: float, sign: _SVGSign) -> None:
         """A bar, in two tones with a mark between them if there is a phase on top of TCP."""
@@ -518,7 +518,7 @@ class _SVGRows:
         """A text in the chart; where it would cross a break of the axis, the break is interrupted."""
         kinds = classes.split()
         size = 10.0 if "xs" in kinds else 11.0 if "s" in kinds else 12.0
-        width = width_of(words, size, mono="mono" in kinds)
+        width = width_of(words, size, bold="b" in kinds, mono="mono" in kinds)
         left = x - width if "e" in kinds else x
         for mark in map(self.layout.at, self.layout.axis.marks):
             if left - _BREAK < mark < left + width + _BREAK:
@@ -535,7 +535,14 @@ class _SVGRows:
     def _outcome(self, sign: str, color: str, word: str, classes: str) -> None:
         x = self.layout.end + 33 if self.layout.has_columns else self.layout.edge - _OUTCOME
         self.labels.append(path(sign, f"icon {color}", x, self.y + 2.5))
-        self.labels.append(text(x + 17, self.y + 12, word, classes))
+        self._beside_chart(x + 17, word, classes)
+
+    def _beside_chart(self, x: float, words: str, classes: str) -> None:
+        """Words of a column of their own; where there is none, they are in the chart."""
+        if self.layout.has_columns:
+            self.labels.append(text(x, self.y + 12, words, classes))
+        else:
+            self._label(x, self.y + 12, words, classes)
 
     def _dots(self, known_since: float, until: float) -> None:
         """The time from when an address was known until it was tried."""
@@ -566,14 +573,14 @@ class _SVGRows:
         rows, more = visible_untried(self.timeline)
         for row in rows:
             self.y += _LANE if self.layout.has_columns else 8
-            self._outcome(_DASH, "soft-line", "not tried", "faint")
+            self._outcome(_DASH, "soft-line", labels.untried_text(self.timeline), "faint")
             self._named(row)
             if not self.layout.has_columns:
                 self.y += _WORDS
             self._dots(row.known_since, self.layout.finish)
             self.y += _BAR
         if more:
-            self._remark(f"{more} more, not tried", _PITCH - 6)
+            self._remark(f"{more} more, {labels.untried_text(self.timeline)}", _PITCH - 6)
         self.y += 12
 
     def _remark(self, words: str, height: float) -> None:

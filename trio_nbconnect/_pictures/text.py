@@ -33,6 +33,7 @@ from .labels import (
     source_text,
     summary_texts,
     target_text,
+    untried_text,
 )
 from .timeline import (
     AttemptOutcome,
@@ -142,7 +143,7 @@ def _needed(timeline: Timeline, width: int) -> tuple[int, int]:
     attempts = [row[0] for row in visible_attempts(timeline) if not isinstance(row, Elided)]
     untried, lookups = visible_untried(timeline)[0], visible_lookups(timeline)[0]
     outcomes = [_outcome_text(attempt) for attempt in attempts]
-    outcomes += ["– not tried" for _ in untried]
+    outcomes += [f"– {untried_text(timeline)}" for _ in untried]
     notes = [lookup_text(row, timeline) for row in lookups if row.ended is None or 2 * row.ended > timeline.duration]
     longest_note = width // 3 if outcomes else width // 2
     texts = [address_text(row.address, timeline) for row in attempts]
@@ -374,10 +375,10 @@ class _TextRows:
             line = self._named(self._address(row), family_text(row.address), FAINT)
             self._dots(line, row.known_since, self.layout.finish)
             self._mark_breaks(line)
-            line.put(self.layout.end + 2, "– not tried", FAINT)
+            line.put(self.layout.end + 2, f"– {untried_text(self.timeline)}", FAINT)
             yield line
         if more:
-            yield self._line(f"⋮ {more} more, not tried")
+            yield self._line(f"⋮ {more} more, {untried_text(self.timeline)}")
 
     def _dots(self, line: Line, known_since: float, until: int) -> None:
         """The time from when an address was known until it was tried."""

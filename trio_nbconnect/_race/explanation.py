@@ -17,7 +17,7 @@ def explain(candidates: Candidates) -> list[dict[str, Any]]:
     """Say of each address, the best first and those tried included, who has named it and what has placed it."""
     itself = Service(priority=0)
     groups = [(_group_text(candidates, each), each, candidates._offered(each)) for each in candidates._services]
-    groups.append(("", itself, candidates._host_s_own()))
+    groups.append(("after all services, " if groups else "", itself, candidates._host_s_own()))
     answers = candidates._answers
     sources = {address: source for (source, _), addresses in answers for address in reversed(addresses)}
     rows: dict[Address, dict[str, Any]] = {}
