@@ -18,6 +18,7 @@ import ssl
 import struct
 import sys
 import threading
+import traceback
 import warnings
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -768,6 +769,7 @@ async def test_handshakes_that_all_run_into_their_limit_are_a_time_out(
     assert isinstance(error, nb.ConnectTimeout)
     assert (error.errno, error.phase) == (errno.ETIMEDOUT, nb.Phase.TLS)
     assert [attempt.ended - attempt.started for attempt in error.attempts] == [pytest.approx(2.1)] * 2
+    assert "Traceback" not in "".join(traceback.format_exception(error.__cause__))
     assert nb.is_retryable(error)
     assert net.open_sockets == 0
 

@@ -461,6 +461,8 @@ def _as_os_error(error: BaseException, address: Address, kinds: tuple[type[Excep
     else:
         failure = OSError(str(error) or type(error).__name__)
     failure.__cause__ = error.with_traceback(None)
+    if isinstance(error, trio.TooSlowError):
+        error.__context__ = None  # the cancellation, and all that it was raised through
     return failure
 
 
