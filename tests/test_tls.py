@@ -803,3 +803,23 @@ async def test_a_literal_is_checked_as_an_address(
 
     await trio.aclose_forcefully(stream)
     assert told == [None]
+
+
+@pytest.mark.virtual_time
+async def test_a_race_has_begun_when_the_call_has(net: SimulatedNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To load the trusted certificates is part of the wait, and of the limit; so it is of the picture."""
+    net.host(SIX).accepts(after=0.1)
+    net.host(FOUR).accepts(after=0.1)
+
+    async def load(protocols: object) -> ssl.SSLContext:
+        await trio.sleep(0.5)
+        return ssl.create_default_context()
+
+    monkeypatch.setattr(_tls, "shared_context", load)
+
+    with nb.record() as recording:
+        await fails(nb.Connector(network=net).open_tls_stream(NAME, 443, give_up_after=2))
+
+    (race,) = recording
+    assert race.timeline.duration == pytest.approx(2)
+    assert race.timeline.attempts[0].started == pytest.approx(0.5)

@@ -67,11 +67,11 @@ class Journal:
             self._order: tuple[Candidate, ...] = ()
             self._clock = trio.lowlevel.current_clock()
 
-    def race_started(self, host: str, port: int, policy: Policy) -> None:
+    def race_started(self, host: str, port: int, policy: Policy, *, at: float | None = None) -> None:
         if self.tracers:
             self._host, self._port = host, port
             facts: dict[str, Any] = {"run": _number_of_run(), "wall_time": time.time()}
-            self._tell(self._trace.RaceStarted, policy=policy, proxy_for=proxy_for.get(), **facts)
+            self._tell(self._trace.RaceStarted, at, policy=policy, proxy_for=proxy_for.get(), **facts)
 
     def query_sent(self, query: QuerySent) -> None:
         if self.tracers:

@@ -140,7 +140,7 @@ class Race(Generic[T]):
         Raises:
             ConnectError: There is none; its class says why.
         """
-        self._journal.race_started(self._target.host, self._target.port, self._policy)
+        self._journal.race_started(self._target.host, self._target.port, self._policy, at=self._began)
         try:
             with until(self._began + self._give_up_after) as whole_call:
                 await self._first_alone()
