@@ -103,6 +103,17 @@ async def test_a_race_is_a_span_above_its_look_ups_and_attempts(net: SimulatedNe
     assert all(span.parent == race.get_span_context() for span in below)
 
 
+async def test_spans_are_at_the_time_of_the_day(
+    net: SimulatedNetwork, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_790_000_000.5)
+    found = await telemetry.of(lambda: nb.Connector(network=net).open_tcp_stream(HOST, 443))
+
+    race, lookup = found[f"connection_setup {HOST}:443"], found[f"DNS lookup {HOST}"]
+    assert (race.start_time or 0) / 1e9 == pytest.approx(1_790_000_000.5, abs=1e-6)
+    assert (lookup.end_time or 0) / 1e9 == pytest.approx(1_790_000_000.52, abs=1e-6)
+
+
 async def test_an_attempt_says_why_it_lost(net: SimulatedNetwork, telemetry: Telemetry) -> None:
     """One that another was faster than is no error."""
     found = await telemetry.of(lambda: nb.Connector(network=net).open_tcp_stream(HOST, 443))

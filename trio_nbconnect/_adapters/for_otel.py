@@ -20,7 +20,6 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-import time
 from collections.abc import Mapping, Sequence
 
 try:
@@ -85,7 +84,7 @@ class _Reporter:
 
     def __call__(self, event: trace.Event) -> None:
         if isinstance(event, trace.RaceStarted):
-            self._under_way[event.race] = ([event], context.get_current(), time.time_ns())
+            self._under_way[event.race] = ([event], context.get_current(), round(event.wall_time * 1e9))
             return
         events, parent, began = self._under_way[event.race]
         events.append(event)
