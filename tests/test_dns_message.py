@@ -47,9 +47,8 @@ def services(*records: str) -> tuple[Service, ...]:
 
 def test_a_query() -> None:
     query = dns.message.from_wire(Question(HOST, Source.AAAA).to_wire(7))
-    assert (query.id, query.edns, query.payload, query.flags) == (7, 0, 1232, dns.flags.RD)
+    assert (query.id, query.edns, query.flags) == (7, -1, dns.flags.RD)
     assert query.question == dns.message.make_query(HOST, "AAAA").question
-    assert dns.message.from_wire(Question(HOST, Source.AAAA).to_wire(7, edns=False)).edns == -1
 
 
 @pytest.mark.parametrize("name", ["a", HOST])
