@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 
 import dns.flags
@@ -333,3 +335,10 @@ def test_garbage_is_read_without_surprises() -> None:
         if reply is not None:
             with contextlib.suppress(socket.gaierror):
                 parse_answer(question, reply, rng)
+
+
+def test_no_look_up_waits_for_an_import() -> None:
+    """Left to itself, dnspython imports what reads a record when it reads the first one."""
+    program = "import sys, trio_nbconnect.dns; print('dns.rdtypes.IN.HTTPS' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"

@@ -31,6 +31,7 @@ import dns.rcode
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
+import dns.rdtypes.IN.HTTPS  # or dnspython would import it in the midst of the first look-up
 from dns.rdtypes.svcbbase import ParamKey, SVCBBase
 
 from .._address import IPV4, IPV6, Address
