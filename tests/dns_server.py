@@ -41,17 +41,13 @@ class Saying:
     mangle: Mangle | None = None
     truncated: bool = False
     """Whether UDP brings an empty answer that says that there is more."""
-    knows_edns: bool = True
 
     def wires(self, query: dns.message.Message, *, udp: bool) -> Sequence[bytes]:
         """The messages that answer a query."""
         response = dns.message.make_response(query)
         response.set_rcode(dns.rcode.from_text(self.rcode))
         response.authority.extend(self.authority)
-        if not self.knows_edns and query.edns >= 0:
-            response.set_rcode(dns.rcode.FORMERR)
-            response.use_edns(False)
-        elif udp and self.truncated:
+        if udp and self.truncated:
             response.flags |= dns.flags.TC
         else:
             response.answer.extend(self.answer)
@@ -65,8 +61,8 @@ class Zone:
 
     queries: list[tuple[str, str, str]] = field(default_factory=list)
     """Who was asked for what, and how: `udp`, `tcp` or `virtual`."""
-    with_edns: list[tuple[float, bool]] = field(default_factory=list)
-    """When each of them came, and whether it had EDNS."""
+    times: list[float] = field(default_factory=list)
+    """When each of them came."""
     _sayings: dict[tuple[str, str], Saying] = field(default_factory=dict)
     _answering: Answering | None = None
     _curious: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
@@ -81,7 +77,6 @@ class Zone:
         soa: str = "",
         mangle: Mangle | None = None,
         truncated: bool = False,
-        knows_edns: bool = True,
     ) -> None:
         """Say what the answer to one question is; the records are lines of a zone file."""
         self._sayings[name, kind] = Saying(
@@ -91,7 +86,6 @@ class Zone:
             after=after,
             mangle=mangle,
             truncated=truncated,
-            knows_edns=knows_edns,
         )
 
     def asked(self, query: dns.message.Message, way: str) -> Saying:
@@ -100,7 +94,7 @@ class Zone:
         name = question.name.to_text(omit_final_dot=True).lower()
         kind = dns.rdatatype.to_text(question.rdtype)
         self.queries.append((name, kind, way))
-        self.with_edns.append((trio.current_time(), query.edns >= 0))
+        self.times.append(trio.current_time())
         self._curious.unpark_all()
         saying = self._sayings.get((name, kind), Saying(rcode="NXDOMAIN"))
         if self._answering is None:
@@ -158,10 +152,10 @@ class ScriptedServer:
     slower: float = 0.0
     """Seconds more than the zone says; infinite, and it is silent."""
 
-    def send(self, question: Question, edns: bool) -> Exchange[Reply]:
+    def send(self, question: Question) -> Exchange[Reply]:
         """Be a `Server`."""
-        query = dns.message.from_wire(question.to_wire(1, edns=edns, padded=self.encrypted))
-        return ScriptedExchange(self, question, query, self.zone.asked(query, self.label), edns)
+        query = dns.message.from_wire(question.to_wire(1, padded=self.encrypted))
+        return ScriptedExchange(self, question, query, self.zone.asked(query, self.label))
 
 
 @dataclass
@@ -172,7 +166,6 @@ class ScriptedExchange:
     question: Question
     query: dns.message.Message
     saying: Saying
-    edns: bool
     resumable = True
     _until: float = field(init=False)
 

@@ -190,6 +190,18 @@ def test_a_table_that_prefers_ipv4_puts_it_first() -> None:
     assert merge_families(ipv6, ipv4, source_of, table) == ipv4 + ipv6
 
 
+def test_a_deprecated_source_comes_last() -> None:
+    """Rule 3: a network that was renumbered may drop what comes from its old prefix."""
+    ipv6, ipv4 = literal("2001:db8::1"), literal("192.0.2.1")
+    deprecated = [source.host for source in (source_of(ipv6),) if source]
+    rules = Rules(source_of, DEFAULT_POLICY_TABLE, None, deprecated)
+
+    assert rules.sort([ipv6, ipv4]) == rules.merge([ipv6, ipv4]) == [ipv4, ipv6]
+    assert rules.is_inferior(ipv6)
+    assert rules.difference(ipv4, ipv6) == "RFC 6724, rule 3 (not deprecated)"
+    assert merge_families([ipv6], [ipv4], source_of) == [ipv6, ipv4]
+
+
 def random_families(chance: random.Random) -> tuple[list[Address], list[Address]]:
     """Choose addresses of every kind, in any order, some of them twice."""
     ipv6 = [host for host in SOURCES if ":" in host]

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import dns.message
+import dns.rcode
 import pytest
 import trio
 
@@ -522,9 +524,34 @@ async def test_a_silent_server_is_asked_again_and_again() -> None:
     zone = Zone()
     asks = resolver(ScriptedServer(zone, slower=float("inf")), services=False)
     assert found(await heard(asks, families=[socket.AF_INET]), Source.A) == [socket.EAI_AGAIN]
-    assert [time for time, _ in zone.with_edns] == pytest.approx([0, 0.4, 1.2, 2.8])
-    assert [edns for _, edns in zone.with_edns] == [True, False, False, False]
+    assert zone.times == pytest.approx([0, 0.4, 1.2, 2.8])
     assert trio.current_time() == pytest.approx(5)
+
+
+@pytest.mark.parametrize(("rcode", "times"), [("SERVFAIL", [0, 0.01, 0.02, 0.03]), ("REFUSED", [0, 0.01])])
+async def test_a_server_that_fails_is_asked_once_more(rcode: str, times: list[float]) -> None:
+    """After the others; the C library and Go do so, too. One that refuses has made up its mind."""
+    zone = Zone()
+    zone.says(HOST, "A", rcode=rcode, after=0.01)
+    one, two = ScriptedServer(zone, "one"), ScriptedServer(zone, "two")
+    asks = resolver(one, two, services=False)
+    assert found(await heard(asks, families=[socket.AF_INET]), Source.A) == [socket.EAI_AGAIN]
+    assert [label for _, _, label in zone.queries] == ["one", "two", "one", "two"][: len(times)]
+    assert zone.times == pytest.approx(times)
+
+
+async def test_a_server_that_fails_at_first(zone: Zone) -> None:
+    zone.answers_by(lambda query, wire: [wire] if len(zone.queries) > 1 else [failed(query)])
+    asks = resolver(ScriptedServer(zone, slower=0.01), services=False)
+    assert found(await heard(asks, families=[socket.AF_INET]), Source.A) == [[FOUR]]
+    assert trio.current_time() == pytest.approx(0.02)
+
+
+def failed(query: dns.message.Message) -> bytes:
+    """Answer with a failure."""
+    response = dns.message.make_response(query)
+    response.set_rcode(dns.rcode.SERVFAIL)
+    return response.to_wire()
 
 
 async def test_every_server_has_its_time(zone: Zone) -> None:

@@ -17,7 +17,12 @@ import trio.testing
 from trio_nbconnect import Connector, KeepAlive, Policy, ResolutionError, SocketOptions, trace
 from trio_nbconnect._address import Address
 from trio_nbconnect._connect import look_ups, system_files
-from trio_nbconnect._connect.network import KernelNetwork, checkpoint_if_over, read_policy_table
+from trio_nbconnect._connect.network import (
+    KernelNetwork,
+    checkpoint_if_over,
+    read_deprecated_addresses,
+    read_policy_table,
+)
 from trio_nbconnect._connect.options import options_by_family
 from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE
 from trio_nbconnect._connect.sockets import SocketOpener
@@ -598,6 +603,19 @@ async def test_a_deadline_that_is_now_is_over(autojump_clock: trio.abc.Clock) ->
     with trio.CancelScope(deadline=trio.current_time()) as scope:
         await checkpoint_if_over()
     assert scope.cancelled_caught
+
+
+def test_which_addresses_of_this_host_are_deprecated(tmp_path: Path) -> None:
+    """Linux's file: address, number of the interface, length of the prefix, scope, flags, name."""
+    path = tmp_path / "if_inet6"
+    path.write_text(
+        "00000000000000000000000000000001 01 80 10 80       lo\n"
+        "20010db8000100000000000000000010 02 80 00 80     eth0\n"
+        "20010db8000200000000000000000010 02 80 00 a0     eth0\n"
+    )
+    assert read_deprecated_addresses(str(path)) == {"2001:db8:2::10"}
+    assert read_deprecated_addresses(str(tmp_path / "missing")) == set()
+    assert KernelNetwork().deprecated_addresses() == read_deprecated_addresses()
 
 
 # Policy table

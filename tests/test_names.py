@@ -39,6 +39,9 @@ route add default dev lo
 """
 """Both families have a default route, over loopback, where nobody answers for an address that is not listed."""
 
+DEPRECATED = DUAL.replace("nodad", "nodad preferred_lft 0")
+"""The prefix of IPv6 is an old one: the network was renumbered (RFC 4862, section 5.5.4)."""
+
 ONLY_IPV4_DEFAULT = """
 addr add 198.51.100.2/32 dev lo
 route add default dev lo
@@ -340,6 +343,8 @@ def spelling_cases() -> Iterator[Case]:
         name = nsswitch.replace(" ", "-") + "-late" * (zone is late) + "-nothing" * (not zone)
         yield Case(id=f"nsswitch-{name}", host="pinned.example", world=world, libc=addresses)
     over_ipv6 = machine(servers={"::1": BOTH}, resolv="nameserver ::1\n")
+    deprecated = machine(BOTH, links=DEPRECATED, listeners=(RIGHT4, RIGHT6))
+    yield Case(id="deprecated-source", host="www.shop.example", world=deprecated, libc=[RIGHT4, RIGHT6], dns=True)
     yield Case(id="server-over-ipv6", host="www.shop.example", world=over_ipv6, libc=[RIGHT6, RIGHT4], dns=True)
 
 
@@ -869,6 +874,12 @@ def test_name_servers_asked_directly_mean_the_same(case: Case, runs: Runs) -> No
     results = runs.of(case)
     assert sorted(numbered(results["dns"].value["attempted"])) == sorted(numbered(case.all_attempted))
     assert set(results["dns"].queries) <= set(results["libc"].queries)
+
+
+@pytest.mark.parametrize("case", [marked(case) for case in CASES if case.id == "deprecated-source"])
+def test_name_servers_asked_directly_mean_the_same_order(case: Case, runs: Runs) -> None:
+    """Where a rule decides that needs more than sockets: rule 3 of RFC 6724."""
+    assert numbered(runs.of(case)["dns"].value["attempted"]) == numbered(case.all_attempted)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -488,7 +488,7 @@ class Connector:
         source_of = parts.opener.source_address
         if through_nat64 and parts.translator is not None:
             source_of = parts.translator.source_of
-        return Rules(source_of, parts.network.policy_table(), view)
+        return Rules(source_of, parts.network.policy_table(), view, parts.network.deprecated_addresses())
 
     def _has_last_resort(self) -> bool:
         """RFC 8305, section 7.2: whether IPv4 addresses are asked for only when all else has failed."""

@@ -12,7 +12,7 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
@@ -82,6 +82,9 @@ class Network(Protocol):
             settings: The socket options that choose a route.
         """
 
+    def deprecated_addresses(self) -> Collection[str]:
+        """The addresses of this host known to be past their preferred lifetime (RFC 4862, section 5.5.4)."""
+
     def policy_table(self) -> PolicyTable:
         """The table by which this host prefers addresses (RFC 6724, section 2.1)."""
 
@@ -139,6 +142,9 @@ class KernelNetwork:
         except OSError:
             return None
 
+    def deprecated_addresses(self) -> Collection[str]:
+        return read_deprecated_addresses()
+
     def policy_table(self) -> PolicyTable:
         """Read the system's table, once in each `trio.run`, as the C library does it once in a process."""
         try:
@@ -184,6 +190,24 @@ def read_policy_table(path: str = system_file("gai.conf")) -> PolicyTable:
             return parse_gai_conf(file.read())
     except OSError:
         return DEFAULT_POLICY_TABLE
+
+
+def read_deprecated_addresses(path: str = "/proc/net/if_inet6") -> set[str]:
+    """Read which addresses of this host are deprecated: a network that was renumbered may have forgotten their prefix.
+
+    Returns:
+        The addresses; none where the system does not tell, as all but Linux do.
+    """
+    try:
+        with open(path, encoding="ascii") as file:
+            rows = [line.split() for line in file]
+    except OSError:
+        return set()
+    return {socket.inet_ntop(IPV6, bytes.fromhex(row[0])) for row in rows if int(row[4], 16) & _DEPRECATED}
+
+
+_DEPRECATED = 0x20
+"""Linux's `IFA_F_DEPRECATED`, among the flags in the fifth column."""
 
 
 async def checkpoint_if_over() -> None:

@@ -7,8 +7,8 @@ Algorithm, as a race does it with addresses:
 
 1. Ask the first server, and give it a moment. If it has failed by then, or says nothing, ask the next one too; the
    answer of the first is still welcome.
-2. When all were asked, begin again with those that have not failed, and pause twice as long each time: one silent
-   server is asked after 0, 0.4, 1.2 and 2.8 s.
+2. When all were asked, begin again, and pause twice as long each time: one silent server is asked after 0, 0.4, 1.2
+   and 2.8 s. One that has met a problem is asked once more: it may have solved it, and know the answer now.
 3. The first answer counts, and the other queries are cancelled.
 4. A server that was silent while a later one answered comes last for a while: section 3.1 lets clients "penalize"
    it. Servers that are reached over IPv6 come before others, and their number has no limit, as that section asks.
@@ -39,13 +39,13 @@ PAUSE = 0.4
 PENALTY = 60.0
 """Seconds for which a silent server comes last."""
 
-WITHOUT_EDNS = 900.0
-"""Seconds for which a server is asked without EDNS that has answered only so; long enough to spare it the first try,
-short enough to notice that a firewall was mended or a datagram merely lost."""
-
 
 class Unanswered(socket.gaierror):
     """No server has answered at all, so that no other name is worth a try."""
+
+
+class ServerFailed(socket.gaierror):
+    """A server has met a problem of its own: SERVFAIL (RFC 1035, section 4.1.1)."""
 
 
 class Exchange(Protocol[T_co]):
@@ -53,10 +53,6 @@ class Exchange(Protocol[T_co]):
 
     resumable: bool
     """Whether `answer` may be cancelled and awaited again."""
-
-    @property
-    def edns(self) -> bool:
-        """Whether the server was asked with EDNS, the last time that it was."""
 
     async def answer(self) -> T_co:
         """Wait for the answer; raise `OSError` if there is none."""
@@ -67,10 +63,9 @@ class Exchange(Protocol[T_co]):
 
 @dataclass(slots=True)
 class ServerHealth(Generic[S]):
-    """Which servers were silent or cannot EDNS, and whose turn it is."""
+    """Which servers were silent, and whose turn it is."""
 
     _penalised: dict[S, float] = field(default_factory=dict)
-    _without_edns: dict[S, float] = field(default_factory=dict)
     _turn: int = 0
 
     def order(self, servers: Sequence[S], *, rotate: bool, over_ipv6: Callable[[S], bool], now: float) -> Sequence[S]:
@@ -92,14 +87,6 @@ class ServerHealth(Generic[S]):
         """Let others go first for a while."""
         self._penalised[server] = now + PENALTY
 
-    def knows_edns(self, server: S, now: float) -> bool:
-        """Whether nothing speaks against asking it with EDNS."""
-        return not self._without_edns or self._without_edns.get(server, now) <= now
-
-    def lacks_edns(self, server: S, now: float) -> None:
-        """Ask it without EDNS for a while."""
-        self._without_edns[server] = now + WITHOUT_EDNS
-
 
 @dataclass(slots=True)
 class HedgedQuery(Generic[S, R, T]):
@@ -107,8 +94,8 @@ class HedgedQuery(Generic[S, R, T]):
 
     servers: Sequence[S]
     """In the order in which they are asked."""
-    send: Callable[[S, bool], Exchange[R]]
-    """Send the query to a server, with EDNS or without; may raise `OSError`."""
+    send: Callable[[S], Exchange[R]]
+    """Send the query to a server; may raise `OSError`."""
     parse: Callable[[R], T]
     """Read what came back; may raise `OSError`."""
     health: ServerHealth[S]
@@ -151,7 +138,7 @@ class HedgedQuery(Generic[S, R, T]):
     async def _first_alone(self) -> Exchange[R] | None:
         """Ask the first server, and wait in this task until the next one is due; return what is under way."""
         server = self.servers[0]
-        exchange = self._send(server, 0)
+        exchange = self._send(server)
         if exchange is None or not exchange.resumable:
             return exchange
         with trio.move_on_after(min(PAUSE, self.give_up_after)) as scope:
@@ -163,10 +150,10 @@ class HedgedQuery(Generic[S, R, T]):
             for number, server in enumerate(self.servers):
                 if attempt == number == 0:
                     exchange, waited = first, first is not None and first.resumable
-                elif self._is_done(server):
+                elif self._is_done(server, attempt):
                     continue
                 else:
-                    exchange, waited = self._send(server, attempt), False
+                    exchange, waited = self._send(server), False
                 if exchange is None:
                     continue
                 failed = trio.Event()
@@ -177,18 +164,17 @@ class HedgedQuery(Generic[S, R, T]):
                 if self._answer is not None:
                     return
 
-    def _is_done(self, server: S) -> bool:
-        """Whether a server has failed, or its time is over."""
-        if server in self.failures:
+    def _is_done(self, server: S, attempt: int) -> bool:
+        """Whether it makes no sense to ask a server again, or its time is over."""
+        failure = self.failures.get(server)
+        if failure is not None and (attempt > 1 or not isinstance(failure, ServerFailed)):
             return True
         return trio.current_time() >= self._first_sent.get(server, trio.current_time()) + self.give_up_after
 
-    def _send(self, server: S, attempt: int) -> Exchange[R] | None:
-        """Send a query; after silence without EDNS, which some firewalls drop (RFC 6891, section 6.2.2)."""
-        now = trio.current_time()
-        self._first_sent.setdefault(server, now)
+    def _send(self, server: S) -> Exchange[R] | None:
+        self._first_sent.setdefault(server, trio.current_time())
         try:
-            exchange = self.send(server, attempt == 0 and self.health.knows_edns(server, now))
+            exchange = self.send(server)
         except OSError as error:
             self.failures[server] = bare(error)
             return None
@@ -210,9 +196,6 @@ class HedgedQuery(Generic[S, R, T]):
         except OSError as error:
             self.failures[server] = bare(error)
             return
-        now = trio.current_time()
-        if not exchange.edns and self.health.knows_edns(server, now):
-            self.health.lacks_edns(server, now)
         self._winner, self._answer = server, answer
 
     def _penalise(self, winner: S) -> None:

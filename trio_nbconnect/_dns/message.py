@@ -31,17 +31,19 @@ import dns.rcode
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
+import dns.rdtypes.IN.HTTPS  # or dnspython would import it in the midst of the first look-up
 from dns.rdtypes.svcbbase import ParamKey, SVCBBase
 
 from .._address import IPV4, IPV6, Address
 from .._resolve.query import Service, Source
+from .hedging import ServerFailed
 from .services import HINTS, SERVICES, Records
 
 TYPES = {Source.AAAA: 28, Source.A: 1, Source.HTTPS: 65, Source.SRV: 33}
 _CNAME, _NS, _SOA, _OPT, _IN = 5, 2, 6, 41, 1
 
 PAYLOAD = 1232
-"""What fits into one packet everywhere: 1280 octets (RFC 8200, section 5) without the headers of IPv6 and UDP."""
+"""The longest datagram that would be welcome (RFC 6891, section 6.2.3); the usual number, since no datagram comes."""
 
 PADDING = 128
 """RFC 8467, section 4.1: a client pads its queries to a multiple of this, so that their length tells nothing."""
@@ -123,15 +125,13 @@ class Question:
         self.source = source
         self._section = (self.name.to_wire() or b"") + struct.pack("!HH", TYPES[source], _IN)
 
-    def to_wire(self, number: int, *, edns: bool = True, padded: bool = False) -> bytes:
-        """Write a query with this id; RFC 6891 is `edns`, RFC 7830 is `padded`."""
-        wire = _HEADER.pack(number, _RECURSION_DESIRED, 1, 0, 0, int(edns)) + self._section
-        if not edns:
+    def to_wire(self, number: int, *, padded: bool = False) -> bytes:
+        """Write a query with this id, padded by EDNS (RFC 7830, RFC 6891) or as short as it can be."""
+        wire = _HEADER.pack(number, _RECURSION_DESIRED, 1, 0, 0, int(padded)) + self._section
+        if not padded:
             return wire
-        options = b""
-        if padded:
-            length = -(len(wire) + 15) % PADDING
-            options = struct.pack("!HH", 12, length) + bytes(length)
+        length = -(len(wire) + 15) % PADDING
+        options = struct.pack("!HH", 12, length) + bytes(length)
         return wire + b"\0" + _RECORD.pack(_OPT, PAYLOAD, 0, len(options)) + options
 
     def read(self, number: int, wire: bytes) -> Reply | None:
@@ -191,6 +191,8 @@ def parse_answer(question: Question, reply: Reply, rng: random.Random) -> Parsed
     Raises:
         socket.gaierror: Another server may know better.
     """
+    if reply.rcode == dns.rcode.SERVFAIL:
+        raise ServerFailed(socket.EAI_AGAIN, "SERVFAIL")
     if reply.rcode not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
         raise _again(dns.rcode.to_text(dns.rcode.Rcode.make(reply.rcode)))
     try:

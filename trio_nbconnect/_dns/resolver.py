@@ -117,7 +117,7 @@ class DNSResolver:
         servers: The name servers, asked in this order, those over IPv6 first: `192.0.2.53`, `192.0.2.53:5353`,
             `[2001:db8::53]:53`, `tls://192.0.2.53`, `https://192.0.2.53/dns-query`; with a name in place of the
             address, the address stands behind: `tls://dns.example#192.0.2.53`. Empty for those of `resolv_conf`.
-            One that answers without EDNS only is asked so for a quarter of an hour.
+            They are asked without EDNS, which some firewalls drop; answers of more than 512 octets come over TCP.
         search: The domains that complete a short name; None for those of `resolv_conf`.
         ndots: How many dots a name has that is tried as it is first; None for what `resolv_conf` says, or 1.
         give_up_after: Seconds that a server has for an answer; None for what `resolv_conf` says, or 5. The next
@@ -497,7 +497,7 @@ class _LookUp:
         now = trio.current_time()
         query: HedgedQuery[Server, Reply, ParsedAnswer] = HedgedQuery(
             health.order(settings.servers, rotate=settings.rotate, over_ipv6=lambda one: one.over_ipv6, now=now),
-            lambda server, edns: server.send(question, edns),
+            lambda server: server.send(question),
             partial(parse_answer, question, rng=self.rng),
             health,
             settings.attempts,

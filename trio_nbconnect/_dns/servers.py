@@ -9,6 +9,11 @@ and raises `OSError` if there is none. UDP comes first, TCP where an answer is t
 datagram that is not the answer is passed over: a forger hopes that a client gives up on it. TLS and HTTPS verify the
 server's certificate, always.
 
+Refused: EDNS over UDP. Some servers and firewalls drop such queries, or answer them with any failure (RFC 8906, section
+3.2), and to find that out costs each of their clients a timeout. What it brings is answers of 512 to 1232 octets in one
+datagram, and addresses, services and SRV records that long are rare; they come over TCP. The C library and Chromium do
+without, too.
+
 Refused: dnspython's `asyncquery` for datagrams and streams. It takes one malformed HTTPS record for a message that did
 not come, where RFC 9460, section 2.2, wants "no services"; its unconnected socket gets no error from a closed port; and
 it reads a message of any length at once. Its HTTPS would take a body without end. No connection is kept for the next
@@ -30,7 +35,6 @@ from urllib.parse import SplitResult, urlsplit
 import dns.asyncbackend
 import dns.exception
 import dns.query
-import dns.rcode
 import trio
 
 from .._address import IPV4, IPV6, Address, check_host, check_name, check_port, parse_literal, several
@@ -40,9 +44,6 @@ from .message import Question, Reply, new_id
 
 LONGEST = 65535
 """RFC 1035, section 4.2.2: the length of a message has two octets; neither a datagram nor a body may be longer."""
-
-_EDNS_FAULTS = (dns.rcode.FORMERR, dns.rcode.SERVFAIL, dns.rcode.NOTIMP, dns.rcode.REFUSED)
-"""What servers and firewalls say that stumble over EDNS. RFC 6891, section 7, knows the first and the third."""
 
 
 class Server(Protocol):
@@ -56,7 +57,7 @@ class Server(Protocol):
     def over_ipv6(self) -> bool:
         """Whether IPv6 carries the queries."""
 
-    def send(self, question: Question, edns: bool) -> Exchange[Reply]:
+    def send(self, question: Question) -> Exchange[Reply]:
         """Send a query; raise `OSError` if that cannot be done."""
 
 
@@ -71,8 +72,8 @@ class PlainServer:
     def over_ipv6(self) -> bool:
         return self.address.family == IPV6
 
-    def send(self, question: Question, edns: bool) -> Exchange[Reply]:
-        return _Datagrams(self.address, question, edns=edns)
+    def send(self, question: Question) -> Exchange[Reply]:
+        return _Datagrams(self.address, question)
 
     def __str__(self) -> str:
         return str(self.address)
@@ -85,43 +86,32 @@ class _Datagrams:
     and reports a closed port.
     """
 
-    __slots__ = ("_address", "_number", "_question", "_sock", "edns")
+    __slots__ = ("_address", "_number", "_question", "_sock")
     resumable = True
 
-    def __init__(self, address: Address, question: Question, *, edns: bool) -> None:
+    def __init__(self, address: Address, question: Question) -> None:
         self._address = address
         self._question = question
         self._number = new_id()
-        self.edns = edns
         self._sock = socket.socket(address.family, socket.SOCK_DGRAM)
         try:
             self._sock.setblocking(False)
             self._sock.connect(address.sockaddr)  # asks the routing table and sends nothing
-            self._send()
+            with suppress(BlockingIOError):  # a full buffer loses it, as any router may
+                self._sock.send(question.to_wire(self._number))
         except BaseException:
             self._sock.close()
             raise
 
-    def _send(self) -> None:
-        with suppress(BlockingIOError):  # a full buffer loses it, as any router may
-            self._sock.send(self._question.to_wire(self._number, edns=self.edns))
-
     async def answer(self) -> Reply:
-        """RFC 6891, section 6.2.2: "MAY" ask once more without EDNS where a server stumbles over it."""
         while True:
             await trio.lowlevel.wait_readable(self._sock)
             try:
                 reply = self._question.read(self._number, self._sock.recv(LONGEST))
             except BlockingIOError:  # its checksum was wrong
                 continue
-            if reply is None:
-                continue
-            if reply.truncated:
-                return await _over_tcp(self._address, self._question, edns=self.edns)
-            if not self.edns or reply.rcode not in _EDNS_FAULTS:
-                return reply
-            self.edns = False
-            self._send()
+            if reply is not None:
+                return await _over_tcp(self._address, self._question) if reply.truncated else reply
 
     def close(self) -> None:
         self._sock.close()
@@ -133,7 +123,6 @@ class _Encrypted:
 
     ask: Callable[[], Awaitable[Reply]]
     resumable = False
-    edns = True
 
     async def answer(self) -> Reply:
         return await self.ask()
@@ -142,9 +131,9 @@ class _Encrypted:
         """Nothing is open unless it is awaited."""
 
 
-async def _over_tcp(address: Address, question: Question, *, edns: bool) -> Reply:
+async def _over_tcp(address: Address, question: Question) -> Reply:
     stream = await _connect(address)
-    reply = await _over_stream(stream, address, question, edns=edns)
+    reply = await _over_stream(stream, address, question)
     if reply.truncated:
         raise OSError(errno.EMSGSIZE, "the answer is truncated, over TCP as well")
     return reply
@@ -160,12 +149,10 @@ async def _connect(address: Address) -> trio.SocketStream:
         raise
 
 
-async def _over_stream(
-    stream: trio.abc.Stream, address: Address, question: Question, *, edns: bool, padded: bool = False
-) -> Reply:
+async def _over_stream(stream: trio.abc.Stream, address: Address, question: Question, *, padded: bool = False) -> Reply:
     """RFC 1035, section 4.2.2: a message has its length before it. The stream is closed in the end."""
     number = new_id()
-    query = question.to_wire(number, edns=edns, padded=padded)
+    query = question.to_wire(number, padded=padded)
     try:
         await stream.send_all(len(query).to_bytes(2, "big") + query)
         while True:
@@ -203,13 +190,13 @@ class TLSServer:
     def over_ipv6(self) -> bool:
         return self.address.family == IPV6
 
-    def send(self, question: Question, edns: bool) -> Exchange[Reply]:
+    def send(self, question: Question) -> Exchange[Reply]:
         return _Encrypted(lambda: self._ask(question))
 
     async def _ask(self, question: Question) -> Reply:
         stream = await _connect(self.address)
         secure = trio.SSLStream(stream, self.context, server_hostname=self.name, https_compatible=True)
-        reply = await _over_stream(secure, self.address, question, edns=True, padded=True)
+        reply = await _over_stream(secure, self.address, question, padded=True)
         if reply.truncated:
             raise OSError(errno.EMSGSIZE, "the answer is truncated")
         return reply
@@ -231,7 +218,7 @@ class HTTPSServer:
     def over_ipv6(self) -> bool:
         return ":" in self.address
 
-    def send(self, question: Question, edns: bool) -> Exchange[Reply]:
+    def send(self, question: Question) -> Exchange[Reply]:
         return _Encrypted(lambda: self._ask(question))
 
     async def _ask(self, question: Question) -> Reply:

@@ -18,7 +18,7 @@ ties both with the IPv4 address between them: `sort_destinations` lets each fami
 fills them by rule 9. And the system may put a before b, while the table puts b before c and c before a:
 `merge_families` takes the better one of the two lists' heads and never looks back.
 
-Refused: rule 9 between the families, which the RFC excludes; rules 3, 4 and 7 by guesswork, they hold where the caller
+Refused: rule 9 between the families, which the RFC excludes; rules 4 and 7 by guesswork, they hold where the caller
 knows the facts.
 """
 
@@ -152,8 +152,9 @@ def merge_families(
     other: Sequence[Address],
     source_of: Callable[[Address], Address | None],
     table: PolicyTable = DEFAULT_POLICY_TABLE,
+    deprecated: Collection[str] = (),
 ) -> list[Address]:
-    """Bring the addresses of two families into one order, keeping the order inside each: rules 1, 2, 5, 6 and 8.
+    """Bring the addresses of two families into one order, keeping the order inside each: rules 1, 2, 3, 5, 6 and 8.
 
     Addresses without a source go last (rule 1), in the same way among themselves. Each address is judged once.
 
@@ -162,13 +163,14 @@ def merge_families(
         other: The addresses of the other family, in the system's order.
         source_of: The address that the system would connect from, None if it has no way there; `dict.get` is one.
         table: The policy table.
+        deprecated: Those of this host that are past their preferred lifetime.
 
     Example:
         >>> ula, ipv4 = Address(IPV6, "fd00::1", 80), Address(IPV4, "192.0.2.1", 80)
         >>> [address.host for address in merge_families([ula], [ipv4], {ula: ula, ipv4: ipv4}.get)]
         ['192.0.2.1', 'fd00::1']
     """
-    left, right = _judge(first, source_of, table), _judge(other, source_of, table)
+    left, right = (_judge(family, source_of, table, deprecated) for family in (first, other))
     order: list[Address] = []
     while left and right:
         better = right if right[0].rank < left[0].rank else left
@@ -182,12 +184,20 @@ class _Judged(NamedTuple):
 
 
 def _judge(
-    family: Iterable[Address], source_of: Callable[[Address], Address | None], table: PolicyTable
+    family: Iterable[Address],
+    source_of: Callable[[Address], Address | None],
+    table: PolicyTable,
+    deprecated: Collection[str],
 ) -> deque[_Judged]:
     """Rank the addresses of a family; those without a source follow the others, in the order that they had."""
-    destinations = [Destination(address=address, source=source_of(address)) for address in family]
+    destinations = [_destination(address, source_of(address), deprecated) for address in family]
     destinations.sort(key=lambda destination: destination.source is None)
     return deque(_Judged(rank(destination, table), destination.address) for destination in destinations)
+
+
+def _destination(address: Address, source: Address | None, deprecated: Collection[str]) -> Destination:
+    is_deprecated = source is not None and source.host in deprecated
+    return Destination(address=address, source=source, deprecated=is_deprecated)
 
 
 _AS_GOOD_AS_IPV4 = (False, False, False, True, True, False, False, -35)
@@ -219,19 +229,22 @@ class Rules:
         source_of: Where the system would connect from, None if it has no way there.
         table: The policy table.
         view: What earlier connections taught, None if nothing.
+        deprecated: The addresses of this host that are past their preferred lifetime.
     """
 
-    __slots__ = ("_ranks", "_source_of", "_table", "_view")
+    __slots__ = ("_deprecated", "_ranks", "_source_of", "_table", "_view")
 
     def __init__(
         self,
         source_of: Callable[[Address], Address | None],
         table: PolicyTable,
         view: HistoryView | None = None,
+        deprecated: Collection[str] = (),
     ) -> None:
         self._source_of = source_of
         self._table = table
         self._view = view
+        self._deprecated = deprecated
         self._ranks: dict[Address, tuple[Destination, tuple[int, ...]]] = {}
 
     def sort(self, addresses: Sequence[Address]) -> list[Address]:
@@ -242,7 +255,7 @@ class Rules:
     def merge(self, addresses: Sequence[Address]) -> list[Address]:
         """Bring together what the system said of each family by itself; the order inside each is kept."""
         six, four = ([address for address in addresses if address.family == family] for family in (IPV6, IPV4))
-        return merge_families(six, four, lambda address: self._judge(address)[0].source, self._table)
+        return merge_families(six, four, lambda address: self._judge(address)[0].source, self._table, self._deprecated)
 
     def reorder(self, addresses: Sequence[Address]) -> list[Address]:
         """Let history decide what the system left to rules 9 and 10: equals of one family change places."""
@@ -276,6 +289,6 @@ class Rules:
     def _judge(self, address: Address) -> tuple[Destination, tuple[int, ...]]:
         """Judge each address once."""
         if address not in self._ranks:
-            destination = Destination(address=address, source=self._source_of(address))
+            destination = _destination(address, self._source_of(address), self._deprecated)
             self._ranks[address] = destination, rank(destination, self._table)
         return self._ranks[address]

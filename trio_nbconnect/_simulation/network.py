@@ -18,7 +18,7 @@ import itertools
 import math
 import random
 import socket
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -276,6 +276,9 @@ class SimulatedNetwork:
         self, address: Address, local: Address | None = None, settings: Iterable[object] = ()
     ) -> Address | None:
         return source_address(address) if self._routes[address.family] or address.is_loopback else None
+
+    def deprecated_addresses(self) -> Collection[str]:
+        return ()
 
     def policy_table(self) -> PolicyTable:
         return DEFAULT_POLICY_TABLE
