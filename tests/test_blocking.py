@@ -113,7 +113,7 @@ def test_whatever_getaddrinfo_takes(port: int, host: Any, kind: Callable[[int], 
 
 def test_a_service_is_a_port() -> None:
     assert _host_and_port(("example.org", "https")) == ("example.org", 443)
-    with pytest.raises(OSError, match="service/proto not found"):
+    with pytest.raises(OSError, match=r"^service/proto not found"):
         _host_and_port(("example.org", "no-such-service"))
 
 
@@ -148,7 +148,7 @@ def test_the_last_wishes_are_kept() -> None:
 
 
 def test_the_whole_call_can_be_limited(port: int) -> None:
-    with dropping(port), pytest.raises(nb.ConnectTimeout, match=r"gave up connecting to .* after 0.05 s"):
+    with dropping(port), pytest.raises(nb.ConnectTimeout, match=r"^gave up connecting to .* after 0.05 s"):
         create_connection((DROPS, port), give_up_after=0.05)
 
 
@@ -163,7 +163,7 @@ def test_errors_are_of_the_class_that_fits(nobody: int) -> None:
 
 def test_all_errors(nobody: int) -> None:
     addresses = ["127.0.0.1", "127.0.0.2"]
-    with pytest.raises(ExceptionGroup, match="create_connection failed") as caught:
+    with pytest.raises(ExceptionGroup, match=r"^create_connection failed") as caught:
         create_connection(("example.org", nobody), all_errors=True, addresses=addresses)
     assert [type(error) for error in caught.value.exceptions] == [ConnectionRefusedError] * 2
     assert isinstance(caught.value.__cause__, nb.ConnectRefused)
@@ -239,7 +239,7 @@ def test_socket_options(port: int, own: Any) -> None:
 
 def test_a_proxy_takes_no_such_wish(port: int) -> None:
     proxied = BlockingConnector(nb.proxy.SOCKS5Proxy("127.0.0.1", port))
-    with pytest.raises(ValueError, match="source_address and socket_options must be set on the Connector of SOCKS5"):
+    with pytest.raises(ValueError, match=r"^source_address and socket_options must be set on the Connector of SOCKS5"):
         proxied.create_connection((HOST, 80), None, ("", 1))
 
 
@@ -263,20 +263,20 @@ def test_through_a_proxy(listener: socket.socket, port: int) -> None:
 def test_a_proxy_that_speaks_tls_leaves_no_socket(port: int) -> None:
     first = nb.proxy.HTTPProxy("127.0.0.1", port, tls=True)
     for proxy in (first, nb.proxy.SOCKS5Proxy("127.0.0.1", port, connector=first)):
-        with pytest.raises(ValueError, match="tls with the proxy leaves no socket"):
+        with pytest.raises(ValueError, match=r"^tls with the proxy leaves no socket"):
             proxy.blocking()
 
 
 def test_a_simulated_network_has_no_socket() -> None:
     net = SimulatedNetwork()
     net.host("192.0.2.1").accepts()
-    with pytest.raises(TypeError, match="blocking code needs a socket of the kernel's"):
+    with pytest.raises(TypeError, match=r"^blocking code needs a socket of the kernel's"):
         nb.Connector(network=net).blocking().create_connection(("192.0.2.1", 80))
 
 
 @pytest.mark.parametrize("opener", [None, 5, nb.Policy(), nb.Connector])
 def test_an_opener_of_the_wrong_kind(opener: object) -> None:
-    with pytest.raises(TypeError, match="opener must be a Connector or a proxy, not "):
+    with pytest.raises(TypeError, match=r"^opener must be a Connector or a proxy, not "):
         BlockingConnector(opener)
 
 
@@ -385,7 +385,7 @@ def test_a_socket_that_cannot_be_wrapped_is_closed(port: int) -> None:
     made: Any = handshake(ssl.create_default_context())
     made._context = Slow(made._context)
     sock = socket.create_connection(("127.0.0.1", port))
-    with pytest.raises(OSError, match="no memory"):
+    with pytest.raises(OSError, match=r"^no memory"):
         trio.run(made, PlainStream(sock))
     assert sock.fileno() == -1
 

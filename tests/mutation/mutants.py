@@ -44,7 +44,7 @@ _MISTAKEN = {
     one: other
     for pair in (
         "min max", "any all", "lower upper", "lstrip rstrip", "removeprefix removesuffix", "find rfind",
-        "partition rpartition", "split rsplit", "startswith endswith", "append extend", "pop clear",
+        "partition rpartition", "startswith endswith", "append extend", "pop clear",
     )
     for one, other in (pair.split(), reversed(pair.split()))
 }  # fmt: skip
