@@ -24,6 +24,7 @@ import trustme
 
 import trio_nbconnect as nb
 from trio_nbconnect._blocking import _host_and_port
+from trio_nbconnect._connect import tls
 from trio_nbconnect._connect.plain import PlainHandshake, PlainStream, plain_socket
 from trio_nbconnect.blocking import BlockingConnector, create_connection, create_tls_connection
 from trio_nbconnect.testing import SimulatedNetwork
@@ -390,6 +391,25 @@ def test_a_socket_that_cannot_be_wrapped_is_closed(port: int) -> None:
     assert sock.fileno() == -1
 
 
+def test_default_contexts_are_shared_by_what_they_offer(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To build one costs more than a connect."""
+    server, _ = contexts(authority)
+    server.set_alpn_protocols(["h2"])
+    monkeypatch.setattr(tls, "default_context", lambda: contexts(authority)[1])
+    kept: dict[tuple[str, ...], ssl.SSLContext] = {}
+    made = [
+        PlainHandshake(HOST, server_hostname=None, context=None, alpn_protocols=protocols)
+        for protocols in (["h2"], None, ["h2"])
+    ]
+    for one in made:
+        one.prepare(kept, 5.0)
+
+    assert made[0]._context is made[2]._context is kept["h2",]
+    assert len(kept) == 2
+    with http_server(server) as port, trio.run(made[2], PlainStream(_non_blocking(port))) as secure:
+        assert secure.selected_alpn_protocol() == "h2"
+
+
 class Writing:
     """A TLS socket that must write first, and then read."""
 
@@ -405,14 +425,28 @@ class Writing:
             raise self.errors.pop(0)
 
 
-def test_a_handshake_waits_for_either_direction(listener: socket.socket, port: int) -> None:
+def test_a_handshake_waits_for_either_direction(
+    listener: socket.socket, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from trio_nbconnect._connect.plain import _shake_hands  # noqa: PLC0415
 
+    waits, wait_writable = [], trio.lowlevel.wait_writable
+
+    async def wait(sock: Any) -> None:
+        waits.append(sock)
+        await wait_writable(sock)
+
+    monkeypatch.setattr(trio.lowlevel, "wait_writable", wait)
     with create_connection(("127.0.0.1", port)) as sock, listener.accept()[0] as server:
         server.sendall(b"something")
         writing: Any = Writing(sock)
         trio.run(_shake_hands, writing)
-    assert writing.errors == []
+    assert (writing.errors, waits[-1]) == ([], writing)
+
+
+def test_there_may_be_no_socket_to_take_out() -> None:
+    with pytest.raises(TypeError, match=r"^blocking code needs a socket of the kernel's, and there is none in <object"):
+        plain_socket(object())
 
 
 def test_a_socket_of_trio_s_is_taken_out(port: int) -> None:
