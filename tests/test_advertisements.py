@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import sys
@@ -44,8 +45,10 @@ def says(*links: Any) -> bytes:
 
 
 @asynccontextmanager
-async def networkd(path: Path, answer: bytes, asked: list[Any] | None = None) -> AsyncIterator[str]:
-    """Answer calls on a socket, once both of them are there."""
+async def networkd(
+    path: Path, answer: bytes, asked: list[Any] | None = None, *, stays: bool = False
+) -> AsyncIterator[str]:
+    """Answer calls on a socket, once both of them are there; and then go away, or not."""
 
     async def serve(stream: trio.SocketStream) -> None:
         calls = b""
@@ -56,6 +59,8 @@ async def networkd(path: Path, answer: bytes, asked: list[Any] | None = None) ->
         async with stream:
             with suppress(trio.BrokenResourceError):  # who has heard enough goes away
                 await stream.send_all(answer)
+            if stays:
+                await trio.sleep_forever()
 
     with trio.socket.socket(socket.AF_UNIX) as listener:
         await listener.bind(os.fspath(path))
@@ -102,10 +107,47 @@ async def test_what_it_is_asked(tmp_path: Path) -> None:
     ]
 
 
-async def test_an_answer_without_end_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(advertisements, "LONGEST", 1000)
-    async with networkd(tmp_path / "socket", says(link(WELL_KNOWN)).replace(b"eth0", b"e" * 1_000_000)) as path:
+@pytest.mark.parametrize(("octets", "expected"), [(4_000_000, [WELL_KNOWN]), (4_400_000, [])])
+async def test_an_answer_without_end_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, octets: int, expected: list[str]
+) -> None:
+    monkeypatch.setattr(advertisements, "PATIENCE", 60)  # this machine may be busy
+    async with networkd(tmp_path / "socket", says(link(WELL_KNOWN)).replace(b"eth0", b"e" * octets)) as path:
+        assert await advertised_prefixes(path) == expected
+
+
+@pytest.mark.parametrize(("answer", "stays"), [(says(link(WELL_KNOWN)), True), (b"half", False)])
+async def test_there_is_no_more_to_wait_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes, stays: bool
+) -> None:
+    """Both answers are there, or the other side has gone away."""
+    monkeypatch.setattr(advertisements, "PATIENCE", math.inf)
+    async with networkd(tmp_path / "socket", answer, stays=stays) as path:
+        with trio.fail_after(5):
+            assert await advertised_prefixes(path) == ([WELL_KNOWN] if stays else [])
+
+
+async def test_without_proc_nobody_knows_whose_links_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = says(link(WELL_KNOWN))
+
+    def fail(*_: object) -> None:
+        raise FileNotFoundError
+
+    async with networkd(tmp_path / "socket", answer) as path:
+        monkeypatch.setattr(os, "stat", fail)
         assert await advertised_prefixes(path) == []
+
+
+async def test_it_is_systemd_networkd_that_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def open_unix(_: object, path: str) -> Any:
+        asked.append(path)
+        raise FileNotFoundError
+
+    monkeypatch.setattr(advertisements, "open_unix", open_unix)
+    assert await advertised_prefixes() == []
+    assert asked == ["/run/systemd/netif/io.systemd.Network"]
 
 
 async def test_where_nobody_answers(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:

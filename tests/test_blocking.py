@@ -24,6 +24,7 @@ import trustme
 
 import trio_nbconnect as nb
 from trio_nbconnect._blocking import _host_and_port
+from trio_nbconnect._connect import tls
 from trio_nbconnect._connect.plain import PlainHandshake, PlainStream, plain_socket
 from trio_nbconnect.blocking import BlockingConnector, create_connection, create_tls_connection
 from trio_nbconnect.testing import SimulatedNetwork
@@ -113,7 +114,7 @@ def test_whatever_getaddrinfo_takes(port: int, host: Any, kind: Callable[[int], 
 
 def test_a_service_is_a_port() -> None:
     assert _host_and_port(("example.org", "https")) == ("example.org", 443)
-    with pytest.raises(OSError, match="service/proto not found"):
+    with pytest.raises(OSError, match=r"^service/proto not found"):
         _host_and_port(("example.org", "no-such-service"))
 
 
@@ -148,7 +149,7 @@ def test_the_last_wishes_are_kept() -> None:
 
 
 def test_the_whole_call_can_be_limited(port: int) -> None:
-    with dropping(port), pytest.raises(nb.ConnectTimeout, match=r"gave up connecting to .* after 0.05 s"):
+    with dropping(port), pytest.raises(nb.ConnectTimeout, match=r"^gave up connecting to .* after 0.05 s"):
         create_connection((DROPS, port), give_up_after=0.05)
 
 
@@ -163,7 +164,7 @@ def test_errors_are_of_the_class_that_fits(nobody: int) -> None:
 
 def test_all_errors(nobody: int) -> None:
     addresses = ["127.0.0.1", "127.0.0.2"]
-    with pytest.raises(ExceptionGroup, match="create_connection failed") as caught:
+    with pytest.raises(ExceptionGroup, match=r"^create_connection failed") as caught:
         create_connection(("example.org", nobody), all_errors=True, addresses=addresses)
     assert [type(error) for error in caught.value.exceptions] == [ConnectionRefusedError] * 2
     assert isinstance(caught.value.__cause__, nb.ConnectRefused)
@@ -239,7 +240,7 @@ def test_socket_options(port: int, own: Any) -> None:
 
 def test_a_proxy_takes_no_such_wish(port: int) -> None:
     proxied = BlockingConnector(nb.proxy.SOCKS5Proxy("127.0.0.1", port))
-    with pytest.raises(ValueError, match="source_address and socket_options must be set on the Connector of SOCKS5"):
+    with pytest.raises(ValueError, match=r"^source_address and socket_options must be set on the Connector of SOCKS5"):
         proxied.create_connection((HOST, 80), None, ("", 1))
 
 
@@ -263,20 +264,20 @@ def test_through_a_proxy(listener: socket.socket, port: int) -> None:
 def test_a_proxy_that_speaks_tls_leaves_no_socket(port: int) -> None:
     first = nb.proxy.HTTPProxy("127.0.0.1", port, tls=True)
     for proxy in (first, nb.proxy.SOCKS5Proxy("127.0.0.1", port, connector=first)):
-        with pytest.raises(ValueError, match="tls with the proxy leaves no socket"):
+        with pytest.raises(ValueError, match=r"^tls with the proxy leaves no socket"):
             proxy.blocking()
 
 
 def test_a_simulated_network_has_no_socket() -> None:
     net = SimulatedNetwork()
     net.host("192.0.2.1").accepts()
-    with pytest.raises(TypeError, match="blocking code needs a socket of the kernel's"):
+    with pytest.raises(TypeError, match=r"^blocking code needs a socket of the kernel's"):
         nb.Connector(network=net).blocking().create_connection(("192.0.2.1", 80))
 
 
 @pytest.mark.parametrize("opener", [None, 5, nb.Policy(), nb.Connector])
 def test_an_opener_of_the_wrong_kind(opener: object) -> None:
-    with pytest.raises(TypeError, match="opener must be a Connector or a proxy, not "):
+    with pytest.raises(TypeError, match=r"^opener must be a Connector or a proxy, not "):
         BlockingConnector(opener)
 
 
@@ -385,9 +386,28 @@ def test_a_socket_that_cannot_be_wrapped_is_closed(port: int) -> None:
     made: Any = handshake(ssl.create_default_context())
     made._context = Slow(made._context)
     sock = socket.create_connection(("127.0.0.1", port))
-    with pytest.raises(OSError, match="no memory"):
+    with pytest.raises(OSError, match=r"^no memory"):
         trio.run(made, PlainStream(sock))
     assert sock.fileno() == -1
+
+
+def test_default_contexts_are_shared_by_what_they_offer(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To build one costs more than a connect."""
+    server, _ = contexts(authority)
+    server.set_alpn_protocols(["h2"])
+    monkeypatch.setattr(tls, "default_context", lambda: contexts(authority)[1])
+    kept: dict[tuple[str, ...], ssl.SSLContext] = {}
+    made = [
+        PlainHandshake(HOST, server_hostname=None, context=None, alpn_protocols=protocols)
+        for protocols in (["h2"], None, ["h2"])
+    ]
+    for one in made:
+        one.prepare(kept, 5.0)
+
+    assert made[0]._context is made[2]._context is kept["h2",]
+    assert len(kept) == 2
+    with http_server(server) as port, trio.run(made[2], PlainStream(_non_blocking(port))) as secure:
+        assert secure.selected_alpn_protocol() == "h2"
 
 
 class Writing:
@@ -405,14 +425,28 @@ class Writing:
             raise self.errors.pop(0)
 
 
-def test_a_handshake_waits_for_either_direction(listener: socket.socket, port: int) -> None:
+def test_a_handshake_waits_for_either_direction(
+    listener: socket.socket, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from trio_nbconnect._connect.plain import _shake_hands  # noqa: PLC0415
 
+    waits, wait_writable = [], trio.lowlevel.wait_writable
+
+    async def wait(sock: Any) -> None:
+        waits.append(sock)
+        await wait_writable(sock)
+
+    monkeypatch.setattr(trio.lowlevel, "wait_writable", wait)
     with create_connection(("127.0.0.1", port)) as sock, listener.accept()[0] as server:
         server.sendall(b"something")
         writing: Any = Writing(sock)
         trio.run(_shake_hands, writing)
-    assert writing.errors == []
+    assert (writing.errors, waits[-1]) == ([], writing)
+
+
+def test_there_may_be_no_socket_to_take_out() -> None:
+    with pytest.raises(TypeError, match=r"^blocking code needs a socket of the kernel's, and there is none in <object"):
+        plain_socket(object())
 
 
 def test_a_socket_of_trio_s_is_taken_out(port: int) -> None:

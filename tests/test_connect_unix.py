@@ -132,10 +132,10 @@ async def test_nul_inside(path: str, new_socket: NewSocket, spell: Callable[[str
     """The kernel ends a path at its first NUL, and would reach a server that nobody named."""
     with serving(path):
         sock = new_socket(socket.AF_UNIX)
-        with pytest.raises(ValueError, match=r"path must not contain NUL: .*server.*junk"):
+        with pytest.raises(ValueError, match=r"^path must not contain NUL: .*server.*junk"):
             await nb.connect_socket(sock, spell(path + "\0junk"))
         assert sock.fileno() == -1
-        with pytest.raises(ValueError, match="path must not contain NUL"):
+        with pytest.raises(ValueError, match=r"^path must not contain NUL"):
             await nb.open_unix_socket(spell(path + "\0junk"))
 
 
@@ -443,7 +443,7 @@ async def test_cancelled_before_giving_up(path: str, autojump_clock: MockClock) 
 @pytest.mark.parametrize(("limit", "kind"), [("1", TypeError), (None, TypeError), (-1, ValueError)])
 async def test_no_limit(path: str, limit: Any, kind: type[Exception]) -> None:
     """What is no number of seconds is shown, before anything is opened."""
-    with pytest.raises(kind, match=f"give_up_after must .*not {limit!r}"):
+    with pytest.raises(kind, match=f"^give_up_after must .*not {limit!r}"):
         await nb.open_unix_socket(path, give_up_after=limit)
 
 
@@ -517,7 +517,7 @@ async def test_a_socket_of_a_factory_in_time(path: str, autojump_clock: MockCloc
 async def test_nul_inside_with_a_factory(path: str) -> None:
     """A NUL inside a path is an error before the factory is asked."""
     trio.socket.set_custom_socket_factory(factory := Tunnel(0))
-    with pytest.raises(ValueError, match="path must not contain NUL"):
+    with pytest.raises(ValueError, match=r"^path must not contain NUL"):
         await nb.open_unix_socket(path + "\0junk")
     assert factory.made == []
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
+import trio
 
 import trio_nbconnect as nb
-from trio_nbconnect import trace
+from trio_nbconnect import Source, trace
+from trio_nbconnect._address import IPV4, IPV6
 from trio_nbconnect.testing import SimulatedNetwork, simulate
 from trio_nbconnect.trace import DelaySource
 
@@ -24,10 +27,13 @@ def net() -> SimulatedNetwork:
     return net
 
 
+def last_order(race: nb.RecordedRace) -> tuple[trace.Candidate, ...]:
+    return [event for event in race.events if isinstance(event, trace.CandidatesSorted)][-1].candidates
+
+
 def placed(race: nb.RecordedRace) -> dict[str, str]:
     """What has placed each address, in the last order."""
-    orders = [event for event in race.events if isinstance(event, trace.CandidatesSorted)]
-    return {candidate.address.ip: candidate.placed_by for candidate in orders[-1].candidates}
+    return {candidate.address.ip: candidate.placed_by for candidate in last_order(race)}
 
 
 def race_on(net: SimulatedNetwork, **options: object) -> nb.RecordedRace:
@@ -42,6 +48,42 @@ def test_the_system_s_order_stands_and_families_alternate(net: SimulatedNetwork)
         "2001:db8::2": "the system's order, families alternate",
         "192.0.2.2": "the system's order, families alternate",
     }
+
+
+class Hook(trio.abc.HostnameResolver):
+    """A custom resolver, whose order is meant."""
+
+    async def getaddrinfo(self, *_: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        tcp = (socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+        return [(IPV4, *tcp, ("192.0.2.1", 443)), (IPV6, *tcp, ("2001:db8::1", 443, 0, 0))]
+
+    async def getnameinfo(self, *_: Any) -> Any:
+        raise NotImplementedError
+
+
+@pytest.mark.virtual_time
+async def test_a_hook_s_order_stands_against_the_rules(net: SimulatedNetwork) -> None:
+    with net.installed(), nb.record() as recording, trio.move_on_after(1):
+        trio.socket.set_custom_hostname_resolver(Hook())
+        await nb.open_tcp_stream(HOST, 443)
+
+    assert placed(recording[-1]) == {
+        "192.0.2.1": "in the order given",
+        "2001:db8::1": "in the order given",
+    }
+
+
+@pytest.mark.virtual_time
+async def test_attempts_that_arrive_are_in_the_order_given() -> None:
+    async def arriving() -> AsyncIterator[nb.Dial[None]]:
+        for label in ("QUIC", "TCP"):
+            yield nb.Dial(label, trio.sleep_forever)
+
+    with nb.record() as recording, trio.move_on_after(1):
+        await nb.race(arriving())
+
+    assert {candidate.placed_by for candidate in last_order(recording[-1])} == {"in the order given"}
 
 
 def test_name_servers_answers_are_placed_by_rules(net: SimulatedNetwork) -> None:
@@ -82,6 +124,40 @@ def test_with_name_servers_history_stands_behind_rule_8(net: SimulatedNetwork) -
     assert by["192.0.2.1"] == "history, families alternate"
 
 
+class Hurried:
+    """The system has not answered yet, when both families have."""
+
+    async def resolve(self, query: nb.Query, send_answer: nb.SendAnswer) -> None:
+        for source in (Source.SYSTEM, Source.AAAA, Source.A):
+            send_answer(nb.QuerySent(source))
+        send_answer(nb.Answer(Source.A, (nb.Address(IPV4, "192.0.2.1", 443),)))
+        send_answer(nb.Answer(Source.AAAA, (nb.Address(IPV6, "2001:db8::1", 443),)))
+        await trio.sleep_forever()
+
+
+def test_between_families_that_hurried_the_rules_decide(net: SimulatedNetwork) -> None:
+    assert placed(race_on(net, resolver=Hurried())) == {
+        "2001:db8::1": "RFC 6724, rule 6 (higher precedence)",
+        "192.0.2.1": "RFC 6724, rule 6 (higher precedence)",
+    }
+
+
+def test_history_places_nothing_that_it_does_not_know(net: SimulatedNetwork) -> None:
+    net.answers("three.example", aaaa=["2001:db8::1", "2001:db8::2", "2001:db8::3"], a=["192.0.2.1"])
+    connector = known(net)
+
+    by = placed(simulate(net, "three.example", 443, connector=connector, give_up_after=0.6))
+
+    assert by["2001:db8::2"].startswith("history")
+    assert by["2001:db8::3"] == "the system's order"
+    assert by["192.0.2.1"] == "the system's order, families alternate"
+    net.answers("two.example", aaaa=["2001:db8::1"], a=["192.0.2.1"])
+    assert placed(simulate(net, "two.example", 443, connector=connector, give_up_after=0.6)) == {
+        "2001:db8::1": "the system's order",
+        "192.0.2.1": "the system's order",
+    }
+
+
 def test_services_come_by_their_priority(net: SimulatedNetwork) -> None:
     net.answers(HOST, https=[nb.Service(priority=1, target="cdn.example")])
     net.answers("cdn.example", a=["192.0.2.77"])
@@ -91,6 +167,28 @@ def test_services_come_by_their_priority(net: SimulatedNetwork) -> None:
     assert placed(race)["192.0.2.77"] == "service of priority 1, the only one"
     assert {by.partition(",")[0] for ip, by in placed(race).items() if ip != "192.0.2.77"} == {"after all services"}
     assert "╰ DNS A after 0.0 ms: service of priority 1, the only one" in str(race.explain())
+
+
+def test_a_service_s_addresses_have_its_port_and_its_hints_their_record(net: SimulatedNetwork) -> None:
+    hint = nb.Address(IPV6, "2001:db8::78", 443)
+    net.answers(HOST, https=[nb.Service(priority=1, target="cdn.example", port=8443, hints=(hint,))])
+    net.answers("cdn.example", a=["192.0.2.77"])
+
+    order = last_order(race_on(net, resolver=net.resolver()))
+
+    assert [(one.address.host, one.address.port, one.source) for one in order[:3]] == [
+        ("2001:db8::78", 8443, Source.HTTPS),
+        ("192.0.2.77", 8443, Source.A),
+        ("2001:db8::1", 443, Source.AAAA),
+    ]
+
+
+def test_several_hosts_come_by_their_order(net: SimulatedNetwork) -> None:
+    net.answers("b.example", a=["192.0.2.77"])
+
+    race = simulate(net, [(HOST, 5432), ("b.example", 5432)], give_up_after=0.6)
+
+    assert placed(race)["192.0.2.77"] == "host b.example, the only one"
 
 
 @pytest.mark.parametrize(
@@ -104,6 +202,7 @@ def test_what_the_caller_has_decided_says_so(net: SimulatedNetwork, options: dic
     race = simulate(net, HOST, 443, give_up_after=0.6, **options)  # type: ignore[arg-type]
 
     assert placed(race)["2001:db8::1"].startswith(by)
+    assert placed(race).get("192.0.2.2", "the system's order").startswith("the system's order")
 
 
 def test_families_that_are_looked_up_apart_are_merged(net: SimulatedNetwork) -> None:

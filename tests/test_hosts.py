@@ -33,7 +33,6 @@ from trio_nbconnect import (
     trace,
 )
 from trio_nbconnect._dns.services import Records, SVCBResolver, in_weighted_order
-from trio_nbconnect._resolve.hosts import HOSTS
 from trio_nbconnect.testing import SimulatedNetwork, simulate
 
 pytestmark = pytest.mark.virtual_time
@@ -202,7 +201,7 @@ async def test_addresses_may_be_other_hosts(net: SimulatedNetwork, connector: Co
 @pytest.mark.parametrize("address", ["b.example", b"b.example"])
 async def test_a_name_alone_is_no_address(connector: Connector, address: str | bytes) -> None:
     """Who pins addresses wants no look-up; a name that shall be looked up has a port."""
-    with pytest.raises(ValueError, match=r"addresses must be numeric, not b?'b.example'"):
+    with pytest.raises(ValueError, match=r"^addresses must be numeric, not b?'b.example'"):
         await connector.open_tcp_stream("a.example", 80, addresses=[address])
 
 
@@ -310,17 +309,21 @@ async def test_what_is_said_of_other_names_is_not_used(net: SimulatedNetwork) ->
     """HTTPS records would be an order inside the order."""
     services = Answer(Source.HTTPS, services=(Service(priority=1, target="cdn.example"),))
     target = Answer(Source.A, (Address.parse("192.0.2.66:1"),), name="cdn.example")
-    resolver = Scripted({"a.example": [services, target, told(A4)], "b.example": [told(B4)]})
+    resolver = Scripted({"a.example": [services, told(A4), target], "b.example": [told(B4)]})
 
     assert peer(await Connector(network=net, resolver=resolver).open_tcp_stream(BOTH)) == (B4, 5433)
     assert list(net.started) == [A4, B4]
 
 
-async def test_a_resolver_that_fails_for_one_host_goes_on_for_the_next(net: SimulatedNetwork) -> None:
+async def test_a_resolver_that_fails_for_one_host_goes_on_for_the_next(
+    net: SimulatedNetwork, events: list[trace.Event]
+) -> None:
     resolver = Scripted({"a.example": [OSError("no name server")], "b.example": [told(B6)]})
     with pytest.raises(ConnectError) as raised:
-        await Connector(network=net, resolver=resolver).open_tcp_stream(BOTH)
+        await Connector(network=net, resolver=resolver, tracer=events.append).open_tcp_stream(BOTH)
 
+    answers = [event for event in events if isinstance(event, trace.AnswerReceived)]
+    assert Counter(answer.source for answer in answers) == {Source.GIVEN: 2, Source.A: 1}
     assert str(raised.value).endswith("b.example [2001:db8::b]:5433 refused, a.example: no name server")
 
 
@@ -385,7 +388,7 @@ async def serve_one(net: SimulatedNetwork, address: str, serve: Callable[[trio.S
 
 async def test_a_handshake_that_comes_later_needs_one_name(net: SimulatedNetwork) -> None:
     connector, context = Connector(network=net), ssl.create_default_context()
-    with pytest.raises(ValueError, match="server_hostname must be given where the stream may be to any of several"):
+    with pytest.raises(ValueError, match=r"^server_hostname must be given where the stream may be to any of several"):
         await connector.open_ssl_over_tcp_stream(BOTH, ssl_context=context)
 
     stream = await connector.open_ssl_over_tcp_stream(BOTH, ssl_context=context, server_hostname="example.org")
@@ -422,7 +425,7 @@ async def test_misuse_raises_at_once(hosts: Any, port: Any, kind: type[Exception
 
 
 async def test_several_hosts_have_no_addresses_beside_them() -> None:
-    with pytest.raises(ValueError, match="addresses must be absent where several hosts are given"):
+    with pytest.raises(ValueError, match=r"^addresses must be absent where several hosts are given"):
         await Connector().open_tcp_stream(BOTH, addresses=["192.0.2.1"])
 
 
@@ -471,7 +474,11 @@ async def test_a_domain_may_say_that_it_has_no_such_service(net: SimulatedNetwor
         await client.open_service_stream(SERVICE, "example.org", port=5222)
 
     assert str(raised.value).endswith(f"{SERVICE}.example.org: the domain says that it has no such service")
-    assert (raised.value.host, raised.value.port) == (f"{SERVICE}.example.org", 0)
+    assert (raised.value.host, raised.value.port, raised.value.errno) == (
+        f"{SERVICE}.example.org",
+        0,
+        socket.EAI_FAIL,
+    )
     assert not nb.is_retryable(raised.value)
 
 
@@ -485,7 +492,7 @@ async def test_without_records_the_domain_itself_may_serve(
     net.answers("example.org", a=[B4])
 
     assert peer(await client.open_service_stream(SERVICE, "example.org", port=5222)) == (B4, 5222)
-    with pytest.raises(ResolutionError, match="there is no such"):
+    with pytest.raises(ResolutionError, match=f": there is no such {'service' if exists else 'name'}$"):
         await client.open_service_stream(SERVICE, "example.org")
     net.host(B4).refuses()
     with pytest.raises(ConnectRefused, match=r"failed: example\.org 192\.0\.2\.11:5222 refused$"):
@@ -509,14 +516,14 @@ async def test_what_is_no_host_is_left_out(net: SimulatedNetwork, client: Connec
     net.answers(f"{SERVICE}.example.org", srv=[*bad, record("b.example", priority=1), *many])
 
     assert peer(await client.open_service_stream(SERVICE, "example.org")) == (B4, 5222)
-    assert len({name for _, _, name in net.queries}) == 1 + HOSTS - len(bad)
+    assert len({name for _, _, name in net.queries}) == 1 + 16 - len(bad)
 
 
 async def test_records_that_name_no_host_do_not_lead_to_the_domain(net: SimulatedNetwork, client: Connector) -> None:
     """There are records; that they are wrong does not make the domain the server."""
-    net.answers(f"{SERVICE}.example.org", srv=[record("a..example")])
+    net.answers(f"{SERVICE}.example.org", srv=[record("a..example"), record(".")])
     net.answers("example.org", a=[B4])
-    with pytest.raises(ResolutionError, match="its records name no host"):
+    with pytest.raises(ResolutionError, match=r": its records name no host$"):
         await client.open_service_stream(SERVICE, "example.org", port=5222)
 
 
@@ -526,6 +533,8 @@ async def test_one_picture_from_the_service_to_the_stream(
     net.answers(f"{SERVICE}.example.org", srv=[record("b.example")], after=0.02)
     peer(await client.open_service_stream(SERVICE, "example.org"))
 
+    answers = [event for event in events if isinstance(event, trace.AnswerReceived)]
+    assert (answers[0].source, answers[0].services[0].target) == (Source.SRV, "b.example")
     queries = [event for event in events if isinstance(event, trace.ResolutionStarted)]
     assert [(query.source, query.name) for query in queries] == [
         (Source.SRV, ""),
@@ -559,8 +568,14 @@ async def test_records_that_have_expired_are_asked_for_again() -> None:
     ("arguments", "port", "kind", "text"),
     [
         ((5, "example.org"), None, TypeError, "service must be str, not 5"),
-        (("xmpp-client", "example.org"), None, ValueError, "must be like '_xmpp-client._tcp', not 'xmpp-client'"),
-        (("_xmpp-client._tcp.x", "example.org"), None, ValueError, "service must be like"),
+        (
+            ("xmpp-client", "example.org"),
+            None,
+            ValueError,
+            "service must be like '_xmpp-client._tcp', not 'xmpp-client'",
+        ),
+        (("_xmpp-client._tcp._x", "example.org"), None, ValueError, "service must be like"),
+        (("xmpp-client.tcp", "example.org"), None, ValueError, "service must be like"),
         (("_._tcp", "example.org"), None, ValueError, "service must be like"),
         ((SERVICE, "192.0.2.1"), None, ValueError, "domain must be a name, not '192.0.2.1'"),
         ((SERVICE, "a..b"), None, ValueError, "host must not have an empty label"),
@@ -572,9 +587,9 @@ async def test_a_service_is_checked(
 ) -> None:
     with pytest.raises(kind) as raised:
         await client.open_service_stream(*arguments, port=port)
-    assert text in str(raised.value)
+    assert str(raised.value).startswith(text)
 
 
 async def test_a_resolver_must_find_services(net: SimulatedNetwork) -> None:
-    with pytest.raises(TypeError, match=r"resolver must have a method find_services, not None: see dns\.DNSResolver"):
+    with pytest.raises(TypeError, match=r"^resolver must have a method find_services, not None: see dns\.DNSResolver"):
         await Connector(network=net).open_service_stream(SERVICE, "example.org")

@@ -7,6 +7,7 @@ import socket
 import ssl
 import sys
 from functools import partial
+from typing import Any
 
 import pytest
 import trio
@@ -62,6 +63,7 @@ async def test_a_tls_connection_knows_its_version_its_cipher_and_its_certificate
 
     with nb.record() as recording:
         stream = await nb.open_tls_stream("db.example", port, ssl_context=client, addresses=["127.0.0.1"])
+        cipher, _, _ = stream.cipher()
         await trio.aclose_forcefully(stream)
     nursery.cancel_scope.cancel()
 
@@ -69,7 +71,8 @@ async def test_a_tls_connection_knows_its_version_its_cipher_and_its_certificate
     assert (connection.tls_version, connection.alpn) == ("TLSv1.3", "h2")
     assert connection.certificate_names == ("db.example", "*.db.example")
     assert connection.certificate_until is not None
-    assert f"TLSv1.3 {connection.cipher} · ALPN h2" in recording[-1].text(width=200)
+    assert connection.cipher == cipher
+    assert f"TLSv1.3 {cipher} · ALPN h2" in recording[-1].text(width=200)
     assert "certificate for db.example, *.db.example until 3000-" in recording[-1].svg()
     last = json.loads(recording[-1].json_lines().splitlines()[-1])
     assert last["connection"]["certificate_names"] == ["db.example", "*.db.example"]
@@ -86,7 +89,29 @@ async def test_without_a_verified_certificate_nothing_is_said_of_it(nursery: tri
         await trio.aclose_forcefully(stream)
     nursery.cancel_scope.cancel()
 
-    assert connection_of(recording[-1]).certificate_until is None
+    connection = connection_of(recording[-1])
+    assert (connection.certificate_until, connection.alpn) == (None, "")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="Python had no pre-shared keys")
+async def test_a_shared_key_in_the_place_of_a_certificate(nursery: trio.Nursery) -> None:
+    server: Any = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    client: Any = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    for context in (server, client):
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers("PSK")
+    server.set_psk_server_callback(lambda _: b"key")
+    client.set_psk_client_callback(lambda _: ("me", b"key"))
+    port = await serve(nursery, server)
+
+    with nb.record() as recording:
+        stream = await nb.open_tls_stream("db.example", port, ssl_context=client, addresses=["127.0.0.1"])
+        await trio.aclose_forcefully(stream)
+    nursery.cancel_scope.cancel()
+
+    connection = connection_of(recording[-1])
+    assert (connection.tls_version, connection.certificate_names) == ("TLSv1.2", ())
 
 
 async def test_a_tls_stream_whose_handshake_comes_later_is_plain_so_far() -> None:

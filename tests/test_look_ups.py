@@ -7,9 +7,11 @@ import errno
 import math
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import outcome
 import pytest
 import trio
 import trio.testing
@@ -201,6 +203,26 @@ async def test_who_was_cancelled_in_the_queue_may_wait_again(
         nursery.cancel_scope.cancel()
 
 
+async def test_who_leaves_the_queue_takes_nobody_with_him(
+    library: DeadLibrary, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    """Those who wait for one name in the queue share one look-up there, too."""
+    monkeypatch.setattr(look_ups, "AT_ONCE", 1)
+    monkeypatch.setattr(look_ups, "PAUSE", math.inf)
+    shared = look_ups.look_ups()
+    shared.join("a.dead", 80, 0)
+    async with trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(shared.join("b.dead", 80, 0).wait)
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.move_on_after(0):
+            await shared.join("b.dead", 80, 0).wait()
+        (queued,) = shared._queued.values()
+        assert queued.waiting == 2
+        nursery.cancel_scope.cancel()
+    assert shared._queued == {}
+
+
 async def test_who_comes_back_finds_the_look_up_under_way(library: DeadLibrary) -> None:
     look_up = look_ups.look_ups().join("a.dead", 80, 0)
     with trio.move_on_after(0.01):
@@ -241,7 +263,56 @@ async def test_there_is_a_most(library: DeadLibrary, monkeypatch: pytest.MonkeyP
     assert caught.value.errno == errno.EAGAIN
     assert caught.value.__cause__ is not None
     text = "5 look-ups have not ended yet: good.example"
-    assert text in str(caught.value.__cause__.exceptions[0])  # type: ignore[attr-defined]
+    assert caught.value.__cause__.exceptions[0].strerror == text  # type: ignore[attr-defined]
+
+
+async def test_when_there_are_no_threads_all_who_queue_are_told(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    """At once: none of them could be started."""
+    calls: list[object] = []
+
+    def start_thread_soon(*call: object) -> None:
+        calls.append(call)
+        if len(calls) > 1:
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(trio.lowlevel, "start_thread_soon", start_thread_soon)
+    monkeypatch.setattr(look_ups, "AT_ONCE", 1)
+    monkeypatch.setattr(look_ups, "PAUSE", 0.2)
+    shared, told = look_ups.look_ups(), []
+
+    async def fail(queued: look_ups.SystemLookUp) -> None:
+        with pytest.raises(OSError, match="no thread") as caught:
+            await queued.wait()
+        told.append((trio.current_time(), caught.value.strerror))
+
+    _, *queued = (shared.join(host, 80, 0) for host in ("a.example", "b.example", "c.example"))
+    async with trio.open_nursery() as nursery:
+        for look_up in queued:
+            nursery.start_soon(fail, look_up)
+    assert sorted(told) == [
+        (0.1, f"no thread to look {host} up: can't start new thread") for host in ("b.example", "c.example")
+    ]
+
+
+async def test_when_there_are_too_many_all_who_queue_are_told(
+    library: DeadLibrary, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    for name, value in (("AT_ONCE", 1), ("AT_MOST", 1), ("PAUSE", 0.2)):
+        monkeypatch.setattr(look_ups, name, value)
+    shared, told = look_ups.look_ups(), []
+
+    async def fail(queued: look_ups.SystemLookUp) -> None:
+        with pytest.raises(OSError, match="1 look-ups have not ended"):
+            await queued.wait()
+        told.append(trio.current_time())
+
+    _, *queued = (shared.join(host, 80, 0) for host in ("a.dead", "b.example", "c.example"))
+    async with trio.open_nursery() as nursery:
+        for look_up in queued:
+            nursery.start_soon(fail, look_up)
+    assert told == [0.1, 0.1]
 
 
 async def test_half_of_the_most_may_be_of_one_family(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,6 +346,41 @@ async def test_who_waits_for_a_place_lets_others_run(
     assert starts == [0, pytest.approx(0.3)]
 
 
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When look-ups were started that never end."""
+    starts: list[float] = []
+    monkeypatch.setattr(trio.lowlevel, "start_thread_soon", lambda *_: starts.append(trio.current_time()))
+    return starts
+
+
+async def test_a_crowd_gets_slower_until_it_is_refused(starts: list[float], autojump_clock: trio.abc.Clock) -> None:
+    """Whoever comes when 300 are stuck waits for 26 ms, and a crowd takes 23 s to get to the most."""
+    shared = look_ups.look_ups()
+    for number in range(512):
+        look_up = shared.join(f"{number}.dead", 80, 0)
+        while not look_up.is_started:
+            await trio.sleep_until(shared.turn_of(look_up))
+            shared.want(look_up)
+    assert starts[63] == 0 < starts[64]
+    assert starts[301] - starts[300] == pytest.approx(0.026, abs=0.001)
+    assert starts[511] == pytest.approx(23.1, abs=0.1)
+    await trio.sleep(60)
+    with pytest.raises(OSError, match=r" 512 look-ups have not ended yet: good\.example$"):
+        await shared.join("good.example", 80, 0).wait()
+
+
+async def test_who_is_not_the_latest_looks_again_after_a_while(
+    starts: list[float], monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    monkeypatch.setattr(look_ups, "AT_ONCE", 1)
+    monkeypatch.setattr(look_ups, "PAUSE", 0.2)
+    _, first, _ = (look_ups.look_ups().join(f"{number}.dead", 80, 0) for number in range(3))
+    with trio.move_on_after(1):
+        await first.wait()
+    assert starts == pytest.approx([0, 0.25, 0.45])
+
+
 async def test_a_system_without_threads_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("can't start new thread")
@@ -295,9 +401,27 @@ async def test_a_bug_in_a_look_up_comes_out_as_it_is(monkeypatch: pytest.MonkeyP
         await Connector().open_tcp_stream("good.example", 9)
 
 
-def test_a_look_up_that_ends_after_the_run_harms_nobody(library: DeadLibrary) -> None:
-    trio.run(abandon, "host.dead")
-    library.alive.set()
+def test_a_look_up_that_ends_after_the_run_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    deliver: list[Callable[[object], None]] = []
+    monkeypatch.setattr(trio.lowlevel, "start_thread_soon", lambda _, finish: deliver.append(finish))
+    trio.run(abandon, "host.example")
+    deliver[0](outcome.Value([]))
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ((2, ("192.0.2.1", 80)), Address(socket.AF_INET, "192.0.2.1", 80)),
+        ((10, ("2001:db8::1", 80, 5, 0)), Address(socket.AF_INET6, "2001:db8::1", 80, 5)),
+        ((10, ("fe80::1%eth0", 80, 5, 2)), Address(socket.AF_INET6, "fe80::1", 80, 5, 2)),
+        ((10, ("fe80::1%eth0", 80)), Address(socket.AF_INET6, "fe80::1", 80)),
+    ],
+)
+def test_an_entry_of_the_system_or_of_a_hook(entry: tuple[int, tuple[Any, ...]], expected: Address) -> None:
+    """Whose family may be a number alone."""
+    found = look_ups.from_getaddrinfo(*entry)
+    assert found == expected
+    assert found.family.name == expected.family.name
 
 
 async def test_a_name_that_does_not_exist() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,22 @@ def test_each_mutant_is_another_module(path: str) -> None:
         text = ast.unparse(mutated(path, mutant.number))
         assert text != original
         assert compile(text, path, "exec")
+
+
+def test_what_is_changed(tmp_path: Path) -> None:
+    """What the usual tools change: operators, constants, defaults, decorators, handlers, ways out of loops."""
+    module = tmp_path / "module.py"
+    module.write_text(
+        "@cached\ndef f(a=-1):\n for b in a:\n  try: break\n  except OSError: raise KeyError(b)\n"
+        " if not a and b < 2: return min(a)\n"
+    )
+    made = {(mutant.before, mutant.after) for mutant in mutants_of(str(module))}
+    assert made >= {
+        ("cached", "pass"), ("-1", "1"), ("1", "2"), ("1", "0"), ("a", "()"), ("break", "continue"), ("break", "pass"),
+        ("OSError", "()"), ("raise KeyError(b)", "raise Exception(b)"), ("not a and b < 2", "b < 2"),
+        ("not a and b < 2", "not a or b < 2"), ("not a", "a"), ("b < 2", "b <= 2"), ("min", "max"),
+        ("return min(a)", "return None"),
+    }  # fmt: skip
 
 
 def test_the_core_is_found() -> None:

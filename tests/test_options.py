@@ -315,7 +315,7 @@ def test_what_is_wrong_is_said_when_it_is_made(
 def test_an_async_hook_is_refused() -> None:
     async def configure(sock: socket.socket, address: nb.Address) -> None: ...
 
-    with pytest.raises(TypeError, match="configure must be a callable that is not async"):
+    with pytest.raises(TypeError, match=r"^configure must be a callable that is not async"):
         nb.SocketOptions(configure=configure)
 
 

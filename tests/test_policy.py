@@ -183,7 +183,7 @@ def test_any_real_number_is_a_duration(number: object, kept: str) -> None:
 
 @pytest.mark.parametrize("number", [Decimal("0.5"), 0.5j])
 def test_other_numbers_are_not(number: object) -> None:
-    with pytest.raises(TypeError, match="attempt_delay must be a number of seconds, not "):
+    with pytest.raises(TypeError, match=r"^attempt_delay must be a number of seconds, not "):
         _policy("attempt_delay", number)
 
 
@@ -196,7 +196,7 @@ async def test_more_seconds_than_a_float_holds_are_refused_at_once() -> None:
     with pytest.raises(ValueError) as caught:
         Policy(give_up_attempt_after=10**400)
     assert str(caught.value) == text
-    with pytest.raises(ValueError, match="give_up_after is too large"):
+    with pytest.raises(ValueError, match=r"^give_up_after is too large"):
         await Connector().open_tcp_stream("192.0.2.1", 80, give_up_after=10**400)
 
 
@@ -233,5 +233,5 @@ def test_a_delay_does_not_shrink(multiplier: object, kind: type[Exception], comp
 
 
 def test_families_are_several() -> None:
-    with pytest.raises(TypeError, match="families must be a tuple, not <AddressFamily"):
+    with pytest.raises(TypeError, match=r"^families must be a tuple, not <AddressFamily"):
         _policy("families", IPV4)

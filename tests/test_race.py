@@ -764,7 +764,7 @@ async def test_a_crash_starts_nothing_and_is_told(net: SimulatedNetwork) -> None
         raise ValueError("a bug")
 
     connector = Connector(network=net, tracer=events.append)
-    with pytest.raises(ValueError, match="a bug"):
+    with pytest.raises(ValueError, match=r"^a bug"):
         await connector.connect("example.org", 443, establish, addresses=[SIX, FOUR, "192.0.2.2"])
     assert list(net.started) == [SIX, FOUR]
     failed, cancelled, lost = events[-3:]
@@ -845,7 +845,7 @@ async def test_what_is_no_address_is_refused(net: SimulatedNetwork, events: list
         send_answer(Answer(Source.A, (Address(AF_INET, "slow.example", query.port),)))
 
     connector = Connector(network=net, resolver=Resolver(resolve), tracer=events.append)
-    with pytest.raises(ValueError, match="address must be numeric and of its family"):
+    with pytest.raises(ValueError, match=r"^address must be numeric and of its family"):
         await connector.open_tcp_stream("example.org", 443)
     assert [type(event) for event in events] == [trace.RaceStarted, trace.RaceLost]
 
@@ -891,7 +891,7 @@ async def test_a_hook_that_gives_a_name_is_refused(net: SimulatedNetwork) -> Non
             raise NotImplementedError
 
     trio.socket.set_custom_hostname_resolver(Hook())
-    with pytest.raises(ValueError, match=r"address must be numeric and of its family, not 'slow\.example'"):
+    with pytest.raises(ValueError, match=r"^address must be numeric and of its family, not 'slow\.example'"):
         await Connector().open_tcp_stream("example.org", 443)
 
 
@@ -1047,7 +1047,7 @@ async def test_a_resolver_s_bug_comes_out_as_it_is(net: SimulatedNetwork) -> Non
     async def buggy(query: Query, send_answer: SendAnswer) -> None:
         raise ValueError("a bug")
 
-    with pytest.raises(ValueError, match="a bug"):
+    with pytest.raises(ValueError, match=r"^a bug"):
         await Connector(network=net, resolver=Resolver(buggy)).open_tcp_stream("example.org", 443)
 
 
@@ -1083,7 +1083,7 @@ def encrypted(*later: tuple[float, Answer]) -> Resolver:
 async def test_services_withheld_from_protected_dns_end_the_race(net: SimulatedNetwork) -> None:
     """Version 3, 6.3: where they cannot be had, all attempts "SHOULD" be abandoned: somebody may be on the way."""
     failed = (0.2, Answer(Source.HTTPS, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL")))
-    with pytest.raises(ResolutionError, match="services could not be resolved over encrypted DNS") as caught:
+    with pytest.raises(ResolutionError, match=r"^services could not be resolved over encrypted DNS") as caught:
         await Connector(network=net, resolver=encrypted(failed)).open_tcp_stream("example.org", 443)
     assert trio.current_time() == 0.2
     assert [attempt.started for attempt in caught.value.attempts] == [0.05]

@@ -654,9 +654,9 @@ async def test_it_needs_no_thread_of_the_program(builder: Builder) -> None:
 
 
 async def test_a_bad_call_builds_nothing(builder: Builder) -> None:
-    with pytest.raises(ValueError, match="host must not be empty"):
+    with pytest.raises(ValueError, match=r"^host must not be empty"):
         await nb.open_tls_stream("", 443)
-    with pytest.raises(ValueError, match="host must not be empty"):
+    with pytest.raises(ValueError, match=r"^host must not be empty"):
         await nb.open_ssl_over_tcp_stream("", 443)
 
     assert builder.threads == []

@@ -251,7 +251,7 @@ def test_what_cannot_be_a_tracer_is_a_type_error(tracer: object) -> None:
 
 
 def test_a_connector_checks_its_tracer() -> None:
-    with pytest.raises(TypeError, match="tracer must be a callable that is not async, not <function asynchronous at"):
+    with pytest.raises(TypeError, match=r"^tracer must be a callable that is not async, not <function asynchronous at"):
         Connector(tracer=asynchronous)
 
 

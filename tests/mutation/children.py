@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import dis
 import gc
 import importlib
 import importlib.abc
@@ -86,6 +87,8 @@ class Warm:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Implement the hook."""
         self.items = {item.nodeid: item for item in session.items}
+        for path in {mutant.path for mutant in self.todo}:  # some are imported when they are needed
+            importlib.import_module(module_name(path))
         gc.unfreeze()
         for one in gc.get_objects():
             if type(one) is FunctionType and one.__code__.co_filename.startswith(str(PACKAGE)):
@@ -165,7 +168,7 @@ def _functions_that_differ(before: CodeType, after: CodeType) -> Iterator[tuple[
     if before == after:
         return
     inner = [[one for one in code.co_consts if isinstance(one, CodeType)] for code in (before, after)]
-    is_same = len(inner[0]) == len(inner[1]) and _without_code(before) == _without_code(after)
+    is_same = len(inner[0]) == len(inner[1]) and _instructions(before) == _instructions(after)
     if before.co_flags & 1 or not is_same:
         yield before, after
         return
@@ -173,9 +176,10 @@ def _functions_that_differ(before: CodeType, after: CodeType) -> Iterator[tuple[
         yield from _functions_that_differ(old, new)
 
 
-def _without_code(code: CodeType) -> CodeType:
+def _instructions(code: CodeType) -> list[tuple[str, object]]:
     """Leave out functions, and the names of attributes that a class notes since Python 3.13."""
-    return code.replace(co_consts=tuple(one for one in code.co_consts if not isinstance(one, (CodeType, tuple))))
+    told = [(each.opname, each.argval) for each in dis.get_instructions(code)]
+    return [(name, None if isinstance(value, (CodeType, tuple)) else value) for name, value in told]
 
 
 def run_warm(warm: Warm, folder: Path) -> None:
@@ -186,12 +190,17 @@ def run_warm(warm: Warm, folder: Path) -> None:
 # Cold
 
 
+def module_name(path: str) -> str:
+    """The name by which a module of the package is imported."""
+    parts = Path(path).with_suffix("").parts
+    return ".".join(("trio_nbconnect", *(parts if parts[-1] != "__init__" else parts[:-1])))
+
+
 class _Hook(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Give one module another body."""
 
     def __init__(self, path: str, tree: ast.Module) -> None:
-        parts = Path(path).with_suffix("").parts
-        self.name = ".".join(("trio_nbconnect", *(parts if parts[-1] != "__init__" else parts[:-1])))
+        self.name = module_name(path)
         self.file = str(PACKAGE / path)
         self.code = compile(tree, self.file, "exec")
 

@@ -68,7 +68,7 @@ class Executed:
 
     def limit(self, test: str) -> float:
         """The seconds after which a test has noticed something: it hangs."""
-        return 10 + 10 * self._duration(test)
+        return 4 + 10 * self._duration(test)
 
     def _duration(self, test: str) -> float:
         return self.seconds.get(test, 0.0)

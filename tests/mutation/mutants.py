@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,16 @@ _SWAPS: Mapping[type[ast.AST], type[ast.AST]] = {
     ast.BitOr: ast.BitAnd, ast.BitAnd: ast.BitOr, ast.Mod: ast.Mult, ast.LShift: ast.RShift, ast.RShift: ast.LShift,
 }  # fmt: skip
 
+_MISTAKEN = {
+    one: other
+    for pair in (
+        "min max", "any all", "lower upper", "lstrip rstrip", "removeprefix removesuffix", "find rfind",
+        "partition rpartition", "startswith endswith", "append extend", "pop clear",
+    )
+    for one, other in (pair.split(), reversed(pair.split()))
+}  # fmt: skip
+"""Functions and methods that are easily taken for one another."""
+
 
 class _Mutator(ast.NodeVisitor):
     """Walk over what is executed, and offer every change; the one that is wanted is made."""
@@ -62,10 +73,11 @@ class _Mutator(ast.NodeVisitor):
             if isinstance(block, list):
                 self._offer_removals(block)
         for name, value in ast.iter_fields(node):
-            if name in ("annotation", "returns", "type_params", "decorator_list"):
+            if name in ("annotation", "returns", "type_params"):
                 continue
-            for child in value if isinstance(value, list) else [value]:
+            for index, child in enumerate([*value]) if isinstance(value, list) else [(None, value)]:
                 if isinstance(child, ast.AST):
+                    self._offer_others(node, name, index, child)
                     self.visit(child)
         if named:
             self._place.pop()
@@ -79,13 +91,23 @@ class _Mutator(ast.NodeVisitor):
                 self._offer(node, partial(_set_operator, index=None, new=_SWAPS[type(node.op)]))
         elif isinstance(node, ast.Constant):
             self._offer_constant(node)
+        else:
+            self._offer_other_words_and_tests(node)
+
+    def _offer_other_words_and_tests(self, node: ast.AST) -> None:
+        if isinstance(node, (ast.Name, ast.Attribute)):
+            field = "id" if isinstance(node, ast.Name) else "attr"
+            if (other := _MISTAKEN.get(getattr(node, field))) is not None:
+                self._offer(node, lambda made: setattr(made, field, other))
         elif isinstance(node, (ast.If, ast.While, ast.IfExp)):
-            self._offer(node, _negate, shown="test")
+            if not _is_swapped_to_its_opposite(node.test):
+                self._offer(node, _negate, shown="test")
         elif isinstance(node, ast.Return) and not _is_nothing(node.value):
             self._offer(node, lambda made: setattr(made, "value", ast.Constant(None)))
         elif isinstance(node, ast.Call):
-            for index in (index for index, keyword in enumerate(node.keywords) if keyword.arg is not None):
-                self._offer(node, partial(_drop_keyword, index=index))
+            for index, keyword in enumerate(node.keywords):
+                if keyword.arg is not None and not _is_nothing(keyword.value):  # which is what most of them default to
+                    self._offer(node, partial(_drop_keyword, index=index))
 
     def _offer_constant(self, node: ast.Constant) -> None:
         value = node.value
@@ -93,8 +115,20 @@ class _Mutator(ast.NodeVisitor):
             self._offer(node, lambda made: setattr(made, "value", not value))
         elif isinstance(value, (int, float)):
             self._offer(node, lambda made: setattr(made, "value", value + 1))
+            self._offer(node, lambda made: setattr(made, "value", value - 1))
         elif isinstance(value, str) and value:
             self._offer(node, lambda made: setattr(made, "value", f"X{value}"))
+
+    def _offer_others(self, parent: ast.AST, name: str, index: int | None, child: ast.AST) -> None:
+        """Offer what may stand in the place of a node."""
+        if isinstance(child, ast.stmt) and self._is_skipped(child):
+            return
+        for other in _others(parent, name, child):
+            change = partial(_put, name=name, index=index, other=other and ast.copy_location(other, child))
+            if isinstance(parent, (ast.Call, ast.Assign, ast.AnnAssign, ast.Raise)):
+                self._offer(parent, change)
+            else:
+                self._note(child, ast.unparse(child), ast.unparse(other or ast.Pass()), partial(change, parent))
 
     def _offer_removals(self, block: list[ast.stmt]) -> None:
         """Leave a statement out: a call, a wait, an assignment to an attribute, a raise, a way out of a loop."""
@@ -149,6 +183,59 @@ def _drop_keyword(node: Any, *, index: int) -> None:
     del node.keywords[index]
 
 
+def _others(parent: ast.AST, name: str, child: ast.AST) -> Iterator[ast.AST | None]:
+    """What may stand in the place of a node, which is in a field of its parent; None for nothing at all."""
+    if name == "decorator_list":
+        yield None
+    elif name == "type" and isinstance(parent, ast.ExceptHandler):
+        kinds = child.elts if isinstance(child, ast.Tuple) and len(child.elts) > 1 else []
+        for left in [], *([each for each in kinds if each is not one] for one in kinds):
+            yield ast.Tuple(left, ast.Load())
+    elif name == "iter":
+        yield ast.Tuple([], ast.Load())
+    elif name == "exc" and isinstance(child, ast.Call) and ast.unparse(child.func) != "Exception":
+        yield ast.Call(ast.Name("Exception", ast.Load()), child.args, [])
+    elif not _is_nothing(child) and (
+        (name == "args" and isinstance(parent, ast.Call) and _may_take_none(parent, child))
+        or (name == "value" and isinstance(parent, (ast.Assign, ast.AnnAssign)))
+        or (name == "body" and isinstance(parent, ast.Lambda))
+    ):
+        yield ast.Constant(None)
+    yield from _parts(child, is_test=name == "test")
+
+
+def _parts(node: ast.AST, *, is_test: bool) -> Iterator[ast.AST]:
+    """What is left of a node without an operand, a sign or an operator; the other way out of a loop."""
+    if isinstance(node, ast.BoolOp):
+        for index in range(len(node.values)):
+            left = [*node.values[:index], *node.values[index + 1 :]]
+            yield ast.BoolOp(node.op, left) if len(left) > 1 else left[0]
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.Not, ast.USub)) and not is_test:
+        yield node.operand
+    elif isinstance(node, (ast.Break, ast.Continue)):
+        yield ast.Continue() if isinstance(node, ast.Break) else ast.Break()
+    elif isinstance(node, ast.AugAssign):
+        yield ast.Assign([node.target], node.value)
+
+
+def _may_take_none(call: ast.Call, argument: ast.AST) -> bool:
+    """What is built in mostly refuses None at once, which is no mutant worth its time."""
+    return not isinstance(argument, ast.Starred) and not hasattr(builtins, ast.unparse(call.func))
+
+
+def _is_swapped_to_its_opposite(test: ast.AST) -> bool:
+    opposites = (ast.Eq, ast.NotEq, ast.Is, ast.IsNot, ast.In, ast.NotIn)
+    return isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], opposites)
+
+
+def _put(parent: ast.AST, *, name: str, index: int | None, other: ast.AST | None) -> None:
+    """Put a node into a field; nothing for None."""
+    if index is None:
+        setattr(parent, name, other)
+    else:
+        getattr(parent, name)[index : index + 1] = [] if other is None else [other]
+
+
 def _says_nothing(statement: ast.stmt) -> bool:
     """Whether a statement says nothing at run time, or nothing that could be otherwise."""
     if isinstance(statement, (ast.Import, ast.ImportFrom, ast.Assert)):
@@ -159,7 +246,9 @@ def _says_nothing(statement: ast.stmt) -> bool:
         return True
     if isinstance(statement, (ast.Assign, ast.AnnAssign)):
         text = ast.unparse(statement.targets[0] if isinstance(statement, ast.Assign) else statement.target)
-        return text in ("__all__", "__slots__") or "TypeAlias" in ast.unparse(statement)
+        return text in ("__all__", "__slots__") or any(
+            word in ast.unparse(statement) for word in ("TypeAlias", "TypeVar")
+        )
     return False
 
 

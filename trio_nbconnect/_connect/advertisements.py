@@ -39,7 +39,7 @@ async def advertised_prefixes(path: str = NETWORKD) -> list[str]:
         path: The socket of systemd-networkd.
     """
     answers: list[Any] = []
-    with trio.move_on_after(PATIENCE), suppress(OSError, trio.BrokenResourceError):
+    with trio.move_on_after(PATIENCE), suppress(OSError, trio.BrokenResourceError, ValueError, RecursionError):
         answers = await trio.to_thread.run_sync(_parse, await _ask(path))
     try:
         namespace, description = (answer["parameters"] for answer in answers)
@@ -67,7 +67,4 @@ async def _ask(path: str) -> bytes:
 
 def _parse(received: bytes) -> list[Any]:
     """Read what is complete; in a thread, for it may be long."""
-    try:
-        return [json.loads(answer) for answer in received.split(b"\0")[:-1]]
-    except (ValueError, RecursionError):
-        return []
+    return [json.loads(answer) for answer in received.split(b"\0")[:-1]]

@@ -34,7 +34,7 @@ def inspect(sock: Any, round_trip_time: float | None, result: object) -> dict[st
         "local_address": local,
         "round_trip_time": round_trip_time,
         "tls_version": version,
-        "cipher": (result.cipher() or ("",))[0],
+        "cipher": result.cipher()[0],
         "alpn": result.selected_alpn_protocol() or "",
         "certificate_names": tuple(str(name) for _, name in certificate.get("subjectAltName", ())),
         "certificate_until": None if until is None else float(ssl.cert_time_to_seconds(until)),

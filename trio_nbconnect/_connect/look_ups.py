@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from operator import itemgetter
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import trio
 
@@ -47,7 +47,7 @@ each one would be an attempt, and this host a source of SYNs against whomever th
 
 T = TypeVar("T")
 
-_Key = tuple[str, int]
+_Key: TypeAlias = tuple[str, int]
 
 
 class LookUp(Protocol):
@@ -70,7 +70,7 @@ class SystemLookUp:
         self._look_ups = look_ups
         self._port = port
         self._done = trio.Event()
-        self._entries: Sequence[Any] = []
+        self._entries: Sequence[Any]
         self._error: BaseException | None = None
         self.key = key
         self.is_started = False
@@ -218,7 +218,7 @@ def first_of_each_family(found: Sequence[T], family_of: Callable[[T], int]) -> S
 
 def from_getaddrinfo(family: int, sockaddr: tuple[Any, ...]) -> Address:
     """Read an entry of the system's resolver; its scope is in the number, and may be in the text as well."""
-    if len(sockaddr) == 2 and "%" not in sockaddr[0]:
+    if "%" not in sockaddr[0]:
         return Address(_member(family), *sockaddr)
     host, port, *rest = sockaddr
     flow_info, scope_id = (*rest, 0, 0)[:2]

@@ -10,7 +10,6 @@ what it has wrapped, until the winner is taken out with `close_losers`.
 
 from __future__ import annotations
 
-import math
 import socket
 import ssl
 from collections.abc import Iterable
@@ -67,7 +66,7 @@ class PlainHandshake(ClientTLS):
         alpn_protocols: Iterable[str] | None,
     ) -> None:
         super().__init__(host, server_hostname=server_hostname, context=context, alpn_protocols=alpn_protocols)
-        self._give_up_after = math.inf
+        self._give_up_after: float
         self._wrapped: list[ssl.SSLSocket] = []
 
     def prepare(self, contexts: dict[Protocols, ssl.SSLContext], give_up_after: float) -> None:

@@ -122,12 +122,12 @@ async def race(
         raise TypeError(f"close must be callable, not {close!r}")
     calls: _Calls[T] = _Calls(attempts, close, failures)
     heard = journal(None if tracer is None else check_tracer(tracer))
-    target, families = Target(name, 0, "", calls.known()), (UNSPECIFIED,)
+    target = Target(name, 0, "", calls.known())
     resolution = Resolution(
         target,
         policy,
-        families,
-        Candidates(policy, families),
+        (UNSPECIFIED,),
+        Candidates(policy),
         heard,
         resolver=calls if calls.arrive else None,
         alone_until=-math.inf,

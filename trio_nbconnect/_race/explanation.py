@@ -19,7 +19,7 @@ def explain(candidates: Candidates) -> list[dict[str, Any]]:
     groups = [(_group_text(candidates, each), each, candidates._offered(each)) for each in candidates._services]
     groups.append(("after all services, " if groups else "", itself, candidates._host_s_own()))
     answers = candidates._answers
-    sources = {address: source for (source, _), addresses in answers for address in reversed(addresses)}
+    sources = {address: source for (source, _), addresses in answers for address in addresses}
     rows: dict[Address, dict[str, Any]] = {}
     for group, service, known in groups:
         ranked = list(dict.fromkeys(candidates._ranked(known, service.target)))
@@ -53,8 +53,7 @@ def _why(candidates: Candidates, address: Address, ranked: list[Address], of: st
         return "in the order given"
     if one.family != other.family and candidates._families[0] != IPV6:
         return "the policy's families"
-    is_merged = (Source.SYSTEM, of) in candidates._pending and one.family == other.family
-    if candidates._make_rules is None or is_merged:
+    if (Source.SYSTEM, of) in candidates._pending and one.family == other.family:
         return "the system's order"
     if Source.SYSTEM in sources:
         view = candidates._view

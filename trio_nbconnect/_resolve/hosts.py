@@ -66,7 +66,6 @@ async def _look_up(host: Target, query: Query, send_answer: SendAnswer, find_res
     resolver, alone_until = find_resolver(host)
     if resolver is None:
         send_answer(Answer(Source.GIVEN, host.addresses, name=host.host))
-        await trio.lowlevel.checkpoint()
         return
 
     def send(item: QuerySent | Answer) -> None:
@@ -139,7 +138,7 @@ def _hosts(services: Sequence[Service]) -> dict[Service, Target]:
     hosts = {}
     for service in services[:HOSTS]:
         with suppress(ValueError):
-            if service.target != "." and service.port:
+            if service.port:
                 hosts[service] = Target.parse(service.target, service.port)
     if services and not hosts:
         says_no = all(service.target == "." for service in services)
