@@ -346,13 +346,13 @@ class Race(Generic[T]):
 
     def _connected(self, attempt: RunningAttempt, handshake: Connecting) -> None:
         """Note that TCP is connected, and what that tells about the route."""
-        sent_again, phase = self._retransmissions(attempt), self._phase_on_top
-        if phase is not None:
-            attempt.phase, attempt.connected = phase, self._clock.current_time()
-            self._change.notify()
+        now, phase = self._clock.current_time(), self._phase_on_top
         if self._journal.tracers:
-            address = attempt.address
-            self._journal.attempt_connected(attempt.number, address, phase, sent_again, at=attempt.connected)
+            sent_again = self._retransmissions(attempt)
+            self._journal.attempt_connected(attempt.number, attempt.address, phase, sent_again, at=now)
+        if phase is not None:
+            attempt.phase, attempt.connected = phase, now
+            self._change.notify()
         if self._history is not None and (rtt := self._round_trip_time(attempt, handshake)) is not None:
             self._history.record(attempt.address, rtt, wall_clock())
 
