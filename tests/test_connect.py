@@ -533,6 +533,20 @@ async def test_wait_after_abort(silent: tuple[str, int]) -> None:
         await handshake.wait()
 
 
+async def test_an_abort_closes_the_stream_that_was_given_away(listener: socket.socket) -> None:
+    """Its socket may be another one by then: a network makes of ours what it likes."""
+
+    class Network(KernelNetwork):
+        def stream(self, sock: socket.socket) -> trio.SocketStream:
+            return super().stream(socket.socket(fileno=sock.detach()))
+
+    handshake = nb.Handshake.begin(non_blocking(), listener.getsockname(), network=Network())
+    await handshake.wait()
+    stream = handshake.stream()
+    handshake.abort()
+    assert stream.socket.fileno() == -1
+
+
 def test_begin_and_abort_without_trio(silent: tuple[str, int]) -> None:
     """Neither waits, so neither needs a running Trio; both close what they must."""
     sock = non_blocking()

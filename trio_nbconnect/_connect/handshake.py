@@ -149,7 +149,7 @@ class Handshake:
 
     __slots__ = (
         *("socket", "state", "errno"),
-        *("_backlog_is_full", "_looks", "_name", "_network", "_opener", "_pause", "_retries", "_sockaddr"),
+        *("_backlog_is_full", "_looks", "_name", "_network", "_opener", "_pause", "_retries", "_sockaddr", "_stream"),
     )
 
     def __init__(self, sock: Socket, sockaddr: Any, name: Any, network: Network, opener: Reopen | None) -> None:
@@ -164,6 +164,7 @@ class Handshake:
         self._name = name
         self._network = network
         self._opener = opener
+        self._stream: trio.SocketStream | None = None
         self._connect()
 
     @classmethod
@@ -222,11 +223,15 @@ class Handshake:
     def abort(self) -> None:
         """Close the socket at once, whatever the state."""
         self.state = HandshakeState.CLOSED
-        self._close()
+        if self._stream is None:
+            self._close()
+        else:
+            self._stream.socket.close()  # a network may have made another socket of ours
 
     def stream(self) -> trio.SocketStream:
         """Give the connected socket away as a stream, which owns it from then on."""
-        return self._network.stream(self.socket)
+        self._stream = self._network.stream(self.socket)
+        return self._stream
 
     def _connect(self) -> None:
         """Step 2: connect, and see what that says."""
