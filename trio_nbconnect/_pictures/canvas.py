@@ -137,8 +137,8 @@ def cut(text: str, width: int) -> str:
     """Leave out the end of what is wider than so many columns.
 
     Example:
-        >>> cut("DNS AAAA db1.example.org", 17), cut("系统の名前", 6)
-        ('DNS AAAA db1.exa…', '系统…')
+        >>> cut("DNS AAAA db1.example.org", 17), cut("DNS A", 17)
+        ('DNS AAAA db1.exa…', 'DNS A')
     """
     if columns_of(text) <= width:
         return text

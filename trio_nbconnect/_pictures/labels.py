@@ -291,7 +291,7 @@ def failure_lines(timeline: Timeline) -> list[str]:
     lines += [
         f"{source_text(lookup)}: {lookup_text(lookup, timeline)}"
         for lookup in timeline.lookups
-        if lookup.ended is None or lookup_failed(lookup)
+        if lookup.until is None or lookup_failed(lookup)
     ]
     return lines
 
@@ -332,13 +332,18 @@ _NO_DNS = frozenset({Source.SYSTEM, Source.HOOK, Source.GIVEN})
 def lookup_text(lookup: LookupRow, timeline: Timeline) -> str:
     """Say what a query brought: `2 addresses · 24 ms`."""
     if lookup.ended is None:
-        return PENDING[timeline.outcome]
+        return pending_text(lookup, timeline)
     error = lookup.error
     result = error_text(error) if error is not None and lookup_failed(lookup) else _content(lookup)
     return f"{result} · {seconds_text(lookup.ended - lookup.started)}"
 
 
-PENDING = {
+def pending_text(lookup: LookupRow, timeline: Timeline) -> str:
+    """Say of a query without an answer why there is none: what nobody waited for any more did not fail."""
+    return _PENDING[RaceOutcome.WON if lookup.superseded is not None else timeline.outcome]
+
+
+_PENDING = {
     RaceOutcome.WON: "not needed any more",
     RaceOutcome.LOST: "no answer",
     RaceOutcome.CANCELLED: "cancelled",
