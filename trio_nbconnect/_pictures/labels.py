@@ -163,12 +163,14 @@ def _waited_for(timeline: Timeline) -> Sequence[AttemptRow]:
 
 
 def reason_text(attempt: AttemptRow, before: AttemptRow) -> str:
-    """Say why an attempt began: `+250 ms` after the one before it, or at its `failure`.
+    """Say why an attempt began: `+250 ms` after the one before it, or at its `failure`, or as its `address came`.
 
     A delay that is not the policy's says where it came from: `+120 ms history`.
     """
     if attempt.reason is trace.Reason.PREDECESSOR_FAILED:
         return "failure"
+    if attempt.reason is trace.Reason.ADDRESS_CAME:
+        return "address came"
     source = "" if before.delay_from is trace.DelaySource.POLICY else f" {before.delay_from.value}"
     return f"+{seconds_text(attempt.started - before.started)}{source}"
 
