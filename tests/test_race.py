@@ -1405,7 +1405,5 @@ async def test_an_attempt_that_had_to_wait_for_its_address_says_so(reaction: str
         pass
 
     started = [event for event in told if isinstance(event, trace.AttemptStarted)]
-    assert [(event.time, event.reason) for event in started] == [
-        (pytest.approx(0.07), trace.Reason.RESOLUTION_DELAY_OVER),
-        (pytest.approx(0.4), trace.Reason.ADDRESS_CAME),
-    ]
+    assert [event.time for event in started] == pytest.approx([0.07, 0.4])
+    assert [event.reason for event in started] == [trace.Reason.RESOLUTION_DELAY_OVER, trace.Reason.ADDRESS_CAME]
