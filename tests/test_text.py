@@ -871,3 +871,8 @@ def test_of_the_names_that_are_looked_up_the_beginning_is_seen() -> None:
 
     assert "system db1.a" in recording[0].text(width=60)
     assert "system db2.a" in recording[0].text(width=60)
+
+
+def test_a_wide_name_is_shortened_by_its_columns() -> None:
+    assert shortened("日本語日本語日本語.example 192.0.2.1", 20) == "日本語日 … 192.0.2.1"
+    assert columns_of(shortened("日本語日本語日本語.example 192.0.2.1", 20)) <= 20

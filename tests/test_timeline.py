@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Sequence
 
 import pytest
@@ -17,6 +18,7 @@ from trio_nbconnect._pictures.timeline import (
     UntriedRow,
     timeline_of,
 )
+from trio_nbconnect.testing import SimulatedNetwork, simulate
 from trio_nbconnect.trace import AttemptStarted, Event, Reason
 
 from .race_script import START, RaceScript, address, refused, script_of_a_lost_race, script_of_a_won_race
@@ -304,3 +306,56 @@ def test_a_timeline_needs_the_beginning(events: Sequence[Event]) -> None:
 def test_a_timeline_is_that_of_one_race() -> None:
     with pytest.raises(ValueError, match="events must be those of one race"):
         timeline_of([*RaceScript().events, *RaceScript(race=2).events])
+
+
+def test_what_the_system_s_answer_made_needless_did_not_fail() -> None:
+    """The families that were looked up by themselves, as the system was late: nobody waits for them any more."""
+    net = SimulatedNetwork()
+    net.answers("example.org", aaaa=["2001:db8::1"], a=["192.0.2.1"], after=0.06)
+    for ip in ("2001:db8::1", "192.0.2.1"):
+        net.host(ip).refuses(after=0.01)
+
+    race = simulate(net, "example.org", 443)
+
+    system, *families = race.timeline.lookups
+    assert (system.ended, system.superseded) == (0.06, None)
+    assert [(row.source, row.ended, row.until) for row in families] == [
+        (Source.AAAA, None, 0.06),
+        (Source.A, None, 0.06),
+    ]
+    assert str(race).count("not needed any more") == 2
+    assert "no answer" not in str(race)
+
+
+def test_a_failure_of_the_system_for_now_makes_nothing_needless() -> None:
+    script = RaceScript()
+    script.queries(Source.SYSTEM)
+    script.queries(Source.A, 0.05)
+    script.answers(Source.SYSTEM, 0.06, error=socket.gaierror(socket.EAI_AGAIN, "later"))
+
+    assert timeline_of(script.events).lookups[1].until is None
+
+
+def test_nobody_gave_up_on_a_race_whose_attempts_all_ended_by_themselves() -> None:
+    """It is a time-out where no route says less than silence; there is no line at which it would have been given up."""
+    net = SimulatedNetwork()
+    net.answers("example.org", aaaa=["2001:db8::1"], a=["192.0.2.1"])
+    net.host("2001:db8::1").unreachable()
+
+    each = simulate(net, "example.org", 443, policy=Policy(give_up_attempt_after=1.5))
+    whole = simulate(net, "example.org", 443, give_up_after=1.5)
+
+    assert isinstance(each.timeline.error, ConnectTimeout)
+    assert not each.timeline.gave_up
+    assert "gave up" not in str(each)
+    assert whole.timeline.gave_up
+
+
+def test_who_gave_up_while_a_look_up_was_under_way_gave_up() -> None:
+    script = RaceScript()
+    script.queries(Source.A)
+    script.starts("2001:db8::1", 0.0, Reason.FIRST)
+    script.fails("2001:db8::1", 0.1, TimeoutError(errno.ETIMEDOUT, "late"))
+    script.loses(1.0, ConnectTimeout("gave up", host="example.org", port=443))
+
+    assert timeline_of(script.events).gave_up

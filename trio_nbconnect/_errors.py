@@ -235,7 +235,7 @@ def all_failed(
     failures = [*unusable, *missing, *(attempt.error for attempt in attempts if attempt.error is not None)]
     primary = min(failures, key=_rank, default=None)
     kind = _KINDS.get(
-        _agreed([failure for failure in failures if _rank(failure) < _NO_ROUTE] or failures), ConnectError
+        _agreed([failure for failure in failures if not is_without_route(failure)] or failures), ConnectError
     )
     if isinstance(primary, ssl.SSLError):
         kind = TLSError
@@ -343,6 +343,11 @@ def _rank(failure: OSError) -> int:
     if isinstance(failure, ssl.SSLError):
         return 0 if isinstance(failure, ssl.SSLCertVerificationError) else 2 if is_broken_off(failure) else 1
     return _UNKNOWN_HOST if isinstance(failure, socket.gaierror) else _RANKS.get(failure.errno or 0, 2)
+
+
+def is_without_route(failure: OSError) -> bool:
+    """Whether it says nothing of the host: beside other failures it does not decide of what kind the error is."""
+    return _rank(failure) >= _NO_ROUTE
 
 
 _KINDS: dict[int | None, type[ConnectError]] = {errno.ECONNREFUSED: ConnectRefused, errno.ETIMEDOUT: ConnectTimeout}

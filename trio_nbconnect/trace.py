@@ -71,6 +71,7 @@ class Reason(enum.Enum):
         RESOLUTION_DELAY_OVER: It is the first, and the preferred family had not answered in time.
         DELAY_OVER: The one before had its delay, and goes on.
         PREDECESSOR_FAILED: The one before has failed.
+        ADDRESS_CAME: It was due already, and there had been no address left to try.
     """
 
     FIRST = "first"
@@ -79,6 +80,7 @@ class Reason(enum.Enum):
     RESOLUTION_DELAY_OVER = "resolution delay over"
     DELAY_OVER = "attempt delay over"
     PREDECESSOR_FAILED = "predecessor failed"
+    ADDRESS_CAME = "address came"
 
 
 class DelaySource(enum.Enum):

@@ -36,7 +36,7 @@ except ModuleNotFoundError as missing:
 from .. import trace
 from .._address import IPV6, UNSPECIFIED, Address
 from .._errors import ConnectError, ConnectTimeout, Phase, ResolutionError, TLSError
-from .._pictures.labels import PENDING, error_text, target_text
+from .._pictures.labels import error_text, pending_text, target_text
 from .._pictures.timeline import AttemptOutcome, AttemptRow, LookupRow, RaceOutcome, Timeline, timeline_of
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
@@ -121,8 +121,8 @@ class _Reporter:
         if lookup.server:
             of_span["server.address"] = lookup.server
         if lookup.ended is None:
-            of_span["trio_nbconnect.outcome"] = PENDING[race.outcome]
-        ended = race.duration if lookup.ended is None else lookup.ended
+            of_span["trio_nbconnect.outcome"] = pending_text(lookup, race)
+        ended = race.duration if lookup.until is None else lookup.until
         interval = _Interval("dns.lookup", f"DNS lookup {name}", lookup.started, ended)
         failure = "" if lookup.error is None else error_type(lookup.error)
         self._span(interval, of_span, failure, place, _words(lookup.error))

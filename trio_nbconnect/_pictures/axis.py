@@ -173,8 +173,8 @@ def _moments(timeline: Timeline) -> Iterator[float]:
     yield timeline.duration
     for lookup in timeline.lookups:
         yield lookup.started
-        if lookup.ended is not None:
-            yield lookup.ended
+        if lookup.until is not None:
+            yield lookup.until
     for row in timeline.untried:
         yield row.known_since
     for attempt in timeline.attempts:

@@ -137,8 +137,8 @@ def cut(text: str, width: int) -> str:
     """Leave out the end of what is wider than so many columns.
 
     Example:
-        >>> cut("DNS AAAA db1.example.org", 17), cut("系统の名前", 6)
-        ('DNS AAAA db1.exa…', '系统…')
+        >>> cut("DNS AAAA db1.example.org", 17), cut("DNS A", 17)
+        ('DNS AAAA db1.exa…', 'DNS A')
     """
     if columns_of(text) <= width:
         return text
@@ -169,8 +169,7 @@ def shortened(address: str, width: int) -> str:
     host, blank, ip = address.rpartition(" ")
     if blank and width > _PARTS:
         ip = shortened(ip, width - min(columns_of(host), _HOST) - 1)
-        room = width - columns_of(ip) - 1
-        return f"{host if columns_of(host) <= room else f'{host[: room - 1]}…'} {ip}"
+        return f"{cut(host, width - columns_of(ip) - 1)} {ip}"
     first, *rest = address.split(":")
     while len(rest) > 1 and len(f"{first}:…:{':'.join(rest)}") > width:
         del rest[0]

@@ -336,7 +336,7 @@ def _process(timeline: Timeline, numbers: Iterator[int], offset: float) -> Itera
     yield named("thread_name", "race", process)
     yield span(process, timeline.outcome.value, "race", 0.0, timeline.duration, target=target)
     for lookup, thread in zip(timeline.lookups, numbers, strict=False):
-        name, end = source_text(lookup), timeline.duration if lookup.ended is None else lookup.ended
+        name, end = source_text(lookup), timeline.duration if lookup.until is None else lookup.until
         yield named("thread_name", name, thread)
         addresses = [address.ip for address in lookup.addresses]
         yield span(

@@ -163,12 +163,14 @@ def _waited_for(timeline: Timeline) -> Sequence[AttemptRow]:
 
 
 def reason_text(attempt: AttemptRow, before: AttemptRow) -> str:
-    """Say why an attempt began: `+250 ms` after the one before it, or at its `failure`.
+    """Say why an attempt began: `+250 ms` after the one before it, or at its `failure`, or as its `address came`.
 
     A delay that is not the policy's says where it came from: `+120 ms history`.
     """
     if attempt.reason is trace.Reason.PREDECESSOR_FAILED:
         return "failure"
+    if attempt.reason is trace.Reason.ADDRESS_CAME:
+        return "address came"
     source = "" if before.delay_from is trace.DelaySource.POLICY else f" {before.delay_from.value}"
     return f"+{seconds_text(attempt.started - before.started)}{source}"
 
@@ -291,7 +293,7 @@ def failure_lines(timeline: Timeline) -> list[str]:
     lines += [
         f"{source_text(lookup)}: {lookup_text(lookup, timeline)}"
         for lookup in timeline.lookups
-        if lookup.ended is None or lookup_failed(lookup)
+        if lookup.until is None or lookup_failed(lookup)
     ]
     return lines
 
@@ -332,13 +334,18 @@ _NO_DNS = frozenset({Source.SYSTEM, Source.HOOK, Source.GIVEN})
 def lookup_text(lookup: LookupRow, timeline: Timeline) -> str:
     """Say what a query brought: `2 addresses · 24 ms`."""
     if lookup.ended is None:
-        return PENDING[timeline.outcome]
+        return pending_text(lookup, timeline)
     error = lookup.error
     result = error_text(error) if error is not None and lookup_failed(lookup) else _content(lookup)
     return f"{result} · {seconds_text(lookup.ended - lookup.started)}"
 
 
-PENDING = {
+def pending_text(lookup: LookupRow, timeline: Timeline) -> str:
+    """Say of a query without an answer why there is none: what nobody waited for any more did not fail."""
+    return _PENDING[RaceOutcome.WON if lookup.superseded is not None else timeline.outcome]
+
+
+_PENDING = {
     RaceOutcome.WON: "not needed any more",
     RaceOutcome.LOST: "no answer",
     RaceOutcome.CANCELLED: "cancelled",

@@ -359,7 +359,7 @@ def summarize(
     Example:
         >>> from trio_nbconnect.testing import SimulatedNetwork, simulate
         >>> net = SimulatedNetwork()
-        >>> net.host("192.0.2.1").accepts(after=0.03)
+        >>> _ = net.host("192.0.2.1").accepts(after=0.03)
         >>> races = [simulate(net, ip, 443, give_up_after=1) for ip in ("192.0.2.1", "192.0.2.2", "192.0.2.2")]
         >>> print(summarize(races, by=lambda race: race.host))
         1 of 3 connected, median 30 ms, worst 30 ms

@@ -381,7 +381,7 @@ class _SVGRows:
             parts = [(f"{kind} ", "soft"), (name, "ink mono")] if kind else [(name, "ink mono")]
             self.labels.append(texts(layout.names, self.y + _LOOKUP_PITCH / 2 + 4, parts, "e"))
         middle = self.y + _LOOKUP_PITCH / 2
-        left, right = layout.bar(row.started, self.timeline.duration if row.ended is None else row.ended)
+        left, right = layout.bar(row.started, self.timeline.duration if row.until is None else row.until)
         top = middle - _LOOKUP_BAR / 2
         inset, classes = (0.5, "line dash dns-rim") if row.ended is None else (0.0, "dns")
         width, height = right - left - 2 * inset, _LOOKUP_BAR - 2 * inset

@@ -144,7 +144,7 @@ def _needed(timeline: Timeline, width: int) -> tuple[int, int]:
     untried, lookups = visible_untried(timeline)[0], visible_lookups(timeline)[0]
     outcomes = [_outcome_text(attempt) for attempt in attempts]
     outcomes += [f"– {untried_text(timeline)}" for _ in untried]
-    notes = [lookup_text(row, timeline) for row in lookups if row.ended is None or 2 * row.ended > timeline.duration]
+    notes = [lookup_text(row, timeline) for row in lookups if row.until is None or 2 * row.until > timeline.duration]
     longest_note = width // 3 if outcomes else width // 2
     texts = [address_text(row.address, timeline) for row in attempts]
     texts += [address_text(row.address, timeline) for row in untried]
@@ -286,7 +286,7 @@ class _TextRows:
         """A bar and a remark: before the line of the end if it fits, or behind it, or else below."""
         layout = self.layout
         line = self._named(cut(source_text(row), layout.chart - 1 - layout.names))
-        first, end = layout.bar(row.started, self.timeline.duration if row.ended is None else row.ended)
+        first, end = layout.bar(row.started, self.timeline.duration if row.until is None else row.until)
         line.put(first, ("╍" if row.ended is None else "━") * (end - first), _MAGENTA)
         self._mark_breaks(line)
         note, style = lookup_text(row, self.timeline), RED if lookup_failed(row) else FAINT

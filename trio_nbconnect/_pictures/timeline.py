@@ -16,6 +16,7 @@ keep the first and the last rows and always the winner, and count what was left 
 from __future__ import annotations
 
 import enum
+import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,7 @@ from typing import TypeAlias
 
 from .. import trace
 from .._address import Address, grouped
-from .._errors import Attempt, ConnectError, ConnectTimeout, Phase
+from .._errors import Attempt, ConnectError, ConnectTimeout, Phase, is_without_route
 from .._policy import Policy
 from .._resolve.query import Service, Source
 
@@ -82,6 +83,7 @@ class LookupRow:
         error: Why there are none; None if the name merely has no such records.
         server: The name server that has answered; empty where that is not known.
         ttl: How many seconds it lets the answer be kept; None where that is not known.
+        superseded: When the system's answer for both families made this one needless; None if it did not.
     """
 
     source: Source
@@ -93,6 +95,12 @@ class LookupRow:
     error: OSError | None = None
     server: str = ""
     ttl: float | None = None
+    superseded: float | None = None
+
+    @property
+    def until(self) -> float | None:
+        """When it was over; None if it went on until the race was."""
+        return self.superseded if self.ended is None else self.ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,10 +224,13 @@ class Timeline:
 
     @property
     def gave_up(self) -> bool:
-        """Whether a limit on the whole race ended it, and not the time-out of its last attempt."""
+        """Whether a limit on the whole race ended it, and not the failure of its last attempt: something went on."""
         if not isinstance(self.error, ConnectTimeout):
             return False
-        return not self.attempts or not all(isinstance(attempt.error, TimeoutError) for attempt in self.attempts)
+        is_asking = any(lookup.until is None for lookup in self.lookups)
+        errors = [attempt.error for attempt in self.attempts]
+        telling = [error for error in errors if error is None or not is_without_route(error)]
+        return not errors or is_asking or not all(isinstance(error, TimeoutError) for error in telling)
 
     @property
     def outcomes(self) -> dict[AttemptOutcome, int]:
@@ -341,7 +352,18 @@ def _lookup_rows(events: Sequence[trace.Event], began: float) -> tuple[LookupRow
                 server=event.server,
                 ttl=event.ttl,
             )
+            if _is_for_both(event):
+                for family in (Source.AAAA, Source.A):
+                    if (family, event.name) in pending:
+                        index = pending[family, event.name]
+                        rows[index] = replace(rows[index], superseded=now)
     return tuple(rows)
+
+
+def _is_for_both(event: trace.AnswerReceived) -> bool:
+    """Whether the system has answered for both families; that it failed for now may be one family's failure."""
+    is_for_now = event.error is not None and event.error.errno == socket.EAI_AGAIN
+    return event.source is Source.SYSTEM and not is_for_now
 
 
 def _attempt_rows(

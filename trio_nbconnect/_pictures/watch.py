@@ -306,6 +306,10 @@ class NotebookOutput:
                 extension.races.mark_as_shown(error)  # or its traceback would draw the race again
 
 
+_ROOM_FOR_CONTROL_C = "\n"
+"""A line of its own: a terminal writes ^C where the cursor is, and behind a full line that would be on the next one."""
+
+
 class TerminalOutput:
     """The lines of a terminal: as many as it has, and at the end the whole picture.
 
@@ -347,10 +351,11 @@ class TerminalOutput:
         width, until = self._width or columns(), None if is_last else headroom(timelines)
         console = self._live.console  # it knows the terminal's encoding; sys.stdout is replaced while it runs
         draw = partial(picture, width=width, color=self._color, encoding=console.encoding, until=until)
-        text = draw(timelines)
+        foot = "" if is_last else _ROOM_FOR_CONTROL_C
+        text = draw(timelines) + foot
         while not is_last and len(timelines) > 1 and text.count("\n") >= console.height - 1:
             timelines = timelines[1:]
-            text = draw(timelines)
+            text = draw(timelines) + foot
         self._live.update(self._text_of(text, no_wrap=True, overflow="crop"), refresh=True)
 
 

@@ -220,6 +220,10 @@ class _Telling:
             Reason.RESOLUTION_DELAY_OVER: (f"the Resolution Delay is over{waited}", late),
             Reason.DELAY_OVER: ("the attempt before has had its delay, and goes on", DELAY),
             Reason.PREDECESSOR_FAILED: ("the attempt before has failed", A_FAILURE),
+            Reason.ADDRESS_CAME: (
+                "its address has come, and no other was left to try",
+                LATE_ANSWER if attempt.address.family == IPV6 else ONE_BY_ONE,
+            ),
         }[attempt.reason]
         if before is not None and before.address.family != attempt.address.family and attempt.number == 2:
             rule = INTERLEAVED if attempt.reason is Reason.PREDECESSOR_FAILED else rule

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from ..trace import Candidate, Event, Tracer
 
 ReasonName: TypeAlias = Literal[
-    "FIRST", "ALL_ANSWERED", "PREFERRED_ANSWERED", "RESOLUTION_DELAY_OVER", "DELAY_OVER", "PREDECESSOR_FAILED"
+    "FIRST",
+    "ALL_ANSWERED",
+    "PREFERRED_ANSWERED",
+    "RESOLUTION_DELAY_OVER",
+    "DELAY_OVER",
+    "PREDECESSOR_FAILED",
+    "ADDRESS_CAME",
 ]
 """A member of `trace.Reason`, by its name: a race that nobody listens to does not import that."""
 

@@ -97,9 +97,9 @@ class Race(Generic[T]):
     """Attempts at the addresses of one host, staggered, until one is established. It is run once."""
 
     __slots__ = (
-        *("_attempts", "_began", "_candidates", "_change", "_clock", "_establish", "_give_up_after", "_history"),
-        *("_journal", "_last_sent", "_opener", "_phase_on_top", "_planned", "_policy", "_resolution", "_result"),
-        *("_target", "_under_way", "_winner"),
+        *("_attempts", "_began", "_candidates", "_change", "_clock", "_establish", "_give_up_after", "_had_none"),
+        *("_history", "_journal", "_last_sent", "_opener", "_phase_on_top", "_planned", "_policy", "_resolution"),
+        *("_result", "_target", "_under_way", "_winner"),
     )
 
     def __init__(
@@ -132,6 +132,7 @@ class Race(Generic[T]):
         self._last_sent: RunningAttempt | None = None
         self._winner: RunningAttempt | None = None
         self._result: T
+        self._had_none = False  # whether there was no address when the next attempt was due
         self._change = resolution.change
 
     async def run(self) -> T:
@@ -214,6 +215,7 @@ class Race(Generic[T]):
 
     async def _next_candidate(self) -> Address | None:
         """Sections 3 and 6: the best address not yet tried, as soon as it may be tried; None if there will be none."""
+        self._had_none = False
         while self._may_go_on:
             address = self._candidates.peek()
             if address is None and self._resolution.is_over:
@@ -221,6 +223,7 @@ class Race(Generic[T]):
             at = self._last_resort_at() if address is None else self._may_start_at(address)
             now = self._clock.current_time()
             if at > now:
+                self._had_none = self._had_none or address is None
                 await self._change.wait(at)
                 self._planned = min(at, self._clock.current_time())
             elif address is None:
@@ -288,6 +291,8 @@ class Race(Generic[T]):
     def _reason(self) -> ReasonName:
         if not self._attempts:
             return self._candidates.why_first()
+        if self._had_none:
+            return "ADDRESS_CAME"
         return "DELAY_OVER" if self._attempts[-1].error is None else "PREDECESSOR_FAILED"
 
     async def _stagger(self, newest: RunningAttempt) -> None:
