@@ -927,6 +927,19 @@ async def test_several_bugs_at_once_come_out_as_a_group(net: SimulatedNetwork, c
 # Resolution
 
 
+async def test_what_a_resolver_has_met_is_all_told(net: SimulatedNetwork) -> None:
+    """The answers that were errors, and what it has ended with."""
+
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        send_answer(QuerySent(Source.A))
+        send_answer(Answer(Source.A, error=socket.gaierror(socket.EAI_NONAME, "no A")))
+        raise OSError("no name server for AAAA")
+
+    with pytest.raises(ResolutionError) as caught:
+        await Connector(network=net, resolver=Resolver(resolve)).open_tcp_stream("example.org", 443)
+    assert str(caught.value).endswith("example.org:443: no A, no name server for AAAA")
+
+
 class Resolver:
     """A resolver of one function."""
 

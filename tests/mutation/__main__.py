@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import random
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -51,6 +52,9 @@ def run_all(paths: Sequence[str], options: argparse.Namespace, folder: Path) -> 
     """Say of every mutant what became of it: killed, survived, equivalent or not covered."""
     executed, known = measure(options.coverage or folder / "coverage.json"), equivalents()
     mutants = [mutant for path in paths for mutant in mutants_of(path)]
+    if options.again:
+        told = re.findall(r": (\S+?):\d+: (\S+: .*)", options.again.read_text())
+        mutants = [mutant for mutant in mutants if tuple(mutant.key.split(" ", 1)) in told]
     if options.sample:
         mutants = random.Random(options.seed).sample(mutants, min(options.sample, len(mutants)))
     todo = []
@@ -112,6 +116,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("module", nargs="*", help="modules or folders of the package, `_race/race.py` say; the core")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--sample", type=int, default=0, metavar="N", help="so many mutants, drawn from all")
+    parser.add_argument("--again", type=Path, metavar="FILE", help="those alone that an earlier run has told of there")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=10, help="how long tests of other files may take, each mutant")
     parser.add_argument("--coverage", type=Path, help="a file to keep in, or read from, which tests execute what")

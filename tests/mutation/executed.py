@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,15 +55,14 @@ class Executed:
             tests = [test for tests in covered.values() for test in tests]
         word = Path(mutant.path).stem.strip("_")
         own = [test for test in dict.fromkeys(tests) if word in Path(test.partition("::")[0]).stem]
-        others = sorted(set(tests) - set(own))
-        random.Random(mutant.key).shuffle(others)
+        others = sorted(set(tests) - set(own), key=self._duration)  # many short ones notice more than a few long ones
         chosen, total = [], 0.0
         for test in others:
             total += self.seconds.get(test, 0.0)
             if total > most:
                 break
             chosen.append(test)
-        return sorted(own, key=self._duration), sorted(chosen, key=self._duration)
+        return sorted(own, key=self._duration), chosen
 
     def limit(self, test: str) -> float:
         """The seconds after which a test has noticed something: it hangs."""
