@@ -51,14 +51,8 @@ def modules(given: Sequence[str]) -> list[str]:
 def run_all(paths: Sequence[str], options: argparse.Namespace, folder: Path) -> Iterator[tuple[Mutant, str]]:
     """Say of every mutant what became of it: killed, survived, equivalent or not covered."""
     executed, known = measure(options.coverage or folder / "coverage.json"), equivalents()
-    mutants = [mutant for path in paths for mutant in mutants_of(path)]
-    if options.again:
-        told = re.findall(r": (\S+?):\d+: (\S+: .*)", options.again.read_text())
-        mutants = [mutant for mutant in mutants if tuple(mutant.key.split(" ", 1)) in told]
-    if options.sample:
-        mutants = random.Random(options.seed).sample(mutants, min(options.sample, len(mutants)))
     todo = []
-    for mutant in mutants:
+    for mutant in _chosen(paths, options):
         if mutant.key in known:
             yield mutant, "equivalent"
         elif not any(executed.stages(mutant, options.seconds)):
@@ -81,6 +75,17 @@ def run_all(paths: Sequence[str], options: argparse.Namespace, folder: Path) -> 
     cold = in_children(again, lambda mutant: try_cold(mutant, executed, options.seconds, folder), options.jobs)
     for mutant, verdict in cold:
         yield mutant, "killed" if verdict == KILLED else "survived"
+
+
+def _chosen(paths: Sequence[str], options: argparse.Namespace) -> list[Mutant]:
+    """All mutants, those that an earlier run has told of, or a sample."""
+    mutants = [mutant for path in paths for mutant in mutants_of(path)]
+    if options.again:
+        earlier = {" ".join(found) for found in re.findall(r": (\S+?):\d+: (\S+: .*)", options.again.read_text())}
+        mutants = [mutant for mutant in mutants if mutant.key in earlier]
+    if options.sample:
+        mutants = random.Random(options.seed).sample(mutants, min(options.sample, len(mutants)))
+    return mutants
 
 
 def _warm(
