@@ -53,8 +53,8 @@ class Executed:
         tests = covered.get(mutant.line, ())
         if not tests:  # executed at import, or never
             tests = [test for tests in covered.values() for test in tests]
-        word = Path(mutant.path).stem.strip("_")
-        own = [test for test in dict.fromkeys(tests) if word in Path(test.partition("::")[0]).stem]
+        words = [part.strip("_") for part in Path(mutant.path).with_suffix("").parts]
+        own = [test for test in dict.fromkeys(tests) if any(word in test.partition("::")[0] for word in words)]
         others = sorted(set(tests) - set(own), key=self._duration)  # many short ones notice more than a few long ones
         chosen, total = [], 0.0
         for test in others:
