@@ -361,6 +361,11 @@ def test_an_error_without_a_number_has_no_system_s_words() -> None:
     assert ConnectError("no", host="h", port=1, errno=1).strerror == strerror(1)
 
 
+def test_an_error_of_one_s_own_making_knows_nothing_more() -> None:
+    error, late = TLSError("no", host="h", port=1), ConnectTimeout("late", host="h", port=1)
+    assert (error.library, error.reason, late.phase) == ("", "", Phase.HANDSHAKE)
+
+
 def test_what_a_server_says_is_cut() -> None:
     """A text of a megabyte would fill a log."""
     assert str(attempts(OSError("x" * 2000))[0]) == f"192.0.2.1:443 {'x' * 1986}..."
