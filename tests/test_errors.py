@@ -408,6 +408,11 @@ def test_the_first_of_ours_is_found() -> None:
     assert connect_error(ExceptionGroup("tasks", [first, second])) is first
 
 
+def test_what_is_no_exception_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^exception must be an exception, not 5$"):
+        connect_error(5)  # type: ignore[arg-type]
+
+
 def test_nothing_is_found_where_nothing_of_ours_is() -> None:
     error = RuntimeError("a circle")
     error.__context__ = RuntimeError("inside")
