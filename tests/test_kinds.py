@@ -1,4 +1,4 @@
-"""Arguments of the wrong kind: each is a TypeError or ValueError that begins with the argument, before anything is sent."""
+"""Arguments of the wrong kind: each is a TypeError or ValueError that begins with its name, before anything is sent."""
 
 from __future__ import annotations
 
