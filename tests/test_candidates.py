@@ -574,6 +574,21 @@ def test_the_delay_grows_with_the_attempts_under_way(policy: Policy, under_way: 
     assert asking(policy=policy).delay(V4A, under_way) == delay
 
 
+@pytest.mark.parametrize(
+    ("policy", "address", "source"),
+    [
+        (Policy(), V6A, "HISTORY"),
+        (Policy(), V6B, "POLICY"),
+        (Policy(delay_from_history=False), V6A, "POLICY"),
+        (Policy(attempt_delay=math.inf), V6A, "POLICY"),
+    ],
+)
+def test_the_delay_says_whose_it_is(policy: Policy, address: Address, source: str) -> None:
+    history = History()
+    history.record(V6A, 0.04, 1.0)
+    assert on_this_host(history=history, policy=policy).delay_source(address) == source
+
+
 # Several hosts
 
 
@@ -592,6 +607,69 @@ def test_a_preferred_host_is_waited_for_before_anybody_is_asked_for_it() -> None
     candidates.update(Answer(Source.A, error=NO_SUCH_NAME, name="a"), now=1.01)
     assert candidates.may_begin_at() == 1.0
     assert candidates.missing_hosts == (NO_SUCH_NAME,)
+
+
+def test_hosts_without_any_address_are_missing() -> None:
+    """Those that have one are not, whatever else of them failed, nor are the targets of services."""
+    refused, lame, none = (socket.gaierror(socket.EAI_AGAIN, text) for text in ("REFUSED", "lame", "no AAAA"))
+    candidates = asking()
+    for answer in (
+        hosts("a", "b"),
+        Answer(Source.AAAA, error=none, name="a"),
+        Answer(Source.A, (V4A,), name="a"),
+        Answer(Source.AAAA, error=refused, name="b"),
+        Answer(Source.A, error=lame, name="b"),
+        Answer(Source.A, error=NO_SUCH_NAME),
+    ):
+        candidates.update(answer, now=1.0)
+    assert candidates.missing_hosts == (refused, lame)
+
+    target = asking()
+    target.update(Answer(Source.A, error=lame, name="cdn.example"), now=1.0)
+    assert target.missing_hosts == ()
+
+
+def test_a_host_that_was_given_as_an_address_is_first() -> None:
+    candidates = asking()
+    candidates.update(hosts("a", V4A.host), now=1.0)
+    candidates.update(Answer(Source.AAAA, (V6A,), name="a"), now=1.0)
+    candidates.update(Answer(Source.GIVEN, (V4A,), name=V4A.host), now=1.0)
+    assert candidates.why_first() == "FIRST"
+
+
+def test_services_may_be_taken_back() -> None:
+    """The latest answer counts: one without services leaves the host itself."""
+    candidates = asking()
+    candidates.update(Answer(Source.HTTPS, services=(Service(priority=1, target="cdn", hints=(V4B,)),)), now=1.0)
+    candidates.update(Answer(Source.HTTPS), now=1.1)
+    candidates.update(Answer(Source.A, (V4A,)), now=1.1)
+    assert take_all(candidates) == [V4A]
+
+
+def test_a_hook_s_order_stands_behind_services() -> None:
+    candidates = on_this_host()
+    candidates.update(Answer(Source.HTTPS, services=(Service(priority=1, target="cdn"),)), now=1.0)
+    candidates.update(Answer(Source.HOOK, (V4A, V6A)), now=1.0)
+    assert take_all(candidates) == [V4A, V6A]
+
+
+@pytest.mark.parametrize("services", [(), (Service(priority=1, target="cdn"),)])
+def test_what_is_pending_of_other_names_is_not_waited_for(services: tuple[Service, ...]) -> None:
+    """Neither by an inferior address, nor by a service that nothing was asked about."""
+    candidates = on_this_host(nowhere=(V6A,))
+    candidates.expect(QuerySent(Source.A, name="other.example"))
+    candidates.update(Answer(Source.HTTPS, services=services), now=1.0)
+    candidates.update(Answer(Source.AAAA, (V6A,)), now=1.0)
+    assert candidates.may_begin_at() == 1.0
+
+
+def test_where_ipv4_is_preferred_no_ipv6_address_is_too_bad_to_begin() -> None:
+    candidates = on_this_host(nowhere=(V6A,), policy=Policy(families=(IPV4, IPV6)))
+    for source in (Source.AAAA, Source.A):
+        candidates.expect(QuerySent(source, name="cdn"))
+    hints = (V4A, V6A)
+    candidates.update(Answer(Source.HTTPS, services=(Service(priority=1, target="cdn", hints=hints),)), now=1.0)
+    assert candidates.may_begin_at() == 1.0
 
 
 def test_the_whole_answer_for_a_host_takes_the_place_of_what_hurried_it() -> None:

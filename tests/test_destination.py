@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,40 @@ def test_ipv6_comes_first_at_a_tie_whatever_the_order() -> None:
 )
 def test_what_an_ordinary_ipv4_address_would_precede(host: str, table: str, is_inferior: bool) -> None:
     assert Rules(source_of, parse_gai_conf(table)).is_inferior(literal(host)) is is_inferior
+
+
+def _source_of(address: Address) -> Address | None:
+    """From a link only its own hosts are reached, and nothing from nowhere."""
+    own = {"2001:db8:dead::1": None, "fe80::1": "fe80::9", "2001:db8:fe80::1": "fe80::9"}.get(address.host, HERE)
+    return None if own is None else literal(own if address.family == IPV6 else "192.0.2.254")
+
+
+HERE = "2001:db8:1::9"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "rule"),
+    [
+        ("2001:db8::1", "2001:db8:dead::1", "1 (usable)"),
+        ("2001:db8::1", "2001:db8:fe80::1", "2 (matching scope)"),
+        ("2001:db8::1", "2002:c000:201::1", "5 (matching label)"),
+        ("2001:db8::1", "192.0.2.1", "6 (higher precedence)"),
+        ("fe80::1", "2001:db8::1", "8 (smaller scope)"),
+        ("2001:db8:1::1", "2001:db8:2::1", "9 (longest matching prefix)"),
+        ("2001:db8:2::1", "2001:db8:3::1", "10 (order unchanged)"),
+        ("192.0.2.1", "192.0.2.200", "10 (order unchanged)"),
+    ],
+)
+def test_the_rule_that_decides_has_its_name(one: str, other: str, rule: str) -> None:
+    assert Rules(_source_of, DEFAULT_POLICY_TABLE).difference(literal(one), literal(other)) == f"RFC 6724, rule {rule}"
+
+
+def test_a_default_route_leads_to_the_whole_internet() -> None:
+    asked: list[Address] = []
+    rules = Rules(asked.append, DEFAULT_POLICY_TABLE)  # which returns None: no way there
+    assert not any(rules.has_default_route(family) for family in (IPV6, IPV4))
+    assert [address.family for address in asked] == [IPV6, IPV4]
+    assert all(ip_address(address.host).is_global for address in asked)
 
 
 def test_a_table_that_prefers_ipv4_puts_it_first() -> None:

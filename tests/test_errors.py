@@ -11,6 +11,7 @@ import ssl
 import sys
 import weakref
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import trio
@@ -31,18 +32,20 @@ from trio_nbconnect._address import IPV4, IPV6
 from trio_nbconnect._error_texts import strerror
 from trio_nbconnect._errors import (
     all_failed,
+    as_failure,
     connect_error,
     gave_up,
     no_address,
     os_error,
     services_unknown,
+    sole,
     timed_out,
     tls_reason,
 )
 from trio_nbconnect.testing import SimulatedNetwork
 
 if sys.version_info < (3, 11):
-    from exceptiongroup import ExceptionGroup
+    from exceptiongroup import BaseExceptionGroup, ExceptionGroup
 
 V6 = Address(IPV6, "2001:db8::1", 443)
 V4 = Address(IPV4, "192.0.2.1", 443)
@@ -146,6 +149,14 @@ def test_who_has_answered_tells_more_than_who_has_not(failures: list[OSError], f
     assert all_failed("example.org", 443, attempts(*failures)).primary_error is first
 
 
+RANKED = [UNTRUSTED, OBJECTED, NUMBERLESS, REFUSED, LATE, UNREACHABLE, UNKNOWN]
+
+
+@pytest.mark.parametrize(("better", "worse"), list(pairwise(RANKED)))
+def test_what_tells_more_is_primary(better: OSError, worse: OSError) -> None:
+    assert all_failed("h", 443, attempts(worse, better)).primary_error is better
+
+
 def test_an_error_without_a_cause_has_nothing_to_tell() -> None:
     assert ConnectError("no", host="h", port=1).primary_error is None
 
@@ -208,7 +219,7 @@ def test_a_time_out_says_what_every_attempt_was_doing() -> None:
     again, refused, out_of_reach, silent = causes(error)
     assert (again, refused, out_of_reach) == (AGAIN, REFUSED, UNREACHABLE)
     assert isinstance(silent, TimeoutError)
-    assert str(silent).endswith("no answer: 192.0.2.1:443")
+    assert silent.strerror == f"{strerror(errno.ETIMEDOUT)}: no answer: 192.0.2.1:443"
 
 
 def test_a_time_out_while_looking_for_addresses_says_so() -> None:
@@ -262,6 +273,10 @@ def test_attempts_that_all_ran_into_their_limit_have_a_phase_too() -> None:
             OSError(errno.ECONNREFUSED, "refused (the proxy replied 5)"),
             "192.0.2.1:443 refused (the proxy replied 5) after 100 ms",
         ),
+        (
+            OSError(errno.EIO, strerror(errno.ECONNREFUSED)),
+            f"192.0.2.1:443 {strerror(errno.ECONNREFUSED)} after 100 ms",
+        ),
         (OSError("two\nlines\x1b[31m"), "192.0.2.1:443 two\\nlines\\x1b[31m after 100 ms"),
     ],
 )
@@ -298,6 +313,41 @@ def test_three_attempts_are_told_of(count: int, end: str) -> None:
     assert text.count("refused") == min(count, 3)
 
 
+class Rejected(Exception):
+    """What a caller takes for a failure."""
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (EOFError(), f"{strerror(errno.ECONNRESET)}: 192.0.2.1:443"),
+        (trio.TooSlowError(), f"{strerror(errno.ETIMEDOUT)}: 192.0.2.1:443"),
+        (ExceptionGroup("", [LATE, ExceptionGroup("", [REFUSED, UNREACHABLE])]), REFUSED.strerror),
+        (Rejected("no such peer"), "no such peer"),
+        (Rejected(), "Rejected"),
+    ],
+)
+def test_what_failed_an_attempt_is_an_error_of_the_system(error: Exception, text: str) -> None:
+    """Of several the one that tells most."""
+    failure = as_failure(error, V4, (Rejected,))
+    assert failure is not None
+    assert (failure.strerror or str(failure)) == text
+
+
+async def test_beside_cancellations_there_is_one_error() -> None:
+    with trio.move_on_after(0):
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled as error:
+            cancelled = error
+            raise
+    bug = ValueError("a bug")
+    assert sole(BaseExceptionGroup("", [cancelled, BaseExceptionGroup("", [cancelled, bug])])) is bug
+    for several in ([bug, KeyError()], [cancelled, cancelled]):
+        group = BaseExceptionGroup("", several)
+        assert sole(group) is group
+
+
 def test_services_that_are_not_known_say_why() -> None:
     """Its cause is a group like that of any other, and its number the look-up's."""
     error = services_unknown("example.org", 443, attempts(None), AGAIN)
@@ -313,6 +363,11 @@ def test_a_phase_has_its_name() -> None:
 def test_an_error_without_a_number_has_no_system_s_words() -> None:
     assert ConnectError("no", host="h", port=1).strerror is None
     assert ConnectError("no", host="h", port=1, errno=1).strerror == strerror(1)
+
+
+def test_an_error_of_one_s_own_making_knows_nothing_more() -> None:
+    error, late = TLSError("no", host="h", port=1), ConnectTimeout("late", host="h", port=1)
+    assert (error.library, error.reason, late.phase) == ("", "", Phase.HANDSHAKE)
 
 
 def test_what_a_server_says_is_cut() -> None:
@@ -352,6 +407,16 @@ def test_ours_is_found_inside_what_others_raise(depth: int) -> None:
     assert connect_error(error) is ours
 
 
+def test_the_first_of_ours_is_found() -> None:
+    first, second = (all_failed(host, 443, attempts(REFUSED)) for host in ("a", "b"))
+    assert connect_error(ExceptionGroup("tasks", [first, second])) is first
+
+
+def test_what_is_no_exception_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^exception must be an exception, not 5$"):
+        connect_error(5)  # type: ignore[arg-type]
+
+
 def test_nothing_is_found_where_nothing_of_ours_is() -> None:
     error = RuntimeError("a circle")
     error.__context__ = RuntimeError("inside")
@@ -377,9 +442,9 @@ def test_what_caught_it_before_catches_it_now(error: ConnectError, classes: tupl
 
 def test_a_number_that_is_the_resolver_s_has_no_system_s_words() -> None:
     """The resolver's numbers are negative on Linux; `os.strerror` knows nothing of them."""
-    error = ResolutionError("no such host", host="h", port=1, errno=-2)
-
-    assert (error.errno, error.strerror, str(error)) == (-2, "no such host", "no such host")
+    for number in (-2, -105):  # one that Python knows, and one that it does not
+        error = ResolutionError("no such host", host="h", port=1, errno=number)
+        assert (error.errno, error.strerror, str(error)) == (number, "no such host", "no such host")
 
 
 def test_an_error_number_has_its_class_and_its_address() -> None:

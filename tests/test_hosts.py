@@ -226,6 +226,7 @@ async def test_no_host_with_an_address_is_an_error_of_look_up(connector: Connect
     with pytest.raises(ResolutionError) as raised:
         await connector.open_tcp_stream([("x.example", 1), ("y.example", 2)])
 
+    assert raised.value.errno == socket.EAI_NONAME
     assert {"x.example: Name or service not known", "y.example: Name or service not known"} == set(
         str(raised.value).partition("y.example:2: ")[2].split(", ")
     )

@@ -203,6 +203,7 @@ async def test_none_that_arrives_is_an_error(dials: Dials) -> None:
     with pytest.raises(ConnectError) as raised:
         await race(arriving(), name="QmPeer")
     assert str(raised.value) == "there was nothing to try: QmPeer: the peer store is empty"
+    assert (raised.value.port, str(raised.value.primary_error)) == (0, "the peer store is empty")
     assert not isinstance(raised.value, ResolutionError)
 
 

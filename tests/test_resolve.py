@@ -142,6 +142,14 @@ async def test_a_hook_s_failure_is_told(net: SimulatedNetwork) -> None:
     assert told == [QuerySent(Source.HOOK), Answer(Source.HOOK, error=TEMPORARY)]
 
 
+async def test_a_temporary_failure_at_once_is_asked_family_by_family(net: SimulatedNetwork) -> None:
+    """One family's name server may have failed; the other's addresses are found all the same."""
+    net.answers("example.org", aaaa=[], error=TEMPORARY, after=0.01)
+    net.answers("example.org", a=[FOUR], after=0.01)
+    net.host(FOUR).accepts()
+    assert list(await started(net)) == [FOUR]
+
+
 async def test_what_hurries_ends_with_the_whole_answer(net: SimulatedNetwork) -> None:
     """Its answer takes the place of theirs: nobody waits for a family any more."""
     net.answers("example.org", aaaa=[SIX], a=[FOUR], after=0.07)

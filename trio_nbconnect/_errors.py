@@ -96,8 +96,7 @@ class Attempt:
     def _summary(self, port: int) -> str:
         """The same for a list of attempts at one port: `192.0.2.1 refused`."""
         name = shown_address(self.address, port)
-        silent = self.error is None or _is_plain(self.error, errno.ETIMEDOUT, self.address)
-        if silent or self.connected is not None or self.error is None:
+        if self.error is None or self.connected is not None or _is_plain(self.error, errno.ETIMEDOUT, self.address):
             return printable(f"{name} {self._outcome()}")
         return printable(f"{name} {_reason(self.error, self.address)}")
 
@@ -234,9 +233,7 @@ def all_failed(
     """
     failures = [*unusable, *missing, *(attempt.error for attempt in attempts if attempt.error is not None)]
     primary = min(failures, key=_rank, default=None)
-    kind = _KINDS.get(
-        _agreed([failure for failure in failures if not is_without_route(failure)] or failures), ConnectError
-    )
+    kind = _KINDS.get(_agreed([failure for failure in failures if not is_without_route(failure)]), ConnectError)
     if isinstance(primary, ssl.SSLError):
         kind = TLSError
     why = [
@@ -342,7 +339,7 @@ def _rank(failure: OSError) -> int:
     """What a caller would want to know first has the lowest; who has sent an answer tells more than who has not."""
     if isinstance(failure, ssl.SSLError):
         return 0 if isinstance(failure, ssl.SSLCertVerificationError) else 2 if is_broken_off(failure) else 1
-    return _UNKNOWN_HOST if isinstance(failure, socket.gaierror) else _RANKS.get(failure.errno or 0, 2)
+    return _UNKNOWN_HOST if isinstance(failure, socket.gaierror) else _RANKS.get(failure.errno, 2)
 
 
 def is_without_route(failure: OSError) -> bool:
@@ -354,7 +351,7 @@ _KINDS: dict[int | None, type[ConnectError]] = {errno.ECONNREFUSED: ConnectRefus
 
 _NO_ROUTE, _UNKNOWN_HOST = 5, 6
 
-_RANKS = {
+_RANKS: dict[int | None, int] = {
     errno.ECONNREFUSED: 3,
     errno.ETIMEDOUT: 4,
     **dict.fromkeys((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT), _NO_ROUTE),
@@ -404,7 +401,7 @@ def is_broken_off(error: ssl.SSLError) -> bool:
 def tls_reason(error: ssl.SSLError) -> str:
     """OpenSSL's reason, and what is wrong with the certificate; errors that Python makes itself may have neither."""
     reason = getattr(error, "reason", None)
-    text = reason.replace("_", " ").lower() if reason else error.strerror or str(error)
+    text = reason.replace("_", " ").lower() if reason else str(error)
     detail = getattr(error, "verify_message", None)
     return f"{text}: {detail}" if detail else text
 

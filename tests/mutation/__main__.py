@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import random
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -50,11 +51,8 @@ def modules(given: Sequence[str]) -> list[str]:
 def run_all(paths: Sequence[str], options: argparse.Namespace, folder: Path) -> Iterator[tuple[Mutant, str]]:
     """Say of every mutant what became of it: killed, survived, equivalent or not covered."""
     executed, known = measure(options.coverage or folder / "coverage.json"), equivalents()
-    mutants = [mutant for path in paths for mutant in mutants_of(path)]
-    if options.sample:
-        mutants = random.Random(options.seed).sample(mutants, min(options.sample, len(mutants)))
     todo = []
-    for mutant in mutants:
+    for mutant in _chosen(paths, options):
         if mutant.key in known:
             yield mutant, "equivalent"
         elif not any(executed.stages(mutant, options.seconds)):
@@ -77,6 +75,17 @@ def run_all(paths: Sequence[str], options: argparse.Namespace, folder: Path) -> 
     cold = in_children(again, lambda mutant: try_cold(mutant, executed, options.seconds, folder), options.jobs)
     for mutant, verdict in cold:
         yield mutant, "killed" if verdict == KILLED else "survived"
+
+
+def _chosen(paths: Sequence[str], options: argparse.Namespace) -> list[Mutant]:
+    """All mutants, those that an earlier run has told of, or a sample."""
+    mutants = [mutant for path in paths for mutant in mutants_of(path)]
+    if options.again:
+        earlier = {" ".join(found) for found in re.findall(r": (\S+?):\d+: (\S+: .*)", options.again.read_text())}
+        mutants = [mutant for mutant in mutants if mutant.key in earlier]
+    if options.sample:
+        mutants = random.Random(options.seed).sample(mutants, min(options.sample, len(mutants)))
+    return mutants
 
 
 def _warm(
@@ -112,6 +121,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("module", nargs="*", help="modules or folders of the package, `_race/race.py` say; the core")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--sample", type=int, default=0, metavar="N", help="so many mutants, drawn from all")
+    parser.add_argument("--again", type=Path, metavar="FILE", help="those alone that an earlier run has told of there")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=10, help="how long tests of other files may take, each mutant")
     parser.add_argument("--coverage", type=Path, help="a file to keep in, or read from, which tests execute what")

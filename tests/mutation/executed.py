@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,17 +53,16 @@ class Executed:
         tests = covered.get(mutant.line, ())
         if not tests:  # executed at import, or never
             tests = [test for tests in covered.values() for test in tests]
-        word = Path(mutant.path).stem.strip("_")
-        own = [test for test in dict.fromkeys(tests) if word in Path(test.partition("::")[0]).stem]
-        others = sorted(set(tests) - set(own))
-        random.Random(mutant.key).shuffle(others)
+        words = [part.strip("_") for part in Path(mutant.path).with_suffix("").parts]
+        own = [test for test in dict.fromkeys(tests) if any(word in test.partition("::")[0] for word in words)]
+        others = sorted(set(tests) - set(own), key=self._duration)  # many short ones notice more than a few long ones
         chosen, total = [], 0.0
         for test in others:
             total += self.seconds.get(test, 0.0)
             if total > most:
                 break
             chosen.append(test)
-        return sorted(own, key=self._duration), sorted(chosen, key=self._duration)
+        return sorted(own, key=self._duration), chosen
 
     def limit(self, test: str) -> float:
         """The seconds after which a test has noticed something: it hangs."""

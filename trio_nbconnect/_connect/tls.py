@@ -20,7 +20,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import trio
 
@@ -28,7 +28,7 @@ from .._address import Address, GroupedAddress, check_host, check_name, parse_li
 
 S = TypeVar("S", bound=trio.abc.Stream)
 
-Protocols = tuple[str, ...]
+Protocols: TypeAlias = tuple[str, ...]
 """What to offer by ALPN (RFC 7301), the best first; none offers nothing."""
 
 CONTEXTS_AT_ONCE = 8

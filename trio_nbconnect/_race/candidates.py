@@ -20,7 +20,7 @@ from dataclasses import replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, TypeAlias
 
-from .._address import IPV6, UNSPECIFIED, Address, GroupedAddress, grouped
+from .._address import IPV6, Address, GroupedAddress, grouped
 from .._policy import Policy
 from .._resolve.query import Answer, QuerySent, Service, Source
 
@@ -147,7 +147,7 @@ class Candidates:
         At once when the preferred family has answered, with addresses or without, and so have the services where they
         were asked for; else when the first addresses have waited for that over the Resolution Delay.
         """
-        if (self._pending or self._are_hosts) and self._order and self._waits():
+        if (self._pending or self._are_hosts) and self._waits():
             return self._first_positive + self._policy.resolution_delay
         return self._first_positive
 
@@ -318,7 +318,5 @@ def interleave(addresses: Sequence[Address], first_address_family_count: int) ->
 
 
 def _alternating(address: Address) -> object:
-    """What is to alternate: families; and what has none may have a group."""
-    if address.family == UNSPECIFIED and isinstance(address, GroupedAddress):
-        return address.group
-    return address.family
+    """What is to alternate: families; and what has none has a group."""
+    return address.group if isinstance(address, GroupedAddress) else address.family

@@ -98,7 +98,7 @@ class Journal:
             )
 
     def candidates_sorted(self, rows: list[dict[str, Any]]) -> None:
-        if self.tracers and len(rows) > 1:
+        if len(rows) > 1:
             order = tuple(self._trace.Candidate(**row) for row in rows)
             if order != self._order:
                 self._order = order

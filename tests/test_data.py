@@ -1,0 +1,47 @@
+"""Data: what the core's dataclasses promise. The frozen are shared and hashed; slots make a misspelling an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+from collections import defaultdict
+from typing import Any
+
+import trio_nbconnect
+
+CORE = ("_address", "_blocking", "_connect", "_connector", "_errors", "_policy", "_race", "_resolve", "trace")
+
+PROMISES = {
+    "frozen slots kw_only eq": (
+        "AnswerReceived Attempt AttemptCancelled AttemptConnected AttemptEstablished AttemptFailed AttemptStarted "
+        "Candidate CandidatesSorted Connection Connector Destination KeepAlive Policy PolicyTable Query RaceLost "
+        "RaceStarted RaceWon ResolutionStarted RunnerUpDiscarded Service SocketOptions _Facts _Happened"
+    ),
+    "frozen slots eq": "Address Answer Dial FamilyOptions GroupedAddress HistoryView Prefix QuerySent Setting",
+    "slots kw_only": "History _Contexts",
+}
+
+
+def promises(kind: Any) -> str:
+    """What a dataclass promises, in words."""
+    params = kind.__dataclass_params__
+    given = [field.kw_only for field in dataclasses.fields(kind) if field.init]
+    words = {
+        "frozen": params.frozen,
+        "slots": "__slots__" in vars(kind),
+        "kw_only": all(given),
+        "eq": params.eq,
+    }
+    return " ".join(word for word, is_promised in words.items() if is_promised)
+
+
+def test_data_keep_their_promises() -> None:
+    found = defaultdict(set)
+    for module in pkgutil.walk_packages(trio_nbconnect.__path__, "trio_nbconnect."):
+        if module.name.split(".")[1] in CORE:
+            for kind in vars(importlib.import_module(module.name)).values():
+                if isinstance(kind, type) and "__dataclass_params__" in vars(kind):
+                    found[promises(kind)].add(kind.__name__)
+
+    assert {words: " ".join(sorted(names)) for words, names in found.items()} == PROMISES
