@@ -145,8 +145,9 @@ def _delay_text(timeline: Timeline, policy: Policy) -> str:
     if policy.attempt_delay == math.inf:
         return "one attempt at a time"
     delays: dict[trace.DelaySource, list[float]] = {}
-    for attempt in _waited_for(timeline):
-        if attempt.delay is not None:
+    following = [*timeline.attempts[1:], None]
+    for attempt, after in zip(_waited_for(timeline), following, strict=False):
+        if attempt.delay is not None and not (after and _is_cut_short(attempt, after)):
             delays.setdefault(attempt.delay_from, []).append(attempt.delay)
     texts = []
     for source, used in (delays or {trace.DelaySource.POLICY: [policy.attempt_delay]}).items():
@@ -162,6 +163,16 @@ def _waited_for(timeline: Timeline) -> Sequence[AttemptRow]:
     return attempts[:-1] if len(attempts) > 1 and not timeline.untried else attempts
 
 
+def _is_cut_short(before: AttemptRow, attempt: AttemptRow) -> bool:
+    """Whether the pace was slow no more before its delay was over, as other attempts had ended."""
+    is_slowed = before.delay_from is trace.DelaySource.SLOWED and before.delay is not None
+    return is_slowed and attempt.started - before.started < _MOST_OF * (before.delay or 0)
+
+
+_MOST_OF = 0.98
+"""Of a delay: an attempt is started a little early where the one before was late."""
+
+
 def reason_text(attempt: AttemptRow, before: AttemptRow) -> str:
     """Say why an attempt began: `+250 ms` after the one before it, or at its `failure`, or as its `address came`.
 
@@ -171,7 +182,8 @@ def reason_text(attempt: AttemptRow, before: AttemptRow) -> str:
         return "failure"
     if attempt.reason is trace.Reason.ADDRESS_CAME:
         return "address came"
-    source = "" if before.delay_from is trace.DelaySource.POLICY else f" {before.delay_from.value}"
+    is_policy_s = before.delay_from is trace.DelaySource.POLICY or _is_cut_short(before, attempt)
+    source = "" if is_policy_s else f" {before.delay_from.value}"
     return f"+{seconds_text(attempt.started - before.started)}{source}"
 
 
