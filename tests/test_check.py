@@ -102,6 +102,15 @@ async def test_an_address_without_a_route_says_so() -> None:
     assert "2001:db8::1  Network is unreachable" in str(found)
 
 
+async def test_an_address_that_is_silent_in_tls_is_told_from_one_that_is_silent(net: SimulatedNetwork) -> None:
+    addresses = ["2001:db8::1", "192.0.2.9"]
+    found = await nb.check(HOST, connector=nb.Connector(network=net), addresses=addresses, give_up_after=2)
+
+    in_tls, silent = str(found).splitlines()[-2:]
+    assert "  after TCP: no TLS answer  " in in_tls
+    assert " timed out  " in silent
+
+
 async def test_a_path_is_an_address_too(tmp_path: object) -> None:
     path = f"{tmp_path}/x.sock"
     with socket.socket(socket.AF_UNIX) as listener:

@@ -17,7 +17,7 @@ import trio
 
 from .._address import Address, GivenAddress, Target
 from .._connector import Connector
-from .._errors import ConnectError, no_address
+from .._errors import ConnectError, no_address, silence_text
 from .._policy import check_seconds
 from .._printable import seconds_text
 from .._race.journal import journal
@@ -170,6 +170,8 @@ def _cells(row: CheckedAddress) -> list[str]:
 def _why(attempt: AttemptRow) -> str:
     """What an address failed with, in few words: the picture has them all."""
     words = attempt.outcome.value
+    if attempt.outcome is AttemptOutcome.TIMED_OUT and attempt.has_second_phase:
+        words = silence_text(attempt.phase)
     if attempt.outcome is AttemptOutcome.FAILED and attempt.error is not None:
         words = error_text(attempt.error)
     return f"after TCP: {words}" if attempt.has_second_phase else words
