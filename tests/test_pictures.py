@@ -420,3 +420,25 @@ def test_while_a_race_is_under_way_what_came_stays_beside_its_bar() -> None:
     (answered,) = re.findall(r'<text x="([\d.]+)" y="[\d.]+" class="soft halo">2 addresses', svg)
     (bar, width) = re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)" height="8"', svg)[0]
     assert float(answered) == pytest.approx(float(bar) + float(width) + 8, abs=0.2)
+
+
+@pytest.mark.parametrize("width", [720, 400, 320])
+def test_the_headline_has_the_whole_address_of_one_of_several_hosts(width: int) -> None:
+    """Its name gives way first."""
+    net = SimulatedNetwork()
+    host = "db3.a-rather-long-name-of-a-cluster.example.org"
+    net.answers(host, a=["192.0.2.103"])
+    net.host("192.0.2.103").accepts(after=0.03)
+
+    async def main() -> None:
+        connector = nb.Connector(network=net)
+        await trio.aclose_forcefully(await connector.open_tcp_stream([host, "db4.example.org"], 5432))
+
+    with nb.record() as recording:
+        trio.run(main, clock=MockClock(autojump_threshold=0))
+
+    svg = recording[0].svg(width=width)
+    (headline,) = re.findall(
+        r'class="ink b(?: l)?">((?:connected in[^<]*)?over [^<]+|connected in[^<]* to [^<]+)<', svg
+    )
+    assert headline.endswith((" 192.0.2.103", " 192.0.2.103:5432"))

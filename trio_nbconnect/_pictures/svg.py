@@ -13,7 +13,7 @@ line of the end, then labels, which so are never crossed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .._errors import ConnectTimeout
@@ -224,21 +224,30 @@ def _head(timeline: Timeline, layout: SVGLayout) -> tuple[list[str], float]:
 
 def _answer(timeline: Timeline, room: float, size: float, *, may_wrap: bool) -> list[str]:
     """How the race ended: with a shortened address, or on two lines, where there is not enough room."""
-    address = whole = labels.address_text(timeline.winner.address, timeline) if timeline.winner else ""
-    answer = labels.answer_text(timeline, address)
-    if may_wrap and width_of(answer, size, bold=True) > room and " over " in answer:
+    address = labels.address_text(timeline.winner.address, timeline) if timeline.winner else ""
+
+    def fits(words: str) -> bool:
+        return width_of(words, size, bold=True) <= room
+
+    answer, shortest = (labels.answer_text(timeline, each) for each in (address, address.rpartition(" ")[2]))
+    if not fits(answer) and " over " in answer and (may_wrap or not fits(shortest)):
         connected, _, over = answer.partition(" over ")
-        over = over.removesuffix(address)
-        while width_of(f"over {over}{address}", size, bold=True) > room and len(address) > _SHORTEST_ADDRESS:
-            address = shortened(whole, len(address) - 1)
-        return [connected, fitted(f"over {over}{address}", room, size, bold=True)]
-    while address and width_of(answer, size, bold=True) > room and len(address) > _SHORTEST_ADDRESS:
-        address = shortened(whole, len(address) - 1)
-        answer = labels.answer_text(timeline, address)
-    return [fitted(answer, room, size, bold=True)]
+        over = f"over {over.removesuffix(address)}"
+        address = _fitting(address, lambda part: fits(f"{over}{part}"))
+        return [connected, fitted(f"{over}{address}", room, size, bold=True)]
+    address = _fitting(address, lambda part: fits(labels.answer_text(timeline, part)))
+    return [fitted(labels.answer_text(timeline, address), room, size, bold=True)]
 
 
-_SHORTEST_ADDRESS = 12
+def _fitting(address: str, fits: Callable[[str], bool]) -> str:
+    """Shorten an address until it fits: first the name of its host, if there is one, which may go altogether."""
+    ip = address.rpartition(" ")[2]
+    named = (shortened(address, width) for width in range(len(address), len(ip) + _SHORTEST_HOST, -1))
+    alone = (shortened(ip, width) for width in range(len(ip), _SHORTEST_ADDRESS - 1, -1))
+    return next((part for part in (*named, *alone) if fits(part)), shortened(ip, _SHORTEST_ADDRESS))
+
+
+_SHORTEST_ADDRESS, _SHORTEST_HOST = 12, 6
 """Characters; of fewer nothing could be told."""
 
 _HEADLINE_SIGNS = {
