@@ -26,7 +26,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from glob import glob
@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "AAAA": 28, "HTTPS": 65}
-RCODES = {"NOERROR": 0, "SERVFAIL": 2, "NXDOMAIN": 3, "NOTIMP": 4, "REFUSED": 5}
+RCODES = {"NOERROR": 0, "FORMERR": 1, "SERVFAIL": 2, "NXDOMAIN": 3, "NOTIMP": 4, "REFUSED": 5}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +47,13 @@ class Says:
     after: float = 0.0
     rcode: str = "NOERROR"
     drops: bool = False
+    truncated: bool = False
+    """Whether UDP brings nothing of it, and says that TCP would."""
 
 
-def says(*data: str, alias: str = "", after: float = 0.0, rcode: str = "NOERROR") -> Says:
-    """Answer with these addresses; none, and the name has no record of the type."""
-    return Says(data=data, alias=alias, after=after, rcode=rcode)
+def says(*data: str, alias: str = "", after: float = 0.0, rcode: str = "NOERROR", truncated: bool = False) -> Says:
+    """Answer with these addresses, or an HTTPS record ("1 host.example."); none, and there is no record of the type."""
+    return Says(data=data, alias=alias, after=after, rcode=rcode, truncated=truncated)
 
 
 DROPS = Says(drops=True)
@@ -108,6 +110,10 @@ class Result:
     value: Any
     queries: list[tuple[str, str]]
     """Name and type, in the order of their arrival."""
+
+
+class Endless(RuntimeError):
+    """A program has not ended in time."""
 
 
 PORT = 4711
@@ -247,7 +253,7 @@ def _result_of(program: Program, reader: int) -> Any:
     deadline, text = time.monotonic() + program.give_up_after, b""
     while True:
         if not select.select([reader], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            raise RuntimeError(f"{program.name} does not end")
+            raise Endless(f"{program.name} does not end")
         chunk = os.read(reader, 65536)
         if not chunk:
             break
@@ -384,10 +390,16 @@ def family_of(address: str) -> socket.AddressFamily:
 def name_server(where: str, zone: Zone) -> Iterator[NameServer]:
     log = Path("/mnt", f"queries-{where}")
     log.touch()
-    with socket.socket(family_of(where), socket.SOCK_DGRAM) as sock:
+    with ExitStack() as stack:
+        sock = stack.enter_context(socket.socket(family_of(where), socket.SOCK_DGRAM))
         sock.bind((where, 53))
-        with forked(serve_names, sock, zone, log):
-            yield NameServer(where, log)
+        if any(said.truncated for types in zone.values() for said in types.values()):
+            listener = stack.enter_context(socket.socket(family_of(where)))
+            listener.bind((where, 53))
+            listener.listen()
+            stack.enter_context(forked(serve_names_over_tcp, listener, zone))
+        stack.enter_context(forked(serve_names, sock, zone, log))
+        yield NameServer(where, log)
 
 
 def serve_names(sock: socket.socket, zone: Zone, log: Path) -> NoReturn:
@@ -402,11 +414,29 @@ def serve_names(sock: socket.socket, zone: Zone, log: Path) -> NoReturn:
                 file.write(json.dumps([time.monotonic(), name, kind]) + "\n")
                 said = Says() if name == _FLUSH else _what_is_said(zone, name, kind)
                 if not said.drops:
-                    heapq.heappush(later, (time.monotonic() + said.after, number, _response(wire, said), peer))
+                    response = _truncated(wire) if said.truncated else _response(wire, said)
+                    heapq.heappush(later, (time.monotonic() + said.after, number, response, peer))
             while later and later[0][0] <= time.monotonic():
                 _, _, response, peer = heapq.heappop(later)
                 sock.sendto(response, peer)
     raise AssertionError
+
+
+def serve_names_over_tcp(listener: socket.socket, zone: Zone) -> NoReturn:
+    """Answer queries over TCP, one connection after the other, at once."""
+    while True:
+        sock, _ = listener.accept()
+        with suppress(OSError), sock, sock.makefile("rwb") as file:  # a client may hang up at any time
+            while length := file.read(2):
+                wire = file.read(int.from_bytes(length, "big"))
+                response = _response(wire, _what_is_said(zone, *_question(wire)))
+                file.write(len(response).to_bytes(2, "big") + response)
+                file.flush()
+
+
+def _truncated(query: bytes) -> bytes:
+    """Say that the answer is too long for a datagram (RFC 1035, section 4.1.1: TC)."""
+    return query[:2] + struct.pack("!5H", 0x8380, 1, 0, 0, 0) + query[12 : query.index(0, 12) + 5]
 
 
 def _question(wire: bytes) -> tuple[str, str]:
@@ -448,9 +478,12 @@ _ASKED_FOR = b"\xc0\x0c"
 """A pointer to the name in the question (RFC 1035, section 4.1.4)."""
 
 
-def _record(owner: bytes, address: str) -> bytes:
-    family = family_of(address)
-    return _resource(owner, "AAAA" if family == socket.AF_INET6 else "A", socket.inet_pton(family, address))
+def _record(owner: bytes, text: str) -> bytes:
+    priority, _, target = text.partition(" ")
+    if target:
+        return _resource(owner, "HTTPS", struct.pack("!H", int(priority)) + _name(target.removesuffix(".")))
+    family = family_of(text)
+    return _resource(owner, "AAAA" if family == socket.AF_INET6 else "A", socket.inet_pton(family, text))
 
 
 def _resource(owner: bytes, kind: str, data: bytes) -> bytes:
@@ -462,7 +495,7 @@ def _soa() -> bytes:
 
 
 def _name(text: str) -> bytes:
-    return b"".join(bytes([len(label)]) + label.encode() for label in text.split(".")) + b"\x00"
+    return b"".join(bytes([len(label)]) + label.encode() for label in text.split(".") if label) + b"\x00"
 
 
 # The daemon that nss-mdns asks

@@ -714,6 +714,21 @@ async def test_that_there_is_nothing_takes_its_time(zone: Zone) -> None:
     assert at_once(asks) == []
 
 
+async def test_a_deprecated_source_comes_last(zone: Zone) -> None:
+    """RFC 6724, rule 3: the network says which of this host's addresses are."""
+
+    class Renumbered(SimulatedNetwork):
+        def deprecated_addresses(self) -> list[str]:
+            source = self.source_address(Address(socket.AF_INET6, SIX, 80))
+            return [source.host] if source else []
+
+    net = Renumbered()
+    net.host(FOUR).accepts(after=0.1)
+    connector = Connector(network=net, resolver=resolver(ScriptedServer(zone)))
+    async with await connector.open_tcp_stream(HOST, 80):
+        assert list(net.started) == [FOUR]
+
+
 # Hosts of a service
 
 IMAP = "_imap._tcp.example.org"

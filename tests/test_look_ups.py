@@ -735,6 +735,7 @@ def test_which_addresses_of_this_host_are_deprecated(tmp_path: Path) -> None:
     path.write_text(
         "00000000000000000000000000000001 01 80 10 80       lo\n"
         "20010db8000100000000000000000010 02 80 00 80     eth0\n"
+        "20010db8000100000000000000000011 02 40 00 1f     eth0\n"
         "20010db8000200000000000000000010 02 80 00 a0     eth0\n"
     )
     assert read_deprecated_addresses(str(path)) == {"2001:db8:2::10"}

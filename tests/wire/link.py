@@ -12,6 +12,7 @@ import fcntl
 import heapq
 import json
 import os
+import random
 import select
 import socket
 import struct
@@ -24,6 +25,9 @@ from typing import NoReturn
 
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 _TCP, _UDP, _ICMP, _ICMP6 = 6, 17, 1, 58
+
+NEXT_CONNECT = 9
+"""A datagram to this port goes nowhere: it says that another connect begins, and which losses it is to meet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +42,20 @@ class Way:
     """Longer packets vanish without a word: a path MTU black hole."""
     loses_first_syn: bool = False
     """The first SYN of each connection is lost, the second arrives a second later."""
+    loses_first_answer: bool = False
+    """The first SYN-ACK of each connection is lost."""
+    loses_first_query: bool = False
+    """Each DNS query is lost when it is asked the first time."""
     unreachable: bool = False
     """A router answers with ICMP: no way to that host."""
     drops_edns: bool = False
     """A firewall drops DNS queries that have an OPT record."""
+    loses: float = 0.0
+    """The share of the packets that is lost."""
+    jitter: float = 0.0
+    """Seconds that a packet may take longer, so that the next one overtakes it."""
+    doubles: bool = False
+    """Each packet arrives twice."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +89,29 @@ class Packet:
 
     @property
     def opens(self) -> int | None:
-        """The source port, if this is the first packet of a TCP handshake."""
+        """The source port, if this is the first packet of a TCP handshake with anybody but a name server."""
         payload = self.payload
-        if self.protocol != _TCP or payload[13] & 0x12 != 0x02:
+        if self.protocol != _TCP or payload[13] & 0x12 != 0x02 or payload[2:4] == b"\0\x35":
             return None
         return int.from_bytes(payload[:2], "big")
 
     @property
+    def answers(self) -> int | None:
+        """The target port, if this is the second packet of a TCP handshake."""
+        payload = self.payload
+        if self.protocol != _TCP or payload[13] & 0x12 != 0x12:
+            return None
+        return int.from_bytes(payload[2:4], "big")
+
+    def datagram_to(self, port: int) -> bytes:
+        """What a datagram to this port holds; nothing if it is none."""
+        payload = self.payload
+        return payload[8:] if self.protocol == _UDP and int.from_bytes(payload[2:4], "big") == port else b""
+
+    @property
     def has_edns(self) -> bool:
         """Whether this is a DNS query with additional records."""
-        payload = self.payload
-        return self.protocol == _UDP and payload[2:4] == b"\0\x35" and payload[18:20] != b"\0\0"
+        return self.datagram_to(53)[10:12] not in (b"", b"\0\0")
 
 
 def open_tun(name: str) -> int:
@@ -112,6 +138,9 @@ class Link:
     log: Path
     _later: list[tuple[float, int, int, bytes]] = field(default_factory=list)
     _opened: set[tuple[str, int]] = field(default_factory=set)
+    _answered: set[tuple[str, int]] = field(default_factory=set)
+    _asked: set[bytes] = field(default_factory=set)
+    _rng: random.Random = field(default_factory=random.Random)
 
     def carry(self) -> NoReturn:
         """Carry packets."""
@@ -128,6 +157,10 @@ class Link:
         raise AssertionError
 
     def _take(self, packet: Packet, device: int, number: int, log: Callable[[object], object]) -> None:
+        if losses := packet.datagram_to(NEXT_CONNECT):
+            self._asked.clear()
+            self._rng.seed(losses)
+            return
         source, target = packet.ends
         outwards = device == self.client
         remote = target if outwards else source
@@ -140,11 +173,30 @@ class Link:
         if way.unreachable and outwards:
             self._send(self.client, icmp_unreachable(packet), 2 * way.delay, number)
         elif not (is_first and way.loses_first_syn) and not self._is_lost(packet, way, outwards):
-            self._send(self.servers if outwards else self.client, packet.octets, way.delay, number)
+            for _ in range(1 + way.doubles):
+                later = way.delay + self._rng.uniform(0, way.jitter)
+                self._send(self.servers if outwards else self.client, packet.octets, later, number)
 
-    @staticmethod
-    def _is_lost(packet: Packet, way: Way, outwards: bool) -> bool:
-        return way.drops or len(packet.octets) > way.longest or (way.drops_edns and outwards and packet.has_edns)
+    def _is_lost(self, packet: Packet, way: Way, outwards: bool) -> bool:
+        if way.drops or len(packet.octets) > way.longest or self._rng.random() < way.loses:
+            return True
+        if outwards:
+            is_lost = way.loses_first_query and self._is_new(packet.datagram_to(53)[2:])
+            return is_lost or (way.drops_edns and packet.has_edns)
+        return way.loses_first_answer and self._is_first_answer(packet)
+
+    def _is_new(self, query: bytes) -> bool:
+        """Whether this connect has not asked this yet."""
+        is_new = bool(query) and query not in self._asked
+        self._asked.add(query)
+        return is_new
+
+    def _is_first_answer(self, packet: Packet) -> bool:
+        port = packet.answers
+        end = packet.ends[0], port or 0
+        is_first = port is not None and end not in self._answered
+        self._answered.add(end)
+        return is_first
 
     def _send(self, device: int, octets: bytes, after: float, number: int) -> None:
         heapq.heappush(self._later, (time.monotonic() + after, number, device, octets))
