@@ -959,6 +959,19 @@ async def test_what_a_resolver_has_met_is_all_told(net: SimulatedNetwork) -> Non
     assert str(caught.value).endswith("example.org:443: no A, no name server for AAAA")
 
 
+async def test_the_first_of_several_attempts_needs_no_task(net: SimulatedNetwork) -> None:
+    before, seen = trio.lowlevel.current_statistics().tasks_living, []
+
+    def look(event: trace.Event) -> None:
+        if isinstance(event, trace.AttemptConnected):
+            seen.append(trio.lowlevel.current_statistics().tasks_living)
+
+    net.host(SIX).accepts(after=0.1)
+    connector = Connector(network=net, tracer=look)
+    assert peer(await connector.open_tcp_stream("example.org", 443, addresses=[SIX, FOUR])) == SIX
+    assert seen == [before]
+
+
 class Resolver:
     """A resolver of one function."""
 
