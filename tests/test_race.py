@@ -959,6 +959,15 @@ async def test_what_a_resolver_has_met_is_all_told(net: SimulatedNetwork) -> Non
     assert str(caught.value).endswith("example.org:443: no A, no name server for AAAA")
 
 
+async def test_the_delay_counts_from_the_attempt_that_followed_a_failure(net: SimulatedNetwork) -> None:
+    net.host(SIX).refuses(after=0.1)
+    net.host(FOUR).drops()
+    net.host("192.0.2.9").accepts(after=0.1)
+    connector = Connector(network=net)
+    assert peer(await connector.open_tcp_stream("h", 443, addresses=[SIX, FOUR, "192.0.2.9"])) == "192.0.2.9"
+    assert net.started == pytest.approx({SIX: 0.0, FOUR: 0.1, "192.0.2.9": 0.35})
+
+
 async def test_the_first_of_several_attempts_needs_no_task(net: SimulatedNetwork) -> None:
     before, seen = trio.lowlevel.current_statistics().tasks_living, []
 
