@@ -1070,9 +1070,17 @@ async def test_nothing_starts_in_the_moment_in_which_the_race_is_given_up(net: S
 
 
 async def test_without_any_time_nothing_starts(net: SimulatedNetwork) -> None:
-    with pytest.raises(ConnectTimeout):
-        await Connector(network=net).open_tcp_stream("h", 443, addresses=[SIX], give_up_after=0)
-    assert net.started == {}
+    """Nor is anybody asked."""
+    asked: list[Query] = []
+
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        asked.append(query)
+
+    connector = Connector(network=net, resolver=Resolver(resolve))
+    for keywords in ({"addresses": [SIX]}, {}):
+        with pytest.raises(ConnectTimeout):
+            await connector.open_tcp_stream("h.example", 443, give_up_after=0, **keywords)
+    assert (net.started, asked) == ({}, [])
 
 
 async def test_the_first_of_several_attempts_needs_no_task(net: SimulatedNetwork) -> None:
@@ -1314,6 +1322,17 @@ async def test_ipv4_is_the_last_resort_where_there_is_none(refused: float | None
 
     assert peer(stream) == "64:ff9b::c000:201"
     assert [(time, source) for time, source, _ in net.queries] == [(0.0, Source.AAAA), (asked, Source.A)]
+
+
+async def test_the_last_resort_waits_for_the_latest_attempt() -> None:
+    net = SimulatedNetwork(ipv4=False)
+    net.answers("example.org", aaaa=[SIX, "2001:db8::2"], a=[FOUR])
+    net.host("64:ff9b::c000:201").accepts(after=0.1)
+    policy, resolver = Policy(last_resort_delay=2.0), net.resolver(services=False)
+    connector = Connector(network=net, nat64="64:ff9b::/96", policy=policy, resolver=resolver)
+
+    assert peer(await connector.open_tcp_stream("example.org", 443)) == "64:ff9b::c000:201"
+    assert [time for time, source, _ in net.queries if source is Source.A] == [2.25]
 
 
 async def test_what_a_resolver_knows_at_once_is_no_last_resort() -> None:
