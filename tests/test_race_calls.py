@@ -510,6 +510,8 @@ async def test_a_dial_is_checked(arguments: tuple[Any, Any], text: str) -> None:
         Dial(*arguments)
     with pytest.raises(TypeError, match=r"^group must be str, not 5$"):
         Dial("a", dial, group=5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="positional arguments"):
+        Dial("a", dial, "udp")  # type: ignore[call-arg]
 
 
 # What it looks like
