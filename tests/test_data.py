@@ -8,7 +8,7 @@ import pkgutil
 from collections import defaultdict
 from typing import Any
 
-import trio_nbconnect
+import trio_nbconnect as nb
 
 CORE = ("_address", "_blocking", "_connect", "_connector", "_errors", "_policy", "_race", "_resolve", "trace")
 
@@ -38,10 +38,19 @@ def promises(kind: Any) -> str:
 
 def test_data_keep_their_promises() -> None:
     found = defaultdict(set)
-    for module in pkgutil.walk_packages(trio_nbconnect.__path__, "trio_nbconnect."):
+    for module in pkgutil.walk_packages(nb.__path__, "trio_nbconnect."):
         if module.name.split(".")[1] in CORE:
             for kind in vars(importlib.import_module(module.name)).values():
                 if isinstance(kind, type) and "__dataclass_params__" in vars(kind):
                     found[promises(kind)].add(kind.__name__)
 
     assert {words: " ".join(sorted(names)) for words, names in found.items()} == PROMISES
+
+
+def test_what_is_private_is_neither_given_nor_shown_nor_compared() -> None:
+    kinds = [nb.KeepAlive, nb.SocketOptions, nb.Connector, nb.History]
+    private = [field for kind in kinds for field in dataclasses.fields(kind) if field.name.startswith("_")]
+    assert len(private) >= 4
+    assert not any(field.init or field.repr for field in private)
+    assert not any(field.compare for field in private if field.name != "_known")  # histories are never equal
+    assert repr(nb.History()) == "History(max_addresses=1024, lifetime=600.0, explore_every=16)"

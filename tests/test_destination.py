@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 from ipaddress import ip_address
@@ -12,6 +13,7 @@ import pytest
 
 from trio_nbconnect._address import IPV4, IPV6, Address
 from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyEntry, PolicyTable, parse_gai_conf
+from trio_nbconnect._resolve.history import History
 from trio_nbconnect._resolve.rfc6724 import Destination, Rules, merge_families, rank, sort_destinations
 
 from .test_rfc6724 import TABLE, Vector, canonical, destination, literal, order_of, read
@@ -167,6 +169,7 @@ def test_ipv6_comes_first_at_a_tie_whatever_the_order() -> None:
     rules = Rules(source_of, parse_gai_conf("precedence ::/0 35"))
 
     assert rules.merge([ipv4, ipv6]) == [ipv6, ipv4]
+    assert rules.merge([literal("2001:db8::a"), ipv4]) == [ipv4, literal("2001:db8::a")]
 
 
 @pytest.mark.parametrize(
@@ -207,6 +210,15 @@ HERE = "2001:db8:1::9"
 )
 def test_the_rule_that_decides_has_its_name(one: str, other: str, rule: str) -> None:
     assert Rules(_source_of, DEFAULT_POLICY_TABLE).difference(literal(one), literal(other)) == f"RFC 6724, rule {rule}"
+
+
+def test_history_decides_what_it_knows() -> None:
+    known, one, other = (literal(host) for host in ("2001:db8:2::1", "2001:db8:3::1", "2001:db8:2::2"))
+    history = History(explore_every=math.inf)
+    history.record(known, 0.04, 1.0)
+    rules = Rules(_source_of, DEFAULT_POLICY_TABLE, history.view(2.0))
+    assert rules.difference(known, one) == "history"
+    assert rules.difference(one, other) == "RFC 6724, rule 10 (order unchanged)"
 
 
 def test_a_default_route_leads_to_the_whole_internet() -> None:

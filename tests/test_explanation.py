@@ -142,6 +142,22 @@ def test_between_families_that_hurried_the_rules_decide(net: SimulatedNetwork) -
     }
 
 
+def test_an_order_is_told_once(net: SimulatedNetwork) -> None:
+    """What changes nothing is told as an answer alone."""
+
+    class Twice:
+        async def resolve(self, query: nb.Query, send_answer: nb.SendAnswer) -> None:
+            for _ in range(2):
+                send_answer(
+                    nb.Answer(Source.A, (nb.Address(IPV4, "192.0.2.1", 443), nb.Address(IPV4, "192.0.2.2", 443)))
+                )
+            await trio.sleep_forever()
+
+    events = race_on(net, resolver=Twice()).events
+    assert sum(isinstance(event, trace.AnswerReceived) for event in events) == 2
+    assert sum(isinstance(event, trace.CandidatesSorted) for event in events) == 1
+
+
 def test_history_places_nothing_that_it_does_not_know(net: SimulatedNetwork) -> None:
     net.answers("three.example", aaaa=["2001:db8::1", "2001:db8::2", "2001:db8::3"], a=["192.0.2.1"])
     connector = known(net)

@@ -7,7 +7,7 @@ import errno
 import os
 import pickle
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -457,6 +457,24 @@ async def test_a_mark_has_32_bits(mark: int, seen: int, autojump_clock: trio.abc
     connector = nb.Connector(network=net, options=nb.SocketOptions(mark=mark))
     async with await connector.open_tcp_stream("192.0.2.1", 80) as stream:
         assert stream.socket.getsockopt(SOL, socket.SO_MARK) == seen
+
+
+async def test_the_way_is_asked_for_with_the_options_that_choose_it(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    """socket(7), `SO_MARK` and `SO_BINDTODEVICE`; the others make no difference to the routing table."""
+    net, asked = SimulatedNetwork(), []
+
+    def source_address(address: nb.Address, local: nb.Address | None, settings: Iterable[Any]) -> None:
+        asked.append((address.family.name, local and local.host, [setting.name for setting in settings]))
+
+    monkeypatch.setattr(net, "source_address", source_address)
+    options = nb.SocketOptions(mark=7, interface="lo", no_delay=True)
+    connector = nb.Connector(network=net, options=options, local_address="192.0.2.9", resolver=net.resolver())
+    net.answers("two.example", a=["192.0.2.1", "192.0.2.2"])
+    with pytest.raises(nb.ConnectError):
+        await connector.open_tcp_stream("two.example", 80, give_up_after=1)
+    assert set(map(str, asked)) == {"('AF_INET', '192.0.2.9', ['mark=7', \"interface='lo'\"])"}
 
 
 # Multipath

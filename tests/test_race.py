@@ -959,6 +959,143 @@ async def test_what_a_resolver_has_met_is_all_told(net: SimulatedNetwork) -> Non
     assert str(caught.value).endswith("example.org:443: no A, no name server for AAAA")
 
 
+async def test_the_delay_counts_from_the_attempt_that_followed_a_failure(net: SimulatedNetwork) -> None:
+    net.host(SIX).refuses(after=0.1)
+    net.host(FOUR).accepts(after=0.4)
+    connector = Connector(network=net)
+    assert peer(await connector.open_tcp_stream("h", 443, addresses=[SIX, FOUR, "192.0.2.9"])) == FOUR
+    assert net.started == pytest.approx({SIX: 0.0, FOUR: 0.1, "192.0.2.9": 0.35})
+
+
+async def test_the_delay_counts_from_the_attempt_that_followed_one_without_a_way(net: SimulatedNetwork) -> None:
+    """Also where something is to be established on top, so that no attempt is waited for alone."""
+    net.host(SIX).unreachable()
+    net.host("192.0.2.9").accepts(after=0.1)
+
+    async def establish(stream: trio.SocketStream) -> trio.SocketStream:
+        return stream
+
+    stream = await Connector(network=net).connect("h", 443, establish, addresses=[SIX, FOUR, "192.0.2.9"])
+    assert peer(stream) == "192.0.2.9"
+    assert net.started == pytest.approx({FOUR: 0.0, "192.0.2.9": 0.25})
+
+
+async def test_the_delay_counts_from_the_end_of_the_gap(net: SimulatedNetwork) -> None:
+    net.host(SIX).refuses(after=0.003)
+    net.host("192.0.2.9").accepts(after=0.1)
+    connector = Connector(network=net)
+    assert peer(await connector.open_tcp_stream("h", 443, addresses=[SIX, FOUR, "192.0.2.9"])) == "192.0.2.9"
+    assert net.started == pytest.approx({SIX: 0.0, FOUR: 0.01, "192.0.2.9": 0.26})
+
+
+async def test_what_arrives_when_all_have_failed_is_paced_as_ever(net: SimulatedNetwork) -> None:
+    net.host(SIX).refuses(after=0.1)
+    net.host("192.0.2.9").accepts(after=0.1)
+
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        send_answer(Answer(Source.AAAA, (Address(AF_INET6, SIX, 443),)))
+        await trio.sleep(1)
+        send_answer(Answer(Source.A, tuple(Address(AF_INET, host, 443) for host in (FOUR, "192.0.2.9"))))
+
+    connector = Connector(network=net, resolver=Resolver(resolve))
+    assert peer(await connector.open_tcp_stream("h.example", 443)) == "192.0.2.9"
+    assert net.started == pytest.approx({SIX: 0.0, FOUR: 1.0, "192.0.2.9": 1.25})
+
+
+async def test_what_makes_one_attempt_late_makes_the_next_no_later(
+    net: SimulatedNetwork, nursery: trio.Nursery
+) -> None:
+    clock = trio.lowlevel.current_clock()
+    assert isinstance(clock, trio.testing.MockClock)
+
+    async def hold_the_loop() -> None:
+        await trio.sleep(0.24)
+        clock.jump(0.06)
+
+    nursery.start_soon(hold_the_loop)
+    net.host("192.0.2.9").accepts(after=0.1)
+    connector = Connector(network=net)
+    assert peer(await connector.open_tcp_stream("h", 443, addresses=[SIX, FOUR, "192.0.2.9"])) == "192.0.2.9"
+    assert net.started == pytest.approx({SIX: 0.0, FOUR: 0.3, "192.0.2.9": 0.5})
+
+
+async def test_a_winner_waits_for_no_delay(net: SimulatedNetwork) -> None:
+    net.host(SIX).accepts(after=0.3)
+    connector = Connector(network=net)
+    assert peer(await connector.open_tcp_stream("h", 443, addresses=[SIX, FOUR, "192.0.2.9"])) == SIX
+    assert trio.current_time() == pytest.approx(0.3)
+
+
+async def test_each_end_says_how_often_the_syn_was_sent_again(net: SimulatedNetwork, events: list[trace.Event]) -> None:
+    """RFC 6298, section 2.1: a second after the attempt has started."""
+    net.host(FOUR).refuses(after=0.9)
+    net.host("192.0.2.9").accepts(after=1.5)
+    connector = Connector(network=net, tracer=events.append)
+    await connector.open_tcp_stream("h", 443, addresses=[SIX, FOUR, "192.0.2.9"])
+
+    ends = (trace.AttemptConnected, trace.AttemptFailed, trace.AttemptCancelled)
+    assert [
+        (type(event), event.address.ip, event.syn_retransmissions) for event in events if isinstance(event, ends)
+    ] == [
+        (trace.AttemptFailed, FOUR, 0),
+        (trace.AttemptConnected, "192.0.2.9", 1),
+        (trace.AttemptCancelled, SIX, 1),
+    ]
+    assert [event.address.ip for event in events if isinstance(event, trace.AttemptEstablished)] == ["192.0.2.9"]
+
+
+async def test_once_it_is_connected_nothing_of_its_syn_is_told(
+    net: SimulatedNetwork, events: list[trace.Event]
+) -> None:
+    net.host(SIX).accepts(after=0.1)
+
+    async def establish(stream: trio.SocketStream) -> None:
+        raise EOFError
+
+    with pytest.raises(ConnectError):
+        await Connector(network=net, tracer=events.append).connect("h", 443, establish, addresses=[SIX])
+    assert [event.syn_retransmissions for event in events if isinstance(event, trace.AttemptFailed)] == [None]
+
+
+async def test_nothing_starts_in_the_moment_in_which_the_race_is_given_up(net: SimulatedNetwork) -> None:
+    net.host(SIX).refuses(after=0.1)
+
+    def stall(event: trace.Event) -> None:
+        if isinstance(event, trace.AttemptFailed):
+            trio.lowlevel.current_clock().jump(0.4)  # type: ignore[attr-defined]  # `MockClock` has it
+
+    with pytest.raises(ConnectTimeout):
+        await Connector(network=net, tracer=stall).open_tcp_stream("h", 443, addresses=[SIX, FOUR], give_up_after=0.5)
+    assert list(net.started) == [SIX]
+
+
+async def test_without_any_time_nothing_starts(net: SimulatedNetwork) -> None:
+    """Nor is anybody asked."""
+    asked: list[Query] = []
+
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        asked.append(query)
+
+    connector = Connector(network=net, resolver=Resolver(resolve))
+    for keywords in ({"addresses": [SIX]}, {}):
+        with pytest.raises(ConnectTimeout):
+            await connector.open_tcp_stream("h.example", 443, give_up_after=0, **keywords)
+    assert (net.started, asked) == ({}, [])
+
+
+async def test_the_first_of_several_attempts_needs_no_task(net: SimulatedNetwork) -> None:
+    before, seen = trio.lowlevel.current_statistics().tasks_living, []
+
+    def look(event: trace.Event) -> None:
+        if isinstance(event, trace.AttemptConnected):
+            seen.append(trio.lowlevel.current_statistics().tasks_living)
+
+    net.host(SIX).accepts(after=0.1)
+    connector = Connector(network=net, tracer=look)
+    assert peer(await connector.open_tcp_stream("example.org", 443, addresses=[SIX, FOUR])) == SIX
+    assert seen == [before]
+
+
 class Resolver:
     """A resolver of one function."""
 
@@ -1108,6 +1245,7 @@ async def test_services_withheld_from_protected_dns_end_the_race(net: SimulatedN
         await Connector(network=net, resolver=encrypted(failed)).open_tcp_stream("example.org", 443)
     assert trio.current_time() == 0.2
     assert [attempt.started for attempt in caught.value.attempts] == [0.05]
+    assert (caught.value.host, caught.value.port) == ("example.org", 443)
     assert net.open_sockets == 0
 
 
@@ -1184,6 +1322,17 @@ async def test_ipv4_is_the_last_resort_where_there_is_none(refused: float | None
 
     assert peer(stream) == "64:ff9b::c000:201"
     assert [(time, source) for time, source, _ in net.queries] == [(0.0, Source.AAAA), (asked, Source.A)]
+
+
+async def test_the_last_resort_waits_for_the_latest_attempt() -> None:
+    net = SimulatedNetwork(ipv4=False)
+    net.answers("example.org", aaaa=[SIX, "2001:db8::2"], a=[FOUR])
+    net.host("64:ff9b::c000:201").accepts(after=0.1)
+    policy, resolver = Policy(last_resort_delay=2.0), net.resolver(services=False)
+    connector = Connector(network=net, nat64="64:ff9b::/96", policy=policy, resolver=resolver)
+
+    assert peer(await connector.open_tcp_stream("example.org", 443)) == "64:ff9b::c000:201"
+    assert [time for time, source, _ in net.queries if source is Source.A] == [2.25]
 
 
 async def test_what_a_resolver_knows_at_once_is_no_last_resort() -> None:

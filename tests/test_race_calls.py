@@ -426,6 +426,19 @@ async def test_a_blow_by_a_tracer_closes_what_was_made_once(dials: Dials) -> Non
     assert closed == ["only"]
 
 
+async def test_a_race_ends_once(dials: Dials, events: list[trace.Event]) -> None:
+    """A tracer that is struck by the end hears of no other."""
+
+    def blow(event: trace.Event) -> None:
+        events.append(event)
+        if isinstance(event, trace.RaceLost):
+            raise Blow
+
+    with pytest.raises(Blow):
+        await race([dials("QUIC", after=0.1, error=REFUSED)], tracer=blow)
+    assert [type(event) for event in events].count(trace.RaceLost) == 1
+
+
 async def test_a_result_that_cannot_be_closed_is_refused_at_once() -> None:
     """Not in the rare case of a dead heat."""
 
@@ -497,6 +510,8 @@ async def test_a_dial_is_checked(arguments: tuple[Any, Any], text: str) -> None:
         Dial(*arguments)
     with pytest.raises(TypeError, match=r"^group must be str, not 5$"):
         Dial("a", dial, group=5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="positional arguments"):
+        Dial("a", dial, "udp")  # type: ignore[call-arg]
 
 
 # What it looks like

@@ -150,6 +150,22 @@ async def test_a_temporary_failure_at_once_is_asked_family_by_family(net: Simula
     assert list(await started(net)) == [FOUR]
 
 
+async def test_of_a_hook_s_addresses_so_many_of_each_family_count() -> None:
+    class Hook(trio.abc.HostnameResolver):
+        async def getaddrinfo(self, *_: Any) -> Any:
+            entry = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+            return [(*entry, (f"192.0.2.{number}", 80)) for number in range(200)]
+
+        async def getnameinfo(self, *_: Any) -> Any:
+            raise NotImplementedError
+
+    trio.socket.set_custom_hostname_resolver(Hook())
+    told: list[Item] = []
+    await HookResolver().resolve(Query(host="example.org", port=80, families=BOTH), told.append)
+    assert isinstance(told[-1], Answer)
+    assert len(told[-1].addresses) == 128
+
+
 async def test_what_hurries_ends_with_the_whole_answer(net: SimulatedNetwork) -> None:
     """Its answer takes the place of theirs: nobody waits for a family any more."""
     net.answers("example.org", aaaa=[SIX], a=[FOUR], after=0.07)

@@ -137,6 +137,17 @@ async def test_a_tracer_that_raises_is_logged_and_off(caplog: pytest.LogCaptureF
     assert broken.calls == 2
 
 
+async def test_to_look_at_the_connection_takes_no_time_of_the_race(autojump_clock: MockClock) -> None:
+    events: list[trace.Event] = []
+
+    def inspect() -> dict[str, Any]:
+        autojump_clock.jump(5)
+        return {}
+
+    journal(events.append).race_won(1, Address.parse("192.0.2.1:443"), inspect)
+    assert (events[0].time, trio.current_time()) == (0, 5)
+
+
 async def test_ctrl_c_in_a_tracer_is_ctrl_c() -> None:
     ours = journal(Broken(KeyboardInterrupt()))
 

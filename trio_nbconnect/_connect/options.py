@@ -19,11 +19,12 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import TypeAlias
 
 from .._address import IPV4, IPV6, Address
 from .settings import KEEP_ALIVE, OPTIONS, Setting, flag, read, setting, triples, types_of_service
 
-Configure = Callable[[socket.socket, Address], object]
+Configure: TypeAlias = Callable[[socket.socket, Address], object]
 """A hook that is called with the socket of each attempt, and where that will connect to."""
 
 

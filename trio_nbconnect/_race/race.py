@@ -80,14 +80,15 @@ class RunningAttempt:
         if self.handshake is not None:
             self.handshake.abort()
 
-    def report(self, now: float) -> Attempt:
-        """Say how it ended, or what it is doing now."""
+    def report(self) -> Attempt:
+        """Say how it ended."""
+        assert self.ended is not None
         return Attempt(
             number=self.number,
             address=self.address,
             phase=self.phase,
             started=self.started,
-            ended=now if self.ended is None else self.ended,
+            ended=self.ended,
             error=self.error,
             connected=self.connected,
         )
@@ -357,7 +358,6 @@ class Race(Generic[T]):
             self._journal.attempt_connected(attempt.number, attempt.address, phase, sent_again, at=now)
         if phase is not None:
             attempt.phase, attempt.connected = phase, now
-            self._change.notify()
         if self._history is not None and (rtt := self._round_trip_time(attempt, handshake)) is not None:
             self._history.record(attempt.address, rtt, wall_clock())
 
@@ -433,8 +433,7 @@ class Race(Generic[T]):
         """Return the one error of a race that was lost; it says what was tried."""
         for attempt in self._attempts:
             self._note(attempt)
-        now = self._clock.current_time()
-        reports = [attempt.report(now) for attempt in self._attempts]
+        reports = [attempt.report() for attempt in self._attempts]
         resolution, host, port = self._resolution, self._target.host, self._target.port
         if resolution.fatal_error is not None:
             return services_unknown(host, port, reports, resolution.fatal_error)
@@ -451,7 +450,7 @@ class Race(Generic[T]):
         """Say on a failure which attempt that was; once, and the errors of custom sockets pass as they are."""
         if attempt.error is not None and not attempt.is_noted and self._opener.adds_notes:
             attempt.is_noted = True
-            after, report = attempt.started - self._began, attempt.report(self._began)
+            after, report = attempt.started - self._began, attempt.report()
             note = f"attempt {attempt.number}, after {seconds_text(after)}: {report}"
             attempt.error.__dict__.setdefault("__notes__", []).append(note)  # `add_note`, which Python 3.10 lacks
 
