@@ -353,7 +353,8 @@ class Connector:
         """
         from ._resolve.hosts import ServiceHosts, service_name  # noqa: PLC0415 - most races have one host
 
-        _check_in_trio()
+        if not trio.lowlevel.in_trio_task():
+            raise _outside_of_trio()
         name = service_name(service, domain)
         itself = None if port is None else Target.parse(domain, port)
         find_services = getattr(self.resolver, "find_services", None)
@@ -415,7 +416,8 @@ class Connector:
         resolver: Resolver | None = None,
     ) -> Race[Any]:
         """Prepare the race, nothing is sent yet; its resolver is the one that is given, or who knows the addresses."""
-        _check_in_trio()
+        if not trio.lowlevel.in_trio_task():
+            raise _outside_of_trio()
         if give_up_after != math.inf:
             give_up_after = check_seconds("give_up_after", give_up_after)
         heard = journal(self.tracer)
@@ -513,12 +515,11 @@ def _one_host(host: str | bytes | Iterable[GivenAddress]) -> str | bytes | None:
     return None
 
 
-def _check_in_trio() -> None:
+def _outside_of_trio() -> RuntimeError:
     """Say what to do where Trio does not run this code; most who meet that are in a notebook."""
-    if not trio.lowlevel.in_trio_task():
-        if "ipykernel" in sys.modules:
-            raise RuntimeError("Trio does not run this: say %load_ext trio_nbconnect.notebook before the first await")
-        raise RuntimeError("Trio does not run this: begin with trio.run(main)")
+    if "ipykernel" in sys.modules:
+        return RuntimeError("Trio does not run this: say %load_ext trio_nbconnect.notebook before the first await")
+    return RuntimeError("Trio does not run this: begin with trio.run(main)")
 
 
 class _Parts:

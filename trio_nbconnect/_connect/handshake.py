@@ -203,8 +203,6 @@ class Handshake:
 
     def _check(self) -> None:
         """Step 3: something has happened, see what. Only who was woken may: an ICMP error that is read is the end."""
-        if self.state is not HandshakeState.HANDSHAKING:
-            return
         if self._was_closed():
             self.abort()
         elif self._backlog_is_full:

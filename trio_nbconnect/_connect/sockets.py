@@ -58,7 +58,7 @@ class SocketOpener:
             OSError: The first system calls failed: no socket, an option, no local address, no route. No packet was
                 sent.
         """
-        options = self._of(address)
+        options = self._of(address) if self._options else None
         kind = Handshake if options is None else partial(_Configured, options.kept)
         sock = open_socket(self._network, address, self._local, options)
         try:

@@ -142,11 +142,12 @@ class Race(Generic[T]):
         Raises:
             ConnectError: There is none; its class says why.
         """
-        self._journal.race_started(self._target.host, self._target.port, self._policy, at=self._began)
+        if self._journal.tracers:
+            self._journal.race_started(self._target.host, self._target.port, self._policy, at=self._began)
         try:
             with until(self._began + self._give_up_after) as whole_call:
                 await self._first_alone()
-                if self._may_go_on and (self._under_way or not self._resolution.is_over):
+                if self._winner is None and (self._under_way or not self._resolution.is_over):
                     async with trio.open_nursery() as nursery:
                         await self._staggered(nursery)
                 if not self._attempts:
@@ -379,7 +380,8 @@ class Race(Generic[T]):
         else:
             attempt.close()
         self._end(attempt)
-        self._journal.attempt_established(attempt.number, attempt.address, at=attempt.ended)
+        if self._journal.tracers:
+            self._journal.attempt_established(attempt.number, attempt.address, at=attempt.ended)
         if not is_first:
             self._journal.runner_up_discarded(attempt.number, attempt.address)
 
