@@ -37,6 +37,7 @@ from trio_nbconnect._errors import (
     gave_up,
     no_address,
     os_error,
+    ruled_out,
     services_unknown,
     sole,
     timed_out,
@@ -368,6 +369,14 @@ def test_an_error_without_a_number_has_no_system_s_words() -> None:
 def test_an_error_of_one_s_own_making_knows_nothing_more() -> None:
     error, late = TLSError("no", host="h", port=1), ConnectTimeout("late", host="h", port=1)
     assert (error.library, error.reason, late.phase) == ("", "", Phase.HANDSHAKE)
+
+
+def test_an_error_says_what_there_was_instead_of_a_failure() -> None:
+    """A tracer has cancelled the attempts, or the family of an address is not used."""
+    (cause,) = causes(all_failed("h", 443, []))
+    assert str(cause) == "no attempt came to an end: all attempts to connect to h:443 failed"
+    reason = "192.0.2.1:443 (its family is ruled out by local_address or Policy.families)"
+    assert ruled_out(V4).strerror == f"{strerror(errno.EAFNOSUPPORT)}: {reason}"
 
 
 def test_what_a_server_says_is_cut() -> None:

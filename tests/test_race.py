@@ -1249,6 +1249,14 @@ async def test_services_withheld_from_protected_dns_end_the_race(net: SimulatedN
     assert net.open_sockets == 0
 
 
+async def test_addresses_withheld_from_protected_dns_end_nothing(net: SimulatedNetwork) -> None:
+    """Nothing is less safe without them."""
+    net.host(SIX).accepts()
+    failed = (0.02, Answer(Source.A, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL")))
+    connector = Connector(network=net, resolver=encrypted(failed, (0.01, Answer(Source.HTTPS))))
+    assert peer(await connector.open_tcp_stream("example.org", 443)) == SIX
+
+
 async def test_services_withheld_from_who_asks_for_none_are_no_loss(net: SimulatedNetwork) -> None:
     """Who does not speak HTTPS has lost nothing with its records."""
     net.host(SIX).accepts()
