@@ -1390,6 +1390,20 @@ async def test_the_last_resort_is_asked_for_when_nothing_was_found() -> None:
     assert asked == [Source.AAAA, Source.A]
 
 
+@pytest.mark.parametrize(("aaaa", "asked"), [([SIX], 2.05), ([], 0.0)])
+async def test_the_last_resort_waits_for_no_services(aaaa: list[str], asked: float) -> None:
+    """A name server, or a middlebox, that is silent about HTTPS records says nothing about addresses."""
+    net = SimulatedNetwork(ipv4=False)
+    net.answers("example.org", aaaa=aaaa, a=[FOUR])
+    net.answers("example.org", https=[], after=math.inf)
+    net.host("64:ff9b::c000:201").accepts(after=0.1)
+    policy, resolver = Policy(last_resort_delay=2.0), net.resolver(services=True)
+    connector = Connector(network=net, nat64="64:ff9b::/96", policy=policy, resolver=resolver)
+
+    assert peer(await connector.open_tcp_stream("example.org", 443)) == "64:ff9b::c000:201"
+    assert [time for time, source, _ in net.queries if source is Source.A] == [pytest.approx(asked)]
+
+
 # Many addresses
 
 

@@ -132,8 +132,8 @@ class Candidates:
 
     @property
     def is_answered(self) -> bool:
-        """Whether all that was asked so far has been answered."""
-        return bool(self._given or self._answers) and not self._pending
+        """Whether all the addresses that were asked for so far have been answered."""
+        return bool(self._given or self._answers) and all(source is Source.HTTPS for source, _ in self._pending)
 
     @property
     def missing_hosts(self) -> tuple[OSError, ...]:

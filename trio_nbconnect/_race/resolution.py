@@ -135,9 +135,10 @@ class Resolution:
             if self._last_resort is None:
                 await self._ask(self._families)
             else:
-                await self._ask(tuple(family for family in self._families if family == IPV6))
-                await self._last_resort.wait()
-                await self._ask((IPV4,))
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._ask, tuple(family for family in self._families if family == IPV6))
+                    await self._last_resort.wait()
+                    await self._ask((IPV4,))
         for source, name in self.candidates.unanswered:
             silence = timed_out(f"no answer for {source.value} of {name or self._target.host}")
             self._take(Answer(source, error=silence, name=name))
