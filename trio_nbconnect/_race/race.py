@@ -147,7 +147,7 @@ class Race(Generic[T]):
         try:
             with until(self._began + self._give_up_after) as whole_call:
                 await self._first_alone()
-                if self._winner is None and (self._under_way or not self._resolution.is_over):
+                if self._may_go_on and (self._under_way or not self._resolution.is_over):
                     async with trio.open_nursery() as nursery:
                         await self._staggered(nursery)
                 if not self._attempts:
