@@ -361,7 +361,7 @@ async def test_a_terminal_shows_the_newest_races_that_fit(
 
     assert ["one.example" in shown[0], "two.example" in shown[0], "three.example" in shown[0]] == [False, True, True]
     assert "one.example" in shown[1]
-    assert [text.endswith("\n") for text in shown] == [True, False]  # ^C has a line of its own while it goes on
+    assert [text.endswith("\n ") for text in shown] == [True, False]  # ^C has a line of its own while it goes on
 
 
 def test_a_terminal_and_a_pipe_have_different_outputs(monkeypatch: pytest.MonkeyPatch) -> None:

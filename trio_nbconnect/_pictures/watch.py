@@ -306,8 +306,9 @@ class NotebookOutput:
                 extension.races.mark_as_shown(error)  # or its traceback would draw the race again
 
 
-_ROOM_FOR_CONTROL_C = "\n"
-"""A line of its own: a terminal writes ^C where the cursor is, and behind a full line that would be on the next one."""
+_ROOM_FOR_CONTROL_C = "\n "
+"""A line of its own: a terminal writes ^C where the cursor is, and behind a full line that would be on the next one.
+Older versions of rich drop a line that is empty."""
 
 
 class TerminalOutput:
