@@ -282,6 +282,8 @@ def test_whoever_cannot_take_part_is_left_out_with_a_word(tmp_path: Path) -> Non
     assert said["go"] == "no compiler for Go"
     assert CONTENDER_OF["nb-addresses"].cannot(case_called("literal"), place).startswith("cannot be given this name")
     assert CONTENDER_OF["stdlib"].cannot(case_called("pending"), place) == "can only block"
+    assert CONTENDER_OF["nb"].cannot(case_called("refused-100"), place) == ""
+    assert CONTENDER_OF["nb"].cannot(case_called("refused-1000"), place) == "tries no more addresses of one answer"
     assert CONTENDER_OF["nb"].cannot(case_called("tls"), place) == "no certificates, for trustme is not installed"
 
 

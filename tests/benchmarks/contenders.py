@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from trio_nbconnect._connect.look_ups import ADDRESSES
 
 from . import blocking, on_asyncio, on_trio
 from .cases import Case, Kind, Names, Network, Pattern
@@ -27,6 +30,8 @@ class Contender:
     ways: Mapping[Kind, Callable[..., Any] | str]
     """A function for each kind; for a program of ours, the word that it knows."""
     names: frozenset[Names] = EVERY_NAME
+    most_addresses: float = math.inf
+    """How many it takes of one answer."""
     staggers: bool = False
     """Whether it goes on while the first address is silent."""
     blocks: bool = False
@@ -48,6 +53,7 @@ class Contender:
             place.no_veth: case.network is Network.VETH,
             "no certificates, for trustme is not installed": case.kind is Kind.TLS and not place.has_tls,
             "cannot be given this name and its addresses": case.names not in self.names,
+            "tries no more addresses of one answer": len(case.addresses) > self.most_addresses,
             "would wait for the first address": case.needs_stagger and not self.staggers,
             "can only block": case.pattern is not Pattern.IN_TURN and self.blocks,
         }
@@ -93,6 +99,7 @@ CONTENDERS = (
             Kind.TLS: on_trio.nb_tls,
             Kind.SOCKET: on_trio.nb_socket,
         },
+        most_addresses=ADDRESSES,
         staggers=True,
     ),
     Contender(
