@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,11 +50,14 @@ class Executed:
             most: How many seconds the others may take together.
         """
         covered = self.lines.get(mutant.path, {})
-        tests = covered.get(mutant.line, ())
-        if not tests:  # executed at import, or never
-            tests = [test for tests in covered.values() for test in tests]
         words = [part.strip("_") for part in Path(mutant.path).with_suffix("").parts]
-        own = [test for test in dict.fromkeys(tests) if any(word in test.partition("::")[0] for word in words)]
+
+        def own_of(tests: Iterable[str]) -> list[str]:
+            return [test for test in dict.fromkeys(tests) if any(word in test.partition("::")[0] for word in words)]
+
+        everything = [test for tests in covered.values() for test in tests]
+        tests = covered.get(mutant.line) or everything
+        own = own_of(tests) or own_of(everything)  # executed at import, whoever else imports it once more
         others = sorted(set(tests) - set(own), key=self._duration)  # many short ones notice more than a few long ones
         chosen, total = [], 0.0
         for test in others:
