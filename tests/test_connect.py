@@ -524,6 +524,15 @@ async def test_closed_before_the_first_wait(silent: tuple[str, int]) -> None:
     assert handshake.state is nb.HandshakeState.CLOSED
 
 
+async def test_closed_by_whom_it_was_shown_to(silent: tuple[str, int]) -> None:
+    """`SocketOptions.configure` may have kept the socket of an attempt, and close it between two waits for it."""
+    address = Address(socket.AF_INET, *silent)
+    handshake = SocketOpener(KernelNetwork()).begin(address)
+    assert isinstance(handshake.socket, socket.socket)
+    handshake.socket.close()
+    await _expect_closed(handshake.wait)
+
+
 async def test_wait_after_abort(silent: tuple[str, int]) -> None:
     """An aborted handshake is over; waiting for it says so, whatever its state was."""
     handshake = nb.Handshake.begin(non_blocking(), silent)

@@ -52,6 +52,16 @@ async def test_a_tcp_connection_knows_its_own_address_and_its_round_trip_time() 
         assert "from 127.0.0.1 · round trip " in str(recording)
 
 
+async def connection_between(server: ssl.SSLContext, client: ssl.SSLContext, nursery: trio.Nursery) -> trace.Connection:
+    """Connect with TLS, and return what a recording knows of that."""
+    port = await serve(nursery, server)
+    with nb.record() as recording:
+        stream = await nb.open_tls_stream("db.example", port, ssl_context=client, addresses=["127.0.0.1"])
+        await trio.aclose_forcefully(stream)
+    nursery.cancel_scope.cancel()
+    return connection_of(recording[-1])
+
+
 async def test_a_tls_connection_knows_its_version_its_cipher_and_its_certificate(nursery: trio.Nursery) -> None:
     authority = trustme.CA()
     server, client = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
@@ -82,14 +92,8 @@ async def test_without_a_verified_certificate_nothing_is_said_of_it(nursery: tri
     server, client = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
     trustme.CA().issue_cert("db.example").configure_cert(server)
     client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
-    port = await serve(nursery, server)
 
-    with nb.record() as recording:
-        stream = await nb.open_tls_stream("db.example", port, ssl_context=client, addresses=["127.0.0.1"])
-        await trio.aclose_forcefully(stream)
-    nursery.cancel_scope.cancel()
-
-    connection = connection_of(recording[-1])
+    connection = await connection_between(server, client, nursery)
     assert (connection.certificate_until, connection.alpn) == (None, "")
 
 
@@ -103,14 +107,8 @@ async def test_a_shared_key_in_the_place_of_a_certificate(nursery: trio.Nursery)
         context.set_ciphers("PSK")
     server.set_psk_server_callback(lambda _: b"key")
     client.set_psk_client_callback(lambda _: ("me", b"key"))
-    port = await serve(nursery, server)
 
-    with nb.record() as recording:
-        stream = await nb.open_tls_stream("db.example", port, ssl_context=client, addresses=["127.0.0.1"])
-        await trio.aclose_forcefully(stream)
-    nursery.cancel_scope.cancel()
-
-    connection = connection_of(recording[-1])
+    connection = await connection_between(server, client, nursery)
     assert (connection.tls_version, connection.certificate_names) == ("TLSv1.2", ())
 
 

@@ -214,9 +214,8 @@ class Handshake:
 
     def _was_closed(self) -> bool:
         """Whether the socket was closed, by an abort or by its owner; perhaps after the kernel had woken us."""
-        if self._opener is None and isinstance(self.socket, socket.socket):
-            return self.socket.fileno() == -1
-        return self.state is HandshakeState.CLOSED
+        sock = self.socket
+        return sock.fileno() == -1 if isinstance(sock, socket.socket) else self.state is HandshakeState.CLOSED
 
     def abort(self) -> None:
         """Close the socket at once, whatever the state."""
