@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import coverage
@@ -19,6 +20,9 @@ LEFT_OUT = {
     "test_notebook_kernel.py", "test_notebooks.py", "test_trio_suite.py", "test_wire.py", "test_dns_real_server.py",
 }  # fmt: skip
 """Tests that take long, or run the package in other processes, where the change is not."""
+
+DECLARED = {"test_data.py", "test_public_api.py"}
+"""Tests of what modules declare: they look at it, and execute nothing there."""
 
 
 def test_files() -> list[str]:
@@ -57,7 +61,9 @@ class Executed:
 
         everything = [test for tests in covered.values() for test in tests]
         tests = covered.get(mutant.line) or everything
-        own = own_of(tests) or own_of(everything)  # executed at import, whoever else imports it once more
+        own = own_of(tests)
+        if not own:  # executed at import, whoever else imports it once more
+            own = [*own_of(everything), *self._declared]
         others = sorted(set(tests) - set(own), key=self._duration)  # many short ones notice more than a few long ones
         chosen, total = [], 0.0
         for test in others:
@@ -70,6 +76,10 @@ class Executed:
     def limit(self, test: str) -> float:
         """The seconds after which a test has noticed something: it hangs."""
         return 4 + 10 * self._duration(test)
+
+    @cached_property
+    def _declared(self) -> list[str]:
+        return [test for test in self.seconds if Path(test.partition("::")[0]).name in DECLARED]
 
     def _duration(self, test: str) -> float:
         return self.seconds.get(test, 0.0)
