@@ -9,6 +9,7 @@ from collections import defaultdict
 from typing import Any
 
 import trio_nbconnect as nb
+from trio_nbconnect._resolve.query import Answer, Query, QuerySent, Service, Source
 
 CORE = ("_address", "_blocking", "_connect", "_connector", "_errors", "_policy", "_race", "_resolve", "trace")
 
@@ -54,3 +55,20 @@ def test_what_is_private_is_neither_given_nor_shown_nor_compared() -> None:
     assert not any(field.init or field.repr for field in private)
     assert not any(field.compare for field in private if field.name != "_known")  # histories are never equal
     assert repr(nb.History()) == "History(max_addresses=1024, lifetime=600.0, explore_every=16)"
+
+
+def test_what_is_left_out_means_that_there_is_none() -> None:
+    def defaults(kind: Any) -> dict[str, object]:
+        fields = dataclasses.fields(kind)
+        return {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
+
+    assert defaults(Query) == {"services": False}
+    service = {"target": "", "port": None, "alpn": (), "hints": (), "ech": False, "weight": 0}
+    assert defaults(Service) == service
+    assert defaults(QuerySent) == {"name": "", "encrypted": False}
+    answer = {"addresses": (), "error": None, "name": "", "services": (), "server": "", "ttl": None}
+    assert defaults(Answer) == answer
+
+
+def test_sources_are_told_by_these_names() -> None:
+    assert [source.value for source in Source] == ["AAAA", "A", "HTTPS", "SRV", "system", "hook", "given"]
