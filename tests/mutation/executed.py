@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -45,6 +45,8 @@ class Executed:
 
     lines: Mapping[str, Mapping[int, Sequence[str]]]
     seconds: Mapping[str, float]
+    imported: Mapping[str, Set[int]] = field(default_factory=dict)
+    """The lines of each module that are executed when it is imported, before any test."""
 
     def stages(self, mutant: Mutant, most: float) -> tuple[list[str], list[str]]:
         """The tests that execute a mutant's line: those of the module's own files, and as many others as fit.
@@ -60,10 +62,9 @@ class Executed:
             return [test for test in dict.fromkeys(tests) if any(word in test.partition("::")[0] for word in words)]
 
         everything = [test for tests in covered.values() for test in tests]
-        tests = covered.get(mutant.line) or everything
-        own = own_of(tests)
-        if not own:  # executed at import, whoever else imports it once more
-            own = [*own_of(everything), *self._declared]
+        tests, own = covered.get(mutant.line, ()), own_of(covered.get(mutant.line, ()))
+        if not tests or mutant.line in self.imported.get(mutant.path, ()):  # whoever else imports it once more
+            tests, own = everything, [*own_of(everything), *self._declared]
         others = sorted(set(tests) - set(own), key=self._duration)  # many short ones notice more than a few long ones
         chosen, total = [], 0.0
         for test in others:
@@ -127,7 +128,10 @@ def measure(results: Path) -> Executed:
         path: {int(line): [test for test in tests if test not in failed] for line, tests in covered.items()}
         for path, covered in loaded["lines"].items()
     }
-    return Executed(lines, loaded["seconds"])
+    imported = {
+        path: {int(line) for line, tests in covered.items() if "" in tests} for path, covered in loaded["lines"].items()
+    }
+    return Executed(lines, loaded["seconds"], imported)
 
 
 def _measure(results: Path) -> None:
