@@ -754,6 +754,69 @@ async def test_a_group_of_failures_is_a_failure(net: SimulatedNetwork, connector
     assert caught.value.attempts[0].error is refused
 
 
+LEFTOVERS = [
+    OSError(errno.EIO, "closing failed"),
+    trio.BrokenResourceError("gone"),
+    ExceptionGroup("inner", [EOFError("cut off")]),
+]
+
+
+def two_tasks(leftover: BaseException) -> Callable[..., Awaitable[None]]:
+    """Run two tasks of its own until it is cancelled; one of them fails on its way out."""
+
+    async def clean_up() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise leftover
+
+    async def run(*_: object) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clean_up)
+            nursery.start_soon(trio.sleep_forever)
+
+    return run
+
+
+@pytest.mark.parametrize("leftover", LEFTOVERS)
+async def test_what_a_cancelled_attempt_fails_with_on_its_way_out_is_nothing(
+    net: SimulatedNetwork, connector: Connector, leftover: Exception
+) -> None:
+    """Its tasks end in one group, of a cancellation and a failure; the race is won, late or cancelled as ever."""
+    net.host(SIX).accepts()
+    net.host(FOUR).accepts(after=0.1)
+    fail = two_tasks(leftover)
+
+    async def only_four(stream: trio.SocketStream) -> trio.SocketStream:
+        if stream.socket.family == AF_INET6:
+            await fail()
+        return stream
+
+    async with await connector.connect("example.org", 443, only_four) as stream:
+        assert peer(stream) == FOUR
+    with pytest.raises(ConnectTimeout) as caught:
+        await connector.connect(SIX, 443, only_four, give_up_after=1)
+    assert caught.value.phase is Phase.ESTABLISH
+    with trio.move_on_after(1) as scope:
+        await connector.connect(SIX, 443, only_four)
+    assert scope.cancelled_caught
+    short = connector.replace(policy=Policy(give_up_attempt_after=1))
+    with pytest.raises(ConnectTimeout):
+        await short.connect(SIX, 443, only_four)
+    assert net.open_sockets == 0
+
+
+@pytest.mark.parametrize("leftover", [ValueError("a bug"), KeyboardInterrupt()])
+async def test_a_bug_of_a_cancelled_attempt_comes_out(
+    net: SimulatedNetwork, connector: Connector, leftover: BaseException
+) -> None:
+    net.host(SIX).accepts()
+    with pytest.raises(type(leftover)) as caught:
+        await connector.connect(SIX, 443, two_tasks(leftover), give_up_after=1)
+    assert caught.value is leftover
+    assert net.open_sockets == 0
+
+
 async def test_a_crash_starts_nothing_and_is_told(net: SimulatedNetwork) -> None:
     """The race is over with it; the crashed attempt has failed, and the others were cancelled."""
     for address in (SIX, FOUR):
@@ -804,6 +867,40 @@ async def test_a_resolver_may_have_a_nursery_of_its_own(net: SimulatedNetwork) -
     with pytest.raises(ResolutionError) as caught:
         await Connector(network=net, resolver=Resolver(resolve)).open_tcp_stream("example.org", 443)
     assert caught.value.errno == errno.EIO
+
+
+async def test_all_tasks_of_a_resolver_may_fail(net: SimulatedNetwork) -> None:
+    """One for each family, say; all that they have met is told."""
+    failures = [OSError(errno.EIO, "no AAAA"), OSError(errno.EIO, "no A")]
+
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        raise ExceptionGroup("tasks", failures)
+
+    connector = Connector(network=net, resolver=Resolver(resolve))
+    with pytest.raises(ResolutionError, match=r"no AAAA, no A$") as caught:
+        await connector.open_tcp_stream("example.org", 443)
+    assert caught.value.errno == errno.EIO
+    with pytest.raises(ResolutionError, match=r"example\.org: no AAAA"):
+        await connector.open_tcp_stream([("example.org", 443), ("example.com", 443)])
+
+
+@pytest.mark.parametrize("leftover", LEFTOVERS)
+async def test_what_a_cancelled_resolver_fails_with_on_its_way_out_is_nothing(
+    net: SimulatedNetwork, leftover: Exception
+) -> None:
+    net.host(SIX).accepts()
+    wait = two_tasks(leftover)
+
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        send_answer(QuerySent(Source.AAAA))
+        send_answer(QuerySent(Source.A))
+        send_answer(Answer(Source.AAAA, (Address(AF_INET6, SIX, 443),)))
+        await wait()
+
+    connector = Connector(network=net, resolver=Resolver(resolve))
+    assert peer(await connector.open_tcp_stream("example.org", 443)) == SIX
+    host = [("example.org", 443), (FOUR, 443)]
+    assert peer(await connector.open_tcp_stream(host)) == SIX
 
 
 @pytest.mark.parametrize(

@@ -488,6 +488,27 @@ def sole(error: BaseException) -> BaseException:
     return error
 
 
+def without_failures(
+    error: BaseExceptionGroup[BaseException], kinds: tuple[type[Exception], ...] = ()
+) -> BaseExceptionGroup[BaseException]:
+    """Leave out what tasks have failed with while they were cancelled, on their way out: that tells nobody anything.
+
+    A group in which there is anything else, a bug or an interrupt, stays as it is.
+    """
+    cancelled, others = error.split(trio.Cancelled)
+    if cancelled is None or others is None:
+        return error
+    are_failures = all(isinstance(leaf, (*_FAILURES, *kinds)) for leaf in _leaves(others))
+    return cancelled if are_failures else error
+
+
+def look_up_failures(error: Exception) -> list[OSError]:
+    """Return what a look-up has failed with, several if it had a nursery of its own; nothing for a bug."""
+    leaves = _leaves(error)
+    failures = [leaf for leaf in leaves if isinstance(leaf, OSError)]
+    return failures if len(failures) == len(leaves) else []
+
+
 def _is_cancellation(error: BaseException) -> bool:
     return all(isinstance(leaf, trio.Cancelled) for leaf in _leaves(error))
 

@@ -21,6 +21,7 @@ killing attempts beyond a number of them (the pace slows down); dividing time am
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -43,12 +44,16 @@ from .._errors import (
     services_unknown,
     sole,
     timed_out,
+    without_failures,
 )
 from .._policy import Policy
 from .._printable import seconds_text
 from .candidates import Candidates
 from .journal import Journal, ReasonName
 from .resolution import Resolution, until
+
+if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
+    from exceptiongroup import BaseExceptionGroup
 
 if TYPE_CHECKING:
     from .._resolve.history import History
@@ -348,6 +353,8 @@ class Race(Generic[T]):
                 self._fail(attempt, failure or crash_of(error, attempt.address))
                 if failure is None:
                     raise
+            except BaseExceptionGroup as error:
+                raise without_failures(error, self._opener.failures)  # noqa: B904 - the same, or a part of it
         if limit.cancelled_caught and give_up_at <= leave_at:
             self._fail(attempt, timed_out(str(attempt.address)))
 

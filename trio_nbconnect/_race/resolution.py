@@ -11,6 +11,7 @@ it stands for, and an IPv4 address is written as an IPv6 one when an attempt sta
 from __future__ import annotations
 
 import math
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from operator import attrgetter
@@ -22,11 +23,14 @@ import trio
 from .._address import IPV4, IPV6, Address, Target, check_numeric
 from .._connect.look_ups import first_of_each_family
 from .._connect.network import checkpoint_if_over
-from .._errors import ruled_out, sole, timed_out
+from .._errors import look_up_failures, ruled_out, timed_out, without_failures
 from .._policy import Policy
 from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Source
 from .candidates import Candidates
 from .journal import Journal
+
+if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
+    from exceptiongroup import BaseExceptionGroup
 
 if TYPE_CHECKING:
     from .._resolve.nat64 import Translator
@@ -151,10 +155,12 @@ class Resolution:
             await checkpoint_if_over()  # nobody is asked once the race was given up
             await self._resolver.resolve(self._query(families), self._take)
         except Exception as error:
-            failure = sole(error)  # a resolver may have a nursery of its own
-            if not isinstance(failure, OSError):
+            failures = look_up_failures(error)
+            if not failures:
                 raise
-            self.candidates.failures += (failure,)
+            self.candidates.failures += tuple(failures)
+        except BaseExceptionGroup as error:
+            raise without_failures(error)  # noqa: B904 - the same, or a part of it
 
     def _query(self, families: tuple[AddressFamily, ...]) -> Query:
         target = self._target

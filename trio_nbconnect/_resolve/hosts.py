@@ -19,7 +19,7 @@ from typing import TypeAlias
 import trio
 
 from .._address import Target, check_host, check_name, parse_literal
-from .._errors import of_host, sole
+from .._errors import look_up_failures, of_host
 from .query import Answer, Query, QuerySent, SendAnswer, Service, Source
 from .system import Resolver
 
@@ -84,10 +84,10 @@ async def _look_up(host: Target, query: Query, send_answer: SendAnswer, find_res
                 return
         await resolver.resolve(query, send)
     except Exception as error:
-        failure = sole(error)
-        if not isinstance(failure, OSError):
+        failures = look_up_failures(error)
+        if not failures:
             raise
-        send(Answer(Source.GIVEN, error=failure))
+        send(Answer(Source.GIVEN, error=failures[0]))
 
 
 class ServiceHosts:
