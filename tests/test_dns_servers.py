@@ -24,6 +24,7 @@ import trio.testing
 import trustme
 
 from trio_nbconnect import Address, Answer, Query, QuerySent, Source, open_service_stream
+from trio_nbconnect._dns import servers
 from trio_nbconnect._dns.message import Question, parse_answer
 from trio_nbconnect._dns.servers import Settings, TLSServer, _connect, parse_resolv_conf, parse_servers
 from trio_nbconnect.dns import DNSResolver
@@ -201,9 +202,11 @@ async def test_resolv_conf_that_leaves_no_server(tmp_path: Path) -> None:
 
 def test_resolv_conf_with_lines_that_make_no_sense() -> None:
     text = f"nameserver fe80::1%1\nsearch a.example a..b {'x' * 64} . b.example.\nnameserver 127.1 and more\nsearch\n"
-    said = parse_resolv_conf(text)
-    assert [str(server) for server in said.servers] == ["[fe80::1%1]:53", "127.0.0.1:53"]
-    assert said.search == ("a.example", "b.example")
+    said = parse_resolv_conf(f"{text}nameserver 2001:db8::1%1\nnameserver 2001:db8::2%nosuch0\noptionsx ndots:9\n")
+    expected = ["[fe80::1%1]:53", "127.0.0.1:53", "[2001:db8::1]:53", "[2001:db8::2]:53"]
+    assert [str(server) for server in said.servers] == expected
+    assert said.search == ("a.example", "", "b.example")
+    assert said.ndots == 1
 
 
 @pytest.mark.parametrize(
@@ -222,16 +225,18 @@ def test_the_last_of_search_and_domain_counts(text: str, expected: tuple[str, ..
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ("timeout:-5 attempts:-1 ndots:-1", (0, 1.0, 1, False)),
+        ("timeout:-5 attempts:-1 ndots:-1", (15, 1.0, 1, False)),
+        ("timeout attempts ndots 7", (1, 5.0, 4, False)),
+        ("ndots:3,timeout:2 attempts:3x timeout: 7", (3, 7.0, 3, False)),
         ("timeout:0 attempts:0 ndots:0", (0, 1.0, 1, False)),
         ("timeout:99 attempts:99 ndots:99 rotate", (15, 30.0, 5, True)),
         ("timeout:x attempts: ndots:2x", (2, 1.0, 1, False)),
         ("timeout:7 edns0 ndots:3\noptions ndots:4\toptions", (4, 7.0, 4, False)),
-        ("timeoutx:9 rotates unknown:1 :::", (1, 5.0, 4, False)),
+        ("timeoutx:9 rotates unknown:1 :::", (1, 5.0, 4, True)),
     ],
 )
 def test_numbers_are_read_as_glibc_does(options: str, expected: tuple[int, float, int, bool]) -> None:
-    """`atoi`, and the limits that resolv.conf(5) tells: 15 dots, 30 seconds, 5 attempts."""
+    """`atoi`, four bits, names by how they begin, and the limits that resolv.conf(5) tells: 15 dots, 30 s, 5 times."""
     said = parse_resolv_conf(f"options {options}")
     assert (said.ndots, said.give_up_after, said.attempts, said.rotate) == expected
 
@@ -288,6 +293,33 @@ async def test_tcp_where_udp_is_truncated() -> None:
         items = await heard(DNSResolver(servers=[f"127.0.0.1:{port}"], hosts=None), families=[socket.AF_INET])
     assert len(found(items, Source.A)[0] or ()) == 29  # type: ignore[arg-type]  # no error here
     assert [way for _, kind, way in zone.queries if kind == "A"] == ["udp", "tcp"]
+
+
+@pytest.mark.parametrize(
+    ("option", "asked"),
+    [
+        ("use-vc", {("AAAA", "tcp"), ("A", "tcp")}),
+        ("no-aaaa", {("A", "udp")}),
+        ("no-aaaa use-vc", {("A", "tcp")}),
+    ],
+)
+async def test_options_that_change_what_is_asked(
+    tmp_path: Path, zone: Zone, monkeypatch: pytest.MonkeyPatch, option: str, asked: set[tuple[str, str]]
+) -> None:
+    """resolv.conf(5): `use-vc` "forces the use of TCP", and `no-aaaa` "suppresses AAAA queries"."""
+    conf = tmp_path / "resolv.conf"
+    conf.write_text(f"nameserver 127.0.0.1\noptions {option}\n")
+    asks = DNSResolver(resolv_conf=conf, hosts=None, services=False)
+    query = Query(host=HOST, port=443, families=BOTH)
+    remembered: list[QuerySent | Answer] = []
+    async with serve(zone) as port:
+        monkeypatch.setattr(servers, "PORT", port)
+        assert found(await heard(asks), Source.A) == [[FOUR]]
+        assert {(kind, way) for _, kind, way in zone.queries} == asked
+        assert asks.resolve_nowait(query, remembered.append)
+        assert found(remembered, Source.A) == [[FOUR]]
+        only_six = await heard(asks, families=[socket.AF_INET6])
+        assert found(only_six, Source.AAAA) == ([] if "no-aaaa" in option else [[SIX]])
 
 
 @pytest.mark.parametrize("mangle", [lambda _: [b""], lambda wire: [wire[:20], b""], lambda _: [b"\0" * 40, b""]])

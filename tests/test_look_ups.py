@@ -528,7 +528,11 @@ async def test_localhost_needs_no_look_up() -> None:
         ("options ndots:5\n", 5),
         ("options rotate ndots:3 timeout:1\n", 3),
         ("options ndots:2\noptions ndots:99\n", 15),
-        ("options ndots:x\n# options ndots:7\n", 1),
+        ("options ndots:x\n# options ndots:7\n", 0),
+        ("options ndots:3,timeout:1\n", 3),
+        ("options\tndots:+4x\n", 4),
+        ("options ndots:-1\n", 15),
+        ("options ndots 5\noptionsx ndots:6\n options ndots:7\n", 1),
     ],
 )
 def test_how_many_dots_make_a_name_absolute(text: str, ndots: int) -> None:
@@ -542,6 +546,8 @@ def test_how_many_dots_make_a_name_absolute(text: str, ndots: int) -> None:
         ("example.org", "ndots:2", False),
         ("www.example.org", "ndots:5 ndots:2", True),
         ("example", "ndots:0", False),
+        ("example.org", "ndots:2,", False),
+        ("example.org", "ndots 2", True),
         ("example.", "ndots:9", True),
         (15 * "a." + "example", "ndots:99", True),
         (14 * "a." + "example", "ndots:99", False),

@@ -329,8 +329,22 @@ def spelling_cases() -> Iterator[Case]:
     for name, lines in (
         ("ndots-0", f"{SEARCH}options ndots:0\n"),
         ("search-root", "search .\nnameserver 127.0.0.53\n"),
+        ("search-root-first", "search . corp.example\nnameserver 127.0.0.53\n"),
     ):
         yield Case(id=f"resolv-{name}", host="db", world=machine(absolute, resolv=lines), libc=[RIGHT4], dns=True)
+    beside = {"db.corp": {"A": says(STRANGER4)}, "db.corp.corp.example": {"A": says(RIGHT4)}}
+    for option in ("ndots:2,timeout:1", "ndots:+2x", "ndots:-1", "ndots:3 ndots"):
+        lines = f"search corp.example\nnameserver 127.0.0.53\noptions {option}\n"
+        yield Case(id=f"resolv-{option}", host="db.corp", world=machine(beside, resolv=lines), libc=[RIGHT4], dns=True)
+    yield Case(
+        id="resolv-no-tld-query",
+        host="db",
+        world=machine({"db": {"A": says(STRANGER4)}}, resolv=f"{SEARCH}options no-tld-query\n"),
+        libc=NO_SUCH_NAME,
+        attempted=[],
+        winner="",
+        dns=True,
+    )
     late = {"pinned.example": {"*": says(rcode="NXDOMAIN", after=0.3)}}
     for nsswitch, zone, addresses in (
         ("files [SUCCESS=continue] dns", BESIDE, [STRANGER6, STRANGER4]),
@@ -707,6 +721,7 @@ def server_cases() -> Iterator[Case]:
         host="late.example",
         world=machine(slow4, resolv="nameserver 127.0.0.53\noptions no-aaaa\n"),
         libc=[RIGHT4],
+        dns=True,
     )
     for option in ("single-request", "single-request-reopen", "rotate", "edns0", "trust-ad"):
         yield Case(

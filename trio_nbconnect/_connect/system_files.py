@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 import trio
@@ -60,14 +60,37 @@ class SmallFile(Generic[T]):
             return file.read(LONGEST)
 
 
+_OPTION = re.compile(
+    r"(?<!\S)(?:(ndots|timeout|attempts):[ \t]*([+-]?[0-9]{1,9})?|(rotate|use-vc|no-tld-query|no-aaaa))"
+)
+"""The options of resolv.conf(5) that change what is asked. glibc knows an option by how it begins, and takes as much of
+a number as is one, as `atoi` does."""
+
+
+def parse_options(text: str) -> dict[str, int]:
+    """Read options as glibc does: the last of a kind counts, and what is not understood is passed over.
+
+    Example:
+        >>> parse_options("ndots:2 rotate ndots:3,timeout:1 attempts")
+        {'ndots': 3, 'rotate': 1}
+    """
+    return {number or flag: int(value or 0) if number else 1 for number, value, flag in _OPTION.findall(text)}
+
+
+def ndots_of(options: Mapping[str, int]) -> int:
+    """How many dots a name has that is tried as it is first; 15 at most, and in four bits (`RES_MAXNDOTS`)."""
+    return min(options.get("ndots", 1), 15) & 15
+
+
+def options_in(line: str) -> str:
+    """The options of one line of resolv.conf; none where it is another line."""
+    keyword, _, options = line.replace("\t", " ").partition(" ")
+    return f" {options}" if keyword == "options" else ""
+
+
 def _parse_ndots(text: str) -> int:
-    """The last `ndots` of the `options` lines counts, 15 at most (resolv.conf(5))."""
-    ndots = 1
-    for line in text.splitlines():
-        if line.startswith("options"):
-            for digits in re.findall(r"\sndots:([0-9]{1,5})(?=\s|$)", line):
-                ndots = min(int(digits), 15)
-    return ndots
+    """What the `options` lines of resolv.conf(5) say."""
+    return ndots_of(parse_options("".join(map(options_in, text.split("\n")))))
 
 
 def _parse_names(text: str) -> frozenset[str]:
@@ -138,8 +161,8 @@ def is_dns_name(name: str) -> bool:
         return False
     if name.endswith("."):
         return True
-    options = re.findall(r"(?:^|\s)ndots:([0-9]{1,5})(?=\s|$)", os.environ.get("RES_OPTIONS", ""))
-    ndots = min(int(options[-1]), 15) if options else _resolv_conf.read()
+    options = parse_options(os.environ.get("RES_OPTIONS", ""))
+    ndots = ndots_of(options) if "ndots" in options else _resolv_conf.read()
     return name.count(".") >= max(ndots, 1)
 
 

@@ -197,8 +197,14 @@ def _plain(name: str) -> str:
     return name.removesuffix(".").lower()
 
 
-def candidates(host: str, search: Sequence[str], ndots: int) -> list[str]:
-    """Return the names to try, in order and without the last dot.
+def candidates(host: str, search: Sequence[str], ndots: int, *, tld_query: bool = True) -> list[str]:
+    """Return the names to try, in order and without the last dot; a domain that is empty is the root.
+
+    Args:
+        host: The name.
+        search: The domains that may complete it.
+        ndots: How many dots it has if it is tried as it is first.
+        tld_query: Whether it is tried as it is in the end if it has no dot.
 
     Example:
         >>> candidates("db", ["corp.example", "example"], 1)
@@ -211,8 +217,10 @@ def candidates(host: str, search: Sequence[str], ndots: int) -> list[str]:
     name = host.removesuffix(".")
     if name != host or not search:
         return [name]
-    longer = [f"{name}.{suffix}" for suffix in search]
-    return [name, *longer] if name.count(".") >= ndots else [*longer, name]
+    longer = [f"{name}.{suffix}" if suffix else name for suffix in search]
+    if name.count(".") >= ndots:
+        return list(dict.fromkeys([name, *longer]))
+    return list(dict.fromkeys([*longer, name])) if tld_query or "." in name else longer
 
 
 PATIENCE = PAUSE

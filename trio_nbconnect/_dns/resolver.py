@@ -33,7 +33,7 @@ from functools import partial
 
 import trio
 
-from .._address import Address, path_of
+from .._address import IPV6, Address, path_of
 from .._connect.system_files import system_file
 from .._policy import check_count, check_seconds
 from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Service, Source
@@ -265,8 +265,11 @@ class DNSResolver:
 
     def _recall(self, look_up: _LookUp, query: Query, send_answer: SendAnswer) -> bool:
         """Deliver what is remembered of the first name that has anything to connect to."""
-        settings, first = look_up.settings, Source.of(query.in_query_order[0])
-        for name in candidates(query.host.lower(), settings.search, settings.ndots):
+        query = look_up.asked_for(query)
+        if not query.families:
+            return False
+        first = Source.of(query.in_query_order[0])
+        for name in look_up.candidates(query.host):
             if not look_up.remembers(name, first):  # as mostly, and cheaper to find out
                 return False
             resolver = self._services_of(look_up)
@@ -311,8 +314,8 @@ class DNSResolver:
 
     async def _ask_for(self, look_up: _LookUp, query: Query, send_answer: SendAnswer) -> None:
         """Ask for one name after the other, until one has anything to connect to."""
-        resolver, settings = self._services_of(look_up), look_up.settings
-        names = candidates(query.host.lower(), settings.search, settings.ndots)
+        query, resolver = look_up.asked_for(query), self._services_of(look_up)
+        names = look_up.candidates(query.host)
         if len(names) == 1:
             await resolver.resolve(replace(query, host=names[0]), send_answer)
             return
@@ -398,6 +401,17 @@ class _LookUp:
     memory: _Memory
     settings: Settings
     rng: random.Random
+
+    def candidates(self, host: str) -> list[str]:
+        """Return the names to try, in order."""
+        settings = self.settings
+        return candidates(host.lower(), settings.search, settings.ndots, tld_query=settings.tld_query)
+
+    def asked_for(self, query: Query) -> Query:
+        """Leave out the family whose records nobody may be asked for."""
+        if self.settings.aaaa:
+            return query
+        return replace(query, families=tuple(family for family in query.families if family != IPV6))
 
     def recall(self, name: str, source: Source) -> Records | None:
         """Return what is remembered and holds.

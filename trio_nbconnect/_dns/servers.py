@@ -26,7 +26,7 @@ import errno
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -38,12 +38,17 @@ import dns.query
 import trio
 
 from .._address import IPV4, IPV6, Address, check_host, check_name, check_port, parse_literal, several
+from .._connect.system_files import ndots_of, options_in, parse_options
 from .._errors import os_error
 from .hedging import Exchange
 from .message import Question, Reply, new_id
 
 LONGEST = 65535
 """RFC 1035, section 4.2.2: the length of a message has two octets; neither a datagram nor a body may be longer."""
+
+
+PORT = 53
+"""Where name servers listen (RFC 1035, section 4.2)."""
 
 
 class Server(Protocol):
@@ -66,6 +71,8 @@ class PlainServer:
     """A name server that is asked in clear (RFC 1035)."""
 
     address: Address
+    over_tcp: bool = False
+    """Whether it is asked over TCP from the first (resolv.conf(5), `use-vc`)."""
     encrypted = False
 
     @property
@@ -73,6 +80,8 @@ class PlainServer:
         return self.address.family == IPV6
 
     def send(self, question: Question) -> Exchange[Reply]:
+        if self.over_tcp:
+            return _Connection(lambda: _over_tcp(self.address, question))
         return _Datagrams(self.address, question)
 
     def __str__(self) -> str:
@@ -118,7 +127,7 @@ class _Datagrams:
 
 
 @dataclass(slots=True)
-class _Encrypted:
+class _Connection:
     """A query over a connection that is made for it."""
 
     ask: Callable[[], Awaitable[Reply]]
@@ -191,7 +200,7 @@ class TLSServer:
         return self.address.family == IPV6
 
     def send(self, question: Question) -> Exchange[Reply]:
-        return _Encrypted(lambda: self._ask(question))
+        return _Connection(lambda: self._ask(question))
 
     async def _ask(self, question: Question) -> Reply:
         stream = await _connect(self.address)
@@ -219,7 +228,7 @@ class HTTPSServer:
         return ":" in self.address
 
     def send(self, question: Question) -> Exchange[Reply]:
-        return _Encrypted(lambda: self._ask(question))
+        return _Connection(lambda: self._ask(question))
 
     async def _ask(self, question: Question) -> Reply:
         query = question.to_wire(0, padded=True)  # section 4.1: so that caches on the way know the query again
@@ -293,6 +302,10 @@ class Settings:
     give_up_after: float = GIVE_UP_AFTER
     attempts: int = ATTEMPTS
     rotate: bool = False
+    tld_query: bool = True
+    """Whether a name without a dot is tried as it is, where search domains may complete it."""
+    aaaa: bool = True
+    """Whether AAAA records are asked for."""
     names_interfaces: bool = False
     """Whether a server is on a named interface, which may come and go."""
 
@@ -320,7 +333,7 @@ def _parse_server(text: object, ca_file: str | None) -> Server:
     if not isinstance(text, str):
         raise TypeError(f"servers must be str, not {text!r}")
     if "://" not in text:
-        return PlainServer(_parse_address(text, text, 53))
+        return PlainServer(_parse_address(text, text, PORT))
     try:
         url = urlsplit(text)
     except ValueError as error:
@@ -378,7 +391,8 @@ def parse_resolv_conf(text: str, *, search: str | None = None, options: str = ""
     r"""Read `resolv.conf` to the letter of resolv.conf(5): what is not understood is passed over.
 
     Without a line that names a server, "the name server on the local machine" is meant. The number of servers has no
-    limit (RFC 8305, section 3.1). Numbers are read and bounded as glibc does.
+    limit (RFC 8305, section 3.1). Numbers are read and bounded as glibc does. Of the options, `ndots`, `timeout`,
+    `attempts`, `rotate`, `use-vc`, `no-tld-query` and `no-aaaa` mean something here.
 
     Args:
         text: What the file holds.
@@ -389,9 +403,9 @@ def parse_resolv_conf(text: str, *, search: str | None = None, options: str = ""
         >>> parse_resolv_conf("nameserver 192.0.2.53\noptions timeout:99 ndots:2").give_up_after
         30.0
     """
-    servers: list[Server] = []
+    addresses: list[Address] = []
     domains = socket.gethostname().partition(".")[2].split()
-    words: list[str] = []
+    said = ""
     named = interfaces = False
     for line in text.split("\n"):
         keyword, *values = line.split() or [""]
@@ -401,26 +415,30 @@ def parse_resolv_conf(text: str, *, search: str | None = None, options: str = ""
             named = True
             interfaces |= "%" in values[0]
             address = _server_address(values[0])
-            servers += [] if address is None else [PlainServer(address)]
+            addresses += [] if address is None else [address]
         elif keyword == "search" and values:
             domains = values
         elif keyword == "domain" and values:
             domains = values[:1]
         elif keyword == "options":
-            words += values
+            said += options_in(line)
     if not named:
-        servers.append(PlainServer(Address(IPV4, "127.0.0.1", 53)))
+        addresses.append(Address(IPV4, "127.0.0.1", PORT))
     if search is not None:
         domains = search.split()
-    suffixes = tuple(domain.removesuffix(".") for domain in domains if domain != "." and _is_domain(domain))
-    settings = Settings(servers=tuple(servers), search=suffixes, names_interfaces=interfaces)
-    return _with_options(settings, [*words, *options.split()])
+    suffixes = tuple(domain.removesuffix(".") for domain in domains if domain == "." or _is_domain(domain))
+    read = parse_options(f"{said} {options}")
+    servers = tuple(PlainServer(address, over_tcp="use-vc" in read) for address in addresses)
+    return _with_options(Settings(servers=servers, search=suffixes, names_interfaces=interfaces), read)
 
 
 def _server_address(text: str) -> Address | None:
-    """Read an address as glibc does, which takes "127.1" as well."""
+    """Read an address as glibc does, which takes "127.1" as well, and a scope for nothing where there are no scopes."""
     try:
-        return parse_literal(text, 53) or Address(IPV4, socket.inet_ntoa(socket.inet_aton(text)), 53)
+        if ":" not in text:
+            return parse_literal(text, PORT) or Address(IPV4, socket.inet_ntoa(socket.inet_aton(text)), PORT)
+        address = parse_literal(text.partition("%")[0], PORT)
+        return parse_literal(text, PORT) if address is None or address.is_link_local else address
     except (ValueError, OSError):
         return None
 
@@ -433,26 +451,17 @@ def _is_domain(text: str) -> bool:
     return True
 
 
-def _with_options(settings: Settings, words: Iterable[str]) -> Settings:
-    """Apply the options that say how names are completed and servers are asked; the last one counts."""
-    for word in words:
-        name, _, value = word.partition(":")
-        number = _atoi(value)
-        if name == "ndots":
-            settings = replace(settings, ndots=min(max(number, 0), 15))  # RES_MAXNDOTS
-        elif name == "timeout":
-            settings = replace(settings, give_up_after=float(min(max(number, 1), 30)))  # RES_MAXRETRANS
-        elif name == "attempts":
-            settings = replace(settings, attempts=min(max(number, 1), 5))  # RES_MAXRETRY
-        elif name == "rotate":
-            settings = replace(settings, rotate=True)
-    return settings
-
-
-def _atoi(text: str) -> int:
-    """Read a number as C does: its digits, and 0 where there are none."""
-    digits = re.match(r"[+-]?[0-9]{1,9}", text)
-    return int(digits[0]) if digits else 0
+def _with_options(settings: Settings, options: Mapping[str, int]) -> Settings:
+    """Apply the options that say how names are completed and servers are asked, in the limits of resolv.conf(5)."""
+    return replace(
+        settings,
+        ndots=ndots_of(options),
+        give_up_after=float(min(max(options.get("timeout", GIVE_UP_AFTER), 1), 30)),  # RES_MAXRETRANS
+        attempts=min(max(options.get("attempts", ATTEMPTS), 1), 5),  # RES_MAXRETRY
+        rotate="rotate" in options,
+        tld_query="no-tld-query" not in options,
+        aaaa="no-aaaa" not in options,
+    )
 
 
 def parse_search(suffixes: Iterable[str]) -> tuple[str, ...]:
