@@ -283,6 +283,8 @@ def test_a_port_that_would_become_another_one_is_refused(port: object, kind: typ
         ("::", Address(IPV6, "::", 443)),
         (wide("127.0.0.1"), Address(IPV4, "127.0.0.1", 443)),
         (wide("192") + "\uff0e0\u30022\uff611", Address(IPV4, "192.0.2.1", 443)),
+        ("\ufeff192.0.2.1", Address(IPV4, "192.0.2.1", 443)),
+        ("192.0.2.\u00ad1\u200b", Address(IPV4, "192.0.2.1", 443)),
         ("::ffff:192.0.2.1", Address(IPV6, "::ffff:192.0.2.1", 443)),
         ("fe80::1", Address(IPV6, "fe80::1", 443)),
         ("fe80::1%7", Address(IPV6, "fe80::1", 443, scope_id=7)),

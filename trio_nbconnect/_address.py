@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import os
 import socket
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
@@ -282,8 +282,9 @@ def parse_literal(host: str, port: int) -> Address | None:
         ValueError: `host` is an IPv6 literal whose scope is malformed.
     """
     if ":" not in host:
-        if not host.isascii():  # full-width digits, say, which IDNA maps, too: no filter before us shall see a name
-            host = unicodedata.normalize("NFKC", host.translate(_DOTS))
+        if not host.isascii():  # full-width digits, or marks of no width: no resolver shall see what IDNA makes of them
+            with suppress(ValueError):
+                host = _to_ascii(host)
         is_literal = host[:1].isdigit() and _packed(IPV4, host) is not None  # most names need no error to tell
         return Address(IPV4, host, port) if is_literal else None  # IPv4 has one spelling
     text, percent, scope = host.partition("%")
