@@ -285,6 +285,33 @@ async def test_udp_over_ipv6(zone: Zone) -> None:
         assert found(await heard(DNSResolver(servers=[f"[::1]:{port}"], hosts=None)), Source.A) == [[FOUR]]
 
 
+async def test_what_other_servers_have_said_is_forgotten(
+    tmp_path: Path, zone: Zone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`resolv.conf` is replaced: a name may mean something else there, and nobody waits for the former server."""
+    conf, new = tmp_path / "resolv.conf", tmp_path / "new"
+    asks = DNSResolver(resolv_conf=conf, hosts=None, services=False)
+    before = Zone()
+    before.says(HOST, "A", f"{HOST}. 300 IN A 192.0.2.99")
+    before.says("slow.example", "A", mangle=lost)
+    zone.says("slow.example", "A", f"slow.example. 300 IN A {FOUR}")
+    four = [socket.AF_INET]
+
+    async with serve(before) as first, serve(zone) as second, trio.open_nursery() as nursery:
+        monkeypatch.setattr(servers, "PORT", first)
+        conf.write_text("nameserver 127.0.0.1\n")
+        assert found(await heard(asks, families=four), Source.A) == [["192.0.2.99"]]
+        nursery.start_soon(partial(heard, asks, "slow.example", families=four))
+        await before.wait_for(2, "udp")
+
+        monkeypatch.setattr(servers, "PORT", second)
+        new.write_text("nameserver 127.0.0.1\n# another network\n")
+        new.replace(conf)
+        for host in (HOST, "slow.example"):
+            assert found(await heard(asks, host, families=four), Source.A) == [[FOUR]]
+        nursery.cancel_scope.cancel()
+
+
 async def test_tcp_where_udp_is_truncated() -> None:
     """RFC 7766, section 5."""
     zone = Zone()

@@ -235,7 +235,7 @@ async def test_what_was_late_is_forgotten_with_the_rest(net: SimulatedNetwork, z
     zone.says(third, "A", f"{third}. 300 IN A {FOUR}")
     zone.says(third, "AAAA", after=1.5)
     await connect_time(net, asks, host=third)
-    assert [name for name, _ in asks._remembered().late] == [other, third]
+    assert [name for name, *_ in asks._remembered().late] == [other, third]
 
 
 async def test_what_failed_was_not_late(zone: Zone) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import math
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -111,6 +112,24 @@ async def test_what_was_found_is_told_to_all(library: DeadLibrary) -> None:
     assert failures[0] is not failures[1]
 
 
+@pytest.mark.parametrize("name", ["_names", "_resolv_conf"])
+async def test_who_asks_after_a_file_has_changed_joins_nobody_from_before(
+    tmp_path: Path, library: DeadLibrary, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The name may mean something else now, and the server that the first one waits for may be named no more."""
+    path = tmp_path / "file"
+    monkeypatch.setattr(system_files, name, system_files.SmallFile(str(path), len, 0))
+    ours = look_ups.look_ups()
+    before = ours.join("host.dead", 9, 0)
+    path.write_text("nameserver 192.0.2.1\n")
+    after = ours.join("host.dead", 9, 0)
+    assert before is not after
+    assert ours.join("host.dead", 9, 0) is after
+    library.alive.set()
+    await _fail(before)
+    await _fail(after)
+
+
 async def test_a_name_that_was_given_up_and_is_wanted_again_meanwhile(
     library: DeadLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +169,7 @@ async def test_so_many_run_at_once(library: DeadLibrary, monkeypatch: pytest.Mon
             for host in ("b.example", "c.example"):
                 nursery.start_soon(shared.join(host, 80, 0).wait)
                 await trio.testing.wait_all_tasks_blocked()
-            assert list(shared._queued) == [("b.example", 0), ("c.example", 0)]
+            assert [name for name, *_ in shared._queued] == ["b.example", "c.example"]
             library.alive.set()
     assert library.calls == ["a.dead", "c.example", "b.example"]
 
@@ -321,10 +340,10 @@ async def test_half_of_the_most_may_be_of_one_family(library: DeadLibrary, monke
     ours, network = look_ups.look_ups(), KernelNetwork()
     for number in range(3):
         network.look_up(f"host{number}.dead", 9, socket.AF_INET6)
-    assert [host for host, _ in ours._running] == ["host0.dead", "host1.dead"]
+    assert [host for host, *_ in ours._running] == ["host0.dead", "host1.dead"]
     for number in range(3):
         network.look_up(f"host{number}.dead", 9, socket.AF_UNSPEC)
-    assert [host for host, family in ours._running if not family] == ["host0.dead", "host1.dead"]
+    assert [host for host, family, _ in ours._running if not family] == ["host0.dead", "host1.dead"]
 
 
 async def test_who_waits_for_a_place_lets_others_run(
@@ -627,11 +646,16 @@ async def test_a_file_is_read_when_it_has_changed(tmp_path: Path) -> None:
     assert [file.read(), file.read()] == ["one", "one"]
     path.write_text("three")
     assert file.read() == "three"
+    status = path.stat()
+    with path.open("r+") as same:
+        same.write("seven")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert file.read() == "seven"
     path.write_text("x" * (system_files.LONGEST + 1))
     assert file.read() == "nothing"
     path.unlink()
     assert file.read() == "nothing"
-    assert calls == ["one", "three"]
+    assert calls == ["one", "three", "seven"]
 
 
 def test_no_source_where_there_is_no_way() -> None:
@@ -754,7 +778,7 @@ def test_which_addresses_of_this_host_are_deprecated(tmp_path: Path) -> None:
 
 async def test_who_has_begun_since_for_the_same_name_goes_on() -> None:
     known = look_ups.LookUps()
-    first, second = (look_ups.SystemLookUp(known, ("example.org", 0), 80) for _ in range(2))
+    first, second = (look_ups.SystemLookUp(known, ("example.org", 0, system_files.names_seen()), 80) for _ in range(2))
     known._running[second.key] = second
     known.forget(first)
     assert known.join("example.org", 80, 0) is second

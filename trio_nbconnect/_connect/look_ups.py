@@ -26,6 +26,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import trio
 
 from .._address import Address
+from .system_files import names_seen
 
 AT_ONCE = 64
 """How many look-ups may run without any delay."""
@@ -47,7 +48,8 @@ each one would be an attempt, and this host a source of SYNs against whomever th
 
 T = TypeVar("T")
 
-_Key: TypeAlias = tuple[str, int]
+_Key: TypeAlias = tuple[str, int, tuple[tuple[int, ...], ...]]
+"""A name, a family, and what was seen of the system's files."""
 
 
 class LookUp(Protocol):
@@ -100,7 +102,7 @@ class SystemLookUp:
             RuntimeError: The system has no more threads.
         """
         self.is_started = True
-        host, family = self.key
+        host, family, _ = self.key
         call = partial(socket.getaddrinfo, host.encode("ascii"), self._port, family, socket.SOCK_STREAM)
         token = trio.lowlevel.current_trio_token()
 
@@ -129,7 +131,7 @@ class SystemLookUp:
 
 
 class LookUps:
-    """The look-ups of one `trio.run`, one for each name and family."""
+    """The look-ups of one `trio.run`, one for each name and family, as long as the system's files stay the same."""
 
     __slots__ = ("_next_at", "_queued", "_running")
 
@@ -139,8 +141,11 @@ class LookUps:
         self._next_at = -math.inf  # when the next may start, if `AT_ONCE` run
 
     def join(self, host: str, port: int, family: int) -> SystemLookUp:
-        """Return the look-up of this name and family that is under way, or begin one."""
-        key = (host.lower(), family)
+        """Return the look-up of this name and family that is under way, or begin one.
+
+        One that was begun under other files may mean something else, and wait for a server that is not asked any more.
+        """
+        key = (host.lower(), family, names_seen())
         look_up = self._running.get(key) or self._queued.get(key)
         if look_up is None:
             look_up = SystemLookUp(self, key, port)

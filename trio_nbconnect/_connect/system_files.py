@@ -33,6 +33,16 @@ LONGEST = 65536
 """Octets of a file that are read where every task waits for it."""
 
 
+def _look(path: str) -> tuple[int, ...]:
+    """Return the size of a file, and what would have changed with it.
+
+    Raises:
+        OSError: It cannot be found.
+    """
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
+
+
 class SmallFile(Generic[T]):
     """A file whose meaning is kept for each `trio.run`, for as long as the file is the same."""
 
@@ -45,11 +55,10 @@ class SmallFile(Generic[T]):
     def read(self) -> T:
         """Return what it says now; what stands for a file that is too long or cannot be read is said otherwise."""
         try:
-            status = os.stat(self.path)
-            seen = (status.st_mtime_ns, status.st_size, status.st_ino)
+            seen = _look(self.path)
             known = self._known.get((seen[:0], self._otherwise))
             if known[0] != seen:
-                known = seen, self._parse(self._text()) if status.st_size <= LONGEST else self._otherwise
+                known = seen, self._parse(self._text()) if seen[0] <= LONGEST else self._otherwise
                 self._known.set(known)
             return known[1]
         except OSError:
@@ -130,6 +139,17 @@ def _parse_dns_is_first(text: str) -> bool:
             first = names[: names.index("dns")] if "dns" in names else names
             return set(first) <= _KNOWN_SOURCES
     return True
+
+
+def names_seen() -> tuple[tuple[int, ...], ...]:
+    """Return what would have changed with the files that say what a name means."""
+    seen: list[tuple[int, ...]] = []
+    for file in (_names, _resolv_conf):
+        try:
+            seen.append(_look(file.path))
+        except OSError:
+            seen.append(())
+    return tuple(seen)
 
 
 _KEPT = frozenset(("invalid", "onion"))

@@ -67,7 +67,8 @@ except ModuleNotFoundError as missing:
         raise
     raise ImportError("trio_nbconnect.dns needs dnspython: python -m pip install 'trio-nbconnect[dns]'") from None
 
-Key = tuple[str, Source]
+Key = tuple[str, Source, int]
+"""A name, a record type, and in which network; see `_Memory.network`."""
 
 _NO_HOSTS: Hosts = {}
 
@@ -99,6 +100,24 @@ class _Memory:
     """What came too late for its race, and how long it is not waited for."""
     services_missed: int = 0
     """How often HTTPS records came too late since they came in time."""
+    servers: tuple[Server, ...] = ()
+    """The servers that `resolv_conf` has named."""
+    network: int = 0
+    """How often it has become another one: what a look-up of the former one still learns is kept apart."""
+
+    def heed(self, servers: tuple[Server, ...]) -> None:
+        """Forget what other servers have said: a name may mean something else here."""
+        if servers != self.servers:
+            self.servers = servers
+            self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, in another network."""
+        self.network += 1
+        self.cache.clear()
+        self.late.clear()
+        self.services_missed = 0
+        self.health = ServerHealth()
 
 
 class DNSResolver:
@@ -132,8 +151,8 @@ class DNSResolver:
         ca_file: A file with the certificates that vouch for `tls://` and `https://` servers; None for the
             system's.
         resolv_conf: The file that names the servers, read as resolv.conf(5) says, `LOCALDOMAIN` and `RES_OPTIONS`
-            included, and again when it has changed; not read if `servers` are given. Windows keeps them in its
-            registry, which is read in its place.
+            included, and again when it has changed, what other servers have said being forgotten; not read if
+            `servers` are given. Windows keeps them in its registry, which is read in its place.
         hosts: The file with names that need no server, by default the system's; None for no such file.
         rng: What shuffles services of equal priority.
 
@@ -231,7 +250,7 @@ class DNSResolver:
             await trio.lowlevel.checkpoint()
             return
         if settings is not None:
-            await self._ask_for(_LookUp(memory, settings, self._rng), query, send_answer)
+            await self._ask_for(_LookUp(memory, settings, self._rng, memory.network), query, send_answer)
         else:
             _deliver_known(known or (), query, send_answer)
             await trio.lowlevel.checkpoint()
@@ -261,7 +280,9 @@ class DNSResolver:
         if known is not None:
             _deliver_known(known, query, send_answer)
             return True
-        return settings is not None and self._recall(_LookUp(memory, settings, self._rng), query, send_answer)
+        return settings is not None and self._recall(
+            _LookUp(memory, settings, self._rng, memory.network), query, send_answer
+        )
 
     def _recall(self, look_up: _LookUp, query: Query, send_answer: SendAnswer) -> bool:
         """Deliver what is remembered of the first name that has anything to connect to."""
@@ -297,7 +318,7 @@ class DNSResolver:
             socket.gaierror: They cannot be known; `EAI_NONAME` if there is no such name.
         """
         memory = self._remembered()
-        look_up = _LookUp(memory, await self._settings(memory), self._rng)
+        look_up = _LookUp(memory, await self._settings(memory), self._rng, memory.network)
         return await SVCBResolver(look_up.ask, rng=self._rng).find_services(name)
 
     def forget(self) -> None:
@@ -306,11 +327,7 @@ class DNSResolver:
         Every `trio.run` begins with nothing remembered; outside of one, there is nothing to forget.
         """
         if trio.lowlevel.in_trio_run():
-            memory = self._remembered()
-            memory.cache.clear()
-            memory.late.clear()
-            memory.services_missed = 0
-            memory.health = ServerHealth()
+            self._remembered().forget()
 
     async def _ask_for(self, look_up: _LookUp, query: Query, send_answer: SendAnswer) -> None:
         """Ask for one name after the other, until one has anything to connect to."""
@@ -348,7 +365,7 @@ class DNSResolver:
         settings = self._settings_nowait(memory)
         if settings is None:
             assert memory.resolv_conf is not None
-            settings = self._checked(await memory.resolv_conf.read(), memory.resolv_conf)
+            settings = self._checked(await memory.resolv_conf.read(), memory)
         return settings
 
     def _settings_nowait(self, memory: _Memory) -> Settings | None:
@@ -364,11 +381,14 @@ class DNSResolver:
                 where, file = "the registry", Registry
             memory.resolv_conf = file(where, lambda text: self._with_arguments(parse(text)))
         settings = memory.resolv_conf.read_nowait()
-        return None if settings is None else self._checked(settings, memory.resolv_conf)
+        return None if settings is None else self._checked(settings, memory)
 
-    def _checked(self, settings: Settings, file: CachedFile[Settings]) -> Settings:
+    def _checked(self, settings: Settings, memory: _Memory) -> Settings:
+        file = memory.resolv_conf
+        assert file is not None
         if settings.names_interfaces:
             file.forget()
+        memory.heed(settings.servers)
         if not settings.servers:
             raise socket.gaierror(socket.EAI_FAIL, f"no usable name server in {file.path}")
         return settings
@@ -401,6 +421,7 @@ class _LookUp:
     memory: _Memory
     settings: Settings
     rng: random.Random
+    network: int
 
     def candidates(self, host: str) -> list[str]:
         """Return the names to try, in order."""
@@ -419,17 +440,20 @@ class _LookUp:
         Raises:
             socket.gaierror: It is remembered that there is no such name.
         """
-        entry = self.memory.cache.fresh(_key(name, source), trio.current_time())
+        entry = self.memory.cache.fresh(self._key(name, source), trio.current_time())
         return None if entry is None else _records(entry.value, name)
 
     def remembers(self, name: str, source: Source) -> bool:
         """Say whether anything is remembered that holds."""
-        return self.memory.cache.fresh(_key(name, source), trio.current_time()) is not None
+        return self.memory.cache.fresh(self._key(name, source), trio.current_time()) is not None
+
+    def _key(self, name: str, source: Source) -> Key:
+        return name.removesuffix(".").lower(), source, self.network
 
     async def ask(self, name: str, source: Source) -> Records:
         """Look one type up; what has expired is used once more, and what was late is not waited for."""
         check_may_be_asked(name)
-        key, memory, now = _key(name, source), self.memory, trio.current_time()
+        key, memory, now = self._key(name, source), self.memory, trio.current_time()
         if (fresh := memory.cache.fresh(key, now)) is not None:
             await trio.lowlevel.checkpoint()
             return _records(fresh.value, name)
@@ -476,7 +500,7 @@ class _LookUp:
         if now - began < LATE:
             return
         host = re.sub(r"^_[0-9]+\._https\.", "", key[0])
-        others = (self.memory.cache.peek((host, source)) for source in (Source.AAAA, Source.A))
+        others = (self.memory.cache.peek((host, source, self.network)) for source in (Source.AAAA, Source.A))
         until = max((entry.expires for entry in others if entry is not None), default=now)
         if until > now:
             self.memory.services_missed += key[1] is Source.HTTPS
@@ -487,7 +511,7 @@ class _LookUp:
 
     async def _follow(self, key: Key) -> ParsedAnswer:
         """Ask name servers, and again where an answer ends with the name of another one (RFC 1034, section 5.2.2)."""
-        name, source = key
+        name, source, _ = key
         names, ttl = [name], float("inf")
         while True:
             found = await self._first_answer(names[-1], source)
@@ -527,10 +551,6 @@ class _LookUp:
 
 def _path(name: str, path: str | os.PathLike[str]) -> str:
     return os.fsdecode(path_of(name, path))
-
-
-def _key(name: str, source: Source) -> Key:
-    return name.removesuffix(".").lower(), source
 
 
 def _records(found: ParsedAnswer, name: str) -> Records:
