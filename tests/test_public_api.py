@@ -571,20 +571,47 @@ def news():
 
 from trio_nbconnect import open_tcp_stream
 print(*news())
+{prepare}
+news()
 
 async def main():
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        await (await open_tcp_stream(*listener.getsockname())).aclose()
+        host, port = listener.getsockname()
+        await (await {connect}).aclose()
 
 trio.run(main)
 print(*news())
 """
-"""Connects to a literal, and tells which modules the import has brought beside Trio's, and which the connect itself."""
+"""Connects, and tells which modules the import has brought beside Trio's, and which the connect itself."""
 
 
-def test_the_first_connect_imports_nothing() -> None:
-    """What each connect needs comes with the import; history, NAT64, options, RFC 6724 come when they are asked for."""
-    run = subprocess.run([sys.executable, "-c", CONNECT], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize(
+    ("prepare", "connect"),
+    [
+        ("", "open_tcp_stream(host, port)"),
+        ("", "open_tcp_stream(['localhost', host], port)"),
+        ("from trio_nbconnect import record; record().__enter__()", "open_tcp_stream('localhost', port)"),
+        (
+            "from trio_nbconnect import Connector; connector = Connector(tracer=lambda event: None)",
+            "connector.open_tcp_stream([host, 'localhost'], port)",
+        ),
+        (
+            "from trio_nbconnect import Connector, dns; connector = Connector(resolver=dns.DNSResolver(hosts=None))",
+            "connector.open_tcp_stream('localhost', port)",
+        ),
+        (
+            "from trio_nbconnect import Connector, dns; ours = dns.DNSResolver(hosts=None)",
+            "Connector(resolver=ours).open_tcp_stream('localhost', port)",
+        ),
+    ],
+)
+def test_the_first_connect_imports_nothing(prepare: str, connect: str) -> None:
+    """It may come in a changed root, or with no descriptor left.
+
+    What each connect needs comes with the import; history, NAT64, options, RFC 6724 come when they are asked for.
+    """
+    program = CONNECT.replace("{prepare}", prepare).replace("{connect}", connect)
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     by_import, by_connect = run.stdout.splitlines()
 
     assert not {"json", "ipaddress"} & set(by_import.split())

@@ -16,6 +16,7 @@ import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import trio
@@ -49,6 +50,7 @@ from ._race.journal import Journal, journal
 from ._race.race import Race, wall_clock
 from ._race.resolution import Resolution
 from ._resolve.history import History
+from ._resolve.hosts import ServiceHosts, SeveralHosts, service_name
 from ._resolve.system import HookResolver, Resolver, SystemResolver
 
 if TYPE_CHECKING:
@@ -351,8 +353,6 @@ class Connector:
             TypeError: An argument is of the wrong type, or `resolver` finds no services; `dns.DNSResolver` does.
             ValueError: An argument makes no sense.
         """
-        from ._resolve.hosts import ServiceHosts, service_name  # noqa: PLC0415 - most races have one host
-
         if not trio.lowlevel.in_trio_task():
             raise _outside_of_trio()
         name = service_name(service, domain)
@@ -464,8 +464,6 @@ class Connector:
         """Choose who knows the addresses, None if they are known now, and until when one may wait for one answer."""
         network = self._parts.network
         if target.hosts:
-            from ._resolve.hosts import SeveralHosts  # noqa: PLC0415 - most races have one host
-
             return SeveralHosts(target.hosts, self._find_resolver), -math.inf
         if not target.name:
             return None, -math.inf
@@ -536,6 +534,8 @@ class _Parts:
         self.options = _by_family(connector.options)
         self.opener = SocketOpener(self.network, self.local, self.options)
         self.translator = _translator(connector.nat64, self.opener)
+        if connector.resolver is not None:  # the rules will be needed, and the first connect shall import nothing
+            import_module("._resolve.rfc6724", __package__)
 
 
 def _translator(nat64: str | Iterable[str] | None, opener: SocketOpener) -> Translator | None:

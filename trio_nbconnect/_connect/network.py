@@ -199,7 +199,7 @@ def read_deprecated_addresses(path: str = "/proc/net/if_inet6") -> set[str]:
         The addresses; none where the system does not tell, as all but Linux do.
     """
     try:
-        with open(path, encoding="ascii") as file:
+        with open(path, encoding="utf-8") as file:  # another codec would be imported here
             rows = [line.split() for line in file]
     except OSError:
         return set()

@@ -36,6 +36,7 @@ import trio
 from .._address import IPV6, Address, path_of
 from .._connect.system_files import system_file
 from .._policy import check_count, check_seconds
+from .._resolve import rfc6724  # noqa: F401 - what is found is sorted so; the first connect shall import nothing
 from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Service, Source
 from .cache import Cache, CacheEntry
 from .services import ALIASES, Records, SVCBResolver

@@ -352,6 +352,7 @@ def _tls_server(text: str, url: SplitResult, ca_file: str | None) -> TLSServer:
 def _https_server(text: str, url: SplitResult, ca_file: str | None) -> HTTPSServer:
     if not dns.query.have_doh:
         raise ImportError("DNS over HTTPS needs more of dnspython: python -m pip install 'dnspython[doh]'")
+    dns.asyncbackend.get_backend("trio")  # is imported now, not at the first query
     context = dns.query.make_ssl_context(ca_file or True, True, ["h2", "http/1.1"])
     address = _parse_address(text, url.fragment or url.netloc, _port(text, url) or 443)
     _name(text, url)

@@ -31,6 +31,7 @@ import trio
 
 from .._address import Address, Target
 from .._connect.handshake import Connecting, Opener
+from .._connect.inspection import inspect
 from .._errors import (
     Attempt,
     ConnectError,
@@ -432,8 +433,6 @@ class Race(Generic[T]):
 
     def _inspect(self, winner: RunningAttempt) -> dict[str, Any]:
         """Read what is known of the connection that is handed over."""
-        from .._connect.inspection import inspect  # noqa: PLC0415 - few races have somebody who listens
-
         assert winner.handshake is not None
         sock = winner.handshake.socket
         return inspect(sock, self._opener.round_trip_time(sock), self._result)

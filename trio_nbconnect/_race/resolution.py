@@ -27,6 +27,7 @@ from .._errors import look_up_failures, ruled_out, timed_out, without_failures
 from .._policy import Policy
 from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Source
 from .candidates import Candidates
+from .explanation import explain
 from .journal import Journal
 
 if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
@@ -192,8 +193,6 @@ class Resolution:
 
     def _tell_order(self) -> None:
         """Tell why the candidates are in this order."""
-        from .explanation import explain  # noqa: PLC0415 - few races have somebody who listens
-
         self._journal.candidates_sorted(explain(self.candidates))
 
     @property
