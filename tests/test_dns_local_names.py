@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -107,6 +108,22 @@ async def test_a_long_file_is_read_in_a_thread(tmp_path: Path) -> None:
     assert await cached.read() == 100_000
     assert len(threads) == 1
     assert threads[0] is not threading.main_thread()
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+async def test_what_could_not_be_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """There may be no descriptor left for a moment; the file does not change when there is."""
+    path = tmp_path / "file"
+    path.write_text("x" * size)
+    cached = CachedFile(str(path), len)
+
+    def open_nothing(*_: object, **__: object) -> object:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", open_nothing)
+        assert await cached.read() == 0
+    assert [await cached.read(), await cached.read()] == [size, size]
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])

@@ -50,12 +50,13 @@ _LOOPBACK = (Address(IPV6, "::1", 0), Address(IPV4, "127.0.0.1", 0))
 
 @dataclass(slots=True)
 class CachedFile(Generic[T]):
-    """A file that is read when it has changed since. One that cannot be read is as good as empty."""
+    """A file that is read when it has changed since. One that cannot be read is as good as empty, until it can be."""
 
     path: str
     parse: Callable[[str], T]
     _stamp: _Stamp | None = field(init=False, default=None)
     _value: T | None = field(init=False, default=None)
+    _is_unread: bool = field(init=False, default=False)
     _lock: trio.Lock = field(init=False, default_factory=trio.Lock)
 
     async def read(self) -> T:
@@ -73,7 +74,7 @@ class CachedFile(Generic[T]):
     def read_nowait(self) -> T | None:
         """Return what the file says now; None if it has to be read in a thread."""
         stamp, size = self._look()
-        if self._value is None or stamp != self._stamp:
+        if self._value is None or stamp != self._stamp or self._is_unread:
             if size > SMALL:
                 return None
             self._value, self._stamp = self._parsed(), stamp
@@ -97,13 +98,17 @@ class CachedFile(Generic[T]):
         return self.parse(self._text())
 
     def _text(self) -> str:
+        self._is_unread = False
         try:
             with open(self.path, "rb", opener=_without_waiting) as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
                     return ""
                 return file.read(min(status.st_size + 1, LONGEST)).decode("utf-8", "replace")
-        except (OSError, ValueError):
+        except (FileNotFoundError, ValueError):
+            return ""
+        except OSError:  # no descriptor is left, say; and in a moment there will be
+            self._is_unread = True
             return ""
 
 
