@@ -113,6 +113,32 @@ def test_no_proxy(environment: Set, host: str | bytes, is_direct: bool) -> None:
     assert chosen.opener_for("port.example", 8443) is chosen.connector
 
 
+@pytest.mark.parametrize(
+    ("entry", "host", "is_direct"),
+    [
+        ("10.0.0.0/7", "11.1.1.1", True),
+        ("10.0.0.0/7", "12.1.1.1", False),
+        ("10.0.0.0/33", "10.0.0.1", False),
+        ("10.0.0.0/8", "a10.example", False),
+        ("127.0.0.1/8", "127.9.9.9", True),
+        ("2001:db8::/32", "2001:DB8::1", True),
+        ("::1", "[0:0:0:0:0:0:0:1]", True),
+        ("x, [0:0::1]", "::1", True),
+        ("192.0.2.1", "\uff11\uff19\uff12.0.2.1", True),
+        ("fe80::/10", "fe80::1%1", True),
+        ("example.org", "www.example.org.", True),
+        ("xn--bcher-kva.example", "bücher.example", True),
+        ("bücher.example", "bücher.example", True),
+    ],
+)
+def test_no_proxy_names_networks_and_a_host_in_any_spelling(
+    environment: Set, entry: str, host: str, is_direct: bool
+) -> None:
+    environment(ALL_PROXY="http://proxy.example", NO_PROXY=entry)
+    chosen = from_environment()
+    assert (chosen.opener_for(host, 443) is chosen.connector) == is_direct
+
+
 def test_it_is_a_value(environment: Set) -> None:
     environment(ALL_PROXY="http://me:secret@proxy.example", NO_PROXY="*")
     chosen = from_environment()

@@ -1,7 +1,8 @@
 """Proxies of the environment: what `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say, as the standard library reads them.
 
 `urllib.request` has the rules: lower case before upper case, `HTTP_PROXY` ignored in a CGI script, and which hosts
-`NO_PROXY` names. What is left for us is `ALL_PROXY`, which it reads and does not use, and to make a proxy of a URL.
+`NO_PROXY` names. What is left for us is `ALL_PROXY`, which it reads and does not use, to make a proxy of a URL, and
+addresses: `NO_PROXY` may name networks (`10.0.0.0/8`), as with curl and Go, and an address is the same in any spelling.
 
 A connector is asked for hosts and ports and not for URLs, so that the program says which scheme's variable counts. A
 proxy is asked for a tunnel, with CONNECT also for "http", where browsers would send it whole URLs.
@@ -14,12 +15,13 @@ import ssl
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import trio
 
-from .._address import check_host, format_host_port
+from .._address import Target, check_host, format_host_port
 from .._blocking import BlockingConnector
 from .._connector import Connector, StreamOpener
 from .proxies import HTTPProxy, SOCKS5Proxy
@@ -72,7 +74,8 @@ class EnvironmentProxy:
     Attributes:
         proxy: The proxy; None if there is none.
         connector: Who connects directly.
-        no_proxy: The hosts to be reached directly, as in `NO_PROXY`: names, with all below them, separated by commas.
+        no_proxy: The hosts to be reached directly, as in `NO_PROXY`: names, with all below them, addresses, and
+            networks as `10.0.0.0/8`, separated by commas.
 
     Example:
         >>> from trio_nbconnect import Connector
@@ -94,9 +97,7 @@ class EnvironmentProxy:
             host: Its name or address.
             port: The port; `NO_PROXY` may name hosts with their ports.
         """
-        text = check_host(host)
-        names: Any = urllib.request  # typeshed does not know all of it
-        if self.proxy is None or names.proxy_bypass_environment(format_host_port(text, port), {"no": self.no_proxy}):
+        if self.proxy is None or _is_direct(Target.parse(check_host(host), port), self.no_proxy):
             return self.connector
         return self.proxy
 
@@ -148,6 +149,25 @@ class EnvironmentProxy:
         if self.proxy is not None:
             self.proxy.blocking()
         return BlockingConnector(self)
+
+
+def _is_direct(target: Target, no_proxy: str) -> bool:
+    """Whether `NO_PROXY` names a host: as the caller wrote it, or as it is looked up."""
+    if not target.name and any(_holds(entry, target.addresses[0].host) for entry in no_proxy.split(",")):
+        return True
+    names: Any = urllib.request  # typeshed does not know all of it
+    spellings = {target.host, target.name.removesuffix(".")} - {""}
+    return any(
+        names.proxy_bypass_environment(format_host_port(text, target.port), {"no": no_proxy}) for text in spellings
+    )
+
+
+def _holds(entry: str, address: str) -> bool:
+    """Whether an entry is this address, or a network that holds it; most are names."""
+    try:
+        return ip_address(address) in ip_network(entry.strip(" []"), strict=False)
+    except ValueError:
+        return False
 
 
 def _proxy(url: str, connector: Connector) -> HTTPProxy | SOCKS5Proxy:
