@@ -214,6 +214,7 @@ def test_resolv_conf_with_lines_that_make_no_sense() -> None:
     [
         ("search a.example\ndomain b.example c.example", ("b.example",)),
         ("domain b.example\nsearch a.example c.example", ("a.example", "c.example")),
+        ("search .a.example .b.example.", ("a.example", "b.example")),
         ("search " + " ".join(f"d{number}.example" for number in range(9)), tuple(f"d{n}.example" for n in range(9))),
     ],
 )

@@ -321,6 +321,7 @@ def spelling_cases() -> Iterator[Case]:
     for name, lines in (
         ("search-after-domain", "domain corp.example\nsearch lab.example\n"),
         ("domain-after-search", "search corp.example\ndomain lab.example\n"),
+        ("dot-before-search", "search .lab.example corp.example\n"),
         ("blanks-in-search", "search   lab.example\tcorp.example  \n"),
     ):
         world = machine(domains, resolv=f"{lines}nameserver 127.0.0.53 \n; comment\n")

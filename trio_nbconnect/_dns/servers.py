@@ -427,10 +427,12 @@ def parse_resolv_conf(text: str, *, search: str | None = None, options: str = ""
         addresses.append(Address(IPV4, "127.0.0.1", PORT))
     if search is not None:
         domains = search.split()
-    suffixes = tuple(domain.removesuffix(".") for domain in domains if domain == "." or _is_domain(domain))
+    suffixes = [domain.removeprefix(".").removesuffix(".") for domain in domains]  # glibc passes over a dot before one
     read = parse_options(f"{said} {options}")
     servers = tuple(PlainServer(address, over_tcp="use-vc" in read) for address in addresses)
-    return _with_options(Settings(servers=servers, search=suffixes, names_interfaces=interfaces), read)
+    return _with_options(
+        Settings(servers=servers, search=tuple(filter(_may_complete, suffixes)), names_interfaces=interfaces), read
+    )
 
 
 def _server_address(text: str) -> Address | None:
@@ -444,7 +446,10 @@ def _server_address(text: str) -> Address | None:
         return None
 
 
-def _is_domain(text: str) -> bool:
+def _may_complete(text: str) -> bool:
+    """Whether a domain may complete a name; the root, which is empty, may."""
+    if not text:
+        return True
     try:
         check_name(check_host(text))
     except ValueError:
