@@ -225,12 +225,17 @@ def _network(row: Row) -> SimulatedNetwork:
     for name in {HOST, *_targets(row)}:
         net.answers(name, aaaa=[], a=[], https=[], after=math.inf)
     for entry in row["dns"]:
-        after = (entry["t"] if "t" in entry else entry["after_query"]) / 1000
         if not entry.get("push"):
-            net.answers(_name(entry.get("name", ".")), after=after, error=_negative(entry), **_records(entry))
+            name, after = _name(entry.get("name", ".")), _after(entry) / 1000
+            net.answers(name, after=after, error=_negative(entry), **_records(entry))
     for address, deeds in row["hosts"].items():
         _do(net.host(address), deeds)
     return net
+
+
+def _after(entry: Row) -> float:
+    """When an answer comes: a row counts from the query or from the start, when the host's own queries go out."""
+    return float(entry["t"] if "t" in entry else entry["after_query"])
 
 
 def _records(entry: Row) -> dict[str, Any]:
@@ -282,10 +287,14 @@ def _resolver(row: Row, net: SimulatedNetwork) -> Resolver | None:
     """Ask name servers, whose answers come one by one; version 3 asks for HTTPS records, too."""
     if any(entry.get("push") for entry in row["dns"]):
         return _Scripted(row, net)
-    config = row["config"]
-    services = config.get("svcb", config.get("version", 2) == 3)
+    config, services = row["config"], _asks_for_services(row)
     protocols = tuple(config.get("protos") or ("h2", "http/1.1"))
     return net.resolver(services=services, protocols=protocols, encrypted=config.get("secure_dns", False))
+
+
+def _asks_for_services(row: Row) -> bool:
+    """Version 3 does, unless a row says otherwise."""
+    return bool(row["config"].get("svcb", row["config"].get("version", 2) == 3))
 
 
 def _do(host: SimulatedHost, deeds: Mapping[str, Any]) -> None:
@@ -361,17 +370,31 @@ class _Scripted:
     """A resolver whose answers change while the race runs, which the system's cannot."""
 
     def __init__(self, row: Row, net: SimulatedNetwork) -> None:
-        self._entries = sorted(row["dns"], key=lambda entry: float(entry["t"]))
+        self._entries = sorted(row["dns"], key=_after)
+        self._services = _asks_for_services(row)
+        self._encrypted = row["config"].get("secure_dns", False)
         self._net = net
 
     async def resolve(self, query: Query, send_answer: Any) -> None:
         sources = [Source.of(family) for family in query.families]
-        if any(entry["type"] == "HTTPS" for entry in self._entries):
+        if self._services:
             sources.insert(0, Source.HTTPS)
         for source in sources:
             self._net.queries.append((trio.current_time(), source, query.host))
-            send_answer(QuerySent(source))
+            send_answer(QuerySent(source, encrypted=self._encrypted))
+        unanswered = set(sources)
         for entry in self._entries:
-            await trio.sleep_until(entry["t"] / 1000)
-            services = tuple(map(_service, entry.get("records", ())))
-            send_answer(Answer(Source[entry["type"]], tuple(map(_address, entry.get("addrs", ()))), services=services))
+            await trio.sleep_until(_after(entry) / 1000)
+            source = Source[entry["type"]]
+            if source in sources:
+                unanswered.discard(source)
+                send_answer(_changed(source, entry))
+        if unanswered:
+            await trio.sleep_forever()
+
+
+def _changed(source: Source, entry: Row) -> Answer:
+    """Say an answer in the words of a resolver."""
+    services = tuple(map(_service, entry.get("records", ())))
+    error = _negative(entry) if entry.get("rcode", "ok") != "ok" else None
+    return Answer(source, tuple(map(_address, entry.get("addrs", ()))), error=error, services=services)
