@@ -169,6 +169,10 @@ async def test_a_handshake_under_way_becomes_connected(listener: socket.socket) 
         assert sock.log == ["EINPROGRESS", "SO_ERROR"]
 
 
+def test_a_state_reads_as_it_is_called() -> None:
+    assert [state.value for state in nb.HandshakeState] == ["handshaking", "connected", "closed"]
+
+
 async def test_connect_socket_leaves_the_socket_open_and_connected(
     listener: socket.socket, new_socket: NewSocket
 ) -> None:

@@ -27,6 +27,8 @@ from trio.testing import MockClock
 import trio_nbconnect as nb
 from trio_nbconnect._connect.network import KernelNetwork
 
+from .test_connect import Jumpy, Scripted
+
 if sys.version_info < (3, 11):  # trio brings the backport on 3.10
     from exceptiongroup import ExceptionGroup
 
@@ -278,6 +280,41 @@ async def test_no_busy_loop(path: str, autojump_clock: MockClock) -> None:
     for pause, longest in zip(pauses, [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, *[0.05] * 1000], strict=False):
         assert longest / 2 - 1e-9 <= pause <= longest + 1e-9
     assert 200 <= len(pauses) <= 410
+
+
+async def test_nothing_is_under_way(path: str, autojump_clock: MockClock) -> None:
+    """Readiness means nothing then, and is not waited for."""
+    network = Jumpy()
+    with busy(path):
+        handshake = nb.Handshake.begin(non_blocking(), path, network=network)
+        with trio.move_on_after(1):
+            await handshake.wait()
+    handshake.abort()
+    assert network.wakings == 0
+
+
+async def test_room_appears_and_the_rest_takes_a_while(path: str, autojump_clock: MockClock) -> None:
+    """From then on it is a handshake like others."""
+    with serving(path), Scripted(errno.EAGAIN, errno.EINPROGRESS, family=socket.AF_UNIX) as sock:
+        await nb.connect_socket(sock, path)
+        assert sock.log == ["EAGAIN", "EINPROGRESS", "SO_ERROR", "0"]
+
+
+async def test_a_path_has_no_port_to_run_out_of(path: str) -> None:
+    """EADDRNOTAVAIL is asked about again where a local port may have been lacking, and nowhere else."""
+    sock = Scripted(errno.EADDRNOTAVAIL, family=socket.AF_UNIX)
+    assert (await fail(sock, path)).errno == errno.EADDRNOTAVAIL
+    assert sock.log == ["EADDRNOTAVAIL"]
+
+
+async def test_a_peer_of_the_same_name_is_somebody_else(path: str) -> None:
+    """A name may be taken again when its file is gone; only TCP can meet itself."""
+    with non_blocking() as sock:
+        sock.bind(path)
+        os.unlink(path)
+        with serving(path):
+            await nb.connect_socket(sock, path)
+            assert sock.getpeername() == sock.getsockname() == path
 
 
 async def test_clients_do_not_march_in_step(path: str, autojump_clock: MockClock) -> None:

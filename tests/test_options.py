@@ -17,6 +17,7 @@ import trio
 
 import trio_nbconnect as nb
 from trio_nbconnect._connect.network import KernelNetwork
+from trio_nbconnect._connect.options import options_by_family, options_with
 from trio_nbconnect.testing import SimulatedNetwork
 
 from .test_connect import FakeFactory, FakeSocket
@@ -613,6 +614,29 @@ async def test_who_waits_for_a_socket_that_a_hook_has_shown_is_woken(autojump_cl
                 connector = nb.Connector(options=nb.SocketOptions(configure=configure))
                 await connector.open_tcp_stream(*listener.getsockname())
     assert shown[0].fileno() == -1
+
+
+async def test_hooks_of_the_program_and_of_a_library_are_called_in_turn() -> None:
+    """Each is told as much as if it were the only one."""
+    told: list[tuple[str, object, object]] = []
+    ours = nb.SocketOptions(configure=lambda sock, address: told.append(("ours", sock, address)), syn_count=3)
+
+    def theirs(sock: socket.socket, address: nb.Address) -> None:
+        told.append(("theirs", sock, address))
+
+    sock, address = socket.socket(), nb.Address(FOUR, "192.0.2.1", 80)
+    for before, hook, expected in (
+        (None, None, []),
+        (ours, None, ["ours"]),
+        (None, theirs, ["theirs"]),
+        (ours, theirs, ["ours", "theirs"]),
+    ):
+        for family, options in options_by_family(options_with(before, configure=hook)).items():
+            told.clear()
+            if options.configure is not None:
+                options.configure(sock, address)
+            assert told == [(name, sock, address) for name in expected], family
+    sock.close()
 
 
 def ask_for_fast_open(sock: socket.socket, address: nb.Address) -> None:

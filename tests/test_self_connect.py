@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 import trio_nbconnect as nb
 from trio_nbconnect._address import Address
@@ -159,9 +160,15 @@ async def test_only_itself_to_meet(family: socket.AddressFamily) -> None:
 
 
 @needs_port_range
-async def test_second_socket_gets_another_port() -> None:
-    """The first socket met itself because its server was away; the second finds it, on a port that was left free."""
-    address = dead_address()
+async def test_second_socket_gets_another_port(autojump_clock: MockClock) -> None:
+    """The first socket met itself because its server was away; the second finds it at once, on a port left free.
+
+    It is like the first one otherwise: from the same local address, with the same options.
+    """
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.2", 0))
+        address = sock.getsockname()
+    options = nb.SocketOptions(syn_count=3)
     with socket.socket() as server:
 
         def come_back(number: int) -> None:
@@ -170,11 +177,34 @@ async def test_second_socket_gets_another_port() -> None:
                 server.listen()
 
         network = OnePort(address[1], sockets=1, before=come_back)
-        with trio.fail_after(5):
-            async with await nb.Connector(network=network).open_tcp_stream(*address) as stream:
-                assert stream.socket.getpeername() == address
-                assert stream.socket.getsockname() != address
+        connector = nb.Connector(network=network, local_address="127.0.0.2", options=options)
+        began = trio.current_time()
+        async with await connector.open_tcp_stream(*address) as stream:
+            assert stream.socket.getpeername() == address
+            host, port = stream.socket.getsockname()
+            assert host == "127.0.0.2"
+            assert port != address[1]
+            assert stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT) == 3
     assert network.opened == 2
+    assert trio.current_time() == began
+
+
+@needs_port_range
+async def test_a_socket_that_cannot_be_reset_is_closed() -> None:
+    """What met itself is no connection, whatever may be set on it."""
+
+    class Stubborn(Counted):
+        def setsockopt(self, level: int, option: int, value: Any, *length: int) -> None:
+            if option == socket.SO_LINGER:
+                raise OSError(errno.ENOPROTOOPT, "no")
+            super().setsockopt(level, option, value)
+
+    address = dead_address()
+    sock = Stubborn()
+    sock.bind(address)
+    with pytest.raises(ConnectionRefusedError):
+        await nb.connect_socket(sock, address)
+    assert sock.fileno() == -1
 
 
 @needs_port_range

@@ -173,18 +173,17 @@ def options_with(
     added = dict(given)
     for family in (IPV6, IPV4):
         before = given.get(family, SocketOptions())
-        hooks = [hook for hook in (before.configure, configure) if hook is not None]
-        added[family] = replace(before, extra=(*before.extra, *extra), configure=_in_turn(hooks))
+        added[family] = replace(before, extra=(*before.extra, *extra), configure=_in_turn(before.configure, configure))
     return added
 
 
-def _in_turn(hooks: list[Configure]) -> Configure | None:
-    if len(hooks) < 2:
-        return hooks[0] if hooks else None
+def _in_turn(first: Configure | None, second: Configure | None) -> Configure | None:
+    if first is None or second is None:
+        return first or second
 
     def configure(sock: socket.socket, address: Address) -> None:
-        for hook in hooks:
-            hook(sock, address)
+        first(sock, address)
+        second(sock, address)
 
     return configure
 

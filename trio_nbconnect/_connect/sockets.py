@@ -8,7 +8,6 @@ and says who owns its socket: `SocketOpener.begin` gives it to a race, half open
 
 from __future__ import annotations
 
-import errno
 import math
 import socket
 from collections.abc import Mapping, Sequence
@@ -190,9 +189,6 @@ class _Borrowed(socket.socket):
     def fileno(self) -> int:
         """Know when the owner is closed: the number may be another socket's by then."""
         return self._owner.fileno()
-
-    def connect_ex(self, address: Any, /) -> int:
-        return errno.EBADF if self.fileno() == -1 else super().connect_ex(address)
 
     def close(self) -> None:
         self._owner.close()
