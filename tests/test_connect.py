@@ -185,6 +185,28 @@ async def test_connect_socket_leaves_the_socket_open_and_connected(
             assert served.recv(5) == b"hello"
 
 
+async def test_a_socket_of_a_system_that_cannot_open_it_so_is_made_non_blocking(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`SOCK_NONBLOCK` is Linux's; others take a second call."""
+    monkeypatch.setattr("trio_nbconnect._connect.network._STREAM", socket.SOCK_STREAM)
+    with KernelNetwork().open(socket.AF_INET) as sock:
+        assert sock.gettimeout() == 0.0
+        assert sock.type == socket.SOCK_STREAM
+
+
+async def test_nobody_is_told_of_a_socket_that_is_closed_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no number any more, and Windows would not know it."""
+    told: list[int] = []
+    monkeypatch.setattr(trio.lowlevel, "notify_closing", lambda sock: told.append(sock.fileno()))
+    network = KernelNetwork()
+    sock = network.open(socket.AF_INET)
+    number = sock.fileno()
+    for _ in range(2):
+        network.close(sock)
+    assert told == [number]
+
+
 @pytest.mark.needs_ipv6
 async def test_ipv6(new_socket: NewSocket) -> None:
     """All four values of an IPv6 address, as `getsockname` gives them, are taken."""

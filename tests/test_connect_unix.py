@@ -511,6 +511,21 @@ async def test_a_network_of_the_caller_s_is_used_throughout(path: str, autojump_
     assert log[4:6] == ["open", "close"]
 
 
+async def test_an_option_that_is_refused_is_named_with_the_path(path: str) -> None:
+    class Stubborn(socket.socket):
+        def setsockopt(self, *_: Any) -> None:
+            raise OSError(errno.EPERM, "no")
+
+    class Network(KernelNetwork):
+        def open(self, family: socket.AddressFamily, protocol: int = 0) -> socket.socket:
+            return Stubborn(family)
+
+    connector = nb.Connector(options=nb.SocketOptions(send_buffer=4096), network=Network())
+    with serving(path), pytest.raises(PermissionError) as caught:
+        await connector.open_unix_socket(path)
+    assert f"option send_buffer=4096 for {path!r}" in str(caught.value)
+
+
 class Tunnel(trio.abc.SocketFactory):
     """A factory of kernel sockets whose connect takes a while."""
 

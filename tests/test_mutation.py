@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from .mutation.__main__ import CORE, equivalents, modules
+from .mutation.executed import Executed
 from .mutation.mutants import PACKAGE, mutants_of, mutated
 
 
@@ -37,6 +38,15 @@ def test_what_is_changed(tmp_path: Path) -> None:
         ("not a and b < 2", "not a or b < 2"), ("not a", "a"), ("b < 2", "b <= 2"), ("min", "max"),
         ("return min(a)", "return None"),
     }  # fmt: skip
+
+
+def test_who_is_asked_first() -> None:
+    """The tests of the module's own files all, then others that execute little beside the line, while there is time."""
+    made = mutants_of("_race/race.py")[0]
+    own, narrow, broad, slow = "test_race.py::a", "test_x.py::narrow", "test_x.py::broad", "test_x.py::slow"
+    lines = {made.path: {made.line: [broad, slow, narrow, own], made.line + 1: [broad, slow], made.line + 2: [slow]}}
+    executed = Executed(lines, {own: 50.0, narrow: 2.0, broad: 1.0, slow: 3.0})
+    assert executed.stages(made, 4.0) == ([own], [narrow, broad])
 
 
 def test_the_core_is_found() -> None:

@@ -728,6 +728,8 @@ async def test_an_option_that_a_factory_s_socket_refuses(monkeypatch: pytest.Mon
     assert failure.errno == errno.ENOPROTOOPT
     assert "option syn_count=2 for 127.0.0.1:" in str(failure)
     assert factory.made[0].log == ["closed"]
+    with pytest.raises(OSError, match=r"option send_buffer=9 for '/somewhere'"):
+        await nb.Connector(options=nb.SocketOptions(send_buffer=9)).open_unix_socket("/somewhere")
 
 
 async def test_a_factory_s_socket_without_options_may_have_a_hook(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,7 +36,7 @@ def run_pytest(arguments: Sequence[str], *plugins: object) -> int:
     null = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
         os.dup2(null, descriptor)
-    always = ["-q", "-s", "-p", "no:cacheprovider", "--override-ini=addopts=", "--strict-markers"]
+    always = ["-q", "--capture=sys", "-p", "no:cacheprovider", "--override-ini=addopts=", "--strict-markers"]
     return int(pytest.main([*always, *arguments], plugins=list(plugins)))
 
 
@@ -65,7 +66,7 @@ class Executed:
         tests, own = covered.get(mutant.line, ()), own_of(covered.get(mutant.line, ()))
         if not tests or mutant.line in self.imported.get(mutant.path, ()):  # whoever else imports it once more
             tests, own = everything, [*own_of(everything), *self._declared]
-        others = sorted(set(tests) - set(own), key=self._duration)  # many short ones notice more than a few long ones
+        others = sorted(set(tests) - set(own), key=self._breadth)
         chosen, total = [], 0.0
         for test in others:
             total += self.seconds.get(test, 0.0)
@@ -77,6 +78,14 @@ class Executed:
     def limit(self, test: str) -> float:
         """The seconds after which a test has noticed something: it hangs."""
         return 4 + 10 * self._duration(test)
+
+    def _breadth(self, test: str) -> tuple[int, float]:
+        """How much a test executes: what executes little beside a line is about that line."""
+        return self._lines_of[test], self._duration(test)
+
+    @cached_property
+    def _lines_of(self) -> Counter[str]:
+        return Counter(test for covered in self.lines.values() for tests in covered.values() for test in tests)
 
     @cached_property
     def _declared(self) -> list[str]:
