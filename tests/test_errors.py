@@ -9,6 +9,7 @@ import pickle
 import socket
 import ssl
 import sys
+import time
 import weakref
 from collections.abc import Callable
 from itertools import pairwise
@@ -583,4 +584,24 @@ def test_events_and_errors_have_the_same_times() -> None:
         assert times[trace.AttemptConnected] == attempt.connected
         assert times[trace.AttemptFailed] == attempt.ended
 
+        with pytest.raises(ConnectTimeout) as given_up:
+            await Connector(network=net, tracer=told.append).open_tcp_stream("2001:db8::2", 443, give_up_after=1e-4)
+        (attempt,) = given_up.value.attempts
+        assert [event.time for event in told if isinstance(event, trace.AttemptCancelled)] == [attempt.ended]
+
     trio.run(main, clock=MovingClock())
+
+
+def test_an_event_and_its_wall_time_are_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = MovingClock()
+    told: list[trace.Event] = []
+    monkeypatch.setattr(time, "time", lambda: 1000 + clock.now)
+
+    async def main() -> None:
+        net = SimulatedNetwork()
+        net.host("192.0.2.1").accepts()
+        await Connector(network=net, tracer=told.append).open_tcp_stream("192.0.2.1", 443)
+
+    trio.run(main, clock=clock)
+    assert isinstance(told[0], trace.RaceStarted)
+    assert told[0].wall_time - told[0].time == pytest.approx(1000, abs=1e-9)

@@ -1680,19 +1680,21 @@ async def test_a_handshake_is_not_looked_at_because_the_next_is_due(
 
 
 @pytest.mark.parametrize("reaction", ["refuses", "drops"])
-async def test_an_attempt_that_had_to_wait_for_its_address_says_so(reaction: str, net: SimulatedNetwork) -> None:
-    """Neither a failure long ago nor a delay that has long been over is why it began."""
+@pytest.mark.parametrize(("gap", "begins"), [(0.01, 0.4), (0.5, 0.57)])
+async def test_an_attempt_that_had_to_wait_for_its_address_says_so(
+    reaction: str, gap: float, begins: float, net: SimulatedNetwork
+) -> None:
+    """Neither a failure long ago nor a delay that has long been over is why it began, nor the gap that came on top."""
     told: list[trace.Event] = []
     net.answers("example.org", aaaa=[SIX], after=0.4)
     net.answers("example.org", a=[FOUR], after=0.02)
     getattr(net.host(FOUR), reaction)()
     net.host(SIX).accepts(after=0.05)
 
-    async with await Connector(network=net, resolver=net.resolver(), tracer=told.append).open_tcp_stream(
-        "example.org", 80
-    ):
+    connector = Connector(network=net, resolver=net.resolver(), tracer=told.append, policy=Policy(minimum_gap=gap))
+    async with await connector.open_tcp_stream("example.org", 80):
         pass
 
     started = [event for event in told if isinstance(event, trace.AttemptStarted)]
-    assert [event.time for event in started] == pytest.approx([0.07, 0.4])
+    assert [event.time for event in started] == pytest.approx([0.07, begins])
     assert [event.reason for event in started] == [trace.Reason.RESOLUTION_DELAY_OVER, trace.Reason.ADDRESS_CAME]

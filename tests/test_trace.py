@@ -53,7 +53,7 @@ async def test_a_tracer_is_told_what_happened_and_when(autojump_clock: MockClock
     ours = journal(events.append)
     began = trio.current_time()
 
-    ours.race_started("example.org", 443, Policy())
+    ours.race_started("example.org", 443, Policy(), at=0.0)
     await trio.sleep(0.25)
     ours.attempt_started(1, ADDRESS, "FIRST")
 
@@ -68,7 +68,7 @@ def test_without_a_tracer_nothing_is_built() -> None:
     """No clock is read: this test has none."""
     ours = journal(None)
 
-    ours.race_started("example.org", 443, Policy())
+    ours.race_started("example.org", 443, Policy(), at=trio.current_time())
     ours.query_sent(QuerySent(Source.AAAA))
     ours.answer_received(Answer(Source.AAAA))
     ours.attempt_started(1, ADDRESS, "FIRST")
@@ -87,8 +87,8 @@ def test_races_are_numbered_in_the_process_and_know_their_run() -> None:
 
     async def two_races() -> None:
         for _ in range(2):
-            journal(events.append).race_started("example.org", 443, Policy())
-            journal(None).race_started("example.org", 443, Policy())
+            journal(events.append).race_started("example.org", 443, Policy(), at=trio.current_time())
+            journal(None).race_started("example.org", 443, Policy(), at=trio.current_time())
 
     trio.run(two_races)
     trio.run(two_races)
@@ -272,7 +272,7 @@ async def test_events_are_logged(caplog: pytest.LogCaptureFixture) -> None:
 
     with trace.log_to(logging.getLogger("connections")):
         ours = journal(None)
-    ours.race_started("evil.example\n\x1b[31m", 443, Policy())
+    ours.race_started("evil.example\n\x1b[31m", 443, Policy(), at=trio.current_time())
     ours.attempt_started(1, ADDRESS, "FIRST", 0.25, "HISTORY")
     ours.answer_received(Answer(Source.A, (ADDRESS, ADDRESS), error=OSError("odd\n")))
     ours.attempt_connected(1, ADDRESS, None)
@@ -295,7 +295,7 @@ def test_the_time_in_a_log_counts_from_the_race_s_beginning(caplog: pytest.LogCa
     async def race(began: float) -> None:
         await trio.sleep(began)
         ours = journal(None)
-        ours.race_started("h", 443, Policy())
+        ours.race_started("h", 443, Policy(), at=trio.current_time())
         await trio.sleep(0.25)
         ours.race_won(1, ADDRESS)
 
@@ -314,7 +314,7 @@ def test_a_connection_is_all_unless_it_says_what_follows() -> None:
 async def test_structlog_is_a_logger_too() -> None:
     with structlog.testing.capture_logs() as logs, trace.log_to(structlog.get_logger()):
         ours = journal(None)
-        ours.race_started("example.org", 443, Policy())
+        ours.race_started("example.org", 443, Policy(), at=trio.current_time())
         ours.race_lost(None)
 
     assert [log["log_level"] for log in logs] == ["debug", "warning"]

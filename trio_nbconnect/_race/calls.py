@@ -141,6 +141,7 @@ async def race(
         resolution,
         calls,
         establish=None,
+        is_tls=False,
         give_up_after=check_seconds("give_up_after", give_up_after),
         journal=heard,
         history=None,

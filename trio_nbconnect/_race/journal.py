@@ -73,10 +73,10 @@ class Journal:
             self._order: tuple[Candidate, ...] = ()
             self._clock = trio.lowlevel.current_clock()
 
-    def race_started(self, host: str, port: int, policy: Policy, *, at: float | None = None) -> None:
+    def race_started(self, host: str, port: int, policy: Policy, *, at: float) -> None:
         if self.tracers:
             self._host, self._port = host, port
-            since = 0.0 if at is None else self._clock.current_time() - at
+            since = self._clock.current_time() - at
             facts: dict[str, Any] = {"run": _number_of_run(), "wall_time": time.time() - since}
             self._tell(self._trace.RaceStarted, at, policy=policy, proxy_for=proxy_for.get(), **facts)
 

@@ -117,7 +117,7 @@ class Race(Generic[T]):
         opener: Opener,
         *,
         establish: Callable[[trio.SocketStream, Address], Awaitable[T]] | None,
-        is_tls: bool = False,
+        is_tls: bool,
         give_up_after: float,
         journal: Journal,
         history: History | None,
@@ -139,7 +139,7 @@ class Race(Generic[T]):
         self._last_sent: RunningAttempt | None = None
         self._winner: RunningAttempt | None = None
         self._result: T
-        self._had_none = False  # whether there was no address when the next attempt was due
+        self._had_none: bool  # whether there was no address when the next attempt was due
         self._change = resolution.change
 
     async def run(self) -> T:
