@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Iterator
 from itertools import cycle
 from random import Random
 from typing import Any
@@ -246,6 +247,32 @@ def test_a_history_never_grows_beyond_its_bound() -> None:
     assert list(json.loads(history.to_json())["addresses"]) == ["192.0.2.97", "192.0.2.98", "192.0.2.99"]
 
 
+def test_another_thread_may_change_it_meanwhile() -> None:
+    """Then the oldest is looked for once more."""
+
+    class Changed(dict[str, Any]):
+        looks = 0
+
+        def __iter__(self) -> Iterator[str]:
+            self.looks += 1
+            if self.looks == 1:
+                raise RuntimeError("dictionary changed size during iteration")
+            return super().__iter__()
+
+    history = History(max_addresses=1)
+    history._known = Changed()
+    history.record(A, 0.010, NOON)
+    history.record(B, 0.010, NOON)
+
+    assert [look(history).rtt(address) is not None for address in (A, B)] == [False, True]
+    assert history._known.looks == 2
+
+
+def test_a_sort_says_what_it_cannot_sort() -> None:
+    with pytest.raises(TypeError, match=r"^addresses must be an iterable of addresses, not str"):
+        look(History()).sort("192.0.2.1")  # type: ignore[arg-type]
+
+
 def test_forget_everything() -> None:
     """RFC 8305, section 4: it "SHOULD be flushed whenever a device changes the network to which it is attached"."""
     history = remembering({A: 0.080}, used=(B,))
@@ -352,6 +379,7 @@ INCOMPLETE = "it must be an address with rtt, measured and used"
     [
         ("example.org", FINE, INCOMPLETE),
         ("192.0.2.1", [], INCOMPLETE),
+        ("192.0.2.1", ["rtt", "measured", "used"], INCOMPLETE),
         ("192.0.2.1", {"rtt": 0.02}, INCOMPLETE),
         ("192.0.2.1", {**FINE, "port": 443}, INCOMPLETE),
         ("[::1]", FINE, "host must be a name or an address, not '[::1]'"),
@@ -369,6 +397,14 @@ def test_an_entry_of_garbage_is_refused_by_its_name(ip: str, entry: Any, complai
         History.from_json(json.dumps({"version": 1, "addresses": {ip: entry}}))
 
     assert str(caught.value).startswith(f"no saved history: entry {ip!r}: {complaint}")
+
+
+def test_a_long_name_is_shown_in_part() -> None:
+    """60 characters of its repr at most."""
+    with pytest.raises(ValueError) as caught:
+        History.from_json(json.dumps({"version": 1, "addresses": {"x" * 100: FINE}}))
+
+    assert str(caught.value) == f"no saved history: entry '{'x' * 59}...: {INCOMPLETE}"
 
 
 def test_an_entry_may_hold_every_float() -> None:

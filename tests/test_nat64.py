@@ -178,6 +178,8 @@ def test_a_translator_stands_in_where_there_is_no_way() -> None:
     assert translator.source_of(translated) == translated
     assert translator.source_of(local) is None
     assert translator.source_of(nowhere) is None
+    first_of_two = Translator((Prefix.read("2001:db8:64::/96"), Prefix.read("64:ff9b::/96")), lambda _: None)
+    assert first_of_two.write(translated) == translator.write(translated)
     assert [str(translator.write(address)) for address in (reached, translated, local, nowhere)] == [
         "192.0.2.1:443",
         "[2001:db8:64::c633:6401]:443",
@@ -215,6 +217,7 @@ def test_a_prefix_that_looks_like_a_well_known_address() -> None:
         ["192.0.0.170", "192.0.0.171"],
         ["::ffff:192.0.0.170", "::ffff:192.0.0.171"],
         ["::192.0.0.170"],
+        ["0:0:8000::192.0.0.170"],
         ["2001:db8:0:0:100::192.0.0.170"],
         ["2001:db8:c000:aa:100::"],
         ["::", "::1", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"],

@@ -196,10 +196,12 @@ async def test_a_name_that_does_not_exist_is_the_end(net: SimulatedNetwork) -> N
 
 
 async def test_addresses_without_their_scope_hurry_nothing(net: SimulatedNetwork) -> None:
-    """One family's answer does not know the link of a link-local address."""
-    net.answers("example.org", aaaa=["fe80::1", SIX], after=0.01)
+    """One family's answer seldom knows the link of a link-local address."""
+    net.answers("example.org", aaaa=["fe80::1", SIX, "fe80::1%1"], after=0.01)
     net.answers("example.org", a=[], after=1.0)
-    assert answers(await heard(net))[0] == (approx(0.06), "AAAA", [SIX])
+    told = await heard(net)
+    assert answers(told)[0] == (approx(0.06), "AAAA", [SIX, "fe80::1"])
+    assert next(item.addresses[-1].scope_id for _, item in told if isinstance(item, Answer)) == 1
 
 
 async def test_a_look_up_can_be_taken_up_again(net: SimulatedNetwork) -> None:
@@ -313,6 +315,21 @@ async def test_nat64_is_found_by_a_name_without_ipv6(
     """RFC 7050, section 3: ask for AAAA of "ipv4only.arpa", and look for its IPv4 addresses in the answer."""
     net.answers("ipv4only.arpa", aaaa=aaaa)
     assert await discover_nat64(network=net) == expected
+
+
+@pytest.mark.parametrize("number", [socket.EAI_NONAME, socket.EAI_NODATA, socket.EAI_ADDRFAMILY])
+async def test_where_the_name_has_no_ipv6_there_is_no_nat64(net: SimulatedNetwork, number: int) -> None:
+    """Systems say that in different ways."""
+    net.answers("ipv4only.arpa", aaaa=[], error=socket.gaierror(number, "none"))
+    assert await discover_nat64(network=net) == ()
+
+
+async def test_who_is_cancelled_before_asks_nobody_for_a_prefix(net: SimulatedNetwork) -> None:
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await discover_nat64(network=net)
+    assert scope.cancelled_caught
+    assert net.queries == []
 
 
 async def test_nat64_is_not_ruled_out_by_a_name_server_that_fails(net: SimulatedNetwork) -> None:

@@ -218,8 +218,7 @@ class Translator:
 
     def source_of(self, address: Address) -> Address | None:
         """Where an address is connected to from; what is translated has a source beyond the translator."""
-        source = self._source_of(address)
-        return address if source is None and self.write(address) != address else source
+        return self._source_of(address) or (address if self.write(address) != address else None)
 
 
 async def discover_nat64(*, network: Network | None = None) -> tuple[str, ...]:
