@@ -36,6 +36,7 @@ from trio_nbconnect._errors import (
     as_failure,
     connect_error,
     gave_up,
+    look_up_failures,
     no_address,
     os_error,
     ruled_out,
@@ -43,6 +44,7 @@ from trio_nbconnect._errors import (
     sole,
     timed_out,
     tls_reason,
+    without_failures,
 )
 from trio_nbconnect.testing import SimulatedNetwork
 
@@ -547,6 +549,59 @@ def test_an_error_keeps_nothing_alive(make: Callable[[OSError], ConnectError]) -
 
     assert seen() is None
     assert sys.getrefcount(failure) < before
+
+
+def cancelled() -> BaseException:
+    """Get a cancellation, which Trio alone can make."""
+    caught: list[BaseException] = []
+
+    async def main() -> None:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            try:
+                await trio.sleep_forever()
+            except trio.Cancelled as error:
+                caught.append(error)
+                raise
+
+    trio.run(main)
+    return caught[0]
+
+
+@pytest.mark.parametrize(
+    ("others", "kinds", "are_left_out"),
+    [
+        ([OSError("gone")], (), True),
+        ([OSError("gone"), ExceptionGroup("", [EOFError(), trio.TooSlowError()])], (), True),
+        ([LookupError("theirs"), OSError("gone")], (LookupError,), True),
+        ([LookupError("a bug"), OSError("gone")], (), False),
+        ([OSError("gone"), KeyboardInterrupt()], (), False),
+        ([], (), False),
+    ],
+)
+def test_what_fails_beside_a_cancellation_is_left_out(
+    others: list[BaseException], kinds: tuple[type[Exception], ...], are_left_out: bool
+) -> None:
+    """If it is nothing but failures; a bug or an interrupt is never lost."""
+    cancellation = cancelled()
+    group = BaseExceptionGroup("tasks", [cancellation, *others])
+    left = without_failures(group, kinds)
+    if are_left_out:
+        assert left.exceptions == (cancellation,)
+    else:
+        assert left is group
+
+
+def test_where_nothing_is_cancelled_nothing_is_left_out() -> None:
+    group = BaseExceptionGroup("tasks", [OSError("gone"), KeyboardInterrupt()])
+    assert without_failures(group) is group
+
+
+def test_a_look_up_has_failed_if_all_of_it_has() -> None:
+    aaaa, a = OSError("no AAAA"), OSError("no A")
+    assert look_up_failures(aaaa) == [aaaa]
+    assert look_up_failures(ExceptionGroup("", [aaaa, ExceptionGroup("", [a])])) == [aaaa, a]
+    assert look_up_failures(ExceptionGroup("", [aaaa, ValueError("a bug")])) == []
 
 
 class MovingClock(trio.abc.Clock):

@@ -32,6 +32,7 @@ from trio_nbconnect import (
     Query,
     QuerySent,
     ResolutionError,
+    Service,
     Source,
     trace,
 )
@@ -1321,6 +1322,20 @@ async def test_addresses_of_a_family_that_is_ruled_out(net: SimulatedNetwork) ->
     assert caught.value.attempts == ()
 
 
+async def test_all_that_was_ruled_out_is_told(net: SimulatedNetwork) -> None:
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        send_answer(QuerySent(Source.A))
+        for host in (FOUR, "192.0.2.2"):
+            send_answer(Answer(Source.A, (Address(AF_INET, host, 443),)))
+
+    connector = Connector(network=net, policy=Policy(families=(AF_INET6,)), resolver=Resolver(resolve))
+    with pytest.raises(ConnectError) as caught:
+        await connector.open_tcp_stream("example.org", 443)
+    assert isinstance(caught.value.__cause__, ExceptionGroup)
+    reasons = list(map(str, caught.value.__cause__.exceptions))
+    assert [host in reason for host, reason in zip((FOUR, "192.0.2.2"), reasons, strict=True)] == [True, True]
+
+
 def encrypted(*later: tuple[float, Answer]) -> Resolver:
     """A resolver over encrypted DNS: the AAAA answer at once, and then what is said, so much later."""
 
@@ -1463,6 +1478,32 @@ async def test_what_a_resolver_knows_at_once_is_no_last_resort() -> None:
         await connector.open_tcp_stream("example.org", 443)
 
     assert Remembers.asked == [(socket.AF_INET6,)]
+
+
+async def test_the_last_resort_is_asked_for_when_all_attempts_have_failed() -> None:
+    """Also while an answer is due: hints were tried, and in vain."""
+    net = SimulatedNetwork(ipv4=False)
+    net.host(SIX).refuses(after=0.1)
+    net.host("64:ff9b::c000:201").accepts()
+    asked: list[tuple[float, tuple[int, ...]]] = []
+
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        asked.append((trio.current_time(), query.families))
+        if AF_INET in query.families:
+            send_answer(QuerySent(Source.A))
+            send_answer(Answer(Source.A, (Address(AF_INET, FOUR, 443),)))
+            return
+        send_answer(QuerySent(Source.HTTPS))
+        send_answer(QuerySent(Source.AAAA))
+        hint = Address(AF_INET6, SIX, 443)
+        send_answer(Answer(Source.HTTPS, services=(Service(priority=1, target="cdn.example", hints=(hint,)),)))
+        await trio.sleep_forever()
+
+    policy = Policy(last_resort_delay=2.0)
+    connector = Connector(network=net, nat64="64:ff9b::/96", policy=policy, resolver=Resolver(resolve))
+
+    assert peer(await connector.open_tcp_stream("example.org", 443)) == "64:ff9b::c000:201"
+    assert asked == [(0.0, (AF_INET6,)), (0.1, (AF_INET,))]
 
 
 async def test_the_last_resort_is_asked_for_when_nothing_was_found() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import inspect
 import logging
@@ -16,9 +17,21 @@ import structlog
 import trio
 from trio.testing import MockClock
 
-from trio_nbconnect import Address, Answer, ConnectError, Connector, Policy, QuerySent, Source, record, trace
+from trio_nbconnect import (
+    Address,
+    Answer,
+    ConnectError,
+    Connector,
+    Phase,
+    Policy,
+    QuerySent,
+    Service,
+    Source,
+    record,
+    trace,
+)
 from trio_nbconnect._address import IPV4
-from trio_nbconnect._listening import listening
+from trio_nbconnect._listening import listening, proxy_for
 from trio_nbconnect._race.journal import journal
 from trio_nbconnect.testing import SimulatedNetwork
 
@@ -62,6 +75,57 @@ async def test_a_tracer_is_told_what_happened_and_when(autojump_clock: MockClock
         trace.RaceStarted(time=began, policy=Policy(), **one),
         trace.AttemptStarted(time=began + 0.25, attempt=1, address=ADDRESS, reason=trace.Reason.FIRST, **one),
     ]
+
+
+async def test_events_hold_all_that_is_known() -> None:
+    events: list[Any] = []
+    ours = journal(events.append)
+    service = Service(priority=1, target="cdn.example", alpn=("h2",))
+    answer = Answer(Source.HTTPS, (ADDRESS,), name="cdn.example", services=(service,), server="192.0.2.53:53", ttl=30.0)
+    failure = OSError(errno.ECONNREFUSED, "refused")
+    token = proxy_for.set("example.com:443")
+    try:
+        ours.race_started("example.org", 443, Policy(), at=1.0)
+    finally:
+        proxy_for.reset(token)
+    ours.query_sent(QuerySent(Source.HTTPS, name="cdn.example"))
+    ours.answer_received(answer)
+    ours.answer_received(Answer(Source.A, error=failure))
+    ours.attempt_started(1, ADDRESS, "ADDRESS_CAME", 0.3, "HISTORY", at=2.0)
+    ours.attempt_connected(1, ADDRESS, Phase.TLS, 3, at=3.0)
+    ours.attempt_failed(1, ADDRESS, failure, 4, at=4.0)
+    ours.attempt_cancelled(2, ADDRESS, 5, at=5.0)
+    ours.attempt_established(3, ADDRESS, at=6.0)
+
+    started, query, services, error, began, connected, failed, cancelled, established = events
+    assert [event.time for event in (started, began, connected, failed, cancelled, established)] == [1, 2, 3, 4, 5, 6]
+    assert (started.host, started.port, started.policy) == ("example.org", 443, Policy())
+    assert started.proxy_for == "example.com:443"
+    assert (query.source, query.name) == (Source.HTTPS, "cdn.example")
+    for name in ("source", "addresses", "error", "name", "services", "server", "ttl"):
+        assert getattr(services, name) == getattr(answer, name)
+    assert error.error is failure
+    assert (began.reason, began.delay, began.delay_from) == (trace.Reason.ADDRESS_CAME, 0.3, trace.DelaySource.HISTORY)
+    assert (connected.next_phase, connected.syn_retransmissions) == (Phase.TLS, 3)
+    assert (failed.error, failed.syn_retransmissions, cancelled.syn_retransmissions) == (failure, 4, 5)
+    assert [event.attempt for event in (began, connected, failed, cancelled, established)] == [1, 1, 1, 2, 3]
+    assert all(event.address == ADDRESS for event in (began, connected, failed, cancelled, established))
+
+
+async def test_an_order_is_told_when_it_is_another_one() -> None:
+    """And not with each answer that leaves it as it is."""
+    events: list[Any] = []
+    ours = journal(events.append)
+    one, other = [
+        {"address": Address(IPV4, f"192.0.2.{number}", 443), "source": Source.A, "placed_by": "order"}
+        for number in (1, 2)
+    ]
+
+    for rows in ([one], [one, other], [one, other], [other, one], [other, one]):
+        ours.candidates_sorted(rows)
+
+    told = [[row.address for row in event.candidates] for event in events]
+    assert told == [[one["address"], other["address"]], [other["address"], one["address"]]]
 
 
 def test_without_a_tracer_nothing_is_built() -> None:

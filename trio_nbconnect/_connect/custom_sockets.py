@@ -87,7 +87,7 @@ class CustomConnect:
     def stream(self) -> trio.SocketStream:
         """Give the connected socket away as a stream, which owns it from then on."""
         stream = trio.SocketStream(self.socket)
-        if self._options is not None and self._options.kept:
+        if self._options is not None:
             with contextlib.suppress(*_LACKING):
                 apply_again(stream, self._options.kept)
         return stream

@@ -214,8 +214,8 @@ class Resolution:
         families = self._families
         if self._nat64 is not None:
             addresses = tuple(map(self._nat64.read, addresses))
-        left_out = [address for address in addresses if address.family not in families and not address.is_path]
-        if not left_out:
+        usable = tuple(address for address in addresses if address.family in families or address.is_path)
+        if len(usable) == len(addresses):
             return addresses
-        self.unusable += tuple(map(ruled_out, left_out))
-        return tuple(address for address in addresses if address.family in families or address.is_path)
+        self.unusable += tuple(ruled_out(address) for address in addresses if address not in usable)
+        return usable
