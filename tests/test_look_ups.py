@@ -479,6 +479,25 @@ async def test_other_names_are_the_system_s(
     assert library.calls == [name.lower()]
 
 
+async def test_a_name_that_is_kept_and_in_the_hosts_file_is_asked_for_like_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("192.0.2.1 pinned.onion\n")
+    monkeypatch.setattr(system_files, "_names", system_files.SmallFile(str(hosts), system_files._parse_names, None))
+    asked: list[tuple[object, ...]] = []
+
+    def getaddrinfo(*question: object) -> list[object]:
+        asked.append(question)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 443))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    assert await KernelNetwork().look_up("pinned.onion", 443, socket.AF_INET).wait() == [
+        Address(socket.AF_INET, "192.0.2.1", 443)
+    ]
+    assert asked == [(b"pinned.onion", 443, socket.AF_INET, socket.SOCK_STREAM)]
+
+
 async def test_the_first_addresses_of_each_family_count(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
 ) -> None:
@@ -794,6 +813,22 @@ def test_whether_the_kernel_s_network_asks_dns(name: str, expected: bool, monkey
 
 async def asks_dns(name: str) -> bool:
     return KernelNetwork().is_dns_name(name)
+
+
+async def test_which_files_of_the_system_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In UTF-8, whatever the locale says: another codec might have to be imported."""
+    opened: list[tuple[object, object]] = []
+
+    def open_nothing(path: str, *_: object, encoding: str = "the locale's", **__: object) -> object:
+        opened.append((path, encoding))
+        raise FileNotFoundError(errno.ENOENT, "no")
+
+    network = KernelNetwork()
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", open_nothing)
+        assert network.policy_table() is DEFAULT_POLICY_TABLE
+        assert network.deprecated_addresses() == set()
+    assert opened == [("/etc/gai.conf", "utf-8"), ("/proc/net/if_inet6", "utf-8")]
 
 
 async def test_the_system_s_policy_table_is_read_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
