@@ -388,6 +388,33 @@ def test_scopes_of_ipv4_addresses(line: str) -> None:
     assert table.scope(literal("::1")) == table.scope(literal("fe80::1")) == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "entry"),
+    [
+        ("::1", (1, 128, 7)),
+        ("::1/128", (1, 128, 7)),
+        ("::1/0", (0, 0, 7)),
+        ("::3/127", (1, 127, 7)),
+        ("fe80::/10", (0x3FA, 10, 7)),
+        ("2001:db8:ffff::/032", (0x20010DB8, 32, 7)),
+    ],
+)
+def test_a_prefix_is_an_address_and_a_length(text: str, entry: tuple[int, int, int]) -> None:
+    """RFC 4291, section 2.3; bits behind the length do not count, and a length may be left out."""
+    assert PolicyEntry.read(text, 7) == entry
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "::1/", "::1/129", "::1/-1", "::1/+1", "::1/1.0", "::1/\N{ARABIC-INDIC DIGIT SEVEN}", "::1/\N{SUPERSCRIPT TWO}",
+     "::1/64/64", "192.0.2.0/24", "/64", "::1%lo/64", "\ud800::/64", "::1/x", "é::/10"],
+)  # fmt: skip
+def test_what_is_no_prefix_says_so(text: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        PolicyEntry.read(text, 7)
+    assert str(caught.value) == f"prefix must be an IPv6 address and a length, not {text!r}"
+
+
 def test_a_prefix_without_a_length_is_one_address() -> None:
     table = parse_gai_conf("label 2001:db8::1 9\nprecedence 2001:db8::1 7\nscopev4 192.0.2.1 5\n")
 
@@ -426,6 +453,7 @@ def test_ways_to_write_a_line(line: str) -> None:
         "precedence 2001:db8::/32 -7",
         "precedence 2001:db8::/32 7.5",
         "precedence 2001:db8::/32 2147483648",
+        "precedence 2001:db8::/32 4294967296",
         "precedence 2001:db8::/32 99999999999999999999",
         "precedence 2001:db8::/32 \N{ARABIC-INDIC DIGIT SEVEN}",
         "precedence 2001:db8::/129 7",

@@ -417,6 +417,58 @@ async def test_what_only_the_kernel_knows(options: nb.SocketOptions, number: int
     assert text in str(failure)
 
 
+class Stubborn(KernelNetwork):
+    """The kernel's network, whose sockets refuse one option."""
+
+    def __init__(self, level: int, option: int) -> None:
+        self.refused = level, option
+
+    def open(self, family: socket.AddressFamily, protocol: int = 0) -> Any:
+        refused = self.refused
+
+        class Socket(socket.socket):
+            def setsockopt(self, level: int, option: int, value: Any, *length: int) -> None:
+                if (level, option) == refused:
+                    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+                super().setsockopt(level, option, value, *length)
+
+        sock = Socket(family, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        return sock
+
+
+@pytest.mark.parametrize(
+    ("level", "option", "text"),
+    [
+        (TCP, socket.TCP_NODELAY, "no_delay=True"),
+        (SOL, socket.SO_KEEPALIVE, "keepalive=True"),
+        (TCP, socket.TCP_KEEPIDLE, "keepalive idle=30"),
+        (TCP, socket.TCP_KEEPINTVL, "keepalive interval=5.0"),
+        (TCP, socket.TCP_KEEPCNT, "keepalive count=3"),
+        (TCP, socket.TCP_USER_TIMEOUT, "user_timeout=1.5"),
+        (SOL, socket.SO_RCVBUF, "receive_buffer=10000"),
+        (SOL, socket.SO_SNDBUF, "send_buffer=20000"),
+        (socket.IPPROTO_IP, socket.IP_TOS, "type_of_service=184"),
+        (SOL, socket.SO_BINDTODEVICE, "interface='lo'"),
+        (TCP, socket.TCP_CONGESTION, "congestion_control='reno'"),
+        (TCP, socket.TCP_SYNCNT, "syn_count=2"),
+        (SOL, socket.SO_REUSEADDR, "reuse_address=True"),
+        (SOL, socket.SO_OOBINLINE, f"extra ({int(SOL)}, {socket.SO_OOBINLINE}, 1)"),
+    ],
+)
+async def test_an_option_that_is_refused_is_named_as_it_was_given(level: int, option: int, text: str) -> None:
+    failure = await failure_of(nb.Connector(network=Stubborn(level, option), options=ALL))
+    assert f"Operation not permitted: option {text} for 127.0.0.1:" in str(failure)
+
+
+def test_multipath_over_ipv4_may_have_a_type_of_service() -> None:
+    """Over IPv6 it is EOPNOTSUPP, as measured."""
+    options = nb.SocketOptions(multipath=True, type_of_service=16)
+    assert nb.Connector(options={FOUR: options}).options == {FOUR: options}
+    with pytest.raises(ValueError, match=r"^multipath sockets over IPv6 have no type_of_service, which is 16$"):
+        nb.Connector(options={SIX: options})
+
+
 class Forbidden(socket.socket):
     """A socket whose owner may not set marks."""
 
@@ -765,6 +817,19 @@ async def test_a_unix_socket_has_the_buffers_only(options: Any) -> None:
             assert stream.socket.getsockopt(SOL, socket.SO_RCVBUF) == 20000
             assert stream.socket.getsockopt(SOL, socket.SO_SNDBUF) == 40000
             assert stream.socket.getsockopt(SOL, socket.SO_KEEPALIVE) == 0
+
+
+async def test_a_path_among_other_addresses_has_the_buffers_only() -> None:
+    network = Scripted(errno.EPROTONOSUPPORT)
+    options = nb.SocketOptions(multipath=True, no_delay=False, receive_buffer=10000, configure=lambda *_: 1 / 0)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("")
+        listener.listen()
+        path = listener.getsockname()
+        connector = nb.Connector(network=network, options=options)
+        async with await connector.open_tcp_stream("example.org", 80, addresses=[path]) as stream:
+            assert stream.socket.getsockopt(SOL, socket.SO_RCVBUF) == 20000
+    assert network.asked == [0]
 
 
 def test_whatever_is_a_real_number_is_taken() -> None:
