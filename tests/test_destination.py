@@ -406,8 +406,10 @@ def test_a_prefix_is_an_address_and_a_length(text: str, entry: tuple[int, int, i
 
 @pytest.mark.parametrize(
     "text",
-    ["", "::1/", "::1/129", "::1/-1", "::1/+1", "::1/1.0", "::1/\N{ARABIC-INDIC DIGIT SEVEN}", "::1/\N{SUPERSCRIPT TWO}",
-     "::1/64/64", "192.0.2.0/24", "/64", "::1%lo/64", "\ud800::/64", "::1/x", "é::/10"],
+    [
+        "", "::1/", "::1/129", "::1/-1", "::1/+1", "::1/1.0", "::1/x", "::1/\N{ARABIC-INDIC DIGIT SEVEN}",
+        "::1/\N{SUPERSCRIPT TWO}", "::1/64/64", "192.0.2.0/24", "/64", "::1%lo/64", "\ud800::/64", "é::/10",
+    ],
 )  # fmt: skip
 def test_what_is_no_prefix_says_so(text: str) -> None:
     with pytest.raises(ValueError) as caught:
