@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -532,6 +533,8 @@ async def test_the_first_addresses_of_each_family_count(
         ("fe80::1%lo localhost", None),
         ("fe80::1%nosuch0 localhost\n::1 localhost", ("::1",)),
         ("127.0.0.1 localhost\n127.0.0.1 localhost", ("127.0.0.1",)),
+        ("\n# 192.0.2.1 localhost\n127.0.0.1 # localhost\n\t\n127.0.0.1 localhost", ("127.0.0.1",)),
+        ("192.0.2.1 www\n127.0.0.9 a localhost\n# end", ("127.0.0.9",)),
     ],
 )
 def test_localhost_is_what_the_hosts_file_says(hosts: str, expected: tuple[str, ...] | None) -> None:
@@ -607,6 +610,12 @@ async def test_which_names_are_absolute(
         ("hosts: files mdns4_minimal [NOTFOUND=return] dns hesiod", True),
         ("hosts: files resolve [!UNAVAIL=return] dns", True),
         ("hosts: hesiod files dns", False),
+        ("hosts: files # ldap", True),
+        ("hosts: files dns resolve myhostname mymachines mdns_minimal mdns4_minimal", True),
+        ("hosts: files resolve myhostname mymachines mdns_minimal mdns4_minimal", True),
+        ("hosts: files\nhosts: ldap", True),
+        ("ipnodes: ldap\nhosts : ldap dns", False),
+        ("hosts: files [ldap: dns", False),
         ("hosts: files ldap # dns", False),
         ("passwd: ldap\n# hosts: ldap", True),
         ("hosts\nhosts: ldap", False),
@@ -649,6 +658,67 @@ async def test_whether_the_hosts_file_has_a_name(
 async def test_without_a_hosts_file_it_has_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system_files, "_names", system_files.SmallFile("/nowhere", system_files._parse_names, None))
     assert not await system_files.is_in_hosts("pinned.example")
+
+
+async def test_a_file_may_hold_any_octets(tmp_path: Path) -> None:
+    """Of whatever encoding; and what comes behind so many of them is not read."""
+    path = tmp_path / "file"
+    path.write_bytes(b"192.0.2.1 pinned.example # caf\xe9\n")
+    assert system_files.SmallFile(str(path), system_files._parse_names, None).read() == frozenset({"pinned.example"})
+    path.write_text("a" * system_files.LONGEST)
+    file = system_files.SmallFile(str(path), len, 0)
+    assert file.read() == system_files.LONGEST
+    path.write_text("a" * system_files.LONGEST * 2)  # it may grow between a look and a reading
+    assert len(file._text()) == system_files.LONGEST
+
+
+async def test_files_are_kept_apart(tmp_path: Path) -> None:
+    files = []
+    for name in ("one", "other"):
+        (tmp_path / name).write_text(name)
+        files.append(system_files.SmallFile(str(tmp_path / name), str, ""))
+    assert [[file.read() for file in files] for _ in range(2)] == [["one", "other"]] * 2
+
+
+async def test_an_empty_file_is_read_too(tmp_path: Path) -> None:
+    """It says something else than none."""
+    path = tmp_path / "file"
+    path.touch()
+    assert system_files.SmallFile(str(path), lambda text: f"<{text}>", "none").read() == "<>"
+
+
+@pytest.mark.parametrize("is_long", [False, True])
+async def test_to_look_into_the_hosts_file_is_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_long: bool
+) -> None:
+    path = tmp_path / "hosts"
+    path.write_text("192.0.2.1 pinned.example\n")
+    monkeypatch.setattr(system_files, "LONGEST", 0 if is_long else 100)
+    monkeypatch.setattr(system_files, "_names", system_files.SmallFile(str(path), system_files._parse_names, None))
+    with trio.testing.assert_checkpoints():
+        assert await system_files.is_in_hosts("pinned.example")
+
+
+async def test_a_long_hosts_file_is_read_in_threads_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program's own may all be busy, and who is cancelled does not wait for the disk."""
+    path = tmp_path / "hosts"
+    path.write_text("192.0.2.1 pinned.example\n")
+    monkeypatch.setattr(system_files, "LONGEST", 0)
+    monkeypatch.setattr(system_files, "_names", system_files.SmallFile(str(path), system_files._parse_names, None))
+    trio.to_thread.current_default_thread_limiter().total_tokens = 1
+    may_end = threading.Event()
+    monkeypatch.setattr(system_files, "_has_line_with", lambda *_: may_end.wait(10))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(trio.to_thread.run_sync, may_end.wait, 10))
+        await trio.testing.wait_all_tasks_blocked()
+        async with trio.open_nursery() as waiting:
+            waiting.start_soon(system_files.is_in_hosts, "pinned.example")
+            await trio.testing.wait_all_tasks_blocked()
+            waiting.cancel_scope.cancel()
+        nursery.start_soon(system_files.is_in_hosts, "pinned.example")
+        await trio.testing.wait_all_tasks_blocked()
+        assert system_files._reading().borrowed_tokens == 2
+        may_end.set()
 
 
 async def test_a_file_is_read_when_it_has_changed(tmp_path: Path) -> None:
@@ -709,6 +779,8 @@ def test_the_source_is_that_of_the_options_that_choose_a_route(interface: str | 
         ("fe\n", False),
         ("192.0.2.1 fee café fe.example\n", False),
         ("192.0.2.1 fee\n192.0.2.2 fe\n", True),
+        ("192.0.2.1 fe\n192.0.2.2 fee\n# fe\n", True),
+        ("fe\n192.0.2.1 x\n192.0.2.2 fe y", True),
         ("192.0.2.1 fee fe", True),
         ("192.0.2.1" + " fee" * 20000, False),  # each line is looked at once
         ("", False),

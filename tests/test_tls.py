@@ -23,6 +23,7 @@ import warnings
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -496,8 +497,26 @@ async def test_no_handshake_without_a_name_to_verify(trust: ssl.SSLContext) -> N
     ours, theirs = trio.testing.memory_stream_pair()
     with pytest.raises(ValueError, match=r"^server_hostname must be given where ssl_context checks it$"):
         await _tls.shake_hands(ours, context=trust, server_hostname=None, https_compatible=False)
+    handshake = _tls.ClientHandshake(
+        None, server_hostname=None, context=trust, alpn_protocols=None, https_compatible=False, give_up_after=math.inf
+    )
+    assert not handshake.has_name
+    with pytest.raises(ValueError, match=r"^server_hostname must be given where ssl_context checks it$"):
+        await handshake(ours)
     await ours.aclose()
     assert await theirs.receive_some() == b""
+
+
+async def test_who_verifies_no_name_needs_none() -> None:
+    trusting = ssl.create_default_context()
+    trusting.check_hostname = False
+    ours, theirs = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(
+            partial(_tls.shake_hands, ours, context=trusting, server_hostname=None, https_compatible=False)
+        )
+        assert (await theirs.receive_some())[:1] == b"\x16"  # a record of the handshake
+        nursery.cancel_scope.cancel()
 
 
 # The shared context
