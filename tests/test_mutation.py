@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from .mutation.__main__ import CORE, equivalents, modules
+from .mutation.children import functions_that_differ
 from .mutation.executed import Executed
 from .mutation.mutants import PACKAGE, mutants_of, mutated
 
@@ -38,6 +39,18 @@ def test_what_is_changed(tmp_path: Path) -> None:
         ("not a and b < 2", "not a or b < 2"), ("not a", "a"), ("b < 2", "b <= 2"), ("min", "max"),
         ("return min(a)", "return None"),
     }  # fmt: skip
+
+
+def test_a_change_beside_a_function_does_not_change_it() -> None:
+    """Nor does that the parser puts the parts of an f-string elsewhere."""
+    text = (PACKAGE / "_connect/policy_table.py").read_text()
+    before = compile(ast.parse(text), "file", "exec")
+    for mutant in mutants_of("_connect/policy_table.py"):
+        if mutant.place == "module" and mutant.before == "30":
+            after = compile(mutated(mutant.path, mutant.number), "file", "exec")
+            assert not list(functions_that_differ(before, after))
+    after = compile(text.replace("number >> 120", "number >> 121"), "file", "exec")
+    assert [old.co_name for old, _ in functions_that_differ(before, after)] == ["scope_of"]
 
 
 def test_who_is_asked_first() -> None:

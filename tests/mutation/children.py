@@ -149,7 +149,7 @@ class Warm:
         """Give functions other code; say whether that is all that there is to change."""
         file = str(PACKAGE / mutant.path)
         before = compile(ast.parse(Path(file).read_text()), file, "exec")
-        pairs = list(_functions_that_differ(before, compile(mutated(mutant.path, mutant.number), file, "exec")))
+        pairs = list(functions_that_differ(before, compile(mutated(mutant.path, mutant.number), file, "exec")))
         for old, new in pairs:
             functions = self.functions.get(_place_of(old), [])
             if old.co_freevars != new.co_freevars or not functions or not old.co_flags & 1:
@@ -163,9 +163,9 @@ def _place_of(code: CodeType) -> tuple[str, int, str]:
     return code.co_filename, code.co_firstlineno, code.co_name
 
 
-def _functions_that_differ(before: CodeType, after: CodeType) -> Iterator[tuple[CodeType, CodeType]]:
+def functions_that_differ(before: CodeType, after: CodeType) -> Iterator[tuple[CodeType, CodeType]]:
     """Go down to the outermost functions, whose code is optimized as that of modules and classes is not."""
-    if before == after:
+    if _without_places(before) == _without_places(after):
         return
     inner = [[one for one in code.co_consts if isinstance(one, CodeType)] for code in (before, after)]
     is_same = len(inner[0]) == len(inner[1]) and _instructions(before) == _instructions(after)
@@ -173,7 +173,13 @@ def _functions_that_differ(before: CodeType, after: CodeType) -> Iterator[tuple[
         yield before, after
         return
     for old, new in zip(*inner, strict=True):
-        yield from _functions_that_differ(old, new)
+        yield from functions_that_differ(old, new)
+
+
+def _without_places(code: CodeType) -> CodeType:
+    """Leave out where in the file it stands: the parser places parts of f-strings otherwise than a changed tree."""
+    consts = (_without_places(one) if isinstance(one, CodeType) else one for one in code.co_consts)
+    return code.replace(co_linetable=b"", co_consts=tuple(consts))
 
 
 def _instructions(code: CodeType) -> list[tuple[str, object]]:
