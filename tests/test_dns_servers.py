@@ -122,6 +122,9 @@ def test_every_run_begins_with_nothing_remembered(zone: Zone) -> None:
         ("[2001:db8::53]", "[2001:db8::53]:53"),
         ("[2001:db8::53]:5353", "[2001:db8::53]:5353"),
         ("[fe80::53%1]:53", "[fe80::53%1]:53"),
+        ("tls://[fe80::53%1]:53", "tls://[fe80::53%1]:53"),
+        ("tls://[fe80::53%251]:53", "tls://[fe80::53%1]:53"),
+        ("tls://dns.example#fe80::53%251", "tls://[fe80::53%1]:853"),
         ("tls://192.0.2.53", "tls://192.0.2.53:853"),
         ("tls://[2001:db8::53]:8853", "tls://[2001:db8::53]:8853"),
         ("tls://dns.example#192.0.2.53", "tls://192.0.2.53:853"),
@@ -138,7 +141,13 @@ def test_servers_in_words(text: str, expected: str) -> None:
 
 
 def test_whom_a_certificate_must_name() -> None:
-    for text, name in (("tls://192.0.2.53", "192.0.2.53"), ("tls://dns.example#192.0.2.53", "dns.example")):
+    for text, name in (
+        ("tls://192.0.2.53", "192.0.2.53"),
+        ("tls://dns.example#192.0.2.53", "dns.example"),
+        ("tls://dns.example.#192.0.2.53", "dns.example"),
+        ("tls://[fe80::53%251]", "fe80::53"),
+        ("tls://bücher.example#192.0.2.53", "xn--bcher-kva.example"),
+    ):
         (server,) = parse_servers([text], None)
         assert isinstance(server, TLSServer)
         assert (server.name, server.context.check_hostname) == (name, True)

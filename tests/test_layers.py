@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "trio_nbconnect"
 
 LAYERS = [
     {"_public"},
-    {"_address", "_error_texts", "_printable"},
+    {"_address", "_error_texts", "_printable", "_urls"},
     {"_policy", "_errors", "_listening"},
     {"_connect"},
     {"_resolve"},

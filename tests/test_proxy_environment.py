@@ -72,6 +72,8 @@ def test_which_variable_counts(environment: Set, variables: dict[str, str], sche
         ("https://proxy.example", HTTPProxy("proxy.example", 443, tls=True)),
         ("socks5://proxy.example", SOCKS5Proxy("proxy.example", 1080)),
         ("socks5h://[2001:db8::1]:9", SOCKS5Proxy("2001:db8::1", 9)),
+        ("socks5://[fe80::1%251]:9", SOCKS5Proxy("fe80::1%1", 9)),
+        ("http://[fe80::1%1]", HTTPProxy("fe80::1%1", 80)),
         ("http://me:p%40ss@proxy.example", HTTPProxy("proxy.example", 80, username="me", password="p@ss")),
         ("http://me@proxy.example", HTTPProxy("proxy.example", 80, username="me", password="")),
     ],

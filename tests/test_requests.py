@@ -76,6 +76,19 @@ def test_errors_are_those_of_requests(
     assert isinstance(nb.connect_error(caught.value), cause)
 
 
+@pytest.mark.needs_ipv6
+@pytest.mark.parametrize("host", ["[::1%251]", "[::1%1]"])
+def test_a_scope_in_a_url(session: requests.Session, host: str) -> None:
+    """Requests quotes its "%", so that without us nobody can be reached so."""
+    mount(session, HTTPAdapter())
+    with socket.socket(socket.AF_INET6) as nobody, nb.record() as recording:
+        nobody.bind(("::1", 0))
+        with pytest.raises(requests.ConnectionError):
+            session.get(f"http://{host}:{nobody.getsockname()[1]}/", timeout=5)
+    (attempt,) = recording[-1].timeline.attempts
+    assert (attempt.address.host, attempt.address.scope_id) == ("::1", 1)
+
+
 def test_an_old_urllib3_has_no_error_for_names(session: requests.Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trio_nbconnect._adapters.for_requests._NameResolutionError", None)
     mount(session, HTTPAdapter())

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ._cli import command
+from ._urls import host_of_url
 
 if TYPE_CHECKING:
     from ._connector import Connector
@@ -49,7 +50,7 @@ def _proxy_from(url: str, connector: Connector, addresses: Sequence[str] | None)
         raise ValueError("--proxy must be a URL with a host: http://, https:// or socks5://")
     kind = SOCKS5Proxy if parts.scheme.startswith("socks5") else HTTPProxy
     return kind(
-        host.replace("%25", "%"),
+        host_of_url(host),
         _PORTS[parts.scheme] if port is None else port,
         connector=connector,
         username=None if parts.username is None else urllib.parse.unquote(parts.username),

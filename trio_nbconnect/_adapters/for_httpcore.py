@@ -32,13 +32,13 @@ from dataclasses import replace
 from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
-from urllib.parse import unquote
 
 import trio
 
 from .._connect.options import options_with
 from .._connect.tls import client_context, shake_hands
 from .._connector import Connector, StreamOpener
+from .._urls import host_of_url
 from .for_trio import check_opener, own_connector
 from .http_libraries import httpcore, httpx
 
@@ -369,12 +369,6 @@ class PromisedStream(httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> None:
         """Know nothing yet."""
-
-
-def host_of_url(host: str) -> str:
-    """RFC 6874, section 2: in a URL a scope is behind "%25", and percent-encoded itself."""
-    address, percent, scope = host.partition("%25")
-    return f"{address}%{unquote(scope)}" if ":" in address and percent and scope else host
 
 
 def seconds(timeout: float | None) -> float:

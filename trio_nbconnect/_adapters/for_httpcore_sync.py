@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from .._blocking import BlockingConnector, SupportsBlocking, as_blocking
 from .._connector import Connector
+from .._urls import host_of_url
 from .for_httpcore import (
     SocketOption,
     connect_errors,
     connect_through,
-    host_of_url,
     seconds,
     triples,
 )

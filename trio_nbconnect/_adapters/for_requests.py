@@ -15,6 +15,7 @@ from typing import Any
 
 from .._blocking import BlockingConnector, SupportsBlocking, as_blocking
 from .._connector import Connector
+from .._urls import host_of_url
 from .for_sockets import for_urllib3
 from .patching import innermost
 
@@ -79,7 +80,7 @@ def _connect_through(manager: Any, connector: BlockingConnector) -> None:
         """Do what `HTTPConnection._new_conn` does, its errors and its audit event included."""
         try:
             sock: socket.socket = connect(
-                (self._dns_host, self.port),
+                (host_of_url(self._dns_host), self.port),  # requests quotes the "%" before a scope
                 self.timeout,
                 source_address=self.source_address,
                 socket_options=self.socket_options,

@@ -24,6 +24,7 @@ import trio
 from .._address import Target, check_host, format_host_port
 from .._blocking import BlockingConnector
 from .._connector import Connector, StreamOpener
+from .._urls import host_of_url
 from .proxies import HTTPProxy, SOCKS5Proxy
 
 T = TypeVar("T")
@@ -184,8 +185,8 @@ def _proxy(url: str, connector: Connector) -> HTTPProxy | SOCKS5Proxy:
         how.update(username=unquote(parts.username), password=unquote(parts.password or ""))
     port = _PORTS[parts.scheme] if port is None else port
     if parts.scheme.startswith("socks5"):
-        return SOCKS5Proxy(host, port, **how)
-    return HTTPProxy(host, port, tls=parts.scheme == "https", **how)
+        return SOCKS5Proxy(host_of_url(host), port, **how)
+    return HTTPProxy(host_of_url(host), port, tls=parts.scheme == "https", **how)
 
 
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}

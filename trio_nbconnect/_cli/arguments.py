@@ -20,6 +20,7 @@ from .._address import IPV4, IPV6
 from .._pictures.text import NARROWEST
 from .._policy import Policy
 from .._printable import printable
+from .._urls import host_of_url
 from .completion import SHELLS, completion
 
 _EPILOG = """\
@@ -180,8 +181,9 @@ def _from_url(url: str) -> Destination:
         raise ValueError(f"{error}: {url!r}") from None
     if not host:
         raise ValueError(f"the URL names no host: {url!r}")
-    host = host.replace("%25", "%")  # RFC 6874: a zone
-    return Destination(host=host, port=_port(parts.scheme) if port is None else port, tls=parts.scheme in _TLS_SCHEMES)
+    return Destination(
+        host=host_of_url(host), port=_port(parts.scheme) if port is None else port, tls=parts.scheme in _TLS_SCHEMES
+    )
 
 
 def _port(text: str) -> int:

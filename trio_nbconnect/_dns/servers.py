@@ -39,7 +39,9 @@ import trio
 
 from .._address import IPV4, IPV6, Address, check_host, check_name, check_port, parse_literal, several
 from .._connect.system_files import ndots_of, options_in, parse_options
+from .._connect.tls import certificate_name
 from .._errors import os_error
+from .._urls import host_of_url
 from .hedging import Exchange
 from .message import Question, Reply, new_id
 
@@ -345,7 +347,7 @@ def _parse_server(text: object, ca_file: str | None) -> Server:
 
 def _tls_server(text: str, url: SplitResult, ca_file: str | None) -> TLSServer:
     context = dns.query.make_ssl_context(ca_file or True, True, ["dot"])
-    address = _parse_address(text, url.fragment or url.netloc, _port(text, url) or 853)
+    address = _parse_address(text, url.fragment or url.netloc, _port(text, url) or 853, host_of_url)
     return TLSServer(address, _name(text, url), context)
 
 
@@ -354,7 +356,7 @@ def _https_server(text: str, url: SplitResult, ca_file: str | None) -> HTTPSServ
         raise ImportError("DNS over HTTPS needs more of dnspython: python -m pip install 'dnspython[doh]'")
     dns.asyncbackend.get_backend("trio")  # is imported now, not at the first query
     context = dns.query.make_ssl_context(ca_file or True, True, ["h2", "http/1.1"])
-    address = _parse_address(text, url.fragment or url.netloc, _port(text, url) or 443)
+    address = _parse_address(text, url.fragment or url.netloc, _port(text, url) or 443, host_of_url)
     _name(text, url)
     return HTTPSServer(text.partition("#")[0], address.ip, context)
 
@@ -362,7 +364,7 @@ def _https_server(text: str, url: SplitResult, ca_file: str | None) -> HTTPSServ
 def _name(text: str, url: SplitResult) -> str:
     """Whom the certificate must be valid for."""
     try:
-        return check_name(check_host(url.hostname))
+        return certificate_name(host_of_url(url.hostname or ""))
     except ValueError as error:
         raise ValueError(f"server makes no sense: {text!r}: {error}") from None
 
@@ -374,13 +376,13 @@ def _port(text: str, url: SplitResult) -> int | None:
         raise ValueError(f"server has no such port: {text!r}: {error}") from None
 
 
-def _parse_address(text: str, place: str, port: int) -> Address:
+def _parse_address(text: str, place: str, port: int, host_of: Callable[[str], str] = str) -> Address:
     """Read `192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53` or `[2001:db8::53]:53`."""
     found = re.fullmatch(r"\[(.+)\](?::([0-9]{1,5}))?|([^:]+):([0-9]{1,5})", place)
     host = found[1] or found[3] if found else place
     digits = found[2] or found[4] if found else None
     try:
-        address = parse_literal(host, check_port(int(digits) if digits else port))
+        address = parse_literal(host_of(host), check_port(int(digits) if digits else port))
     except ValueError as error:
         raise ValueError(f"server makes no sense: {text!r}: {error}") from None
     if address is None:
