@@ -1455,6 +1455,26 @@ async def test_the_last_resort_waits_for_the_latest_attempt() -> None:
     assert [time for time, source, _ in net.queries if source is Source.A] == [2.25]
 
 
+async def test_of_several_hosts_the_one_that_was_reached_must_have_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, verified = SimulatedNetwork(), []
+    net.answers("one.example", a=["192.0.2.1"])
+    net.answers("other.example", a=["192.0.2.2"])
+    net.host("192.0.2.1").refuses()
+    net.host("192.0.2.2").accepts()
+
+    async def shake_hands(stream: trio.SocketStream, *, server_hostname: str, **_: object) -> trio.SocketStream:
+        verified.append((stream.socket.getpeername()[0], server_hostname))
+        return stream
+
+    monkeypatch.setattr("trio_nbconnect._connect.tls.shake_hands", shake_hands)
+    hosts = [("one.example", 443), ("other.example", 443)]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    stream: Any = await Connector(network=net).open_tls_stream(hosts, ssl_context=context)
+    stream.socket.close()
+
+    assert verified == [("192.0.2.2", "other.example")]
+
+
 async def test_what_a_resolver_knows_at_once_is_no_last_resort() -> None:
     """IPv6 alone is asked for first, also where both families are remembered."""
 
