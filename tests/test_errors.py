@@ -592,6 +592,10 @@ def test_what_fails_beside_a_cancellation_is_left_out(
         assert left is group
 
 
+def test_a_phase_reads_as_it_is_called() -> None:
+    assert [phase.value for phase in Phase] == ["resolution", "handshake", "tls", "establish"]
+
+
 def test_where_nothing_is_cancelled_nothing_is_left_out() -> None:
     group = BaseExceptionGroup("tasks", [OSError("gone"), KeyboardInterrupt()])
     assert without_failures(group) is group

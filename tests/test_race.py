@@ -1475,6 +1475,34 @@ async def test_of_several_hosts_the_one_that_was_reached_must_have_the_name(monk
     assert verified == [("192.0.2.2", "other.example")]
 
 
+@pytest.mark.parametrize("knows_all", [True, False])
+async def test_what_a_resolver_knows_at_once_needs_no_task(net: SimulatedNetwork, knows_all: bool) -> None:
+    """If that is all; otherwise it is asked for the rest beside the attempts."""
+    net.host(SIX).accepts(after=0.1)
+    asked: list[tuple[str, tuple[int, ...]]] = []
+
+    class Remembers:
+        def resolve_nowait(self, query: Query, send_answer: SendAnswer) -> bool:
+            asked.append(("at once", query.families))
+            send_answer(QuerySent(Source.AAAA))
+            send_answer(Answer(Source.AAAA, (Address(AF_INET6, SIX, query.port),)))
+            return knows_all
+
+        async def resolve(self, query: Query, send_answer: SendAnswer) -> None:
+            asked.append(("beside", query.families))
+            await trio.sleep_forever()
+
+    tasks = CountTasks()
+    trio.lowlevel.add_instrument(tasks)
+    assert peer(await Connector(network=net, resolver=Remembers()).open_tcp_stream("example.org", 443)) == SIX
+    trio.lowlevel.remove_instrument(tasks)
+
+    both = (AF_INET6, AF_INET)
+    assert asked == ([("at once", both)] if knows_all else [("at once", both), ("beside", both)])
+    assert tasks.spawned == (0 if knows_all else 2)
+    assert net.started == {SIX: 0.0}
+
+
 async def test_what_a_resolver_knows_at_once_is_no_last_resort() -> None:
     """IPv6 alone is asked for first, also where both families are remembered."""
 

@@ -95,10 +95,10 @@ async def test_events_hold_all_that_is_known() -> None:
     ours.attempt_connected(1, ADDRESS, Phase.TLS, 3, at=3.0)
     ours.attempt_failed(1, ADDRESS, failure, 4, at=4.0)
     ours.attempt_cancelled(2, ADDRESS, 5, at=5.0)
-    ours.attempt_established(3, ADDRESS, at=6.0)
+    ours.attempt_established(3, ADDRESS)
 
     started, query, services, error, began, connected, failed, cancelled, established = events
-    assert [event.time for event in (started, began, connected, failed, cancelled, established)] == [1, 2, 3, 4, 5, 6]
+    assert [event.time for event in (started, began, connected, failed, cancelled)] == [1, 2, 3, 4, 5]
     assert (started.host, started.port, started.policy) == ("example.org", 443, Policy())
     assert started.proxy_for == "example.com:443"
     assert (query.source, query.name) == (Source.HTTPS, "cdn.example")

@@ -134,9 +134,9 @@ class Journal:
             facts: dict[str, Any] = {"next_phase": next_phase, "syn_retransmissions": retransmissions}
             self._tell(self._trace.AttemptConnected, at, attempt=attempt, address=address, **facts)
 
-    def attempt_established(self, attempt: int, address: Address, *, at: float | None = None) -> None:
+    def attempt_established(self, attempt: int, address: Address) -> None:
         if self.tracers:
-            self._tell(self._trace.AttemptEstablished, at, attempt=attempt, address=address)
+            self._tell(self._trace.AttemptEstablished, attempt=attempt, address=address)
 
     def attempt_failed(
         self,

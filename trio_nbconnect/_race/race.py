@@ -389,7 +389,7 @@ class Race(Generic[T]):
             attempt.close()
         self._end(attempt)
         if self._journal.tracers:
-            self._journal.attempt_established(attempt.number, attempt.address, at=attempt.ended)
+            self._journal.attempt_established(attempt.number, attempt.address)
         if not is_first:
             self._journal.runner_up_discarded(attempt.number, attempt.address)
 
