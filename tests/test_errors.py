@@ -576,7 +576,7 @@ def cancelled() -> BaseException:
         ([LookupError("theirs"), OSError("gone")], (LookupError,), True),
         ([LookupError("a bug"), OSError("gone")], (), False),
         ([OSError("gone"), KeyboardInterrupt()], (), False),
-        ([], (), False),
+        ([], (), True),
     ],
 )
 def test_what_fails_beside_a_cancellation_is_left_out(
@@ -596,9 +596,17 @@ def test_a_phase_reads_as_it_is_called() -> None:
     assert [phase.value for phase in Phase] == ["resolution", "handshake", "tls", "establish"]
 
 
-def test_where_nothing_is_cancelled_nothing_is_left_out() -> None:
-    group = BaseExceptionGroup("tasks", [OSError("gone"), KeyboardInterrupt()])
+@pytest.mark.parametrize("others", [[OSError("gone"), KeyboardInterrupt()], [OSError("gone")]])
+def test_where_nothing_is_cancelled_nothing_is_left_out(others: list[BaseException]) -> None:
+    group = BaseExceptionGroup("tasks", others)
     assert without_failures(group) is group
+
+
+def test_an_attempt_that_is_under_way_is_told_among_those_that_have_failed() -> None:
+    """A caller may make such an error, and it says what is known."""
+    under_way = Attempt(number=1, address=V4, phase=Phase.HANDSHAKE, started=0.0, ended=2.0, error=None)
+    text = "all attempts to connect to example.org:443 failed: 192.0.2.1 no answer for 2000 ms"
+    assert str(all_failed("example.org", 443, [under_way])) == text
 
 
 def test_a_look_up_has_failed_if_all_of_it_has() -> None:

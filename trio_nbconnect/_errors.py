@@ -496,10 +496,9 @@ def without_failures(
     A group in which there is anything else, a bug or an interrupt, stays as it is.
     """
     cancelled, others = error.split(trio.Cancelled)
-    if cancelled is None or others is None:
-        return error
-    are_failures = all(isinstance(leaf, (*_FAILURES, *kinds)) for leaf in _leaves(others))
-    return cancelled if are_failures else error
+    left_out = [] if others is None else _leaves(others)
+    are_failures = all(isinstance(leaf, (*_FAILURES, *kinds)) for leaf in left_out)
+    return cancelled if cancelled is not None and are_failures else error
 
 
 def look_up_failures(error: Exception) -> list[OSError]:
