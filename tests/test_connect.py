@@ -27,6 +27,7 @@ from trio.testing import MockClock
 import trio_nbconnect as nb
 from trio_nbconnect._address import Address
 from trio_nbconnect._connect.custom_sockets import CustomConnect, has_hostname_resolver, has_socket_factory
+from trio_nbconnect._connect.handshake import under_way_on
 from trio_nbconnect._connect.network import KernelNetwork, bind_address_only
 from trio_nbconnect._connect.sockets import SocketOpener
 
@@ -169,10 +170,6 @@ async def test_a_handshake_under_way_becomes_connected(listener: socket.socket) 
         assert sock.log == ["EINPROGRESS", "SO_ERROR"]
 
 
-def test_a_state_reads_as_it_is_called() -> None:
-    assert [state.value for state in nb.HandshakeState] == ["handshaking", "connected", "closed"]
-
-
 async def test_connect_socket_leaves_the_socket_open_and_connected(
     listener: socket.socket, new_socket: NewSocket
 ) -> None:
@@ -193,6 +190,13 @@ async def test_a_socket_of_a_system_that_cannot_open_it_so_is_made_non_blocking(
     with KernelNetwork().open(socket.AF_INET) as sock:
         assert sock.gettimeout() == 0.0
         assert sock.type == socket.SOCK_STREAM
+
+
+def test_what_connect_says_of_a_handshake_under_way() -> None:
+    """On Linux EWOULDBLOCK is EAGAIN, and nothing is under way."""
+    posix = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR}
+    assert under_way_on("linux") == under_way_on("darwin") == posix
+    assert under_way_on("win32") == {*posix, errno.EWOULDBLOCK}
 
 
 async def test_nobody_is_told_of_a_socket_that_is_closed_already(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -878,6 +882,18 @@ async def test_factory_socket_fails() -> None:
     with pytest.raises(nb.ConnectError) as caught:
         await nb.open_tcp_stream("192.0.2.1", 80)
     assert caught.value.attempts[0].error is failure
+    assert factory.made[0].log[-1] == "closed"
+
+
+async def test_factory_socket_fails_in_trio_s_words() -> None:
+    """As whatever else a connection is made through."""
+    failure: Any = trio.BrokenResourceError("the tunnel is gone")
+    trio.socket.set_custom_socket_factory(factory := FakeFactory(failure))
+    with pytest.raises(nb.ConnectError) as caught:
+        await nb.open_tcp_stream("192.0.2.1", 80)
+    error = caught.value.attempts[0].error
+    assert error is not None
+    assert error.__cause__ is failure
     assert factory.made[0].log[-1] == "closed"
 
 

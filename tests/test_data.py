@@ -70,5 +70,7 @@ def test_what_is_left_out_means_that_there_is_none() -> None:
     assert defaults(Answer) == answer
 
 
-def test_sources_are_told_by_these_names() -> None:
+def test_sources_phases_and_states_are_told_by_these_names() -> None:
     assert [source.value for source in Source] == ["AAAA", "A", "HTTPS", "SRV", "system", "hook", "given"]
+    assert [phase.value for phase in nb.Phase] == ["resolution", "handshake", "tls", "establish"]
+    assert [state.value for state in nb.HandshakeState] == ["handshaking", "connected", "closed"]

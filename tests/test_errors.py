@@ -592,10 +592,6 @@ def test_what_fails_beside_a_cancellation_is_left_out(
         assert left is group
 
 
-def test_a_phase_reads_as_it_is_called() -> None:
-    assert [phase.value for phase in Phase] == ["resolution", "handshake", "tls", "establish"]
-
-
 @pytest.mark.parametrize("others", [[OSError("gone"), KeyboardInterrupt()], [OSError("gone")]])
 def test_where_nothing_is_cancelled_nothing_is_left_out(others: list[BaseException]) -> None:
     group = BaseExceptionGroup("tasks", others)

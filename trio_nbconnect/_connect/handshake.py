@@ -38,10 +38,15 @@ from .._address import IPV4, IPV6, UNIX, Address
 from .._errors import os_error
 from .network import KernelNetwork, Network, Socket, checked
 
+
+def under_way_on(platform: str) -> frozenset[int]:
+    """What `connect` says of a handshake under way: Windows says EWOULDBLOCK where POSIX says EINPROGRESS."""
+    begun = errno.EWOULDBLOCK if platform == "win32" else errno.EINPROGRESS
+    return frozenset((begun, errno.EINPROGRESS, errno.EALREADY, errno.EINTR))
+
+
 _CONNECTED = {0, errno.EISCONN}
-_UNDER_WAY = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR}
-if sys.platform == "win32":  # Windows says EWOULDBLOCK where POSIX says EINPROGRESS
-    _UNDER_WAY.add(errno.EWOULDBLOCK)
+_UNDER_WAY = under_way_on(sys.platform)
 
 _RETRIES = 2
 """How often a self-connect or a spurious EADDRNOTAVAIL is tried again; Go's dialer has found two to be enough."""
