@@ -28,7 +28,7 @@ import trio_nbconnect as nb
 from trio_nbconnect._address import Address
 from trio_nbconnect._connect.custom_sockets import CustomConnect, has_hostname_resolver, has_socket_factory
 from trio_nbconnect._connect.handshake import under_way_on
-from trio_nbconnect._connect.network import KernelNetwork, bind_address_only
+from trio_nbconnect._connect.network import KernelNetwork, bind_address_only, open_socket
 from trio_nbconnect._connect.sockets import SocketOpener
 
 AnySocket = socket.socket | trio.socket.SocketType
@@ -180,6 +180,13 @@ async def test_connect_socket_leaves_the_socket_open_and_connected(
         with listener.accept()[0] as served:
             os.write(sock.fileno(), b"hello")
             assert served.recv(5) == b"hello"
+
+
+async def test_no_local_address_of_another_family_is_bound() -> None:
+    """To a path, say; an opener is asked for whatever its connector lets it."""
+    four = Address(socket.AF_INET, "127.0.0.1", 0)
+    with open_socket(KernelNetwork(), Address(socket.AF_UNIX, "/x", 0), {socket.AF_INET: four}) as sock:  # type: ignore[attr-defined]
+        assert sock.getsockname() == ""
 
 
 async def test_a_socket_of_a_system_that_cannot_open_it_so_is_made_non_blocking(
@@ -808,9 +815,12 @@ async def test_begin_raises_when_no_packet_was_sent() -> None:
     assert failure.value.errno == errno.ENETUNREACH
 
 
-def test_a_socket_without_the_option() -> None:
-    """Where IP_BIND_ADDRESS_NO_PORT is unknown, bind reserves a port; that is no failure."""
+def test_a_socket_without_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where IP_BIND_ADDRESS_NO_PORT is unknown, to the kernel or to Trio, bind reserves a port; that is no failure."""
     with socket.socket(socket.AF_UNIX) as sock:
+        bind_address_only(sock)
+    monkeypatch.delattr(trio.socket, "IP_BIND_ADDRESS_NO_PORT")
+    with socket.socket() as sock:
         bind_address_only(sock)
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import socket
+import struct
 import sys
 import time
+from typing import Any
 
 import pytest
 import trio
 
 from trio_nbconnect import Address, Connector
 from trio_nbconnect._address import IPV4, IPV6
-from trio_nbconnect._connect.network import KernelNetwork, round_trip_time
+from trio_nbconnect._connect.network import KernelNetwork, round_trip_time, syn_retransmissions
 from trio_nbconnect._resolve.history import History
 from trio_nbconnect.testing import SimulatedNetwork
 
@@ -43,6 +45,22 @@ def test_the_field_is_the_round_trip_time_and_not_its_neighbour() -> None:
 
     assert rtt is not None
     assert variance == pytest.approx(rtt / 2, abs=1e-6)
+
+
+def test_the_fields_are_where_linux_has_them() -> None:
+    """linux/tcp.h, `struct tcp_info`: 8 bytes, and of the numbers behind them `tcpi_rtt` is the 16th, of microseconds;
+    the 24th is `tcpi_total_retrans`.
+    """
+    info = bytes(8) + struct.pack("24I", *range(1001, 1025))
+
+    class Sock(socket.socket):
+        def getsockopt(self, level: int, option: int, length: int = 0, /) -> Any:
+            assert (level, option) == (socket.IPPROTO_TCP, socket.TCP_INFO)
+            return info[:length]
+
+    with Sock() as sock:
+        assert round_trip_time(sock) == pytest.approx(1016e-6)
+        assert syn_retransmissions(sock) == 1024
 
 
 def test_before_the_handshake_there_is_none() -> None:

@@ -173,7 +173,7 @@ class _KeptLookUp:
         return await look_ups().join(*self._question).wait()
 
 
-_STREAM = int(socket.SOCK_STREAM) | getattr(socket, "SOCK_NONBLOCK", 0)
+_STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK if hasattr(socket, "SOCK_NONBLOCK") else socket.SOCK_STREAM
 
 _policy_table: trio.lowlevel.RunVar[PolicyTable] = trio.lowlevel.RunVar("trio_nbconnect.network.policy_table")
 

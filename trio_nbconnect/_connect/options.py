@@ -142,7 +142,7 @@ Options = SocketOptions | Mapping[socket.AddressFamily, SocketOptions]
 class FamilyOptions:
     """What is done to the sockets of one family."""
 
-    settings: tuple[Setting, ...] = ()
+    settings: tuple[Setting, ...]
     kept: tuple[Setting, ...] = ()
     """Those that `trio.SocketStream` overrides when it takes the socket, so that they are set once more."""
     multipath: bool = False
