@@ -48,8 +48,9 @@ def test_the_field_is_the_round_trip_time_and_not_its_neighbour() -> None:
 
 
 def test_the_fields_are_where_linux_has_them() -> None:
-    """linux/tcp.h, `struct tcp_info`: 8 bytes, and of the numbers behind them `tcpi_rtt` is the 16th, of microseconds;
-    the 24th is `tcpi_total_retrans`.
+    """linux/tcp.h, `struct tcp_info`: 8 bytes, and then numbers of 32 bits.
+
+    The 16th is `tcpi_rtt`, in microseconds; the 24th `tcpi_total_retrans`.
     """
     info = bytes(8) + struct.pack("24I", *range(1001, 1025))
 
