@@ -138,6 +138,7 @@ async def test_a_name_that_was_given_up_and_is_wanted_again_meanwhile(
     monkeypatch.setattr(look_ups, "AT_ONCE", 1)
     ours = look_ups.look_ups()
     first = ours.join("a.dead", 9, 0)
+    ours._next_at = math.inf
     second = ours.join("b.dead", 9, 0)
     ours.abandon(second)
     third = ours.join("b.dead", 9, 0)
