@@ -12,6 +12,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -151,6 +152,30 @@ def test_a_failure_of_tls_ranks_above_others(failures: list[OSError], first: ssl
 )
 def test_who_has_answered_tells_more_than_who_has_not(failures: list[OSError], first: OSError) -> None:
     assert all_failed("example.org", 443, attempts(*failures)).primary_error is first
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EACCES, errno.ENETDOWN, errno.EHOSTDOWN])
+def test_a_family_whose_route_goes_nowhere_hides_nothing(number: int) -> None:
+    """A VPN that is down leaves blackhole (EINVAL) and prohibit routes (EACCES) for one family, mostly IPv6."""
+    dead = os_error(number, V4)
+
+    error = all_failed("example.org", 443, attempts(dead, REFUSED))
+
+    assert type(error) is ConnectRefused
+    assert error.primary_error is REFUSED
+    assert all_failed("example.org", 443, attempts(dead)).errno == number
+
+
+def test_what_a_proxy_says_of_a_route_is_an_answer() -> None:
+    """Not so where somebody else has the same number: who has answered tells more than who has not."""
+    says_no = OSError(errno.EACCES, "Permission denied: example.org:443 (the proxy answered 403)")
+    no_route = OSError(errno.EHOSTUNREACH, "No route to host: example.org:443 (the proxy answered 502)")
+    for answer in (says_no, no_route):
+        (connected,) = attempts(answer)
+        tried = [replace(connected, connected=0.3), *attempts(REFUSED)]
+        assert all_failed("proxy.example", 3128, tried).primary_error is answer
+    option = OSError(errno.EINVAL, f"Invalid argument: option interface='eth9' for {V4}")
+    assert all_failed("example.org", 443, attempts(REFUSED, option)).primary_error is option
 
 
 RANKED = [UNTRUSTED, OBJECTED, NUMBERLESS, REFUSED, LATE, UNREACHABLE, UNKNOWN]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
+import pickle
 import socket
 import ssl
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import trio
@@ -15,9 +19,13 @@ from trio_nbconnect._address import IPV4, IPV6
 from trio_nbconnect._errors import all_failed, gave_up, no_address, os_error, services_unknown, timed_out
 from trio_nbconnect.testing import SimulatedNetwork
 
+if sys.version_info < (3, 11):
+    from exceptiongroup import ExceptionGroup
+
 stamina = pytest.importorskip("stamina")
 
 ADDRESS = nb.Address(IPV4, "192.0.2.1", 443)
+NO_SCOPE, SCOPED = nb.Address(IPV6, "fe80::1", 443), nb.Address(IPV6, "fe80::1", 443, scope_id=1)
 REFUSED = os_error(errno.ECONNREFUSED, ADDRESS)
 UNREACHABLE = os_error(errno.ENETUNREACH, ADDRESS)
 FORBIDDEN = os_error(errno.EACCES, ADDRESS)  # a prohibit route
@@ -54,8 +62,8 @@ def attempts(failures: Sequence[OSError | None], address: nb.Address = ADDRESS) 
         (failed(BLACKHOLE), True),
         (failed(BLACKHOLE, UNTRUSTED), False),
         (failed(FORBIDDEN, address=nb.Address(socket.AF_UNIX, "/run/x.sock", 0)), False),
-        (failed(BLACKHOLE, address=nb.Address(IPV6, "fe80::1", 443)), False),
-        (failed(BLACKHOLE, address=nb.Address(IPV6, "fe80::1", 443, scope_id=1)), True),
+        (failed(os_error(errno.EINVAL, NO_SCOPE), address=NO_SCOPE), False),
+        (failed(os_error(errno.EINVAL, SCOPED), address=SCOPED), True),
         (gave_up("example.org", 443, 1, attempts([FORBIDDEN])), True),
         (failed(RULED_OUT), False),
         (failed(RULED_OUT, REFUSED), True),
@@ -89,6 +97,25 @@ def attempts(failures: Sequence[OSError | None], address: nb.Address = ADDRESS) 
 )
 def test_what_may_pass_is_told_from_what_will_not(error: BaseException, may_pass: bool) -> None:
     assert nb.is_retryable(error) is may_pass
+
+
+def test_what_may_pass_is_the_same_when_somebody_raises_it_again() -> None:
+    """`raise ... from` takes the cause's place; a pickle keeps that."""
+    for other in (None, ValueError("mine"), ExceptionGroup("theirs", [OSError()])):
+        for error, may_pass in (failed(REFUSED, LATE), True), (failed(REFUSED, UNTRUSTED), False):
+            error.__cause__ = other
+            assert nb.is_retryable(error) is may_pass
+            assert nb.is_retryable(pickle.loads(pickle.dumps(error))) is may_pass
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EINVAL])
+def test_what_was_said_on_a_connection_is_no_route(number: int) -> None:
+    """A proxy that does not accept a password will not do so later, and would lock the account."""
+    says_no = OSError(number, f"{os.strerror(number)}: example.org:443 (the proxy answered 407)")
+    (attempt,) = attempts([says_no])
+
+    assert not nb.is_retryable(all_failed("proxy.example", 3128, [replace(attempt, connected=0.5)]))
+    assert not nb.is_retryable(failed(OSError(number, f"{os.strerror(number)}: option mark=7 for {ADDRESS}")))
 
 
 @pytest.mark.virtual_time

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from trio_nbconnect import ConnectError, ConnectTimeout, Phase, Policy, Source
+from trio_nbconnect._errors import os_error
 from trio_nbconnect._pictures.timeline import (
     AttemptOutcome,
     AttemptRow,
@@ -175,6 +176,18 @@ def test_the_limit_of_the_race_is_not_that_of_an_attempt(
     script.loses(0.5, error)
 
     assert timeline_of(script.events).gave_up is gave_up
+
+
+def test_a_route_that_goes_nowhere_is_no_limit() -> None:
+    """An attempt that met a blackhole beside one that the kernel gave up; nobody else gave up."""
+    script = RaceScript()
+    script.starts("2001:db8::1", 0.0, Reason.FIRST)
+    script.fails("2001:db8::1", 0.0, os_error(errno.EINVAL, address("2001:db8::1")))
+    script.starts("192.0.2.1", 0.1, Reason.PREDECESSOR_FAILED)
+    script.fails("192.0.2.1", 0.4, timed_out())
+    script.loses(0.5, ConnectTimeout("all timed out", host="example.org", port=443))
+
+    assert not timeline_of(script.events).gave_up
 
 
 def test_a_lookup_that_took_too_long_was_given_up() -> None:

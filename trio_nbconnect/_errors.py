@@ -19,6 +19,8 @@ import ssl
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import Protocol
 
 import trio
 
@@ -143,7 +145,8 @@ class ConnectError(OSError):
 
         None for an error without a failure. The earliest counts where several tell the same.
         """
-        return min(self._failures, key=_rank, default=None)
+        ranked = _ranked(self._failures, self.attempts)
+        return ranked[0][1] if ranked else None
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -191,6 +194,11 @@ class ConnectTimeout(ConnectError, TimeoutError, trio.TooSlowError):
     phase: Phase = Phase.HANDSHAKE
 
 
+def failures_of(error: BaseException | None) -> tuple[OSError, ...]:
+    """What all has failed; the cause may be another one since somebody has raised the error again."""
+    return error._failures if isinstance(error, ConnectError) else ()
+
+
 def _revive(kind: type[ConnectError], args: tuple[str]) -> ConnectError:
     """Make the error that `pickle` then fills; its initialiser would want what is in the state."""
     error = kind.__new__(kind)
@@ -232,8 +240,9 @@ def all_failed(
     Of several hosts, `missing` says why some have no address.
     """
     failures = [*unusable, *missing, *(attempt.error for attempt in attempts if attempt.error is not None)]
-    primary = min(failures, key=_rank, default=None)
-    kind = _KINDS.get(_agreed([failure for failure in failures if not is_without_route(failure)]), ConnectError)
+    ranked = _ranked(failures, attempts)
+    primary = ranked[0][1] if ranked else None
+    kind = _KINDS.get(_agreed([failure for rank, failure in ranked if rank < _NO_ROUTE]), ConnectError)
     if isinstance(primary, ssl.SSLError):
         kind = TLSError
     why = [
@@ -335,26 +344,56 @@ def _agreed(failures: Sequence[OSError]) -> int | None:
     return numbers.pop() if len(numbers) == 1 else None
 
 
-def _rank(failure: OSError) -> int:
+def _ranked(failures: Sequence[OSError], attempts: Sequence[Attempt]) -> list[tuple[int, OSError]]:
+    """Sort failures by what a caller would want to know first; the earliest is first among equals."""
+    by = {id(attempt.error): attempt for attempt in attempts}
+    return sorted(((_rank(failure, by.get(id(failure))), failure) for failure in failures), key=itemgetter(0))
+
+
+def _rank(failure: OSError, attempt: Tried | None = None) -> int:
     """What a caller would want to know first has the lowest; who has sent an answer tells more than who has not."""
     if isinstance(failure, ssl.SSLError):
         return 0 if isinstance(failure, ssl.SSLCertVerificationError) else 2 if is_broken_off(failure) else 1
-    return _UNKNOWN_HOST if isinstance(failure, socket.gaierror) else _RANKS.get(failure.errno, 2)
+    if attempt is not None and met_dead_route(failure, attempt):
+        return _NO_ROUTE
+    rank = _UNKNOWN_HOST if isinstance(failure, socket.gaierror) else _RANKS.get(failure.errno, _OTHER)
+    is_answer = attempt is not None and attempt.connected is not None  # a proxy's, say: "no route to the target"
+    return _OTHER if is_answer and rank >= _NO_ROUTE else rank
 
 
-def is_without_route(failure: OSError) -> bool:
+def is_without_route(failure: OSError, attempt: Tried) -> bool:
     """Whether it says nothing of the host: beside other failures it does not decide of what kind the error is."""
-    return _rank(failure) >= _NO_ROUTE
+    return _rank(failure, attempt) >= _NO_ROUTE
+
+
+class Tried(Protocol):
+    """What is told of an attempt, here or in a picture."""
+
+    @property
+    def address(self) -> Address: ...
+    @property
+    def connected(self) -> float | None: ...
+
+
+def met_dead_route(failure: OSError, attempt: Tried) -> bool:
+    """Whether `connect` met a blackhole or a prohibit route (Linux's ip-route(8)); a VPN that is down leaves those.
+
+    Their numbers mean other things, too: of a path, of an option, of what a proxy says. Those come with a text.
+    """
+    if attempt.address.is_path or attempt.connected is not None:
+        return False
+    return any(_is_plain(failure, number, attempt.address) for number in (errno.EINVAL, errno.EACCES))
 
 
 _KINDS: dict[int | None, type[ConnectError]] = {errno.ECONNREFUSED: ConnectRefused, errno.ETIMEDOUT: ConnectTimeout}
 
-_NO_ROUTE, _UNKNOWN_HOST = 5, 6
+_OTHER, _NO_ROUTE, _UNKNOWN_HOST = 2, 5, 6
 
 _RANKS: dict[int | None, int] = {
     errno.ECONNREFUSED: 3,
     errno.ETIMEDOUT: 4,
-    **dict.fromkeys((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT), _NO_ROUTE),
+    **dict.fromkeys((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN), _NO_ROUTE),
+    **dict.fromkeys((errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT), _NO_ROUTE),
 }
 """The errors that are not about this host and what runs on it come last: they are those of a family without a route."""
 

@@ -13,15 +13,11 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-import sys
 from collections.abc import Sequence
 
 import trio
 
-from ._errors import Attempt, ConnectError, is_broken_off
-
-if sys.version_info < (3, 11):  # pragma: no cover - trio brings the backport on 3.10
-    from exceptiongroup import BaseExceptionGroup
+from ._errors import Attempt, ConnectError, failures_of, is_broken_off, met_dead_route
 
 _PASSING = frozenset(
     {
@@ -31,10 +27,6 @@ _PASSING = frozenset(
     }
 )
 """A service that restarts, a network that comes and goes, a machine that is out of ports, files or memory."""
-
-_PASSING_ROUTES = frozenset({errno.EINVAL, errno.EACCES})
-"""What `connect` says of a blackhole and of a prohibit route (Linux's ip-route(8)): with those a VPN that is down keeps
-traffic from leaving beside it. Of anything but a route they are final: a path that may not be opened, an argument."""
 
 _PASSING_LOOK_UPS = frozenset({socket.EAI_AGAIN, socket.EAI_MEMORY})
 """RFC 3493, section 6.1: "a temporary failure", "try again later". That a name does not exist is an answer."""
@@ -58,9 +50,7 @@ def is_retryable(error: BaseException) -> bool:
         >>> is_retryable(ssl.SSLCertVerificationError(1, "certificate has expired"))
         False
     """
-    failures: Sequence[BaseException] = (error,)
-    if isinstance(error, ConnectError) and isinstance(error.__cause__, BaseExceptionGroup):
-        failures = error.__cause__.exceptions
+    failures: Sequence[BaseException] = failures_of(error) or (error,)
     may_pass = any(map(_may_pass, failures))
     if isinstance(error, ConnectError):
         may_pass = may_pass or any(map(_had_no_route, error.attempts))
@@ -68,11 +58,11 @@ def is_retryable(error: BaseException) -> bool:
 
 
 def _had_no_route(attempt: Attempt) -> bool:
-    """Whether an attempt met a route that goes nowhere; a link-local address without a scope never has one."""
+    """Whether an attempt met a route that goes nowhere, for now; a link-local address without a scope never has one."""
     address = attempt.address
-    if address.is_path or (address.is_link_local and not address.scope_id):
+    if address.is_link_local and not address.scope_id:
         return False
-    return attempt.error is not None and attempt.error.errno in _PASSING_ROUTES
+    return attempt.error is not None and met_dead_route(attempt.error, attempt)
 
 
 def _may_pass(failure: BaseException) -> bool:

@@ -27,7 +27,7 @@ import trio
 
 from .._address import Address, LocalAddress, parse_literal
 from .._connector import Connector
-from .._errors import ConnectError
+from .._errors import ConnectError, failures_of
 from .._pictures.check import HostCheck, check
 from .._pictures.export import chrome_trace, qlog
 from .._pictures.labels import address_text, connection_rows, failure_lines
@@ -296,7 +296,7 @@ class _Command:
         for error in self._errors:
             _complain(str(error))
             lines = [line for race in recording for line in failure_lines(race.timeline)]
-            for line in lines or dict.fromkeys(map(str, getattr(error.__cause__, "exceptions", ()))):
+            for line in lines or dict.fromkeys(map(str, failures_of(error))):
                 _complain(line, prefix="  ")
 
 

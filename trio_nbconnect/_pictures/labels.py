@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from .. import trace
 from .._address import IPV6, UNSPECIFIED, Address, GroupedAddress, shown_address, shown_target
 from .._error_texts import is_plain_text, strerror
-from .._errors import ConnectRefused, ConnectTimeout, Phase, ResolutionError, silence_text, tls_reason
+from .._errors import ConnectRefused, ConnectTimeout, Phase, ResolutionError, failures_of, silence_text, tls_reason
 from .._policy import Policy
 from .._printable import printable, seconds_text
 from .._resolve.query import Source
@@ -96,8 +96,7 @@ def lost_text(timeline: Timeline) -> list[str]:
     """List the errors of a lost race that has no rows to show them: the first few, each once."""
     if timeline.attempts or timeline.lookups or timeline.error is None:
         return []
-    failures = getattr(timeline.error.__cause__, "exceptions", ())
-    texts = [error_text(failure) for failure in failures if isinstance(failure, OSError)]
+    texts = map(error_text, failures_of(timeline.error))
     return list(dict.fromkeys(texts))[:3]
 
 

@@ -228,9 +228,12 @@ class Timeline:
         if not isinstance(self.error, ConnectTimeout):
             return False
         is_asking = any(lookup.until is None for lookup in self.lookups)
-        errors = [attempt.error for attempt in self.attempts]
-        telling = [error for error in errors if error is None or not is_without_route(error)]
-        return not errors or is_asking or not all(isinstance(error, TimeoutError) for error in telling)
+        telling = [
+            attempt.error
+            for attempt in self.attempts
+            if attempt.error is None or not is_without_route(attempt.error, attempt)
+        ]
+        return not self.attempts or is_asking or not all(isinstance(error, TimeoutError) for error in telling)
 
     @property
     def outcomes(self) -> dict[AttemptOutcome, int]:
