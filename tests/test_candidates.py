@@ -147,6 +147,22 @@ def test_a_negative_answer_starts_nothing() -> None:
     assert candidates.unanswered == ()
 
 
+def test_what_is_answered_anew_has_failed_no_more() -> None:
+    """An answer takes the place of the former one of its source, and the system's of those that were to hurry it."""
+    late, again = TimeoutError("late"), socket.gaierror(socket.EAI_AGAIN, "try again")
+    candidates = asking(Source.SYSTEM, Source.AAAA, Source.A)
+
+    candidates.update(Answer(Source.A, error=late), now=1.0)
+    candidates.update(Answer(Source.AAAA, error=late), now=1.1)
+    candidates.update(Answer(Source.A, error=again), now=1.2)
+    assert candidates.failures == (late, again)
+    candidates.update(Answer(Source.AAAA), now=1.3)
+    assert candidates.failures == (again,)
+
+    candidates.update(Answer(Source.SYSTEM, error=NO_SUCH_NAME), now=1.4)
+    assert candidates.failures == (NO_SUCH_NAME,)
+
+
 @pytest.mark.parametrize("families", [(IPV4, IPV6), (IPV4,)])
 def test_a_host_that_prefers_ipv4_waits_for_the_a(families: tuple[socket.AddressFamily, ...]) -> None:
     """Section 2: the preference "can be easily adapted"."""

@@ -58,7 +58,7 @@ class Candidates:
             "_next",
             "_order",
         ),
-        *("_pending", "_policy", "_rules", "_services", "_tried", "_view", "failures", "is_encrypted"),
+        *("_pending", "_policy", "_rules", "_services", "_tried", "_view", "is_encrypted", "other_failures"),
     )
 
     def __init__(
@@ -82,9 +82,9 @@ class Candidates:
         self._tried: frozenset[Address] = frozenset()  # before the list was sorted last
         self._order: Sequence[Address] = ()  # what had not been tried then, the best first
         self._next = 0  # how many of those have been tried since
-        self._failed: tuple[tuple[str, OSError], ...] = ()  # whose answers were errors
-        self.failures: tuple[OSError, ...] = ()
-        """What the sources that brought no address said."""
+        self._failed: dict[_Key, OSError] = {}  # whose latest answers are errors
+        self.other_failures: tuple[OSError, ...] = ()
+        """What was said for no source alone."""
         self.is_encrypted = False
         """Whether the services are asked for over encrypted DNS."""
 
@@ -112,18 +112,24 @@ class Candidates:
             hurried = {(Source.AAAA, answer.name), (Source.A, answer.name)}
             self._pending -= hurried  # the whole answer takes the place of those that were to hurry it
             self._answers = tuple((known, addresses) for known, addresses in self._answers if known not in hurried)
+            self._failed = {known: error for known, error in self._failed.items() if known not in hurried}
         if answer.services or answer.source is Source.HTTPS:
             self._services, self._are_hosts = answer.services, answer.source in _HOSTS
         else:
             self._answers = tuple({**dict(self._answers), key: answer.addresses}.items())
+        self._failed.pop(key, None)
         if answer.error is not None:
-            self.failures += (answer.error,)
-            self._failed += ((answer.name, answer.error),)
+            self._failed[key] = answer.error
         if self._next:
             self._tried = self._tried.union(self._order[: self._next])
         self._order, self._next = self._sorted(), 0
         if self._order and self._first_positive == math.inf:
             self._first_positive = now
+
+    @property
+    def failures(self) -> tuple[OSError, ...]:
+        """What those said who brought no address; what is answered anew since has failed no more."""
+        return (*self._failed.values(), *self.other_failures)
 
     @property
     def unanswered(self) -> tuple[_Key, ...]:
@@ -139,7 +145,8 @@ class Candidates:
     def missing_hosts(self) -> tuple[OSError, ...]:
         """Why some of several hosts have no address."""
         found = {name for (_, name), addresses in self._answers if addresses}
-        return tuple(error for name, error in self._failed if self._are_hosts and name and name not in found)
+        missing = [error for (_, name), error in self._failed.items() if name and name not in found]
+        return tuple(missing) if self._are_hosts else ()
 
     def may_begin_at(self) -> float:
         """Section 3: when the first attempt may begin, infinity while nothing is known.

@@ -159,7 +159,7 @@ class Resolution:
             failures = look_up_failures(error)
             if not failures:
                 raise
-            self.candidates.failures += tuple(failures)
+            self.candidates.other_failures += tuple(failures)
         except BaseExceptionGroup as error:
             raise without_failures(error)  # noqa: B904 - the same, or a part of it
 
