@@ -151,6 +151,32 @@ async def test_what_was_late_is_said_to_be(zone: Zone, net: SimulatedNetwork) ->
     assert "AAAA was late the last time and is not waited for" in repr(items)
 
 
+@pytest.mark.parametrize(("silent", "other"), [("AAAA", "A"), ("A", "AAAA")])
+async def test_what_was_late_holds_the_next_domain_back_no_more(net: SimulatedNetwork, silent: str, other: str) -> None:
+    """The first of two domains has such a name without addresses, and one type of it is never answered."""
+    zone = Zone()
+    zone.says("db.a.example", other, soa="a.example. 300 IN SOA ns. admin. 1 2 3 4 300")
+    zone.says("db.a.example", silent, after=1000)
+    zone.says("db.b.example", "A", f"db.b.example. 300 IN A {FOUR}")
+    asks = resolver(ScriptedServer(zone), search=["a.example", "b.example"], services=False)
+    times = [await connect_time(net, asks, host="db") for _ in range(3)]
+    assert times == pytest.approx([0.42, 0.07, 0.07])
+
+
+async def test_what_was_late_and_came_is_late_no_more(net: SimulatedNetwork, zone: Zone) -> None:
+    """A name without addresses: the error is the same, however often one asks."""
+    zone = Zone()
+    for kind in ("A", "AAAA"):
+        zone.says(HOST, kind, soa="example.org. 300 IN SOA ns. admin. 1 2 3 4 300")
+    slower(zone, HOST, "AAAA", 1)
+    asks = resolver(ScriptedServer(zone), services=False)
+    with trio.move_on_after(0.5):
+        await connect_time(net, asks)
+    with pytest.raises(socket.gaierror, match="no addresses in the answer") as caught:
+        await connect_time(net, asks)
+    assert caught.value.errno == socket.EAI_NONAME
+
+
 async def test_a_late_answer_is_waited_for_in_the_nursery(net: SimulatedNetwork, zone: Zone) -> None:
     """RFC 8305, section 5: "SHOULD continue to listen for DNS replies" for one second, "to populate the cache"."""
     slower(zone, HOST, "AAAA", 0.39)

@@ -237,6 +237,10 @@ BESIDE_NXDOMAIN = 0.05
 section 4.2); their next answer is under way."""
 
 
+AFTER_LATE = 0.05
+"""The same where that type was silent the last time as well. It is asked again, and who answers now is still heard."""
+
+
 @dataclass(slots=True)
 class SearchBuffer:
     """Hold back what is said of a name until it turns out to be the right one."""
@@ -276,20 +280,22 @@ class SearchBuffer:
         if self.found:
             self._release(self._held)
         elif not item.name:
-            self._wait_no_longer_than(self._patience(item))
+            self._wait_no_longer_than(self._patience())
 
     def finish(self) -> None:
         """No name was the right one: say what is known."""
         self._keep_best()
         self._release(self._best or [])
 
-    def _patience(self, item: Answer) -> float:
-        """How long the other types may take, after this answer without addresses."""
-        if item.error is not None and item.error.errno == socket.EAI_NONAME:
+    def _patience(self) -> float:
+        """How long the other types may take, after these answers without addresses."""
+        errors = [answer.error for answer in self._held if not answer.name and answer.source is not Source.HTTPS]
+        if any(error is not None and error.errno == socket.EAI_NONAME for error in errors):
             return BESIDE_NXDOMAIN
-        if isinstance(item.error, (Unanswered, TimeoutError)) or item.source is Source.HTTPS:
+        late = [isinstance(error, TimeoutError) for error in errors if not isinstance(error, Unanswered)]
+        if all(late):
             return float("inf")
-        return PATIENCE
+        return AFTER_LATE if any(late) else PATIENCE
 
     def _wait_no_longer_than(self, seconds: float) -> None:
         self._scope.deadline = min(self._scope.deadline, trio.current_time() + seconds)
