@@ -143,7 +143,7 @@ def test_a_negative_answer_starts_nothing() -> None:
 
     candidates.update(Answer(Source.A), now=1.1)
     assert candidates.may_begin_at() == math.inf
-    assert candidates.failures == (NO_SUCH_NAME,)
+    assert list(candidates.failures) == [NO_SUCH_NAME]
     assert candidates.unanswered == ()
 
 
@@ -155,12 +155,12 @@ def test_what_is_answered_anew_has_failed_no_more() -> None:
     candidates.update(Answer(Source.A, error=late), now=1.0)
     candidates.update(Answer(Source.AAAA, error=late), now=1.1)
     candidates.update(Answer(Source.A, error=again), now=1.2)
-    assert candidates.failures == (late, again)
+    assert list(candidates.failures) == [late, again]
     candidates.update(Answer(Source.AAAA), now=1.3)
-    assert candidates.failures == (again,)
+    assert list(candidates.failures) == [again]
 
     candidates.update(Answer(Source.SYSTEM, error=NO_SUCH_NAME), now=1.4)
-    assert candidates.failures == (NO_SUCH_NAME,)
+    assert list(candidates.failures) == [NO_SUCH_NAME]
 
 
 @pytest.mark.parametrize("families", [(IPV4, IPV6), (IPV4,)])
