@@ -272,8 +272,8 @@ def pictures() -> dict[str, str]:
         if name in IN_QLOG:
             drawn[f"{name}.json"] = qlog([events])
     (lost,) = run(gave_up)
-    error = timeline_of_error(lost.timeline.error) if lost.timeline.error else None
-    assert error is not None
+    assert isinstance(lost.timeline.error, nb.ConnectError)
+    error = timeline_of_error(lost.timeline.error)
     drawn["error.svg"], drawn["error.txt"] = render_svg(error), render_text(error) + "\n"
     drawn |= comparison() | summaries()
     return drawn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trio_nbconnect import Address, ConnectError, Phase, Policy, Source, trace
+from trio_nbconnect import Address, Phase, Policy, Source, trace
 from trio_nbconnect._address import parse_literal
 
 START = 100.1
@@ -85,7 +85,7 @@ class RaceScript:
         """The race is won."""
         self._add(trace.RaceWon, text, time)
 
-    def loses(self, time: float, error: ConnectError | None = None) -> None:
+    def loses(self, time: float, error: OSError | None = None) -> None:
         """The race is lost, or cancelled."""
         self.events.append(trace.RaceLost(race=self.race, time=START + time, error=error))
 
@@ -122,7 +122,7 @@ def script_of_a_won_race() -> RaceScript:
     return script
 
 
-def script_of_a_lost_race(error: ConnectError) -> RaceScript:
+def script_of_a_lost_race(error: OSError) -> RaceScript:
     """Three black holes, two refusals, and then the time was over."""
     script = _script_with_five_addresses()
     script.starts("2001:db8:1::10", 0.024, trace.Reason.FIRST)

@@ -834,9 +834,22 @@ async def test_a_crash_starts_nothing_and_is_told(net: SimulatedNetwork) -> None
     assert list(net.started) == [SIX, FOUR]
     failed, cancelled, lost = events[-3:]
     assert isinstance(failed, trace.AttemptFailed)
-    assert str(failed.error) == "ValueError in the caller's code: [2001:db8::1]:443"
     assert isinstance(cancelled, trace.AttemptCancelled)
     assert isinstance(lost, trace.RaceLost)
+    assert str(failed.error) == str(lost.error) == "ValueError in the caller's code"
+
+
+async def test_who_is_interrupted_has_not_crashed(net: SimulatedNetwork) -> None:
+    told: list[trace.Event] = []
+
+    async def establish(stream: trio.SocketStream) -> None:
+        raise KeyboardInterrupt
+
+    net.host(FOUR).accepts()
+    with pytest.raises(KeyboardInterrupt):
+        await Connector(network=net, tracer=told.append).connect(FOUR, 443, establish)
+    assert isinstance(told[-1], trace.RaceLost)
+    assert told[-1].error is None
 
 
 @pytest.mark.parametrize("last", [trace.AttemptEstablished, trace.RaceWon, trace.AttemptConnected])

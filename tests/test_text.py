@@ -586,7 +586,7 @@ def test_colour_repeats_what_became_of_each() -> None:
 
 
 def test_the_line_at_the_end_has_the_colour_of_the_end() -> None:
-    """Green where the race was won, yellow where time ran out, faint where the caller had enough, else none."""
+    """Green where the race was won, yellow where time ran out, faint where the caller had enough, else red."""
     lost = script_of_a_lost_race(ConnectTimeout("gave up", host="example.org", port=443))
     cancelled = script_of_a_lost_race(ConnectTimeout("gave up", host="example.org", port=443))
     del cancelled.events[-1]
@@ -598,12 +598,31 @@ def test_the_line_at_the_end_has_the_colour_of_the_end() -> None:
         for script in (script_of_a_won_race(), lost, cancelled, failed)
     ]
 
-    assert feet[:3] == [
+    assert feet == [
         "\x1b[32mconnected 704 ms ┘\x1b[0m",
         "\x1b[33mgave up 900 ms ┘\x1b[0m",
         "\x1b[2mcancelled 900 ms ┘\x1b[0m",
+        "\x1b[31mfailed 900 ms ┘\x1b[0m",
     ]
-    assert "192.0.2.80" in feet[3]
+
+
+def test_where_all_attempts_failed_by_themselves_there_is_no_line() -> None:
+    script = RaceScript()
+    script.starts("192.0.2.80", 0.0, Reason.FIRST)
+    script.fails("192.0.2.80", 0.9, refused())
+    script.loses(0.9, ConnectError("failed", host="example.org", port=443))
+
+    assert "192.0.2.80" in render_text(timeline_of(script.events)).splitlines()[-1]
+
+
+def test_a_bug_in_the_caller_s_code_is_why_a_race_has_failed() -> None:
+    """It comes out as it is; "cancelled" would not be true."""
+    script = script_of_a_lost_race(OSError("KeyError in the caller's code"))
+    lines = render_text(timeline_of(script.events)).splitlines()
+
+    assert lines[0] == "example.org:443  failed after 900 ms: KeyError in the caller's code"
+    assert lines[-1].strip() == "failed 900 ms ┘"
+    assert "failed after 900 ms: KeyError in the caller" in render_svg(timeline_of(script.events))
 
 
 def test_a_path_that_is_too_long_keeps_its_end() -> None:

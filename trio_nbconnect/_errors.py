@@ -507,9 +507,9 @@ def _as_os_error(error: BaseException, address: Address, kinds: tuple[type[Excep
     return failure
 
 
-def crash_of(error: Exception, address: Address) -> OSError:
-    """How an attempt ended in which foreign code has crashed, for those who listen; the bug itself is raised."""
-    return OSError(f"{type(error).__name__} in the caller's code: {address}")
+def crash_of(error: Exception) -> OSError:
+    """How an attempt or a race ended in which foreign code has crashed, for who listens; the bug itself is raised."""
+    return OSError(f"{type(error).__name__} in the caller's code")
 
 
 def ruled_out(address: Address) -> OSError:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, fields
 from typing import Protocol, TypeAlias
 
 from ._address import Address, format_host_port
-from ._errors import ConnectError, Phase
+from ._errors import Phase
 from ._listening import listening
 from ._policy import Policy
 from ._printable import printable
@@ -376,17 +376,18 @@ class RaceWon(_Happened):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaceLost(_Happened):
-    """The race ended without a connection; no error means that its caller cancelled it.
+    """The race ended without a connection; no error means that its caller was cancelled, or interrupted.
 
     Attributes:
         race: The number of the race, in this process.
         time: When it happened, in seconds on Trio's clock.
         host: The host of the race, as it was asked for.
         port: Its port.
-        error: What the caller gets; None if it was cancelled.
+        error: What the caller gets, a `ConnectError`; of a bug in the caller's code, which comes out as it is, an
+            `OSError` that names it; None if it was cancelled.
     """
 
-    error: ConnectError | None
+    error: OSError | None
 
 
 Event: TypeAlias = (

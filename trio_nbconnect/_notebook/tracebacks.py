@@ -71,7 +71,7 @@ class LostRaces:
             self._under_way[event.race] = [event]
         elif isinstance(event, trace.RaceWon | trace.RaceLost):
             events = self._under_way.pop(event.race, None)
-            if events and isinstance(event, trace.RaceLost) and event.error is not None:
+            if events and isinstance(event, trace.RaceLost) and isinstance(event.error, ConnectError):
                 self._lost.append((weakref.ref(event.error), events, event.time))
         elif event.race in self._under_way:
             self._under_way[event.race].append(event)

@@ -262,9 +262,11 @@ def _code(error: OSError) -> str:
     return errno.errorcode.get(error.errno or 0, type(error).__name__)
 
 
-def _why(error: ConnectError | None) -> str:
+def _why(error: OSError | None) -> str:
     if error is None:
         return "user canceled"
+    if not isinstance(error, ConnectError):
+        return str(error)
     if isinstance(error, ResolutionError):
         return "no addresses resolved"
     return "timed out" if isinstance(error, ConnectTimeout) else "all attempts failed"

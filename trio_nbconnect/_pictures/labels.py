@@ -17,7 +17,16 @@ from collections.abc import Callable, Iterator, Sequence
 from .. import trace
 from .._address import IPV6, UNSPECIFIED, Address, GroupedAddress, shown_address, shown_target
 from .._error_texts import is_plain_text, strerror
-from .._errors import ConnectRefused, ConnectTimeout, Phase, ResolutionError, failures_of, silence_text, tls_reason
+from .._errors import (
+    ConnectError,
+    ConnectRefused,
+    ConnectTimeout,
+    Phase,
+    ResolutionError,
+    failures_of,
+    silence_text,
+    tls_reason,
+)
 from .._policy import Policy
 from .._printable import printable, seconds_text
 from .._resolve.query import Source
@@ -72,7 +81,11 @@ def _why_lost(timeline: Timeline) -> str:
             return ": name resolution failed"
         unknown = any(map(has_no_name, timeline.lookups)) or timeline.error.errno in _NO_NAME
         return ": no such name" if unknown else ": no addresses"
-    return ": refused" if isinstance(timeline.error, ConnectRefused) else ""
+    if isinstance(timeline.error, ConnectRefused):
+        return ": refused"
+    if timeline.error is None or isinstance(timeline.error, ConnectError):
+        return ""
+    return f": {error_text(timeline.error)}"  # a bug in the caller's code
 
 
 def outcome_text(timeline: Timeline) -> str:
@@ -89,7 +102,10 @@ def end_text(timeline: Timeline) -> str:
         return f"connected {seconds_text(timeline.duration)}"
     if timeline.gave_up:
         return "gave up" if timeline.policy is None else f"gave up {seconds_text(timeline.duration)}"
-    return f"cancelled {seconds_text(timeline.duration)}" if timeline.outcome is RaceOutcome.CANCELLED else ""
+    if timeline.outcome is RaceOutcome.CANCELLED:
+        return f"cancelled {seconds_text(timeline.duration)}"
+    is_cut_off = any(attempt.outcome is AttemptOutcome.CANCELLED for attempt in timeline.attempts)
+    return f"failed {seconds_text(timeline.duration)}" if timeline.outcome is RaceOutcome.LOST and is_cut_off else ""
 
 
 def lost_text(timeline: Timeline) -> list[str]:

@@ -276,7 +276,8 @@ def _end(timeline: Timeline, layout: SVGLayout, top: float, bottom: float) -> li
     """The line at which the race ended, with its label."""
     if not (words := labels.end_text(timeline)):
         return []
-    kind = "won" if timeline.outcome is RaceOutcome.WON else "late" if timeline.gave_up else "soft"
+    kinds = {RaceOutcome.WON: "won", RaceOutcome.LOST: "late" if timeline.gave_up else "bad"}
+    kind = kinds.get(timeline.outcome, "soft")
     x = layout.finish
     anchor = "e" if x - width_of(words, bold=True) >= layout.chart else ""
     color = "soft" if kind == "soft" else f"{kind}-text"

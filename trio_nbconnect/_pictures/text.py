@@ -230,7 +230,8 @@ class _TextRows:
         """The colour of the line at which the race ended, if there is such a line."""
         if not end_text(self.timeline):
             return None
-        return {RaceOutcome.WON: GREEN, RaceOutcome.LOST: YELLOW}.get(self.timeline.outcome, FAINT)
+        lost = YELLOW if self.timeline.gave_up else RED
+        return {RaceOutcome.WON: GREEN, RaceOutcome.LOST: lost}.get(self.timeline.outcome, FAINT)
 
     def _axis(self) -> Iterator[Line]:
         """The time, at round numbers that do not touch each other."""

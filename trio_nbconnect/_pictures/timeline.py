@@ -207,7 +207,7 @@ class Timeline:
     began: float
     duration: float
     outcome: RaceOutcome
-    error: ConnectError | None
+    error: OSError | None
     lookups: tuple[LookupRow, ...]
     attempts: tuple[AttemptRow, ...]
     untried: tuple[UntriedRow, ...]
@@ -283,7 +283,7 @@ def timeline_of(events: Sequence[trace.Event]) -> Timeline:
     )
 
 
-def _race_outcome(last: trace.Event) -> tuple[RaceOutcome, ConnectError | None]:
+def _race_outcome(last: trace.Event) -> tuple[RaceOutcome, OSError | None]:
     """Nothing happens in a race after it was won or lost."""
     if isinstance(last, trace.RaceWon):
         return RaceOutcome.WON, None
@@ -370,7 +370,7 @@ def _is_for_both(event: trace.AnswerReceived) -> bool:
 
 
 def _attempt_rows(
-    events: Sequence[trace.Event], began: float, known: dict[_HostKey, float], race_error: ConnectError | None
+    events: Sequence[trace.Event], began: float, known: dict[_HostKey, float], race_error: OSError | None
 ) -> tuple[AttemptRow, ...]:
     connected = {event.attempt: event for event in events if isinstance(event, trace.AttemptConnected)}
     ends = {event.attempt: event for event in events if isinstance(event, _AttemptEnd)}
@@ -400,7 +400,7 @@ def _attempt_rows(
     return tuple(rows)
 
 
-def _attempt_outcome(end: _AttemptEnd | None, race_error: ConnectError | None) -> tuple[AttemptOutcome, OSError | None]:
+def _attempt_outcome(end: _AttemptEnd | None, race_error: OSError | None) -> tuple[AttemptOutcome, OSError | None]:
     """An attempt that was cancelled because the time of the whole race was over has timed out."""
     if end is None:
         return AttemptOutcome.UNDER_WAY, None

@@ -19,7 +19,7 @@ from .._listening import listening, proxy_for
 
 if TYPE_CHECKING:
     from .._address import Address
-    from .._errors import ConnectError, Phase
+    from .._errors import Phase
     from .._policy import Policy
     from .._resolve.query import Answer, QuerySent
     from ..trace import Candidate, Event, Tracer
@@ -169,7 +169,7 @@ class Journal:
             facts = None if inspect is None else self._trace.Connection(**inspect())
             self._tell(self._trace.RaceWon, now, attempt=attempt, address=address, connection=facts)
 
-    def race_lost(self, error: ConnectError | None) -> None:
+    def race_lost(self, error: OSError | None) -> None:
         if self.tracers and not self._is_over:
             self._is_over = True
             self._tell(self._trace.RaceLost, error=error)

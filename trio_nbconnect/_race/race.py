@@ -167,8 +167,8 @@ class Race(Generic[T]):
             del failure
         except BaseException as error:
             self._close_everything()
-            self._journal.race_lost(None)
             crash = sole(error)  # Ctrl-C, or one bug in foreign code, comes out as it is and not as a group of one
+            self._journal.race_lost(crash_of(crash) if isinstance(crash, Exception) else None)
             if crash is error:
                 raise
         try:
@@ -351,7 +351,7 @@ class Race(Generic[T]):
                 )
             except Exception as error:
                 failure = as_failure(error, attempt.address, self._opener.failures)
-                self._fail(attempt, failure or crash_of(error, attempt.address))
+                self._fail(attempt, failure or crash_of(error))
                 if failure is None:
                     raise
             except BaseExceptionGroup as error:
