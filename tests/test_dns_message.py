@@ -28,9 +28,14 @@ SOA = "example.org. 600 IN SOA ns. admin. 1 3600 600 86400 60"
 
 
 def answered(
-    source: Source, *records: str, authority: tuple[str, ...] = (), rcode: str = "NOERROR", spoil: bytes = b""
+    source: Source,
+    *records: str,
+    authority: tuple[str, ...] = (),
+    rcode: str = "NOERROR",
+    spoil: bytes = b"",
+    into: bytes | None = None,
 ) -> ParsedAnswer:
-    """What is found in an answer with these records; `spoil` is changed to something shorter by one."""
+    """What is found in an answer with these records; `spoil` is changed `into` something else, or turned round."""
     question = Question(HOST, source)
     response = dns.message.make_response(dns.message.from_wire(question.to_wire(7)))
     response.set_rcode(dns.rcode.from_text(rcode))
@@ -38,7 +43,7 @@ def answered(
     response.authority.extend(parse(*authority))
     wire = response.to_wire(max_size=65535)
     assert spoil in wire
-    reply = question.read(7, wire.replace(spoil, bytes(reversed(spoil))) if spoil else wire)
+    reply = question.read(7, wire.replace(spoil, bytes(reversed(spoil)) if into is None else into) if spoil else wire)
     assert reply is not None
     return parse_answer(question, reply, random.Random(1))
 
@@ -298,6 +303,20 @@ def test_an_alias_rules_services_out() -> None:
 def test_an_alias_to_nowhere() -> None:
     """RFC 9460, section 2.5.1: "." says that "the service is not available"; clients "MAY ignore" it."""
     assert answered(Source.HTTPS, f"{HOST}. 300 IN HTTPS 0 .").records == Records()
+
+
+def test_the_parameters_of_an_alias_are_ignored() -> None:
+    """RFC 9460, section 2.4.2: "recipients MUST ignore any SvcParams that are present", whatever they look like."""
+    service = f"{HOST}. 300 IN HTTPS 1 a.example. port=770"
+    found = answered(Source.HTTPS, service, spoil=b"\x00\x01\x01a\x07", into=b"\x00\x00\x01a\x07")
+    assert found.records == Records(alias="a.example")
+
+
+def test_an_alias_that_is_cut_off_is_malformed() -> None:
+    record = f"{HOST}. 300 IN HTTPS 0 a.example."
+    assert (
+        answered(Source.HTTPS, record, spoil=b"\x00\x0d\x00\x00\x01a", into=b"\x00\x0a\x00\x00\x01a") == ParsedAnswer()
+    )
 
 
 def test_one_malformed_record_spoils_its_set() -> None:

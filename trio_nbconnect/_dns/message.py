@@ -313,12 +313,17 @@ _MAPPED = bytes(10) + b"\xff\xff"
 def _services(wire: bytes, data: list[tuple[int, int, int]], rng: random.Random) -> Records:
     if sum(end - start for _, start, end in data) > SERVICE_OCTETS:
         return _NONE
-    found = []
+    found, aliases = [], []
     for _, start, end in sorted(data, key=lambda one: wire[one[1] : one[1] + 2])[: 2 * SERVICES]:  # by priority
+        if wire[start : start + 2] == b"\0\0":  # RFC 9460, section 2.4.2: parameters of an alias "MUST" be ignored
+            target, length = dns.name.from_wire(wire, start + 2)
+            if start + 2 + length > end:
+                raise dns.exception.FormError
+            aliases.append(_text(target))
+            continue
         record = dns.rdata.from_wire(dns.rdataclass.IN, dns.rdatatype.HTTPS, wire, start, end - start)
         assert isinstance(record, SVCBBase)
         found.append(record)
-    aliases = [_text(record.target) for record in found if record.priority == 0]
     if aliases:  # RFC 9460, section 2.4.1: ServiceMode records beside one "MUST" be ignored; several: one "at random"
         return Records(alias=rng.choice(aliases))
     return Records(services=tuple(_service(record) for record in found if _can_be_honoured(record)))
