@@ -43,6 +43,17 @@ async def test_each_address_is_tried_and_none_stops_the_others(net: SimulatedNet
     assert net.open_sockets == 0
 
 
+async def test_an_interrupt_is_in_no_group(net: SimulatedNetwork) -> None:
+    def interrupt(event: nb.trace.Event) -> None:
+        if isinstance(event, nb.trace.AttemptFailed):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await nb.check(HOST, 5432, tls=False, connector=nb.Connector(network=net, tracer=interrupt))
+
+    assert net.open_sockets == 0
+
+
 async def test_its_picture_has_a_row_for_each_address(net: SimulatedNetwork) -> None:
     found = await nb.check(HOST, 5432, tls=False, connector=nb.Connector(network=net), give_up_after=2)
 

@@ -91,6 +91,23 @@ CALLS: dict[Callable[..., Any], dict[str, tuple[object, ...]]] = {
     httpcore.sync_transport: {"library": (NOTHING, None), "connector": (NOTHING, 5)},
     nb.Summary: {"races": (NOTHING, 5, "races", [5], {"one": [5]})},
     nb.summarize: {"races": (NOTHING, [5])},
+    partial(nb.check, HOST, PORT): {
+        "connector": (NOTHING, None, proxy.HTTPProxy(HOST, PORT)),
+        "ssl_context": (NOTHING, True),
+        "server_hostname": (NOTHING, 5, "x y"),
+        "alpn_protocols": (NOTHING, "h2", [5]),
+        "addresses": (NOTHING, HOST),
+    },
+    partial(testing.simulate, testing.SimulatedNetwork(), HOST, PORT): {
+        "connector": (NOTHING, None),
+        "establish": (NOTHING, ""),
+    },
+    proxy.from_environment: {"connector": (NOTHING, proxy.HTTPProxy(HOST, PORT))},
+    partial(proxy.EnvironmentProxy, proxy=None, connector=nb.Connector()): {
+        "proxy": (NOTHING, nb.Connector(), "http://proxy.example"),
+        "connector": (NOTHING, None),
+        "no_proxy": (NOTHING, ["example.org"]),
+    },
     nb.connect_error: {"exception": (NOTHING, None)},
     partial(blocking.create_connection, (HOST, PORT)): {
         "source_address": (NOTHING, 5, "x", ()),

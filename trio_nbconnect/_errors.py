@@ -17,7 +17,8 @@ import os
 import socket
 import ssl
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Protocol
@@ -525,6 +526,16 @@ def sole(error: BaseException) -> BaseException:
             break
         error = members[0]
     return error
+
+
+@contextmanager
+def without_group() -> Iterator[None]:
+    """Let what is raised in a nursery leave it as it is, in no group."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error = sole(group)
+        raise error from error.__cause__
 
 
 def without_failures(

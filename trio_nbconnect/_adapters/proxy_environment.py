@@ -46,6 +46,7 @@ def from_environment(scheme: str = "https", *, connector: Connector | None = Non
         What every adapter takes.
 
     Raises:
+        TypeError: `connector` is none.
         ValueError: The variable names no such proxy. The text does not show it: it may hold a password.
 
     Example:
@@ -59,6 +60,8 @@ def from_environment(scheme: str = "https", *, connector: Connector | None = Non
         True
     """
     direct = Connector() if connector is None else connector
+    if not isinstance(direct, Connector):
+        raise TypeError(f"connector must be a Connector, not {connector!r}")
     settings = urllib.request.getproxies_environment()
     url = settings.get(scheme) or settings.get("all")
     return EnvironmentProxy(
@@ -90,6 +93,11 @@ class EnvironmentProxy:
     proxy: HTTPProxy | SOCKS5Proxy | None
     connector: Connector
     no_proxy: str = ""
+
+    def __post_init__(self) -> None:
+        for name, kinds in ("proxy", (HTTPProxy, SOCKS5Proxy, type(None))), ("connector", Connector), ("no_proxy", str):
+            if not isinstance(getattr(self, name), kinds):
+                raise TypeError(f"{name} is of the wrong type: {getattr(self, name)!r}")
 
     def opener_for(self, host: str | bytes, port: int) -> StreamOpener:
         """Return who connects to a host: the proxy, or the connector.

@@ -16,8 +16,9 @@ from pathlib import PurePath
 import trio
 
 from .._address import Address, GivenAddress, Target
+from .._connect.tls import ClientTLS
 from .._connector import Connector
-from .._errors import ConnectError, no_address, silence_text
+from .._errors import ConnectError, no_address, silence_text, without_group
 from .._policy import check_seconds
 from .._printable import seconds_text
 from .._race.journal import journal
@@ -223,6 +224,10 @@ async def check(
     """
     target = Target.parse(host, port, addresses)
     check_seconds("give_up_after", give_up_after)
+    if not isinstance(connector, Connector):
+        raise TypeError(f"connector must be a Connector, not {connector!r}")
+    if tls:  # its arguments are checked before anything is sent
+        ClientTLS(host, server_hostname=server_hostname, context=ssl_context, alpn_protocols=alpn_protocols)
     known = await _addresses_of(target, connector, give_up_after)
     found: dict[Address, CheckedAddress] = {}
     limiter = trio.CapacityLimiter(_AT_ONCE)
@@ -253,9 +258,10 @@ async def check(
                     await trio.aclose_forcefully(stream)
         found[address] = _checked(address, recording[0], error)
 
-    async with trio.open_nursery() as nursery:
-        for address in known:
-            nursery.start_soon(check_one, address)
+    with without_group():
+        async with trio.open_nursery() as nursery:
+            for address in known:
+                nursery.start_soon(check_one, address)
     return HostCheck(target.host, target.port, [found[address] for address in known])
 
 

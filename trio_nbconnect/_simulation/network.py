@@ -29,7 +29,7 @@ from .._address import IPV4, IPV6, Address, GivenAddress, check_port, several
 from .._connect.look_ups import LookUp
 from .._connect.network import Socket
 from .._connect.policy_table import DEFAULT_POLICY_TABLE, PolicyTable
-from .._connector import Connector
+from .._connector import Connector, check_establish
 from .._dns.services import Records, SVCBResolver
 from .._error_texts import strerror
 from .._pictures.recording import RecordedRace
@@ -395,9 +395,13 @@ def simulate(
         0.3
         1.05
     """
+    if not isinstance(connector, Connector):
+        raise TypeError(f"connector must be a Connector, not {connector!r}")
+    if establish is not None:
+        check_establish(establish)
     _begin(network)
     connector = replace(connector, network=network, policy=connector.policy if policy is None else policy)
-    connect = partial(connector.connect, establish=establish) if establish else connector.open_tcp_stream
+    connect = partial(connector.connect, establish=establish) if establish is not None else connector.open_tcp_stream
     return _simulate(network, partial(connect, host, port, addresses=addresses, give_up_after=give_up_after), serve)
 
 

@@ -22,7 +22,7 @@ import contextvars
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -31,14 +31,11 @@ from typing import Generic, TypeAlias, TypeVar
 import trio
 
 from .. import trace
-from .._errors import ConnectError, sole
+from .._errors import ConnectError, without_group
 from .._listening import listening
 from .._pictures.recording import RecordedRace, Recording
 from .._resolve.query import Source
 from .host import SimulatedHost
-
-if sys.version_info < (3, 11):  # trio brings the backport on 3.10
-    from exceptiongroup import BaseExceptionGroup
 
 T = TypeVar("T")
 
@@ -95,7 +92,7 @@ _SOURCES = list(Source)
 
 async def _race(connect: Connect, hosts: tuple[SimulatedHost, ...], serve: Serve | None, hear: trace.Tracer) -> None:
     """Only `hear` is called: those who listen to the caller count races and seconds of another run."""
-    with _without_group():
+    with without_group():
         async with trio.open_nursery() as nursery:
             if serve is not None:
                 for host in hosts:
@@ -108,20 +105,10 @@ async def _race(connect: Connect, hosts: tuple[SimulatedHost, ...], serve: Serve
 
 async def _accept(host: SimulatedHost, serve: Serve) -> None:
     """Serve every connection to a host."""
-    with _without_group():
+    with without_group():
         async with trio.open_nursery() as nursery:
             while True:
                 nursery.start_soon(_serve_one, await host.accept(), serve)
-
-
-@contextmanager
-def _without_group() -> Iterator[None]:
-    """Let what is raised in a nursery leave it as it is, in no group."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        error = sole(group)
-        raise error from error.__cause__
 
 
 async def _serve_one(stream: trio.SocketStream, serve: Serve) -> None:
