@@ -509,7 +509,7 @@ def _as_os_error(error: BaseException, address: Address, kinds: tuple[type[Excep
 
 
 def crash_of(error: Exception) -> OSError:
-    """How an attempt or a race ended in which foreign code has crashed, for who listens; the bug itself is raised."""
+    """How an attempt or a race ended in which foreign code has crashed, for tracers; the bug itself is raised."""
     return OSError(f"{type(error).__name__} in the caller's code")
 
 
