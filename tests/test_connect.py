@@ -243,6 +243,13 @@ async def test_synchronous_failure(new_socket: NewSocket) -> None:
     assert (await fail(new_socket(), MULTICAST)).errno == errno.ENETUNREACH
 
 
+async def test_what_has_failed_at_once_is_not_asked_again() -> None:
+    """It costs a system call; nothing but a lack of local ports may pass by itself."""
+    sock = Scripted(errno.ENETUNREACH)
+    assert (await fail(sock, ("127.0.0.1", 9))).errno == errno.ENETUNREACH
+    assert sock.log == ["ENETUNREACH"]
+
+
 async def test_again_is_no_promise() -> None:
     """Python calls EAGAIN a `BlockingIOError` as it does EINPROGRESS, but from TCP it is a failure (connect(2))."""
     assert (await fail(Scripted(errno.EAGAIN), ("127.0.0.1", 9))).errno == errno.EAGAIN

@@ -8,7 +8,7 @@ import math
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from trio_nbconnect._connect.network import (
 )
 from trio_nbconnect._connect.options import options_by_family
 from trio_nbconnect._connect.policy_table import DEFAULT_POLICY_TABLE
+from trio_nbconnect._connect.settings import Setting
 from trio_nbconnect._connect.sockets import SocketOpener
 
 # Threads
@@ -769,6 +770,22 @@ def test_the_source_is_that_of_the_options_that_choose_a_route(interface: str | 
     opener = SocketOpener(KernelNetwork(), options=options_by_family(options))
     assert (opener.source_address(Address(socket.AF_INET, "127.0.0.2", 80)) is not None) is has_one
     assert opener.source_address(Address(socket.AF_INET6, "::1", 80)) is None or has_one
+
+
+def test_a_mark_chooses_a_route_too() -> None:
+    """socket(7), `SO_MARK`, which takes a right to set."""
+    asked: list[str] = []
+
+    class Network(KernelNetwork):
+        def source_address(
+            self, address: Address, local: Address | None = None, settings: Iterable[Setting] = ()
+        ) -> Address | None:
+            asked.extend(setting.name for setting in settings)
+            return local
+
+    options = options_by_family(SocketOptions(mark=7, interface="lo", no_delay=True))
+    SocketOpener(Network(), options=options).source_address(Address(socket.AF_INET, "127.0.0.2", 80))
+    assert asked == ["mark=7", "interface='lo'"]
 
 
 @pytest.mark.parametrize(
