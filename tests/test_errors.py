@@ -9,7 +9,6 @@ import pickle
 import socket
 import ssl
 import sys
-import time
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,13 +21,11 @@ from trio_nbconnect import (
     Address,
     Attempt,
     ConnectError,
-    Connector,
     ConnectRefused,
     ConnectTimeout,
     Phase,
     ResolutionError,
     TLSError,
-    trace,
 )
 from trio_nbconnect._address import IPV4, IPV6
 from trio_nbconnect._error_texts import strerror
@@ -47,7 +44,6 @@ from trio_nbconnect._errors import (
     tls_reason,
     without_failures,
 )
-from trio_nbconnect.testing import SimulatedNetwork
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup, ExceptionGroup
@@ -635,61 +631,3 @@ def test_a_look_up_has_failed_if_all_of_it_has() -> None:
     assert look_up_failures(aaaa) == [aaaa]
     assert look_up_failures(ExceptionGroup("", [aaaa, ExceptionGroup("", [a])])) == [aaaa, a]
     assert look_up_failures(ExceptionGroup("", [aaaa, ValueError("a bug")])) == []
-
-
-class MovingClock(trio.abc.Clock):
-    """Later with each look at it."""
-
-    now = 0.0
-
-    def start_clock(self) -> None:
-        """It runs."""
-
-    def current_time(self) -> float:
-        self.now += 1e-6
-        return self.now
-
-    def deadline_to_sleep_time(self, deadline: float) -> float:
-        return max(deadline - self.now, 0)
-
-
-def test_events_and_errors_have_the_same_times() -> None:
-    told: list[trace.Event] = []
-
-    async def no_greeting(stream: trio.SocketStream) -> None:
-        raise OSError("no greeting")
-
-    async def main() -> None:
-        net = SimulatedNetwork()
-        net.host("2001:db8::1").accepts()
-        with pytest.raises(ConnectError) as caught:
-            await Connector(network=net, tracer=told.append).connect(
-                "host", 443, no_greeting, addresses=["2001:db8::1"]
-            )
-        (attempt,) = caught.value.attempts
-        times = {type(event): event.time for event in told}
-        assert times[trace.AttemptStarted] == attempt.started
-        assert times[trace.AttemptConnected] == attempt.connected
-        assert times[trace.AttemptFailed] == attempt.ended
-
-        with pytest.raises(ConnectTimeout) as given_up:
-            await Connector(network=net, tracer=told.append).open_tcp_stream("2001:db8::2", 443, give_up_after=1e-4)
-        (attempt,) = given_up.value.attempts
-        assert [event.time for event in told if isinstance(event, trace.AttemptCancelled)] == [attempt.ended]
-
-    trio.run(main, clock=MovingClock())
-
-
-def test_an_event_and_its_wall_time_are_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = MovingClock()
-    told: list[trace.Event] = []
-    monkeypatch.setattr(time, "time", lambda: 1000 + clock.now)
-
-    async def main() -> None:
-        net = SimulatedNetwork()
-        net.host("192.0.2.1").accepts()
-        await Connector(network=net, tracer=told.append).open_tcp_stream("192.0.2.1", 443)
-
-    trio.run(main, clock=clock)
-    assert isinstance(told[0], trace.RaceStarted)
-    assert told[0].wall_time - told[0].time == pytest.approx(1000, abs=1e-9)

@@ -288,6 +288,7 @@ async def test_lateness_does_not_add_up(net: SimulatedNetwork, connector: Connec
         (Policy(attempts_at_full_pace=2), FOUR, [(0.25, "POLICY"), (2.0, "SLOWED")]),
         (Policy(attempts_at_full_pace=1, maximum_delay=1.0), FOUR, [(1.0, "SLOWED"), (1.0, "SLOWED")]),
         (Policy(attempts_at_full_pace=1, attempt_delay=2.0), FOUR, [(2.0, "POLICY"), (2.0, "POLICY")]),
+        (Policy(attempts_at_full_pace=1, attempt_delay=3.0), FOUR, [(3.0, "POLICY"), (3.0, "POLICY")]),
         (Policy(attempt_delay=0.005), FOUR, [(0.010, "MINIMUM_GAP"), (0.010, "MINIMUM_GAP")]),
         (Policy(attempt_delay=0.010), FOUR, [(0.010, "POLICY"), (0.010, "POLICY")]),
         (Policy(attempt_delay=0.005), "127.0.0.1", [(0.005, "POLICY"), (0.010, "MINIMUM_GAP")]),
@@ -313,8 +314,9 @@ async def test_a_clock_from_before_1970(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 async def test_what_stood_still_catches_up_with_nothing(net: SimulatedNetwork, connector: Connector) -> None:
-    """A laptop that slept starts one attempt, and the next after the ordinary delay."""
+    """A laptop that slept starts one attempt, and the next after the ordinary delay; the run has been long already."""
     addresses = [f"192.0.2.{number}" for number in range(1, 5)]
+    await trio.sleep(1000)
 
     async def sleep() -> None:
         await trio.sleep(0.1)
@@ -324,7 +326,7 @@ async def test_what_stood_still_catches_up_with_nothing(net: SimulatedNetwork, c
         nursery.start_soon(sleep)
         with trio.move_on_after(101):
             await connector.open_tcp_stream("example.org", 443, addresses=addresses)
-    assert list(net.started.values()) == pytest.approx([0.0, 100.1, 100.35, 100.6])
+    assert list(net.started.values()) == pytest.approx([1000.0, 1100.1, 1100.35, 1100.6])
 
 
 async def test_a_call_in_a_cancelled_scope_sends_nothing(net: SimulatedNetwork, connector: Connector) -> None:
@@ -641,7 +643,7 @@ async def test_giving_up_on_resolution(net: SimulatedNetwork, connector: Connect
 
 
 async def test_giving_up_on_what_comes_after_tcp(net: SimulatedNetwork, connector: Connector) -> None:
-    """An attempt that hangs after TCP was connected is in the phase of being established."""
+    """An attempt that hangs after TCP was connected is in the phase of being established, or of TLS."""
     net.host(SIX).accepts()
 
     async def hang(stream: trio.SocketStream) -> None:
@@ -651,6 +653,10 @@ async def test_giving_up_on_what_comes_after_tcp(net: SimulatedNetwork, connecto
         await connector.connect("example.org", 443, hang, give_up_after=0.2)
     assert caught.value.phase is Phase.ESTABLISH
     assert [(attempt.phase, attempt.connected) for attempt in caught.value.attempts] == [(Phase.ESTABLISH, 0.0)]
+
+    with pytest.raises(ConnectTimeout) as caught:
+        await connector.open_tls_stream("example.org", 443, give_up_after=0.2)
+    assert caught.value.phase is Phase.TLS
 
 
 async def test_a_limit_for_each_attempt(net: SimulatedNetwork) -> None:

@@ -270,6 +270,24 @@ async def test_the_caller_says_what_else_is_a_failure(dials: Dials) -> None:
     assert isinstance(attempt.error.__cause__, Rejected)
 
 
+async def test_such_a_failure_of_a_cancelled_attempt_is_nothing(dials: Dials) -> None:
+    """Its tasks end in one group, of the cancellation and of what one of them has met on its way out."""
+
+    async def clean_up() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise Rejected
+
+    async def dial() -> Connection:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clean_up)
+            await trio.sleep_forever()
+
+    attempts = [Dial("QUIC", dial), dials("TCP", after=0.1)]
+    assert (await race(attempts, failures=Rejected)).label == "TCP"
+
+
 async def test_anything_else_is_a_bug_and_ends_the_race(dials: Dials, events: list[trace.Event]) -> None:
     attempts = [dials("QUIC"), dials("TCP", after=0.1, error=Rejected("no such peer"))]
 

@@ -8,6 +8,7 @@ import functools
 import inspect
 import logging
 import pickle
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, get_args
@@ -22,6 +23,7 @@ from trio_nbconnect import (
     Answer,
     ConnectError,
     Connector,
+    ConnectTimeout,
     Phase,
     Policy,
     QuerySent,
@@ -416,3 +418,61 @@ async def test_a_race_says_when_it_was_by_the_clock_on_the_wall(monkeypatch: pyt
     (race,) = recording
     assert race.timeline.wall_time == pytest.approx(1_790_000_000.5, abs=0.5)
     assert f'"wall_time": {race.timeline.wall_time}' in race.json_lines().splitlines()[0]
+
+
+class MovingClock(trio.abc.Clock):
+    """Later with each look at it."""
+
+    now = 0.0
+
+    def start_clock(self) -> None:
+        """It runs."""
+
+    def current_time(self) -> float:
+        self.now += 1e-6
+        return self.now
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        return max(deadline - self.now, 0)
+
+
+def test_events_and_errors_have_the_same_times() -> None:
+    told: list[trace.Event] = []
+
+    async def no_greeting(stream: trio.SocketStream) -> None:
+        raise OSError("no greeting")
+
+    async def main() -> None:
+        net = SimulatedNetwork()
+        net.host("2001:db8::1").accepts()
+        with pytest.raises(ConnectError) as caught:
+            await Connector(network=net, tracer=told.append).connect(
+                "host", 443, no_greeting, addresses=["2001:db8::1"]
+            )
+        (attempt,) = caught.value.attempts
+        times = {type(event): event.time for event in told}
+        assert times[trace.AttemptStarted] == attempt.started
+        assert times[trace.AttemptConnected] == attempt.connected
+        assert times[trace.AttemptFailed] == attempt.ended
+
+        with pytest.raises(ConnectTimeout) as given_up:
+            await Connector(network=net, tracer=told.append).open_tcp_stream("2001:db8::2", 443, give_up_after=1e-4)
+        (attempt,) = given_up.value.attempts
+        assert [event.time for event in told if isinstance(event, trace.AttemptCancelled)] == [attempt.ended]
+
+    trio.run(main, clock=MovingClock())
+
+
+def test_an_event_and_its_wall_time_are_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = MovingClock()
+    told: list[trace.Event] = []
+    monkeypatch.setattr(time, "time", lambda: 1000 + clock.now)
+
+    async def main() -> None:
+        net = SimulatedNetwork()
+        net.host("192.0.2.1").accepts()
+        await Connector(network=net, tracer=told.append).open_tcp_stream("192.0.2.1", 443)
+
+    trio.run(main, clock=clock)
+    assert isinstance(told[0], trace.RaceStarted)
+    assert told[0].wall_time - told[0].time == pytest.approx(1000, abs=1e-9)
