@@ -270,6 +270,25 @@ def test_one_address_alone_needs_no_order(net: SimulatedNetwork) -> None:
     assert lines[3] == "   ╰ given after 0.0 ms: the only one"
 
 
+@pytest.mark.parametrize("second", [[], ["192.0.2.2"]])
+def test_an_address_that_a_translator_stands_in_for_was_tried(second: list[str]) -> None:
+    """The picture has one row for it, and the table says as what; what was not needed is not tried."""
+    net = SimulatedNetwork(ipv4=False)
+    net.answers(HOST, a=["192.0.2.1", *second], after=0.02)
+    net.host("64:ff9b::c000:201").accepts(after=0.03)
+
+    race = race_on(net, nat64="64:ff9b::/96")
+
+    (attempt,) = race.timeline.attempts
+    assert (attempt.address.ip, attempt.known_since) == ("64:ff9b::c000:201", 0.02)
+    assert attempt.stands_for is not None
+    assert attempt.stands_for.ip == "192.0.2.1"
+    assert [row.address.ip for row in race.timeline.untried] == second
+    rows = [line.split("  ")[:2] for line in race.explain().text().splitlines() if line[:1].isdigit()]
+    assert rows == [[str(place), address] for place, address in enumerate(["192.0.2.1", *second], start=1)]
+    assert "20 ms, all answered, as 64:ff9b::c000:201" in race.explain().text()
+
+
 def test_what_was_taken_back_stands_at_the_end(net: SimulatedNetwork) -> None:
     """The whole answer replaces those that hurried it."""
     net.answers("slow.example", aaaa=[], after=0.3, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL"))

@@ -227,6 +227,7 @@ class AttemptStarted(_Happened):
         reason: Why it began when it did.
         delay: How many seconds the next attempt waits for this one, unless it fails; None where that is not known.
         delay_from: Where that delay comes from.
+        stands_for: The address that was found, where a translator (NAT64) stands in for it at this one; else None.
     """
 
     attempt: int
@@ -234,6 +235,7 @@ class AttemptStarted(_Happened):
     reason: Reason
     delay: float | None = None
     delay_from: DelaySource = DelaySource.POLICY
+    stands_for: Address | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,15 +117,14 @@ def _line(width: int, column: int, text: str, style: str) -> Line:
 
 def _rows(events: Sequence[trace.Event], timeline: Timeline) -> Iterator[_Row]:
     known = {row.address: row.known_since for row in timeline.untried}
-    known |= {row.address: row.known_since for row in timeline.attempts}
+    known |= {row.found: row.known_since for row in timeline.attempts}
     place = 0
     for place, candidate in enumerate(_candidates(events), start=1):
         since, attempt = known.pop(candidate.address, None), _attempt_at(candidate.address, timeline)
         yield _row(str(place), candidate, since, attempt, timeline)
-    for address, since in known.items():  # one that was named alone, or a translator stood in for it
+    for address, since in known.items():  # one that was named alone
         attempt = _attempt_at(address, timeline)
-        by = "the only one" if place == 0 else "NAT64, in the place of an IPv4 address"
-        candidate = trace.Candidate(address=address, source=_source_of(address, timeline), placed_by=by)
+        candidate = trace.Candidate(address=address, source=_source_of(address, timeline), placed_by="the only one")
         yield _row("1" if place == 0 else "", candidate, since, attempt, timeline)
 
 
@@ -138,7 +137,8 @@ def _row(
     tried, outcome = "–", "not tried" if since is not None else "taken back"
     if attempt is not None:
         why = attempt.reason.value if before is None else reason_text(attempt, before)
-        tried = f"{seconds_text(attempt.started)}, {why}"
+        through = "" if attempt.stands_for is None else f", as {attempt.address.ip}"
+        tried = f"{seconds_text(attempt.started)}, {why}{through}"
         outcome = f"{attempt.outcome.value}, {seconds_text(attempt.duration)}"
     facts = [] if candidate.round_trip_time is None else [f"round trip {seconds_text(candidate.round_trip_time)}"]
     return _Row(
@@ -165,7 +165,7 @@ def _candidates(events: Sequence[trace.Event]) -> list[trace.Candidate]:
 
 
 def _attempt_at(address: Address, timeline: Timeline) -> AttemptRow | None:
-    return next((attempt for attempt in timeline.attempts if attempt.address == address), None)
+    return next((attempt for attempt in timeline.attempts if attempt.found == address), None)
 
 
 def _source_of(address: Address, timeline: Timeline) -> Source:

@@ -122,6 +122,7 @@ class AttemptRow:
         delay: How many seconds the next attempt was to wait for this one; None where that is not known.
         delay_from: Where that delay came from.
         syn_retransmissions: How often the kernel has sent the SYN again; None where it did not say.
+        stands_for: The address that was found, where a translator (NAT64) stands in for it; else None.
     """
 
     number: int
@@ -138,6 +139,12 @@ class AttemptRow:
     delay: float | None = None
     delay_from: trace.DelaySource = trace.DelaySource.POLICY
     syn_retransmissions: int | None = None
+    stands_for: Address | None = None
+
+    @property
+    def found(self) -> Address:
+        """What an answer has named, which a translator may reach by another address."""
+        return self.stands_for or self.address
 
     @property
     def duration(self) -> float:
@@ -259,7 +266,7 @@ def timeline_of(events: Sequence[trace.Event]) -> Timeline:
     outcome, error = _race_outcome(events[-1])
     known = _known_since(events, start.time)
     attempts = _attempt_rows(events, start.time, known, error)
-    tried = {_host_key(attempt.address) for attempt in attempts}
+    tried = {_host_key(address) for attempt in attempts for address in (attempt.address, attempt.found)}
     return Timeline(
         race=start.race,
         host=start.host,
@@ -383,7 +390,7 @@ def _attempt_rows(
                 AttemptRow(
                     number=number,
                     address=event.address,
-                    known_since=known.get(_host_key(event.address), started),
+                    known_since=known.get(_host_key(event.stands_for or event.address), started),
                     started=started,
                     connected=connected[number].time - began if number in connected else None,
                     ended=ends.get(number, events[-1]).time - began,
@@ -394,6 +401,7 @@ def _attempt_rows(
                     phase=(number in connected and connected[number].next_phase) or Phase.HANDSHAKE,
                     delay=event.delay,
                     delay_from=event.delay_from,
+                    stands_for=event.stands_for,
                     syn_retransmissions=getattr(connected.get(number, ends.get(number)), "syn_retransmissions", None),
                 )
             )

@@ -112,12 +112,14 @@ class Journal:
         delay: float | None = None,
         delay_from: DelayName = "POLICY",
         *,
+        stands_for: Address | None = None,
         at: float | None = None,
     ) -> None:
         if self.tracers:
             names: dict[str, Any] = {
                 "reason": self._trace.Reason[reason],
                 "delay_from": self._trace.DelaySource[delay_from],
+                "stands_for": stands_for,
             }
             self._tell(self._trace.AttemptStarted, at, attempt=attempt, address=address, delay=delay, **names)
 

@@ -286,8 +286,9 @@ class Race(Generic[T]):
             delay, source = policy.minimum_gap, "MINIMUM_GAP"
         if delay < policy.maximum_delay and self._under_way + 1 >= policy.attempts_at_full_pace:
             delay, source = policy.maximum_delay, "SLOWED"
+        number, address, found = attempt.number, attempt.address, None if candidate == attempt.address else candidate
         self._journal.attempt_started(
-            attempt.number, attempt.address, self._reason(), delay, source, at=attempt.started
+            number, address, self._reason(), delay, source, stands_for=found, at=attempt.started
         )
 
     def _retransmissions(self, attempt: RunningAttempt) -> int | None:
