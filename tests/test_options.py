@@ -712,8 +712,9 @@ async def test_a_hook_cannot_make_a_dead_address_connected(factory: bool) -> Non
             assert stream.socket.getsockopt(TCP, 30) == 0
 
 
-async def test_a_system_without_fast_open_has_none_to_switch_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trio_nbconnect._connect.settings.FAST_OPEN_CONNECT", None)
+@pytest.mark.parametrize("option", [None, (TCP, 9999)], ids=["another system", "an old kernel"])
+async def test_a_system_without_fast_open_has_none_to_switch_off(option: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trio_nbconnect._connect.settings.FAST_OPEN_CONNECT", option)
     asked: list[Any] = []
     with listening() as address:
         connector = nb.Connector(options=nb.SocketOptions(configure=lambda *told: asked.append(told)))
