@@ -80,9 +80,14 @@ def test_system_files_of_linux_and_macos() -> None:
 
 
 @pytest.mark.usefixtures("on_windows")
-def test_windows_keeps_its_hosts_file_where_others_cannot_write() -> None:
+@pytest.mark.parametrize(("variable", "folder"), [("W", "W"), (None, r"C:\Windows")])
+def test_windows_keeps_its_hosts_file_where_others_cannot_write(
+    variable: str | None, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     r"""What is missing there (`resolv.conf`) is not looked for in `C:\etc` either: anybody may make that."""
-    assert Path(system_files.system_file("hosts")).parts == ("W", "System32", "drivers", "etc", "hosts")
+    if variable is None:
+        monkeypatch.delenv("SYSTEMROOT")
+    assert Path(system_files.system_file("hosts")) == Path(folder, "System32", "drivers", "etc", "hosts")
 
 
 @pytest.fixture

@@ -654,8 +654,9 @@ async def test_giving_up_on_what_comes_after_tcp(net: SimulatedNetwork, connecto
     assert caught.value.phase is Phase.ESTABLISH
     assert [(attempt.phase, attempt.connected) for attempt in caught.value.attempts] == [(Phase.ESTABLISH, 0.0)]
 
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     with pytest.raises(ConnectTimeout) as caught:
-        await connector.open_tls_stream("example.org", 443, give_up_after=0.2)
+        await connector.open_tls_stream("example.org", 443, ssl_context=context, give_up_after=0.2)
     assert caught.value.phase is Phase.TLS
 
 

@@ -134,7 +134,7 @@ class SocketOptions:
             raise TypeError(f"configure must be a callable that is not async, not {self.configure!r}")
 
 
-Options = SocketOptions | Mapping[socket.AddressFamily, SocketOptions]
+Options: TypeAlias = SocketOptions | Mapping[socket.AddressFamily, SocketOptions]
 """The options of all sockets, or those of each family."""
 
 

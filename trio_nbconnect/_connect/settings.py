@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 from .._address import IPV4, IPV6
 from .._policy import check_int, check_real
@@ -38,10 +39,10 @@ class Setting:
     family: socket.AddressFamily | None = None
 
 
-Encode = Callable[[str, object], int | bytes]
+Encode: TypeAlias = Callable[[str, object], int | bytes]
 """A check: from the name and the value of an option to what the kernel takes."""
 
-Kind = tuple[str, str, Encode]
+Kind: TypeAlias = tuple[str, str, Encode]
 """The level and the option, as the socket module names them, and the check."""
 
 
