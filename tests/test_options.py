@@ -88,6 +88,14 @@ async def test_all_of_them_on_a_real_socket(host: str, service: tuple[int, int])
             assert stream.socket.getsockopt(TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0") == b"reno"
 
 
+def test_a_type_of_service_has_another_option_in_each_family() -> None:
+    """Each is set where it means something, and not the other as well."""
+    made = options_by_family(nb.SocketOptions(type_of_service=0xB8))
+    assert {
+        family: [(setting.level, setting.option) for setting in made[family].settings] for family in (SIX, FOUR)
+    } == {SIX: [(socket.IPPROTO_IPV6, socket.IPV6_TCLASS)], FOUR: [(socket.IPPROTO_IP, socket.IP_TOS)]}
+
+
 @pytest.mark.parametrize("options", [None, {}, nb.SocketOptions(), {SIX: ALL}])
 async def test_what_is_not_asked_for_stays_as_it_is(options: Any) -> None:
     """None means "leave as the system has it"; so does a family without options."""
