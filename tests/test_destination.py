@@ -221,6 +221,22 @@ def test_history_decides_what_it_knows() -> None:
     assert rules.difference(one, other) == "RFC 6724, rule 10 (order unchanged)"
 
 
+def test_history_sorts_what_it_knows() -> None:
+    """RFC 8305, section 4: before rule 9."""
+    near, known = literal("2001:db8:1::1"), literal("2001:db8:2::1")
+    history = History(explore_every=math.inf)
+    history.record(known, 0.04, 1.0)
+    assert Rules(_source_of, DEFAULT_POLICY_TABLE, history.view(2.0)).sort([near, known]) == [known, near]
+    assert Rules(_source_of, DEFAULT_POLICY_TABLE).sort([known, near]) == [near, known]
+
+
+def test_rule_9_lets_each_family_keep_its_places() -> None:
+    far, ipv4, near = literal("2a00::1"), literal("192.0.2.253"), literal("2001:db8:1::1")
+    rules = Rules(_source_of, parse_gai_conf("precedence ::/0 35"))
+    assert rules.sort([far, ipv4, near]) == [near, ipv4, far]
+    assert rules.difference(near, ipv4) == rules.difference(ipv4, far) == "RFC 6724, rule 10 (order unchanged)"
+
+
 def test_a_default_route_leads_to_the_whole_internet() -> None:
     asked: list[Address] = []
     rules = Rules(asked.append, DEFAULT_POLICY_TABLE)  # which returns None: no way there

@@ -642,6 +642,23 @@ async def test_giving_up_on_resolution(net: SimulatedNetwork, connector: Connect
     assert isinstance(caught.value.__cause__, ExceptionGroup)
 
 
+async def test_giving_up_tells_what_the_name_servers_said(net: SimulatedNetwork) -> None:
+    """Beside what the attempts met, and each once."""
+    failure = socket.gaierror(socket.EAI_FAIL, "server failure")
+
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        for source in (Source.AAAA, Source.A):
+            send_answer(QuerySent(source))
+        send_answer(Answer(Source.AAAA, error=failure))
+        send_answer(Answer(Source.A, (Address(AF_INET, FOUR, 443),)))
+
+    with pytest.raises(ConnectTimeout) as caught:
+        await Connector(network=net, resolver=Resolver(resolve)).open_tcp_stream("example.org", 443, give_up_after=0.3)
+    assert isinstance(caught.value.__cause__, ExceptionGroup)
+    told = [str(error) for error in caught.value.__cause__.exceptions]
+    assert told == [str(failure), f"[Errno {errno.ETIMEDOUT}] Connection timed out: no answer: {FOUR}:443"]
+
+
 async def test_giving_up_on_what_comes_after_tcp(net: SimulatedNetwork, connector: Connector) -> None:
     """An attempt that hangs after TCP was connected is in the phase of being established, or of TLS."""
     net.host(SIX).accepts()
@@ -1546,6 +1563,16 @@ async def test_what_a_resolver_knows_at_once_is_no_last_resort() -> None:
         await connector.open_tcp_stream("example.org", 443)
 
     assert Remembers.asked == [(socket.AF_INET6,)]
+
+
+async def test_what_was_ruled_out_is_not_told_beside_what_was_tried(net: SimulatedNetwork) -> None:
+    net.host(SIX).refuses()
+    with pytest.raises(ConnectRefused) as caught:
+        await Connector(network=net, policy=Policy(families=(AF_INET6,))).open_tcp_stream(
+            "example.org", 443, addresses=[SIX, FOUR]
+        )
+    assert isinstance(caught.value.__cause__, ExceptionGroup)
+    assert caught.value.__cause__.exceptions == (caught.value.attempts[0].error,)
 
 
 async def test_the_last_resort_is_asked_for_when_all_attempts_have_failed() -> None:

@@ -119,7 +119,7 @@ async def test_a_look_up_that_was_begun_for_another_port(
     look_up = net.look_up
     monkeypatch.setattr(net, "look_up", lambda host, _, family: look_up(host, 443, family))
     net.answers("example.org", aaaa=[SIX], a=[FOUR])
-    for port in (80, 443):
+    for port in (80, 443, 8443):
         told: list[Item] = []
         await SystemResolver(net, math.inf).resolve(Query(host="example.org", port=port, families=BOTH), told.append)
         assert isinstance(told[-1], Answer)
@@ -193,6 +193,11 @@ async def test_a_temporary_failure_is_not_the_end(net: SimulatedNetwork) -> None
 async def test_a_name_that_does_not_exist_is_the_end(net: SimulatedNetwork) -> None:
     told = await heard(net, "nobody.example")
     assert answers(told) == [(0.0, "system", [])]
+
+
+async def test_a_failure_for_good_is_the_end(net: SimulatedNetwork) -> None:
+    net.answers("example.org", aaaa=[], a=[], error=socket.gaierror(socket.EAI_FAIL, "refused"))
+    assert answers(await heard(net)) == [(0.0, "system", [])]
 
 
 async def test_addresses_without_their_scope_hurry_nothing(net: SimulatedNetwork) -> None:

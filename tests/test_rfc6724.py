@@ -104,6 +104,11 @@ def test_common_prefix_length(common: tuple[str, str, int]) -> None:
     assert common_prefix_length(literal(source), literal(destination)) == expected
 
 
+def test_addresses_of_two_families_have_nothing_in_common() -> None:
+    ipv4, ipv6 = literal("192.0.2.1"), literal("::ffff:c000:201")
+    assert common_prefix_length(ipv4, ipv6) == common_prefix_length(ipv6, ipv4) == 0
+
+
 TEXT = [
     (
         "10.2-3: prefer higher precedence",
@@ -140,6 +145,11 @@ TEXT = [
         "rule 1: nothing makes up for a missing source",
         [{"addr": "::1", "source": None}, {"addr": "3ffe::1", "source": "fe80::9", "deprecated": True}],
         ["3ffe::1", "::1"],
+    ),
+    (
+        "rule 2: a source of a larger scope does not match either",
+        [{"addr": "fe80::1", "source": "2001:db8::9"}, {"addr": "2001:db8::1", "source": "2001:db8::9"}],
+        ["2001:db8::1", "fe80::1"],
     ),
     (
         "rules 6 and 8 hold without a source",

@@ -123,7 +123,7 @@ async def test_an_order_is_told_when_it_is_another_one() -> None:
         for number in (1, 2)
     ]
 
-    for rows in ([one], [one, other], [one, other], [other, one], [other, one]):
+    for rows in ([one], [one, other], [one, other], [other, one], [other, one], []):
         ours.candidates_sorted(rows)
 
     told = [[row.address for row in event.candidates] for event in events]
