@@ -425,7 +425,9 @@ def test_the_system_s_whole_answer_takes_the_place_of_what_hurried_it() -> None:
     assert take_all(candidates) == [V4B, V6A]
 
 
-@pytest.mark.parametrize(("number", "left"), [(socket.EAI_AGAIN, [V4A]), (socket.EAI_NONAME, [])])
+@pytest.mark.parametrize(
+    ("number", "left"), [(socket.EAI_AGAIN, [V4A]), (socket.EAI_NONAME, []), (socket.EAI_FAIL, [])]
+)
 def test_what_hurried_counts_where_the_system_fails_for_now(number: int, left: list[Address]) -> None:
     """EAI_AGAIN may be one family's name server; that there is no such name is an answer."""
     candidates = asking(Source.SYSTEM, Source.AAAA, Source.A)
@@ -525,6 +527,16 @@ def test_a_poor_ipv6_address_waits_for_ipv4() -> None:
 def test_one_good_ipv6_address_waits_for_nothing() -> None:
     candidates = on_this_host(Source.AAAA, Source.A)
     candidates.update(Answer(Source.AAAA, (ULA, V6A)), now=1.0)
+    assert candidates.may_begin_at() == 1.0
+
+
+def test_where_ipv6_has_no_address_a_hint_of_ipv4_waits_for_nothing() -> None:
+    """Not even one that this host may not reach: more of its own family would not come before it."""
+    candidates = on_this_host(nowhere=(HINT4,))
+    for source in (Source.AAAA, Source.A):
+        candidates.expect(QuerySent(source, CDN))
+    candidates.update(Answer(Source.AAAA, name=CDN), now=1.0)
+    candidates.update(Answer(Source.HTTPS, services=(Service(priority=1, target=CDN, hints=(HINT4,)),)), now=1.0)
     assert candidates.may_begin_at() == 1.0
 
 
