@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import pickle
 import socket
 from pathlib import Path
@@ -13,6 +14,9 @@ from trio_nbconnect import Address
 from trio_nbconnect._address import (
     IPV4,
     IPV6,
+    UNIX,
+    UNSPECIFIED,
+    GroupedAddress,
     SocketAddress,
     Target,
     check_host,
@@ -21,9 +25,11 @@ from trio_nbconnect._address import (
     check_port,
     format_host_port,
     from_sockaddr,
+    grouped,
     is_localhost,
     local_addresses,
     parse_literal,
+    shown_address,
 )
 
 
@@ -497,3 +503,101 @@ def test_host_and_port_are_one_word(host: str, text: str) -> None:
 def test_localhost_is_this_machine(name: str, at_home: bool) -> None:
     """Names below it are the system's to know."""
     assert is_localhost(name) is at_home
+
+
+@pytest.mark.parametrize("octet", [0x09, 0x0A, 0x1F, 0x20, 0x7F, 0x80, 0x9F, 0xA0, 0x2028])
+def test_blanks_and_control_characters_are_none_of_a_host(octet: int) -> None:
+    with pytest.raises(ValueError, match=r"^host must not contain blanks or control characters: "):
+        check_host(f"a{chr(octet)}b")
+    assert check_host(f"a{chr(0x7E)}b{chr(0xA1)}") == "a~b¡"
+
+
+def test_so_many_characters_are_looked_at() -> None:
+    assert len(check_host("a" * 1000)) == 1000
+    with pytest.raises(ValueError, match=r"^host must have at most 253 characters, not 1001$"):
+        check_host("a" * 1001)
+
+
+@pytest.mark.parametrize(
+    "text", ["é::1", "::\ud800", "fe80::1%²", "fe80::1%\ud800", "fe80::1%-1", "fe80::1%4294967296"]
+)
+def test_what_the_system_cannot_read_is_no_crash(text: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"^host (must be a name or an address|names an interface that does not exist)"
+    ):
+        parse_literal(text, 443)
+    assert parse_literal("192.0.2.é", 443) is None
+
+
+def test_a_port_may_be_any_kind_of_int() -> None:
+    class Port(enum.IntEnum):
+        HTTPS = 443
+
+    assert check_port(Port.HTTPS) == 443
+
+
+def test_an_address_of_one_of_several_hosts_is_whole() -> None:
+    """It says whose it is, with all that is in it; of a host that is an address, that says itself."""
+    address = Address(IPV6, "fe80::1", 443, flow_info=5, scope_id=7)
+    ours = grouped(address, "db.example")
+    assert ours == address
+    assert hash(ours) == hash(address)
+    assert (ours.flow_info, ours.scope_id, str(ours)) == (5, 7, "db.example [fe80::1%7]:443")
+    assert grouped(address, "fe80::1%7") is address
+    assert [shown_address(ours, port) for port in (443, 80)] == ["db.example fe80::1%7", str(ours)]
+
+
+def test_an_attempt_of_the_caller_s_is_called_by_its_label() -> None:
+    """In whichever group it is."""
+    label = GroupedAddress(UNSPECIFIED, "QUIC", 0, group="udp")
+    assert str(label) == shown_address(label, 0) == shown_address(label, 443) == "QUIC"
+    assert str(Address(UNSPECIFIED, "TCP", 0)) == "TCP"
+    check_numeric(label)
+
+
+@pytest.mark.skipif(UNIX is None, reason="this platform has no UNIX sockets")
+def test_a_path_stays_on_this_machine() -> None:
+    path = Address(socket.AF_UNIX, "/run/x", 0)
+    assert path.is_loopback
+    assert shown_address(path, 443) == str(path) == "/run/x"
+
+
+def test_a_platform_without_unix_sockets_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trio_nbconnect._address.UNIX", None)
+    with pytest.raises(ValueError, match=r"^this platform has no UNIX sockets: '/run/x'$"):
+        Target.parse("example.org", 443, ["/run/x"])
+
+
+def test_a_numeric_address_may_have_its_scope_in_its_text() -> None:
+    check_numeric(Address(IPV6, "fe80::1%eth0", 443))
+    with pytest.raises(ValueError, match=r"^address must be numeric and of its family, not 'example.org'$"):
+        Target.parse("host", 443, [Address(IPV4, "example.org", 443)])
+
+
+def test_several_hosts_are_a_target_like_others() -> None:
+    """One of them alone is that one; an address among names is a host that is known."""
+    assert Target.parse(["example.org"], 443).name == "example.org"
+    several = Target.parse(["example.org", "192.0.2.1"], 443)
+    assert (several.host, several.port, several.name) == ("example.org:443, 192.0.2.1:443", 0, several.host)
+    assert several.addresses == ()
+    named, known = several.hosts
+    assert (named.host, named.port, named.name, named.addresses, named.hosts) == (
+        "example.org",
+        443,
+        "example.org",
+        (),
+        (),
+    )
+    here = Address(IPV4, "192.0.2.1", 443)
+    assert (known.host, known.port, known.name, known.addresses, known.hosts) == ("192.0.2.1", 443, "", (here,), ())
+    given = Target.parse(["192.0.2.1", "/run/x"], 443)
+    assert (given.port, given.name, given.addresses) == (0, "", (here, Address(socket.AF_UNIX, "/run/x", 0)))
+    literal = Target.parse("192.0.2.1", 443)
+    assert (literal.host, literal.port, literal.name, literal.addresses) == ("192.0.2.1", 443, "", (here,))
+    with pytest.raises(ValueError, match=r"^host must not be empty$"):
+        Target.parse([], 443)
+
+
+def test_what_is_no_iterable_of_strings_says_so() -> None:
+    with pytest.raises(TypeError, match=r"^addresses must be an iterable of strings, not str: '192.0.2.1'$"):
+        Target.parse("example.org", 443, "192.0.2.1")

@@ -121,6 +121,15 @@ async def test_an_endpoint_of_two_hosts_is_tried_once(net: SimulatedNetwork, con
     assert [address.ip for _, address in net.connects] == [A6, A4]
 
 
+@pytest.mark.parametrize("hosts", [["192.0.2.1", "same.example"], ["same.example", "192.0.2.1"]])
+async def test_an_endpoint_of_a_host_and_of_a_literal_is_tried_once(net: SimulatedNetwork, hosts: list[str]) -> None:
+    net.answers("same.example", a=["192.0.2.1"])
+    net.host("192.0.2.1").refuses()
+    with pytest.raises(ConnectRefused) as caught:
+        await Connector(network=net).open_tcp_stream(hosts, 443)
+    assert len(caught.value.attempts) == 1
+
+
 async def test_one_host_may_have_several_ports(net: SimulatedNetwork, connector: Connector) -> None:
     net.host(A4, 2).accepts()
 

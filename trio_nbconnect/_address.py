@@ -13,7 +13,8 @@ import os
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -122,20 +123,28 @@ class Address:
         return self.ip if self.is_path or self.family == UNSPECIFIED else format_host_port(self.ip, self.port)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class GroupedAddress(Address):
     """An endpoint of one of several hosts, or an attempt of `race` that has a group.
 
-    Two of the same endpoint are equal: it is tried once, whoever has it.
+    It is equal to any address of the same endpoint, which is tried once, whoever has it.
     """
 
-    group: str = field(default="", compare=False)
+    group: str = ""
 
     __hash__ = Address.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Address):
+            return NotImplemented
+        return _endpoint_of(self) == _endpoint_of(other)
 
     def __str__(self) -> str:
         address = Address.__str__(self)
         return address if self.family == UNSPECIFIED else f"{self.group} {address}"
+
+
+_endpoint_of = attrgetter("family", "host", "port", "flow_info", "scope_id")
 
 
 def grouped(address: Address, host: str) -> Address:
