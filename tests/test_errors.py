@@ -26,6 +26,7 @@ from trio_nbconnect import (
     Phase,
     ResolutionError,
     TLSError,
+    is_retryable,
 )
 from trio_nbconnect._address import IPV4, IPV6
 from trio_nbconnect._error_texts import strerror
@@ -172,6 +173,30 @@ def test_what_a_proxy_says_of_a_route_is_an_answer() -> None:
         assert all_failed("proxy.example", 3128, tried).primary_error is answer
     option = OSError(errno.EINVAL, f"Invalid argument: option interface='eth9' for {V4}")
     assert all_failed("example.org", 443, attempts(REFUSED, option)).primary_error is option
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "number", "says"),
+    [
+        (TimeoutError(), ConnectTimeout, errno.ETIMEDOUT, "no answer for 100 ms"),
+        (TimeoutError("The handshake operation timed out"), ConnectTimeout, errno.ETIMEDOUT, "handshake operation"),
+        (ConnectionRefusedError(), ConnectRefused, errno.ECONNREFUSED, "192.0.2.1 refused"),
+        (ConnectionResetError(), ConnectError, errno.ECONNRESET, "192.0.2.1 Connection reset by peer"),
+        (OSError(), ConnectError, None, "192.0.2.1 OSError"),
+    ],
+)
+def test_a_class_says_as_much_as_a_number(
+    failure: OSError, kind: type[ConnectError], number: int | None, says: str
+) -> None:
+    """`raise TimeoutError`, say, and what `socket` and `ssl` raise for a time-out, have no number."""
+    error = all_failed("example.org", 443, attempts(failure))
+
+    assert type(error) is kind
+    assert error.errno == number
+    assert says in str(error)
+    assert is_retryable(error) == (number is not None)
+    if kind is ConnectTimeout:
+        assert all_failed("example.org", 443, attempts(failure, REFUSED)).primary_error is REFUSED
 
 
 RANKED = [UNTRUSTED, OBJECTED, NUMBERLESS, REFUSED, LATE, UNREACHABLE, UNKNOWN]
@@ -346,6 +371,9 @@ class Rejected(Exception):
     ("error", "text"),
     [
         (EOFError(), f"{strerror(errno.ECONNRESET)}: 192.0.2.1:443"),
+        (EOFError("2 of 5 bytes"), "2 of 5 bytes"),
+        (trio.BrokenResourceError("the relay is gone"), "the relay is gone"),
+        (trio.TooSlowError("no greeting"), "no greeting"),
         (trio.TooSlowError(), f"{strerror(errno.ETIMEDOUT)}: 192.0.2.1:443"),
         (ExceptionGroup("", [LATE, ExceptionGroup("", [REFUSED, UNREACHABLE])]), REFUSED.strerror),
         (Rejected("no such peer"), "no such peer"),

@@ -213,11 +213,14 @@ def _is_resolvers(number: int) -> bool:
 
 def _is_plain(error: OSError, number: int, address: Address) -> bool:
     """Whether an error says nothing but its number, and perhaps where."""
-    return error.errno == number and is_plain_text(_text(error, address), number)
+    return number_of(error) == number and is_plain_text(_text(error, address), number)
 
 
 def _text(error: OSError, address: Address) -> str:
-    return (error.strerror or str(error)).removesuffix(f": {address}")
+    text, number = error.strerror or str(error), number_of(error)
+    if not text:
+        text = type(error).__name__ if number is None else strerror(number)
+    return text.removesuffix(f": {address}")
 
 
 def _reason(error: OSError, address: Address) -> str:
@@ -340,9 +343,28 @@ def gave_up_unix(path: str | bytes, seconds: float, *, backlog_full: bool) -> Co
 
 
 def _agreed(failures: Sequence[OSError]) -> int | None:
-    """The error number of all failures, if they agree; OpenSSL's numbers mean something else and are none."""
-    numbers = {None if isinstance(failure, ssl.SSLError) else failure.errno for failure in failures}
+    """The error number of all failures, if they agree."""
+    numbers = set(map(number_of, failures))
     return numbers.pop() if len(numbers) == 1 else None
+
+
+def number_of(failure: OSError) -> int | None:
+    """The number of an error, or of its class where it has none; OpenSSL's numbers mean something else and are none."""
+    if isinstance(failure, ssl.SSLError):
+        return None
+    if failure.errno is not None:
+        return failure.errno
+    return next((number for kind, number in _NUMBERS.items() if isinstance(failure, kind)), None)
+
+
+_NUMBERS = {
+    TimeoutError: errno.ETIMEDOUT,
+    ConnectionRefusedError: errno.ECONNREFUSED,
+    ConnectionResetError: errno.ECONNRESET,
+    ConnectionAbortedError: errno.ECONNABORTED,
+    BrokenPipeError: errno.EPIPE,
+}
+"""What a class says by itself: `raise TimeoutError`, and `socket` does so, too."""
 
 
 def _ranked(failures: Sequence[OSError], attempts: Sequence[Attempt]) -> list[tuple[int, OSError]]:
@@ -357,7 +379,7 @@ def _rank(failure: OSError, attempt: Tried | None = None) -> int:
         return 0 if isinstance(failure, ssl.SSLCertVerificationError) else 2 if is_broken_off(failure) else 1
     if attempt is not None and met_dead_route(failure, attempt):
         return _NO_ROUTE
-    rank = _UNKNOWN_HOST if isinstance(failure, socket.gaierror) else _RANKS.get(failure.errno, _OTHER)
+    rank = _UNKNOWN_HOST if isinstance(failure, socket.gaierror) else _RANKS.get(number_of(failure), _OTHER)
     is_answer = attempt is not None and attempt.connected is not None  # a proxy's, say: "no route to the target"
     return _OTHER if is_answer and rank >= _NO_ROUTE else rank
 
@@ -499,7 +521,8 @@ def _as_os_error(error: BaseException, address: Address, kinds: tuple[type[Excep
     if isinstance(error.__cause__, OSError):
         return error.__cause__
     if isinstance(error, _FAILURES):
-        failure = os_error(errno.ETIMEDOUT if isinstance(error, trio.TooSlowError) else errno.ECONNRESET, address)
+        number = errno.ETIMEDOUT if isinstance(error, trio.TooSlowError) else errno.ECONNRESET
+        failure = OSError(number, str(error)) if str(error) else os_error(number, address)
     else:
         failure = OSError(str(error) or type(error).__name__)
     failure.__cause__ = error.with_traceback(None)

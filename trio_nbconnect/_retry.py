@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import trio
 
-from ._errors import Attempt, ConnectError, failures_of, is_broken_off, met_dead_route
+from ._errors import Attempt, ConnectError, failures_of, is_broken_off, met_dead_route, number_of
 
 _PASSING = frozenset(
     {
@@ -71,7 +71,7 @@ def _may_pass(failure: BaseException) -> bool:
     if isinstance(failure, ssl.SSLError):
         return is_broken_off(failure)
     if isinstance(failure, OSError):
-        return failure.errno in _PASSING or isinstance(failure, TimeoutError)
+        return number_of(failure) in _PASSING or isinstance(failure, TimeoutError)
     return isinstance(failure, trio.TooSlowError)
 
 
