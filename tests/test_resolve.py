@@ -251,6 +251,28 @@ async def test_the_whole_answer_replaces_what_hurried_it(net: SimulatedNetwork) 
     assert await started(net) == {FOUR: pytest.approx(0.06), "192.0.2.2": pytest.approx(0.31)}
 
 
+async def test_a_system_that_is_not_waited_for_any_more_takes_nothing_back(net: SimulatedNetwork) -> None:
+    """What hurried its answer is all that is known then, and the rest of it is tried."""
+    net.answers("example.org", aaaa=[], after=math.inf)
+    net.answers("example.org", a=[FOUR, "192.0.2.2", "192.0.2.3"], after=0.01)
+    net.host("192.0.2.3").accepts()
+    policy = Policy(give_up_resolution_after=0.2, give_up_attempt_after=30)
+    assert await started(net, policy=policy) == {
+        FOUR: pytest.approx(0.06),
+        "192.0.2.2": pytest.approx(0.31),
+        "192.0.2.3": pytest.approx(0.56),
+    }
+
+
+async def test_a_silent_system_is_told_from_a_record_type(net: SimulatedNetwork) -> None:
+    net.answers("example.org", aaaa=[], a=[], after=math.inf)
+    connector = Connector(network=net, policy=Policy(give_up_resolution_after=1))
+    with pytest.raises(TimeoutError, match=r"no answer from the system for example\.org") as caught:
+        await connector.open_tcp_stream("example.org", 443)
+    assert "no answer for AAAA of example.org" in str(caught.value)
+    assert "no answer for A of example.org" in str(caught.value)
+
+
 async def test_the_system_s_order_stands(net: SimulatedNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
     """It knows interface flags that we cannot see; the families are interleaved."""
     order = [Address(socket.AF_INET, FOUR, 443), Address(socket.AF_INET, "192.0.2.2", 443)]

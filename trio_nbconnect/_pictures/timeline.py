@@ -16,7 +16,6 @@ keep the first and the last rows and always the winner, and count what was left 
 from __future__ import annotations
 
 import enum
-import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,7 +25,7 @@ from .. import trace
 from .._address import Address, grouped
 from .._errors import Attempt, ConnectError, ConnectTimeout, Phase, is_without_route
 from .._policy import Policy
-from .._resolve.query import Service, Source
+from .._resolve.query import Service, Source, is_for_now
 
 
 class RaceOutcome(enum.Enum):
@@ -362,18 +361,12 @@ def _lookup_rows(events: Sequence[trace.Event], began: float) -> tuple[LookupRow
                 server=event.server,
                 ttl=event.ttl,
             )
-            if _is_for_both(event):
+            if event.source is Source.SYSTEM and not is_for_now(event.error):
                 for family in (Source.AAAA, Source.A):
                     if (family, event.name) in pending:
                         index = pending[family, event.name]
                         rows[index] = replace(rows[index], superseded=now)
     return tuple(rows)
-
-
-def _is_for_both(event: trace.AnswerReceived) -> bool:
-    """Whether the system has answered for both families; that it failed for now may be one family's failure."""
-    is_for_now = event.error is not None and event.error.errno == socket.EAI_AGAIN
-    return event.source is Source.SYSTEM and not is_for_now
 
 
 def _attempt_rows(

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from .._address import IPV6, Address, GroupedAddress, grouped
 from .._policy import Policy
-from .._resolve.query import Answer, QuerySent, Service, Source
+from .._resolve.query import Answer, QuerySent, Service, Source, is_for_now
 
 if TYPE_CHECKING:
     from .._resolve.history import HistoryView
@@ -108,7 +108,7 @@ class Candidates:
         """Take in an answer; it replaces the former one of its source."""
         key = answer.source, answer.name
         self._pending -= {key}
-        if answer.source is Source.SYSTEM and (answer.error is None or answer.error.errno != socket.EAI_AGAIN):
+        if answer.source is Source.SYSTEM and not is_for_now(answer.error):
             hurried = {(Source.AAAA, answer.name), (Source.A, answer.name)}
             self._pending -= hurried  # the whole answer takes the place of those that were to hurry it
             self._answers = tuple((known, addresses) for known, addresses in self._answers if known not in hurried)

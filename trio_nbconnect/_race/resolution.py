@@ -145,7 +145,8 @@ class Resolution:
                     await self._last_resort.wait()
                     await self._ask((IPV4,))
         for source, name in self.candidates.unanswered:
-            silence = timed_out(f"no answer for {source.value} of {name or self._target.host}")
+            of = "no answer from the system for" if source is Source.SYSTEM else f"no answer for {source.value} of"
+            silence = timed_out(f"{of} {name or self._target.host}")
             self._take(Answer(source, error=silence, name=name))
         self.is_over = True
         self.change.notify()

@@ -144,5 +144,10 @@ class Answer:
     ttl: float | None = None
 
 
+def is_for_now(error: OSError | None) -> bool:
+    """Whether somebody has failed who may know an answer: EAI_AGAIN, also where one family's server did; or silence."""
+    return error is not None and (error.errno == socket.EAI_AGAIN or isinstance(error, TimeoutError))
+
+
 SendAnswer: TypeAlias = Callable[[QuerySent | Answer], None]
 """How a resolver hands over what it has; never waits. The `send_nowait` of a Trio channel is one."""

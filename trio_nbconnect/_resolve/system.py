@@ -26,7 +26,7 @@ import trio
 from .._address import Address
 from .._connect.look_ups import LookUp, first_of_each_family, from_getaddrinfo
 from .._connect.network import Network
-from .query import Answer, Query, QuerySent, SendAnswer, Source
+from .query import Answer, Query, QuerySent, SendAnswer, Source, is_for_now
 
 
 class Resolver(Protocol):
@@ -67,7 +67,7 @@ class SystemResolver:
         send_answer(QuerySent(Source.SYSTEM))
         is_early = trio.current_time() < self._hurry_at
         answer = await self._ask(query, Source.SYSTEM) if is_early else None
-        is_all = answer is not None and not _may_be_one_family(answer)
+        is_all = answer is not None and not is_for_now(answer.error)
         if is_all or not self._network.is_dns_name(query.host) or await self._network.is_in_hosts(query.host):
             send_answer(answer or await self._ask(query, Source.SYSTEM))
             return
@@ -79,7 +79,7 @@ class SystemResolver:
                 nursery.start_soon(self._hurry, query, Source.of(family), send_answer)
             answer = answer or await self._ask(query, Source.SYSTEM)
             send_answer(answer)
-            if not _may_be_one_family(answer):
+            if not is_for_now(answer.error):
                 nursery.cancel_scope.cancel()
 
     async def _hurry(self, query: Query, source: Source, send_answer: SendAnswer) -> None:
@@ -105,11 +105,6 @@ class SystemResolver:
 def _with_port(address: Address, port: int) -> Address:
     """A look-up may have been begun for another port."""
     return address if address.port == port else replace(address, port=port)
-
-
-def _may_be_one_family(answer: Answer) -> bool:
-    """Whether the system failed for now, perhaps since one family's name server did."""
-    return answer.error is not None and answer.error.errno == socket.EAI_AGAIN
 
 
 class HookResolver:
