@@ -419,6 +419,32 @@ async def test_a_name_that_exists_is_given_time_for_its_other_type() -> None:
         assert await search_time(asks, address) == pytest.approx(took)
 
 
+@pytest.mark.parametrize(("slow", "other"), [("AAAA", "A"), ("A", "AAAA")])
+async def test_a_slow_type_is_waited_for_where_no_other_name_is_the_right_one(slow: str, other: str) -> None:
+    """A host of one family with a slow name server, on a machine that has a search domain."""
+    address = {"AAAA": "2001:db8::5", "A": "192.0.2.5"}[slow]
+    zone = Zone()
+    zone.says("db.x", other, soa=SOA)
+    zone.says("db.x", slow, f"db.x. 300 IN {slow} {address}", after=0.6)
+    asks = resolver(ScriptedServer(zone), search=["a.example"], services=False)
+
+    items = await heard(asks, "db.x")
+
+    assert found(items, Source(slow))[-1] == [address]
+    assert list(dict.fromkeys(name for name, _, _ in zone.queries)) == ["db.x", "db.x.a.example"]
+    assert trio.current_time() == pytest.approx(1.0)
+
+
+async def test_a_type_that_is_never_answered_is_what_the_error_says() -> None:
+    zone = Zone()
+    zone.says("db.x", "A", soa=SOA)
+    zone.says("db.x", "AAAA", after=1000)
+    asks = resolver(ScriptedServer(zone), search=["a.example"], services=False)
+
+    assert found(await heard(asks, "db.x"), Source.AAAA)[-1] == socket.EAI_AGAIN
+    assert trio.current_time() == pytest.approx(5.4)
+
+
 async def test_a_server_that_denies_one_type_only() -> None:
     """RFC 4074, section 4.2: it says that there is no such name where there is no such type."""
     zone = Zone()

@@ -9,7 +9,7 @@ race gets belongs to one of them: the first that exists and has anything to conn
 
 What is said of a name is held back until something good is among it; bad answers alone cannot make an attempt begin.
 NXDOMAIN for one record type is NXDOMAIN for the name (RFC 8020), and a type without an answer does not hold the next
-name back for longer than `PATIENCE`.
+name back for longer than `PATIENCE`. Was none of the others the right one, it is asked for again, and waited for.
 """
 
 from __future__ import annotations
@@ -251,6 +251,7 @@ class SearchBuffer:
     """Whether the present name has anything to connect to."""
 
     _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    _patient: bool = False
     _asked: set[QuerySent] = field(default_factory=set)
     _held: list[Answer] = field(default_factory=list)
     _best: list[Answer] | None = None
@@ -260,9 +261,15 @@ class SearchBuffer:
         """Whether no server has answered for the present name, so that no other name is worth a try."""
         return bool(self._held) and all(isinstance(answer.error, Unanswered) for answer in self._held)
 
-    def next_name(self) -> trio.CancelScope:
-        """Begin with another name, to be asked for in this scope."""
+    @property
+    def was_left(self) -> bool:
+        """Whether a type of the present name was not waited for, though that name exists."""
+        return self._scope.cancelled_caught and not any(map(_denies_name, self._held))
+
+    def next_name(self, *, patient: bool = False) -> trio.CancelScope:
+        """Begin with another name, to be asked for in this scope; `patient` where there is none behind it."""
         self._keep_best()
+        self._patient = patient
         self._scope = trio.CancelScope()
         return self._scope
 
@@ -279,7 +286,7 @@ class SearchBuffer:
             self._scope.deadline = float("inf")
         if self.found:
             self._release(self._held)
-        elif not item.name:
+        elif not (item.name or self._patient):
             self._wait_no_longer_than(self._patience())
 
     def finish(self) -> None:
@@ -289,9 +296,9 @@ class SearchBuffer:
 
     def _patience(self) -> float:
         """How long the other types may take, after these answers without addresses."""
-        errors = [answer.error for answer in self._held if not answer.name and answer.source is not Source.HTTPS]
-        if any(error is not None and error.errno == socket.EAI_NONAME for error in errors):
+        if any(map(_denies_name, self._held)):
             return BESIDE_NXDOMAIN
+        errors = [answer.error for answer in self._held if not answer.name and answer.source is not Source.HTTPS]
         late = [isinstance(error, TimeoutError) for error in errors if not isinstance(error, Unanswered)]
         if all(late):
             return float("inf")
@@ -310,6 +317,11 @@ class SearchBuffer:
         for answer in answers:
             self.send_answer(answer)
         answers.clear()
+
+
+def _denies_name(answer: Answer) -> bool:
+    """Whether it says that there is no such name, and not one that a service points to."""
+    return not answer.name and answer.error is not None and answer.error.errno == socket.EAI_NONAME
 
 
 def _is_unknown(answers: list[Answer]) -> bool:

@@ -338,6 +338,7 @@ class DNSResolver:
             await resolver.resolve(replace(query, host=names[0]), send_answer)
             return
         buffer = SearchBuffer(send_answer, query)
+        left = ""
         for name in names:
             with buffer.next_name():
                 await resolver.resolve(replace(query, host=name), buffer.take)
@@ -345,7 +346,13 @@ class DNSResolver:
                 return
             if buffer.is_silent:
                 break
-        buffer.finish()
+            if buffer.was_left:
+                left = left or name
+        if left:  # no other name was the right one
+            with buffer.next_name(patient=True):
+                await resolver.resolve(replace(query, host=left), buffer.take)
+        if not buffer.found:
+            buffer.finish()
 
     def _services_of(self, look_up: _LookUp) -> SVCBResolver:
         return SVCBResolver(
