@@ -430,9 +430,38 @@ async def test_a_slow_type_is_waited_for_where_no_other_name_is_the_right_one(sl
 
     items = await heard(asks, "db.x")
 
-    assert found(items, Source(slow))[-1] == [address]
+    assert found(items, Source[slow])[-1] == [address]
     assert list(dict.fromkeys(name for name, _, _ in zone.queries)) == ["db.x", "db.x.a.example"]
     assert trio.current_time() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("search", "took"), [([], 0.4), (["a.example"], 0.1)])
+@pytest.mark.parametrize("silent", ["AAAA", "A"])
+async def test_no_such_name_is_the_answer_for_a_type_that_nobody_answers(
+    silent: str, search: list[str], took: float
+) -> None:
+    """RFC 8020, section 2: what does not exist for one type does not exist; a middlebox drops the other."""
+    zone = Zone()
+    for name in ("db.x", "db.x.a.example"):
+        for kind in (silent, "HTTPS"):
+            zone.says(name, kind, after=1000)
+
+    items = await heard(resolver(ScriptedServer(zone), search=search), "db.x")
+
+    assert found(items, Source.AAAA) == found(items, Source.A) == [socket.EAI_NONAME]
+    assert found(items, Source.HTTPS) == [[]]
+    assert trio.current_time() == pytest.approx(took)
+
+
+async def test_the_only_name_is_told_of_at_once() -> None:
+    """Nothing is held back, and a slow type is waited for beside one that has nothing."""
+    zone = Zone()
+    zone.says("db.x", "A", soa=SOA)
+    zone.says("db.x", "AAAA", "db.x. 300 IN AAAA 2001:db8::5", after=3)
+    times: list[float] = []
+    query = Query(host="db.x", port=80, families=BOTH)
+    await resolver(ScriptedServer(zone)).resolve(query, lambda _: times.append(trio.current_time()))
+    assert times == pytest.approx([0, 0, 0, 3])
 
 
 async def test_a_type_that_is_never_answered_is_what_the_error_says() -> None:

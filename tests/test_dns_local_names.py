@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from trio_nbconnect import Address, Answer, Query, QuerySent, Source
+from trio_nbconnect import Address, Answer, QuerySent, Source
 from trio_nbconnect._dns.local_names import CachedFile, SearchBuffer, known_here, parse_hosts
 from trio_nbconnect._dns.message import ADDRESSES
 
@@ -145,7 +145,7 @@ def test_an_interface_that_comes_and_goes(monkeypatch: pytest.MonkeyPatch) -> No
 def test_bad_answers_of_a_target_decide_nothing() -> None:
     """They say nothing about the name that it stands for."""
     items: list[QuerySent | Answer] = []
-    buffer = SearchBuffer(items.append, Query(host="db", port=443, families=(socket.AF_INET,)))
+    buffer = SearchBuffer(items.append)
     scope = buffer.next_name()
     buffer.take(Answer(Source.A, error=socket.gaierror(socket.EAI_NONAME, "no"), name="target.example"))
     assert scope.deadline == float("inf")

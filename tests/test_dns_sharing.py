@@ -163,6 +163,20 @@ async def test_what_was_late_holds_the_next_domain_back_no_more(net: SimulatedNe
     assert times == pytest.approx([0.42, 0.07, 0.07])
 
 
+async def test_no_such_name_is_the_error_each_time(net: SimulatedNetwork) -> None:
+    """A middlebox drops AAAA; what does not exist for one type does not exist (RFC 8020)."""
+    zone = Zone()
+    zone.says(HOST, "A", rcode="NXDOMAIN", soa="example.org. 300 IN SOA ns. admin. 1 2 3 4 300")
+    zone.says(HOST, "AAAA", after=1000)
+    asks = resolver(ScriptedServer(zone), services=False)
+    for took in (0.4, 0.05):
+        began = trio.current_time()
+        with pytest.raises(socket.gaierror) as caught:
+            await connect_time(net, asks)
+        assert caught.value.errno == socket.EAI_NONAME
+        assert trio.current_time() - began == pytest.approx(took)
+
+
 async def test_what_was_late_and_came_is_late_no_more(net: SimulatedNetwork, zone: Zone) -> None:
     """A name without addresses: the error is the same, however often one asks."""
     zone = Zone()

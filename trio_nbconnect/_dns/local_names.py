@@ -26,7 +26,7 @@ from typing import Generic, TypeVar
 import trio
 
 from .._address import IPV4, IPV6, Address, parse_literal
-from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Source
+from .._resolve.query import Answer, QuerySent, SendAnswer, Source
 from .hedging import PAUSE, Unanswered
 from .message import ADDRESSES
 
@@ -246,30 +246,33 @@ class SearchBuffer:
     """Hold back what is said of a name until it turns out to be the right one."""
 
     send_answer: SendAnswer
-    query: Query
+    is_needed: bool = True
+    """Whether there are several names; what is said of the only one is delivered at once."""
     found: bool = False
     """Whether the present name has anything to connect to."""
 
     _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     _patient: bool = False
     _asked: set[QuerySent] = field(default_factory=set)
+    _known: list[Answer] = field(default_factory=list)
     _held: list[Answer] = field(default_factory=list)
     _best: list[Answer] | None = None
 
     @property
     def is_silent(self) -> bool:
         """Whether no server has answered for the present name, so that no other name is worth a try."""
-        return bool(self._held) and all(isinstance(answer.error, Unanswered) for answer in self._held)
+        return bool(self._known) and all(isinstance(answer.error, Unanswered) for answer in self._known)
 
     @property
     def was_left(self) -> bool:
         """Whether a type of the present name was not waited for, though that name exists."""
-        return self._scope.cancelled_caught and not any(map(_denies_name, self._held))
+        return self._scope.cancelled_caught and not any(map(_denies_name, self._known))
 
     def next_name(self, *, patient: bool = False) -> trio.CancelScope:
         """Begin with another name, to be asked for in this scope; `patient` where there is none behind it."""
         self._keep_best()
-        self._patient = patient
+        self._known = []
+        self._patient = patient or not self.is_needed
         self._scope = trio.CancelScope()
         return self._scope
 
@@ -280,13 +283,14 @@ class SearchBuffer:
                 self._asked.add(item)
                 self.send_answer(item)
             return
+        self._known.append(item)
         self._held.append(item)
         if item.addresses or item.services:
             self.found = True
             self._scope.deadline = float("inf")
-        if self.found:
+        if self.found or not self.is_needed:
             self._release(self._held)
-        elif not (item.name or self._patient):
+        if not (self.found or item.name):
             self._wait_no_longer_than(self._patience())
 
     def finish(self) -> None:
@@ -296,10 +300,12 @@ class SearchBuffer:
 
     def _patience(self) -> float:
         """How long the other types may take, after these answers without addresses."""
-        if any(map(_denies_name, self._held)):
-            return BESIDE_NXDOMAIN
-        errors = [answer.error for answer in self._held if not answer.name and answer.source is not Source.HTTPS]
-        late = [isinstance(error, TimeoutError) for error in errors if not isinstance(error, Unanswered)]
+        if any(map(_denies_name, self._known)):
+            return PATIENCE if self._patient and not any(map(_is_late, self._known)) else BESIDE_NXDOMAIN
+        if self._patient:
+            return float("inf")
+        own = (answer for answer in self._known if not answer.name and answer.source is not Source.HTTPS)
+        late = [_is_late(answer) for answer in own if not isinstance(answer.error, Unanswered)]
         if all(late):
             return float("inf")
         return AFTER_LATE if any(late) else PATIENCE
@@ -309,14 +315,34 @@ class SearchBuffer:
 
     def _keep_best(self) -> None:
         """What was said of a name that may exist after all is what counts in the end."""
+        self._held += self._denied_as_well()
         if self._best is None or (_is_unknown(self._held) and not _is_unknown(self._best)):
             self._best = self._held or None
         self._held = []
+
+    def _denied_as_well(self) -> list[Answer]:
+        """RFC 8020: what was not answered of a name that does not exist for another type; it has no services then."""
+        denial = next(filter(_denies_name, self._known), None)
+        if denial is None or self.found:
+            return []
+        assert denial.error is not None
+        answered = {answer.source for answer in self._known if not (answer.name or _is_late(answer))}
+        missing = {item.source for item in self._asked if not item.name} - answered
+        return [
+            Answer(source, error=None if source is Source.HTTPS else socket.gaierror(*denial.error.args))
+            for source in Source
+            if source in missing
+        ]
 
     def _release(self, answers: list[Answer]) -> None:
         for answer in answers:
             self.send_answer(answer)
         answers.clear()
+
+
+def _is_late(answer: Answer) -> bool:
+    """Whether it stands for one that is not waited for, since it was late the last time."""
+    return isinstance(answer.error, TimeoutError)
 
 
 def _denies_name(answer: Answer) -> bool:

@@ -334,10 +334,7 @@ class DNSResolver:
         """Ask for one name after the other, until one has anything to connect to."""
         query, resolver = look_up.asked_for(query), self._services_of(look_up)
         names = look_up.candidates(query.host)
-        if len(names) == 1:
-            await resolver.resolve(replace(query, host=names[0]), send_answer)
-            return
-        buffer = SearchBuffer(send_answer, query)
+        buffer = SearchBuffer(send_answer, is_needed=len(names) > 1)
         left = ""
         for name in names:
             with buffer.next_name():
