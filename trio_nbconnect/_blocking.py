@@ -285,8 +285,20 @@ def _host_and_port(address: tuple[str | bytes | None, int | str]) -> tuple[str |
     """Read what `getaddrinfo` reads: no host is this one, and a port may be digits or the name of a service."""
     host, port = _pair("address", address)
     if isinstance(port, str):
-        port = int(port) if port.isdecimal() else socket.getservbyname(port, "tcp")
+        port = int(port) if port.isdecimal() else _port_of(port)
     return "localhost" if host is None else host, port
+
+
+def _port_of(service: str) -> int:
+    """The port of a service, as `getaddrinfo` finds it.
+
+    Raises:
+        socket.gaierror: There is none.
+    """
+    try:
+        return socket.getservbyname(service, "tcp")
+    except OSError:  # it shows neither the name nor a number
+        raise socket.gaierror(socket.EAI_SERVICE, f"there is no such service: {service!r}") from None
 
 
 def _pair(name: str, address: tuple[T, U]) -> tuple[T, U]:
