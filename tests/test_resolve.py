@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from trio_nbconnect import Answer, Connector, Query, QuerySent, ResolutionError, Source, discover_nat64
+from trio_nbconnect import Answer, Connector, Policy, Query, QuerySent, ResolutionError, Source, discover_nat64
 from trio_nbconnect._address import Address
 from trio_nbconnect._connect import system_files
 from trio_nbconnect._resolve.system import HookResolver, SystemResolver
