@@ -583,6 +583,12 @@ def test_how_many_dots_make_a_name_absolute(text: str, ndots: int) -> None:
     assert system_files._parse_ndots(text) == ndots
 
 
+def test_an_option_without_a_number_is_1() -> None:
+    """And a number that is missing is 0, as `atoi` has it; what is none of them is passed over."""
+    read = system_files.parse_options("use-vc rotate rotates no-aaaa:7 timeout: edns0 attempts")
+    assert read == {"use-vc": 1, "rotate": 1, "no-aaaa": 1, "timeout": 0}
+
+
 @pytest.mark.parametrize(
     ("name", "options", "expected"),
     [
@@ -909,7 +915,7 @@ async def asks_dns(name: str) -> bool:
     return KernelNetwork().is_dns_name(name)
 
 
-async def test_which_files_of_the_system_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_which_files_of_the_system_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In UTF-8, whatever the locale says: another codec might have to be imported."""
     opened: list[tuple[object, object]] = []
 
@@ -918,11 +924,14 @@ async def test_which_files_of_the_system_are_read(monkeypatch: pytest.MonkeyPatc
         raise FileNotFoundError(errno.ENOENT, "no")
 
     network = KernelNetwork()
+    (tmp_path / "file").touch()
+    small = system_files.SmallFile(str(tmp_path / "file"), str, "nothing")
     with monkeypatch.context() as patch:
         patch.setattr("builtins.open", open_nothing)
         assert network.policy_table() is DEFAULT_POLICY_TABLE
         assert network.deprecated_addresses() == set()
-    assert opened == [("/etc/gai.conf", "utf-8"), ("/proc/net/if_inet6", "utf-8")]
+        assert small.read() == "nothing"  # it has gone since it was looked at
+    assert opened == [(path, "utf-8") for path in ("/etc/gai.conf", "/proc/net/if_inet6", small.path)]
 
 
 async def test_the_system_s_policy_table_is_read_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

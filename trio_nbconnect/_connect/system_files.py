@@ -56,7 +56,7 @@ class SmallFile(Generic[T]):
         """Return what it says now; what stands for a file that is too long or cannot be read is said otherwise."""
         try:
             seen = _look(self.path)
-            known = self._known.get((seen[:0], self._otherwise))
+            known = self._known.get(((), self._otherwise))
             if known[0] != seen:
                 known = seen, self._parse(self._text()) if seen[0] <= LONGEST else self._otherwise
                 self._known.set(known)
