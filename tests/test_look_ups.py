@@ -536,7 +536,7 @@ async def test_the_first_addresses_of_each_family_count(
         ("fe80::1%lo localhost", None),
         ("fe80::1%nosuch0 localhost\n::1 localhost", ("::1",)),
         ("127.0.0.1 localhost\n127.0.0.1 localhost", ("127.0.0.1",)),
-        ("\n# 192.0.2.1 localhost\n127.0.0.1 # localhost\n\t\n127.0.0.1 localhost", ("127.0.0.1",)),
+        ("\n# 192.0.2.1 localhost\n127.0.0.7 # localhost\n\t\n127.0.0.1 localhost", ("127.0.0.1",)),
         ("192.0.2.1 www\n127.0.0.9 a localhost\n# end", ("127.0.0.9",)),
     ],
 )
