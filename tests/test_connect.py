@@ -30,6 +30,7 @@ from trio_nbconnect._connect.custom_sockets import CustomConnect, has_hostname_r
 from trio_nbconnect._connect.handshake import under_way_on
 from trio_nbconnect._connect.network import KernelNetwork, bind_address_only, open_socket
 from trio_nbconnect._connect.sockets import SocketOpener
+from trio_nbconnect.testing import SimulatedNetwork
 
 AnySocket = socket.socket | trio.socket.SocketType
 NewSocket = Callable[..., AnySocket]
@@ -820,6 +821,29 @@ async def test_begin_raises_when_no_packet_was_sent() -> None:
     with pytest.raises(OSError, match=r"224\.0\.0\.1:9") as failure:
         SocketOpener(KernelNetwork()).begin(Address(socket.AF_INET, *MULTICAST))
     assert failure.value.errno == errno.ENETUNREACH
+
+
+async def test_the_first_attempt_takes_no_task(autojump_clock: MockClock) -> None:
+    """A handshake lives in the kernel: who has begun it waits for it, and a task may take that up when others start."""
+    spawned: list[trio.lowlevel.Task] = []
+
+    class Spawned(trio.abc.Instrument):
+        def task_spawned(self, task: trio.lowlevel.Task) -> None:
+            spawned.append(task)
+
+    net = SimulatedNetwork()
+    net.host("192.0.2.1").accepts(after=0.1)
+    trio.lowlevel.add_instrument(Spawned())
+    await nb.Connector(network=net).open_tcp_stream("example.org", 80, addresses=["192.0.2.1", "192.0.2.2"])
+    assert not spawned
+
+
+async def test_a_failure_says_which_attempt_it_was_of(refusing: tuple[str, int]) -> None:
+    with pytest.raises(nb.ConnectError) as caught:
+        await nb.open_tcp_stream(*refusing)
+    (attempt,) = caught.value.attempts
+    (note,) = attempt.error.__notes__  # type: ignore[union-attr]  # Python 3.10 does not know it
+    assert note.startswith("attempt 1, after ")
 
 
 def test_a_socket_without_the_option(monkeypatch: pytest.MonkeyPatch) -> None:

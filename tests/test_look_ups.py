@@ -592,6 +592,7 @@ def test_an_option_without_a_number_is_1() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "expected"),
     [
+        ("example.org", None, True),
         ("example.org", "", True),
         ("example.org", "ndots:2", False),
         ("www.example.org", "ndots:5 ndots:2", True),
@@ -605,9 +606,11 @@ def test_an_option_without_a_number_is_1() -> None:
     ],
 )
 async def test_which_names_are_absolute(
-    name: str, options: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+    name: str, options: str | None, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RES_OPTIONS", options)
+    monkeypatch.delenv("RES_OPTIONS", raising=False)
+    if options is not None:
+        monkeypatch.setenv("RES_OPTIONS", options)
     monkeypatch.setattr(system_files, "_resolv_conf", system_files.SmallFile("/nowhere", len, 1))
     assert system_files.is_dns_name(name) is expected
 
@@ -660,6 +663,8 @@ async def test_whether_the_hosts_file_has_a_name(
     path.write_text(text)
     monkeypatch.setattr(system_files, "LONGEST", longest)
     monkeypatch.setattr(system_files, "_names", system_files.SmallFile(str(path), system_files._parse_names, None))
+    if longest:
+        monkeypatch.delattr(system_files, "_has_line_with")
     for _ in range(2):
         assert await KernelNetwork().is_in_hosts("Pinned.example.") is expected
 
