@@ -654,7 +654,7 @@ async def test_where_a_slow_source_comes_first_no_name_is_one_of_dns(monkeypatch
         ("", False),
     ],
 )
-@pytest.mark.parametrize("longest", [system_files.LONGEST, 0])
+@pytest.mark.parametrize("longest", [system_files.LONGEST, 0], ids=["short", "long"])
 async def test_whether_the_hosts_file_has_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: bool, longest: int
 ) -> None:
