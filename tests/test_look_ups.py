@@ -812,6 +812,10 @@ def test_a_mark_chooses_a_route_too() -> None:
         ("192.0.2.1 fe\n192.0.2.2 fee\n# fe\n", True),
         ("fe\n192.0.2.1 x\n192.0.2.2 fe y", True),
         ("192.0.2.1 fee fe", True),
+        ("192.0.2.1 fee\nfe 192.0.2.9\n", False),
+        ("127.0.0.1 localhost\n192.0.2.9 y\nfe fee\n", False),
+        ("192.0.2.1 fee\n192.0.2.2 fe\n# fe\n", True),
+        ("0 fe\n", True),
         ("192.0.2.1" + " fee" * 20000, False),  # each line is looked at once
         ("", False),
     ],

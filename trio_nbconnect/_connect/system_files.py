@@ -213,13 +213,13 @@ def _reading() -> trio.CapacityLimiter:
 def _has_line_with(path: str, name: bytes) -> bool:
     try:
         with open(path, "rb") as file:
-            text = file.read().lower()
+            text = b"\n%b\n" % file.read().lower()
     except OSError:
         return False
     at = text.find(name)
-    while at >= 0:  # `find` is as fast as memory; lines are looked at only where the name stands
-        end = text.find(b"\n", at) % (len(text) + 1)
-        line = text[text.rfind(b"\n", 0, at) + 1 : end]
+    while at != -1:  # `find` is as fast as memory; lines are looked at only where the name stands
+        end = text.find(b"\n", at)
+        line = text[text.rfind(b"\n", 0, at) : end]
         if name in line.partition(b"#")[0].split()[1:]:
             return True
         at = text.find(name, end)
