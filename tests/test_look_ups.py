@@ -339,14 +339,17 @@ async def test_when_there_are_too_many_all_who_queue_are_told(
 
 async def test_half_of_the_most_may_be_of_one_family(library: DeadLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     """What hurries a look-up takes no place from what it hurries."""
-    monkeypatch.setattr(look_ups, "AT_MOST", 4)
+    monkeypatch.setattr(look_ups, "AT_MOST", 6)
     ours, network = look_ups.look_ups(), KernelNetwork()
-    for number in range(3):
-        network.look_up(f"host{number}.dead", 9, socket.AF_INET6)
-    assert [host for host, *_ in ours._running] == ["host0.dead", "host1.dead"]
-    for number in range(3):
-        network.look_up(f"host{number}.dead", 9, socket.AF_UNSPEC)
-    assert [host for host, family, _ in ours._running if not family] == ["host0.dead", "host1.dead"]
+    for family, hosts in (
+        (socket.AF_INET6, "abcd"),
+        (socket.AF_UNSPEC, "e"),
+        (socket.AF_INET, "f"),
+        (socket.AF_UNSPEC, "ghi"),
+    ):
+        for host in hosts:
+            network.look_up(f"{host}.dead", 9, family)
+    assert [host for host, *_ in ours._running] == ["a.dead", "b.dead", "c.dead", "e.dead", "g.dead", "h.dead"]
 
 
 async def test_who_waits_for_a_place_lets_others_run(
