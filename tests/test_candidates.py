@@ -665,6 +665,16 @@ def test_a_host_that_was_given_as_an_address_is_first() -> None:
     assert candidates.why_first() == "FIRST"
 
 
+def test_a_host_that_was_given_as_an_address_leaves_the_others_to_be_sorted() -> None:
+    candidates = on_this_host()
+    candidates.update(hosts("192.0.2.1", "a.example", "fd00::9"), now=1.0)
+    for host, address in (("192.0.2.1", FAR), ("fd00::9", V6B)):
+        candidates.update(Answer(Source.GIVEN, (address,), name=host), now=1.0)
+    candidates.update(Answer(Source.AAAA, (ULA,), name="a.example"), now=1.0)
+    candidates.update(Answer(Source.A, (V4A,), name="a.example"), now=1.0)
+    assert [address.host for address in take_all(candidates)] == [FAR.host, V4A.host, ULA.host, V6B.host]
+
+
 def test_services_may_be_taken_back() -> None:
     """The latest answer counts: one without services leaves the host itself."""
     candidates = asking()

@@ -59,7 +59,7 @@ NO_ROUTE = f"192.0.2.1 {strerror(errno.ENETUNREACH)}"
 LATE = timed_out(str(V4))
 UNTRUSTED = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
 OBJECTED = ssl.SSLError(1, "[SSL: TLSV1_ALERT_PROTOCOL_VERSION] tlsv1 alert protocol version")
-OBJECTED.reason = "TLSV1_ALERT_PROTOCOL_VERSION"
+OBJECTED.library, OBJECTED.reason = "SSL", "TLSV1_ALERT_PROTOCOL_VERSION"
 BROKEN_OFF = ssl.SSLEOFError(8, "EOF occurred in violation of protocol")
 NUMBERLESS = OSError("the proxy said no")
 UNKNOWN = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -134,7 +134,7 @@ def test_a_failure_of_tls_ranks_above_others(failures: list[OSError], first: ssl
     assert error.primary_error is first
     assert str(error) == f"all attempts to connect to example.org:443 failed: {tls_reason(first)}"
     assert (error.errno, error.strerror) == (None, None)
-    assert (error.reason, error.library) == (getattr(first, "reason", ""), "")
+    assert (error.reason, error.library) == (getattr(first, "reason", ""), getattr(first, "library", ""))
     assert causes(error) == failures
 
 
