@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import random
 import socket
 import ssl
@@ -509,11 +510,16 @@ async def test_without_records_the_domain_itself_may_serve(
         await client.open_service_stream(SERVICE, "example.org", port=5222)
 
 
-async def test_a_name_server_that_fails_is_no_lack_of_records(net: SimulatedNetwork, client: Connector) -> None:
+@pytest.mark.parametrize(
+    "error", [socket.gaierror(socket.EAI_AGAIN, "SERVFAIL"), TimeoutError(errno.ETIMEDOUT, "late")]
+)
+async def test_a_name_server_that_fails_is_no_lack_of_records(
+    error: OSError, net: SimulatedNetwork, client: Connector
+) -> None:
     """The domain itself might be another server altogether."""
-    net.answers(f"{SERVICE}.example.org", srv=[], error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL"))
+    net.answers(f"{SERVICE}.example.org", srv=[], error=error)
     net.answers("example.org", a=[B4])
-    with pytest.raises(ResolutionError, match="SERVFAIL") as raised:
+    with pytest.raises(ConnectError, match=r"^no results found for hostname lookup: _xmpp") as raised:
         await client.open_service_stream(SERVICE, "example.org", port=5222)
 
     assert nb.is_retryable(raised.value)
@@ -529,9 +535,12 @@ async def test_what_is_no_host_is_left_out(net: SimulatedNetwork, client: Connec
     assert len({name for _, _, name in net.queries}) == 1 + 16 - len(bad)
 
 
-async def test_records_that_name_no_host_do_not_lead_to_the_domain(net: SimulatedNetwork, client: Connector) -> None:
+@pytest.mark.parametrize("wrong", ["a..example", " "])
+async def test_records_that_name_no_host_do_not_lead_to_the_domain(
+    wrong: str, net: SimulatedNetwork, client: Connector
+) -> None:
     """There are records; that they are wrong does not make the domain the server."""
-    net.answers(f"{SERVICE}.example.org", srv=[record("a..example"), record(".")])
+    net.answers(f"{SERVICE}.example.org", srv=[record(wrong), record(".")])
     net.answers("example.org", a=[B4])
     with pytest.raises(ResolutionError, match=r": its records name no host$"):
         await client.open_service_stream(SERVICE, "example.org", port=5222)
@@ -585,6 +594,7 @@ async def test_records_that_have_expired_are_asked_for_again() -> None:
             "service must be like '_xmpp-client._tcp', not 'xmpp-client'",
         ),
         (("_xmpp-client._tcp._x", "example.org"), None, ValueError, "service must be like"),
+        (("_xmpp-client", "example.org"), None, ValueError, "service must be like"),
         (("xmpp-client.tcp", "example.org"), None, ValueError, "service must be like"),
         (("_._tcp", "example.org"), None, ValueError, "service must be like"),
         ((SERVICE, "192.0.2.1"), None, ValueError, "domain must be a name, not '192.0.2.1'"),
