@@ -199,6 +199,21 @@ def test_a_class_says_as_much_as_a_number(
         assert all_failed("example.org", 443, attempts(failure, REFUSED)).primary_error is REFUSED
 
 
+def test_a_path_has_no_route() -> None:
+    """That nobody may open it is all there is to know."""
+    path = Address(socket.AF_UNIX, "/run/server", 0)
+    forbidden = os_error(errno.EACCES, path)
+    (there,) = attempts(forbidden)
+    tried = [*attempts(REFUSED), replace(there, address=path)]
+    assert all_failed("host", 443, tried).primary_error is forbidden
+
+
+def test_who_refuses_after_tcp_tells_no_more_than_who_refuses_tcp() -> None:
+    (connected,) = attempts(REFUSED)
+    tried = [replace(connected, connected=0.3), *attempts(NUMBERLESS)]
+    assert all_failed("example.org", 443, tried).primary_error is NUMBERLESS
+
+
 RANKED = [UNTRUSTED, OBJECTED, NUMBERLESS, REFUSED, LATE, UNREACHABLE, UNKNOWN]
 
 

@@ -246,7 +246,8 @@ async def test_each_answer_says_whose_it_is(connector: Connector, events: list[t
     peer(await connector.open_tcp_stream(BOTH))
 
     answers = [event for event in events if isinstance(event, trace.AnswerReceived)]
-    assert [service.target for service in answers[0].services] == ["a.example", "b.example"]
+    told = [(service.priority, service.target, service.port) for service in answers[0].services]
+    assert told == [(at, *host) for at, host in enumerate(BOTH)]
     assert {answer.name for answer in answers[1:]} == {"a.example", "b.example"}
 
 
