@@ -671,8 +671,8 @@ def test_a_host_that_was_given_as_an_address_leaves_the_others_to_be_sorted() ->
     for host, address in (("192.0.2.1", FAR), ("fd00::9", V6B)):
         candidates.update(Answer(Source.GIVEN, (address,), name=host), now=1.0)
     candidates.update(Answer(Source.AAAA, (ULA,), name="a.example"), now=1.0)
-    candidates.update(Answer(Source.A, (V4A,), name="a.example"), now=1.0)
-    assert [address.host for address in take_all(candidates)] == [FAR.host, V4A.host, ULA.host, V6B.host]
+    candidates.update(Answer(Source.A, (V4B,), name="a.example"), now=1.0)
+    assert [address.host for address in take_all(candidates)] == [FAR.host, V4B.host, ULA.host, V6B.host]
 
 
 def test_services_may_be_taken_back() -> None:
