@@ -1373,11 +1373,11 @@ async def test_all_that_was_ruled_out_is_told(net: SimulatedNetwork) -> None:
     assert [host in reason for host, reason in zip((FOUR, "192.0.2.2"), reasons, strict=True)] == [True, True]
 
 
-def encrypted(*later: tuple[float, Answer]) -> Resolver:
-    """A resolver over encrypted DNS: the AAAA answer at once, and then what is said, so much later."""
+def over_dns(*later: tuple[float, Answer], encrypted: bool = True) -> Resolver:
+    """A resolver of DNS: the AAAA answer at once, and then what is said, so much later."""
 
     async def resolve(query: Query, send_answer: SendAnswer) -> None:
-        send_answer(QuerySent(Source.HTTPS, encrypted=True))
+        send_answer(QuerySent(Source.HTTPS, encrypted=encrypted))
         send_answer(QuerySent(Source.AAAA))
         send_answer(Answer(Source.AAAA, (Address(AF_INET6, SIX, query.port),)))
         for seconds, answer in later:
@@ -1391,18 +1391,26 @@ async def test_services_withheld_from_protected_dns_end_the_race(net: SimulatedN
     """Version 3, 6.3: where they cannot be had, all attempts "SHOULD" be abandoned: somebody may be on the way."""
     failed = (0.2, Answer(Source.HTTPS, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL")))
     with pytest.raises(ResolutionError, match=r"^services could not be resolved over encrypted DNS") as caught:
-        await Connector(network=net, resolver=encrypted(failed)).open_tcp_stream("example.org", 443)
+        await Connector(network=net, resolver=over_dns(failed)).open_tcp_stream("example.org", 443)
     assert trio.current_time() == 0.2
     assert [attempt.started for attempt in caught.value.attempts] == [0.05]
     assert (caught.value.host, caught.value.port) == ("example.org", 443)
     assert net.open_sockets == 0
 
 
+async def test_services_withheld_where_dns_is_in_the_clear_end_nothing(net: SimulatedNetwork) -> None:
+    """Whoever is on the way could have changed the addresses as well."""
+    net.host(SIX).accepts(after=0.1)
+    failed = (0.02, Answer(Source.HTTPS, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL")))
+    connector = Connector(network=net, resolver=over_dns(failed, encrypted=False))
+    assert peer(await connector.open_tcp_stream("example.org", 443)) == SIX
+
+
 async def test_addresses_withheld_from_protected_dns_end_nothing(net: SimulatedNetwork) -> None:
     """Nothing is less safe without them."""
     net.host(SIX).accepts()
     failed = (0.02, Answer(Source.A, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL")))
-    connector = Connector(network=net, resolver=encrypted(failed, (0.01, Answer(Source.HTTPS))))
+    connector = Connector(network=net, resolver=over_dns(failed, (0.01, Answer(Source.HTTPS))))
     assert peer(await connector.open_tcp_stream("example.org", 443)) == SIX
 
 
@@ -1410,7 +1418,7 @@ async def test_services_withheld_from_who_asks_for_none_are_no_loss(net: Simulat
     """Who does not speak HTTPS has lost nothing with its records."""
     net.host(SIX).accepts()
     failed = (0.02, Answer(Source.HTTPS, error=socket.gaierror(socket.EAI_AGAIN, "SERVFAIL")))
-    connector = Connector(network=net, resolver=encrypted(failed))
+    connector = Connector(network=net, resolver=over_dns(failed))
     assert peer(await connector.open_tcp_stream("example.org", 25)) == SIX
 
 
@@ -1621,6 +1629,24 @@ async def test_the_last_resort_is_asked_for_when_nothing_was_found() -> None:
     assert [(time, source) for time, source, _ in net.queries] == [(0.0, Source.AAAA), (0.1, Source.A)]
     asked = [event.source for event in events if isinstance(event, trace.ResolutionStarted)]
     assert asked == [Source.AAAA, Source.A]
+
+
+@pytest.mark.parametrize("asks", [True, False])
+async def test_the_last_resort_is_asked_for_when_the_resolver_has_failed(asks: bool) -> None:
+    """Also in the middle of its work; and what it has failed with each time is told."""
+
+    async def resolve(query: Query, send_answer: SendAnswer) -> None:
+        if asks:
+            send_answer(QuerySent(Source.AAAA))
+        raise OSError("no A" if AF_INET in query.families else "no AAAA")
+
+    policy, net = Policy(last_resort_delay=2.0), SimulatedNetwork(ipv4=False)
+    connector = Connector(network=net, nat64="64:ff9b::/96", policy=policy, resolver=Resolver(resolve))
+    with pytest.raises(ResolutionError) as caught:
+        await connector.open_tcp_stream("example.org", 443, give_up_after=5)
+    assert trio.current_time() == 0.0
+    assert isinstance(caught.value.__cause__, ExceptionGroup)
+    assert [str(error) for error in caught.value.__cause__.exceptions][-2:] == ["no AAAA", "no A"]
 
 
 @pytest.mark.parametrize(("aaaa", "asked"), [([SIX], 2.05), ([], 0.0)])

@@ -138,7 +138,9 @@ class Candidates:
 
     @property
     def is_answered(self) -> bool:
-        """Whether all the addresses that were asked for so far have been answered."""
+        """Whether all the addresses that were asked for so far have been answered, or nobody will answer any more."""
+        if self.other_failures:
+            return True
         return bool(self._given or self._answers) and all(source is Source.HTTPS for source, _ in self._pending)
 
     @property

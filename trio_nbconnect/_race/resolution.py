@@ -161,6 +161,7 @@ class Resolution:
             if not failures:
                 raise
             self.candidates.other_failures += tuple(failures)
+            self.change.notify()
         except BaseExceptionGroup as error:
             raise without_failures(error)  # noqa: B904 - the same, or a part of it
 
