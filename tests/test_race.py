@@ -27,6 +27,7 @@ from trio_nbconnect import (
     Connector,
     ConnectRefused,
     ConnectTimeout,
+    History,
     Phase,
     Policy,
     Query,
@@ -305,6 +306,17 @@ async def test_how_long_the_next_attempt_waits_is_told(
         await connector.open_tcp_stream("example.org", 443, addresses=[address, SIX], give_up_after=4.0)
     started = [event for event in events if isinstance(event, trace.AttemptStarted)]
     assert [(event.delay, event.delay_from.name) for event in started] == told
+
+
+async def test_a_delay_that_follows_history_says_so(net: SimulatedNetwork, events: list[trace.Event]) -> None:
+    history = History(explore_every=math.inf)
+    history.record(Address(AF_INET, FOUR, 443), 0.05, wall_clock())
+    connector = Connector(network=net, history=history, tracer=events.append)
+    with pytest.raises(ConnectTimeout):
+        await connector.open_tcp_stream("example.org", 443, addresses=[FOUR, SIX], give_up_after=1.0)
+    started = [event for event in events if isinstance(event, trace.AttemptStarted)]
+    assert [event.delay for event in started] == pytest.approx([0.15, 0.25])
+    assert [event.delay_from.name for event in started] == ["HISTORY", "POLICY"]
 
 
 async def test_a_clock_from_before_1970(monkeypatch: pytest.MonkeyPatch) -> None:
