@@ -106,6 +106,17 @@ async def test_late_aaaa_joins_the_race(net: SimulatedNetwork, connector: Connec
     assert trio.current_time() == pytest.approx(0.40)
 
 
+async def test_an_address_that_comes_soon_waits_for_the_delay(net: SimulatedNetwork, connector: Connector) -> None:
+    """Section 5: that there was no other one when the newest attempt began makes its delay no shorter."""
+    net.answers("example.org", a=[FOUR])
+    net.answers("example.org", aaaa=[SIX], after=0.1)
+    net.host(FOUR).drops()
+    net.host(SIX).accepts()
+
+    assert peer(await connector.open_tcp_stream("example.org", 443)) == SIX
+    assert net.started == {FOUR: pytest.approx(0.05), SIX: pytest.approx(0.30)}
+
+
 async def test_one_attempt_needs_no_task(net: SimulatedNetwork, connector: Connector) -> None:
     """The calling task waits for the first attempt itself: nothing is spawned for it."""
     net.host(FOUR).accepts(after=0.2)
