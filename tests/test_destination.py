@@ -242,7 +242,7 @@ def test_a_default_route_leads_to_the_whole_internet() -> None:
     rules = Rules(asked.append, DEFAULT_POLICY_TABLE)  # which returns None: no way there
     assert not any(rules.has_default_route(family) for family in (IPV6, IPV4))
     assert [address.family for address in asked] == [IPV6, IPV4]
-    assert all(ip_address(address.host).is_global for address in asked)
+    assert all(ip_address(address.host).is_global and address.port > 0 for address in asked)
 
 
 def test_a_table_that_prefers_ipv4_puts_it_first() -> None:

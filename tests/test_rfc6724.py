@@ -52,16 +52,11 @@ def literal(host: str) -> Address:
     return address
 
 
-def destination(
-    *, addr: str, source: str | None, encapsulated: bool = False, native: bool = True, **facts: bool
-) -> Destination:
+def destination(*, addr: str, source: str | None, encapsulated: bool = False, **facts: bool) -> Destination:
     """Read one destination of a vector; a fact that we do not know is a `TypeError`."""
-    return Destination(
-        address=literal(addr),
-        source=None if source is None else literal(source),
-        native=native and not encapsulated,
-        **facts,
-    )
+    if encapsulated:
+        facts["native"] = False
+    return Destination(address=literal(addr), source=None if source is None else literal(source), **facts)
 
 
 def order_of(vector: Vector, table: PolicyTable = DEFAULT_POLICY_TABLE) -> list[str]:
@@ -160,6 +155,14 @@ TEXT = [
             {"addr": "2001:db8::2", "source": None},
         ],
         ["fe80::1", "2001:db8::1", "2001:db8::2", "192.0.2.1"],
+    ),
+    (
+        "rule 7: what goes through a tunnel comes last",
+        [
+            {"addr": "2001:db8::1", "source": "2001:db8::9", "native": False},
+            {"addr": "2001:db8::2", "source": "2001:db8::9"},
+        ],
+        ["2001:db8::2", "2001:db8::1"],
     ),
     (
         "rule 10: the interface identifier has no say in rule 9",
