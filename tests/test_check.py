@@ -43,6 +43,18 @@ async def test_each_address_is_tried_and_none_stops_the_others(net: SimulatedNet
     assert net.open_sockets == 0
 
 
+@pytest.mark.parametrize("own", [False, True])
+async def test_a_look_up_that_takes_too_long_is_given_up(net: SimulatedNetwork, *, own: bool) -> None:
+    net.answers("slow.example", aaaa=[], a=["192.0.2.1"], after=10)
+    connector = nb.Connector(network=net, resolver=net.resolver() if own else None)
+
+    with pytest.raises(nb.ConnectTimeout, match=r"^gave up connecting to slow\.example:443 after 1 s: still looking"):
+        await nb.check("slow.example", 443, connector=connector, give_up_after=1)
+
+    with pytest.raises(ValueError, match=r"^give_up_after must be more than 0, not 0$"):
+        await nb.check("192.0.2.1", 443, connector=connector, give_up_after=0)
+
+
 async def test_an_interrupt_is_in_no_group(net: SimulatedNetwork) -> None:
     def interrupt(event: nb.trace.Event) -> None:
         if isinstance(event, nb.trace.AttemptFailed):
@@ -90,8 +102,9 @@ async def test_a_host_without_an_address_is_an_error(net: SimulatedNetwork) -> N
     with pytest.raises(nb.ResolutionError, match=r"nowhere\.example:443"):
         await nb.check("nowhere.example", connector=nb.Connector(network=net))
     net.answers("silent.example", a=[], after=math.inf)
-    with pytest.raises(nb.ResolutionError, match=r"silent\.example:443"):
+    with pytest.raises(nb.ConnectTimeout, match=r"silent\.example:443") as caught:
         await nb.check("silent.example", connector=nb.Connector(network=net))
+    assert caught.value.phase is nb.Phase.RESOLUTION
 
 
 async def test_with_name_servers_the_answers_are_waited_for(net: SimulatedNetwork) -> None:

@@ -18,7 +18,7 @@ import trio
 from .._address import Address, GivenAddress, Target
 from .._connect.tls import ClientTLS
 from .._connector import Connector
-from .._errors import ConnectError, no_address, silence_text, without_group
+from .._errors import ConnectError, gave_up, no_address, silence_text, without_group
 from .._policy import check_seconds
 from .._printable import seconds_text
 from .._race.journal import journal
@@ -209,7 +209,7 @@ async def check(
         An object that displays itself, and has a row for each address.
 
     Raises:
-        ConnectError: The host has no address.
+        ConnectError: The host has no address, or none was found in time.
         TypeError: An argument is of the wrong type.
         ValueError: An argument makes no sense.
 
@@ -223,7 +223,8 @@ async def check(
         True ['127.0.0.1']
     """
     target = Target.parse(host, port, addresses)
-    check_seconds("give_up_after", give_up_after)
+    if not check_seconds("give_up_after", give_up_after):
+        raise ValueError(f"give_up_after must be more than 0, not {give_up_after!r}")
     if not isinstance(connector, Connector):
         raise TypeError(f"connector must be a Connector, not {connector!r}")
     if tls:  # its arguments are checked before anything is sent
@@ -286,13 +287,15 @@ async def _addresses_of(target: Target, connector: Connector, give_up_after: flo
         ConnectError: There is none.
     """
     resolution = connector._resolution(target, journal(None), target.port == 443, None)
-    with trio.move_on_after(give_up_after):
+    with trio.move_on_after(give_up_after) as limit:
         await resolution.run_alone()
         if not resolution.is_over:
             await resolution.run()
     found = []
     while resolution.candidates.peek() is not None:
         found.append(resolution.candidates.pop())
+    if not found and limit.cancelled_caught:
+        raise gave_up(target.host, target.port, give_up_after, (), resolution.candidates.failures)
     if not found:
         raise no_address(target.host, target.port, resolution.candidates.failures or resolution.unusable)
     return found
