@@ -1606,6 +1606,22 @@ async def test_what_was_ruled_out_is_not_told_beside_what_was_tried(net: Simulat
     assert caught.value.__cause__.exceptions == (caught.value.attempts[0].error,)
 
 
+async def test_what_is_reached_through_a_translator_has_a_history() -> None:
+    """It is that of the address that was found, by which the next race asks."""
+    net = SimulatedNetwork(ipv4=False)
+    net.host("64:ff9b::c000:201").accepts(after=0.2)
+    told: list[trace.Event] = []
+    history = History(explore_every=math.inf)
+    connector = Connector(network=net, nat64="64:ff9b::/96", history=history, tracer=told.append)
+    for _ in range(2):
+        (await connector.open_tcp_stream("192.0.2.1", 443)).socket.close()
+    delays = [(event.delay, event.delay_from.name) for event in told if isinstance(event, trace.AttemptStarted)]
+    assert delays == [(0.25, "POLICY"), (pytest.approx(0.6), "HISTORY")]
+    view = history.view(wall_clock())
+    assert view is not None
+    assert view.used(Address(AF_INET, FOUR, 443))
+
+
 async def test_the_last_resort_is_asked_for_when_all_attempts_have_failed() -> None:
     """Also while an answer is due: hints were tried, and in vain."""
     net = SimulatedNetwork(ipv4=False)

@@ -66,12 +66,14 @@ class RunningAttempt:
     """One attempt of a race. Times are seconds on Trio's clock."""
 
     __slots__ = (
-        *("address", "connected", "delay", "ended", "error", "handshake", "is_noted", "number", "phase", "started"),
+        *("address", "candidate", "connected", "delay", "ended", "error", "handshake", "is_noted", "number", "phase"),
+        "started",
     )
 
-    def __init__(self, number: int, address: Address, started: float, delay: float) -> None:
+    def __init__(self, number: int, candidate: Address, address: Address, started: float, delay: float) -> None:
         self.number = number
-        self.address = address
+        self.candidate = candidate
+        self.address = address  # by which that is reached: another one behind a translator
         self.started = started
         self.delay = delay  # how long the next attempt waits for this one
         self.handshake: Connecting | None = None  # None if no packet could be sent
@@ -262,34 +264,32 @@ class Race(Generic[T]):
     def _start(self, address: Address) -> RunningAttempt:
         """Begin an attempt. One that fails before a packet is sent has ended when this returns."""
         delay = self._candidates.delay(address, self._under_way)
-        candidate, address = address, self._resolution.reached_by(address)
         now = self._clock.current_time()
-        attempt = RunningAttempt(len(self._attempts) + 1, address, now, delay)
+        attempt = RunningAttempt(len(self._attempts) + 1, address, self._resolution.reached_by(address), now, delay)
         if not self._attempts or self._planned < now - delay:  # what stood still for so long catches up with nothing
             self._planned = now
         if self._journal.tracers:
-            self._tell_start(attempt, candidate)
+            self._tell_start(attempt)
         self._attempts.append(attempt)
         self._under_way += 1
         try:
-            attempt.handshake = self._opener.begin(address)
+            attempt.handshake = self._opener.begin(attempt.address)
         except OSError as error:
             self._fail(attempt, error)
         else:
             self._last_sent = attempt
         return attempt
 
-    def _tell_start(self, attempt: RunningAttempt, candidate: Address) -> None:
+    def _tell_start(self, attempt: RunningAttempt) -> None:
         """Tell why an attempt begins, and how long the next one will wait for it."""
-        policy, delay, source = self._policy, attempt.delay, self._candidates.delay_source(candidate)
+        policy, delay, source = self._policy, attempt.delay, self._candidates.delay_source(attempt.candidate)
         if delay < policy.minimum_gap and not attempt.address.is_loopback:
             delay, source = policy.minimum_gap, "MINIMUM_GAP"
         if delay < policy.maximum_delay and self._under_way + 1 >= policy.attempts_at_full_pace:
             delay, source = policy.maximum_delay, "SLOWED"
-        number, address, found = attempt.number, attempt.address, None if candidate == attempt.address else candidate
-        self._journal.attempt_started(
-            number, address, self._reason(), delay, source, stands_for=found, at=attempt.started
-        )
+        number, address, at = attempt.number, attempt.address, attempt.started
+        stands_for = None if attempt.candidate == address else attempt.candidate
+        self._journal.attempt_started(number, address, self._reason(), delay, source, stands_for=stands_for, at=at)
 
     def _retransmissions(self, attempt: RunningAttempt) -> int | None:
         """How often the kernel has sent the SYN again, where somebody listens and it is not connected."""
@@ -369,7 +369,7 @@ class Race(Generic[T]):
         if phase is not None:
             attempt.phase, attempt.connected = phase, now
         if self._history is not None and (rtt := self._round_trip_time(attempt, handshake)) is not None:
-            self._history.record(attempt.address, rtt, wall_clock())
+            self._history.record(attempt.candidate, rtt, wall_clock())
 
     def _round_trip_time(self, attempt: RunningAttempt, handshake: Connecting) -> float | None:
         """What the handshake, just over, tells about the route; None if nothing is sure.
@@ -427,7 +427,7 @@ class Race(Generic[T]):
 
     def _hand_over(self, winner: RunningAttempt) -> T:
         if self._history is not None:
-            self._history.mark_used(winner.address, wall_clock())
+            self._history.mark_used(winner.candidate, wall_clock())
         if self._journal.tracers:
             self._journal.race_won(winner.number, winner.address, partial(self._inspect, winner))
         return self._result
