@@ -946,6 +946,19 @@ async def test_which_files_of_the_system_are_read(monkeypatch: pytest.MonkeyPatc
     assert opened == [(path, "utf-8") for path in ("/etc/gai.conf", "/proc/net/if_inet6", small.path)]
 
 
+def test_what_each_file_of_the_system_means() -> None:
+    """And what it means that there is none: DNS comes first, one dot is enough, and nobody knows what is in it."""
+    text = "hosts: ldap\noptions ndots:3\n127.0.0.1 localhost\n"
+    files = (system_files._nsswitch, system_files._resolv_conf, system_files._hosts, system_files._names)
+    said: list[tuple[str, object, object]] = [(file.path, file._parse(text), file._otherwise) for file in files]
+    assert said == [
+        ("/etc/nsswitch.conf", False, True),
+        ("/etc/resolv.conf", 3, 1),
+        ("/etc/hosts", ("127.0.0.1",), None),
+        ("/etc/hosts", frozenset({"ldap", "ndots:3", "localhost"}), None),
+    ]
+
+
 async def test_the_system_s_policy_table_is_read_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As the C library does it, which reads `gai.conf` once in a process."""
     calls = iter([read_policy_table(str(tmp_path / "missing"))])

@@ -126,8 +126,8 @@ def _parse_localhost(text: str) -> tuple[str, ...] | None:
     return tuple(sorted(dict.fromkeys(found), key=lambda host: ":" not in host))
 
 
-_KNOWN_SOURCES = frozenset(("files", "dns", "resolve", "myhostname", "mymachines", "mdns_minimal", "mdns4_minimal"))
-"""Sources of names that answer at once, are DNS, or know no name that DNS could know (nss-mdns: `.local` alone)."""
+_KNOWN_SOURCES = frozenset(("files", "resolve", "myhostname", "mymachines", "mdns_minimal", "mdns4_minimal"))
+"""Sources of names that answer at once, ask DNS, or know no name that DNS could know (nss-mdns: `.local` alone)."""
 
 
 def _parse_dns_is_first(text: str) -> bool:
