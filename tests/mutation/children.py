@@ -232,6 +232,17 @@ class _Alarms:
         signal.setitimer(signal.ITIMER_REAL, self.executed.limit(item.nodeid))
 
 
+class _Chosen:
+    """A plugin that runs those tests alone that are there, of those that are wanted."""
+
+    def __init__(self, tests: Sequence[str]) -> None:
+        self.tests = set(tests)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Implement the hook."""
+        items[:] = [item for item in items if item.nodeid in self.tests]
+
+
 def load_libraries() -> None:
     """Import what the tests import, but the package."""
     for name in _LIBRARIES:
@@ -246,8 +257,11 @@ def try_cold(mutant: Mutant, executed: Executed, seconds: float, folder: Path, *
         sys.meta_path.insert(0, _Hook(mutant.path, mutated(mutant.path, mutant.number)))
     signal.setitimer(signal.ITIMER_REAL, 120)  # to import and collect
     for number, tests in enumerate(executed.stages(mutant, seconds)):
-        if tests:
-            folder_of_its_own = f"--basetemp={folder / f'cold-{os.getpid()}-{number}'}"
-            if run_pytest(["-x", folder_of_its_own, *tests], _Alarms(executed)):
-                return KILLED
+        always = ["-x", f"--basetemp={folder / f'cold-{os.getpid()}-{number}'}"]
+        code = run_pytest([*always, *tests], _Alarms(executed)) if tests else pytest.ExitCode.OK
+        if code == pytest.ExitCode.USAGE_ERROR:  # a test is called otherwise, by a number that is changed
+            files = dict.fromkeys(test.partition("::")[0] for test in tests)
+            code = run_pytest([*always, *files], _Alarms(executed), _Chosen(tests))
+        if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            return KILLED
     return SURVIVED
