@@ -682,11 +682,13 @@ async def test_giving_up_tells_what_the_name_servers_said(net: SimulatedNetwork)
     assert told == [str(failure), f"[Errno {errno.ETIMEDOUT}] Connection timed out: no answer: {FOUR}:443"]
 
 
-async def test_giving_up_on_what_comes_after_tcp(net: SimulatedNetwork, connector: Connector) -> None:
+async def test_giving_up_on_what_comes_after_tcp(
+    net: SimulatedNetwork, connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An attempt that hangs after TCP was connected is in the phase of being established, or of TLS."""
     net.host(SIX).accepts()
 
-    async def hang(stream: trio.SocketStream) -> None:
+    async def hang(stream: trio.SocketStream, **_: object) -> None:
         await trio.sleep_forever()
 
     with pytest.raises(ConnectTimeout) as caught:
@@ -694,6 +696,7 @@ async def test_giving_up_on_what_comes_after_tcp(net: SimulatedNetwork, connecto
     assert caught.value.phase is Phase.ESTABLISH
     assert [(attempt.phase, attempt.connected) for attempt in caught.value.attempts] == [(Phase.ESTABLISH, 0.0)]
 
+    monkeypatch.setattr("trio_nbconnect._connect.tls.shake_hands", hang)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     with pytest.raises(ConnectTimeout) as caught:
         await connector.open_tls_stream("example.org", 443, ssl_context=context, give_up_after=0.2)
