@@ -612,7 +612,7 @@ def test_the_delay_grows_with_the_attempts_under_way(policy: Policy, under_way: 
     ],
 )
 def test_the_delay_says_whose_it_is(policy: Policy, address: Address, source: str) -> None:
-    history = History()
+    history = History(explore_every=math.inf)
     history.record(V6A, 0.04, 1.0)
     assert on_this_host(history=history, policy=policy).delay_source(address) == source
 
