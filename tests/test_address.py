@@ -542,6 +542,7 @@ def test_an_address_of_one_of_several_hosts_is_whole() -> None:
     ours = grouped(address, "db.example")
     assert ours == address
     assert hash(ours) == hash(address)
+    assert ours != object()
     assert (ours.flow_info, ours.scope_id, str(ours)) == (5, 7, "db.example [fe80::1%7]:443")
     assert grouped(address, "fe80::1%7") is address
     assert [shown_address(ours, port) for port in (443, 80)] == ["db.example fe80::1%7", str(ours)]

@@ -27,6 +27,7 @@ from trio_nbconnect import (
 )
 from trio_nbconnect._errors import no_address
 from trio_nbconnect._pictures.canvas import Line, columns_of, shortened
+from trio_nbconnect._pictures.export import qlog
 from trio_nbconnect._pictures.labels import error_text, failure_lines
 from trio_nbconnect._pictures.svg import render_svg
 from trio_nbconnect._pictures.text import render_text
@@ -623,6 +624,7 @@ def test_a_bug_in_the_caller_s_code_is_why_a_race_has_failed() -> None:
     assert lines[0] == "example.org:443  failed after 900 ms: KeyError in the caller's code"
     assert lines[-1].strip() == "failed 900 ms ┘"
     assert "failed after 900 ms: KeyError in the caller" in render_svg(timeline_of(script.events))
+    assert '"reason": "KeyError in the caller\'s code"' in qlog([script.events])
 
 
 def test_a_path_that_is_too_long_keeps_its_end() -> None:
