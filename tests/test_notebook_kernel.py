@@ -298,13 +298,22 @@ def test_a_magic_that_cannot_await_says_so(kernel: Kernel, code: str) -> None:
     assert "compile their code themselves, without `await`; %%capture can await" in reply.text("stderr")
 
 
+SAYS_GO_FROM_A_THREAD = """
+from threading import Thread
+get_ipython().run_cell("await trio.sleep(0)")
+Thread(target=print, args=["GO"]).start()
+while True: pass
+"""
+"""So that the interrupt does not fall into the middle of a print."""
+
+
 @pytest.mark.parametrize(
     "code",
     [
         "out = get_ipython().run_cell('await say_go()\\nawait trio.sleep_forever()')",
         "out = get_ipython().run_cell('await say_go()\\nwhile True: pass')",
         "out = get_ipython().run_cell('async def spin():\\n    await say_go()\\n    while True: pass\\nawait spin()')",
-        "get_ipython().run_cell('await trio.sleep(0)'), print('GO', flush=True)\nwhile True: pass",
+        SAYS_GO_FROM_A_THREAD,
     ],
 )
 def test_an_interrupt_reaches_a_cell_inside_of_a_cell(kernel: Kernel, code: str) -> None:
