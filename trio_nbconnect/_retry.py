@@ -71,7 +71,7 @@ def _may_pass(failure: BaseException) -> bool:
     if isinstance(failure, ssl.SSLError):
         return is_broken_off(failure)
     if isinstance(failure, OSError):
-        return number_of(failure) in _PASSING or isinstance(failure, TimeoutError)
+        return number_of(failure) in _PASSING
     return isinstance(failure, trio.TooSlowError)
 
 

@@ -95,9 +95,12 @@ class EnvironmentProxy:
     no_proxy: str = ""
 
     def __post_init__(self) -> None:
-        for name, kinds in ("proxy", (HTTPProxy, SOCKS5Proxy, type(None))), ("connector", Connector), ("no_proxy", str):
-            if not isinstance(getattr(self, name), kinds):
-                raise TypeError(f"{name} is of the wrong type: {getattr(self, name)!r}")
+        if not isinstance(self.proxy, (HTTPProxy, SOCKS5Proxy, type(None))):
+            raise TypeError(f"proxy must be HTTPProxy or SOCKS5Proxy, not {self.proxy!r}")
+        if not isinstance(self.connector, Connector):
+            raise TypeError(f"connector must be a Connector, not {self.connector!r}")
+        if not isinstance(self.no_proxy, str):
+            raise TypeError(f"no_proxy must be str, not {self.no_proxy!r}")
 
     def opener_for(self, host: str | bytes, port: int) -> StreamOpener:
         """Return who connects to a host: the proxy, or the connector.

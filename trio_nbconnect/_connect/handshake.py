@@ -41,8 +41,8 @@ from .network import KernelNetwork, Network, Socket, checked
 
 def under_way_on(platform: str) -> frozenset[int]:
     """What `connect` says of a handshake under way: Windows says EWOULDBLOCK where POSIX says EINPROGRESS."""
-    begun = errno.EWOULDBLOCK if platform == "win32" else errno.EINPROGRESS
-    return frozenset((begun, errno.EINPROGRESS, errno.EALREADY, errno.EINTR))
+    posix = frozenset((errno.EINPROGRESS, errno.EALREADY, errno.EINTR))
+    return posix | {errno.EWOULDBLOCK} if platform == "win32" else posix
 
 
 _CONNECTED = {0, errno.EISCONN}

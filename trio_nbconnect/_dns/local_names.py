@@ -236,7 +236,6 @@ BESIDE_NXDOMAIN = 0.05
 """The same where the other one says that there is no such name. A few name servers say so of AAAA alone (RFC 4074,
 section 4.2); their next answer is under way."""
 
-
 AFTER_LATE = 0.05
 """The same where that type was silent the last time as well. It is asked again, and who answers now is still heard."""
 

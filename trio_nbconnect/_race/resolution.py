@@ -216,8 +216,11 @@ class Resolution:
         families = self._families
         if self._nat64 is not None:
             addresses = tuple(map(self._nat64.read, addresses))
-        usable = tuple(address for address in addresses if address.family in families or address.is_path)
-        if len(usable) == len(addresses):
+        usable: list[Address] = []
+        left_out: list[Address] = []
+        for address in addresses:
+            (usable if address.family in families or address.is_path else left_out).append(address)
+        if not left_out:
             return addresses
-        self.unusable += tuple(ruled_out(address) for address in addresses if address not in usable)
-        return usable
+        self.unusable += tuple(map(ruled_out, left_out))
+        return tuple(usable)
