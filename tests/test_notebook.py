@@ -493,6 +493,14 @@ def test_where_trio_does_not_run_it_says_what_to_do(
 # Interrupts
 
 
+@pytest.fixture(autouse=True)
+def sigint_raises() -> Iterator[None]:
+    """SIGINT raises, also where the tests run in the background and were told to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("moment", ["before", "between"])
 def test_an_interrupt_between_two_parts_reaches_the_next_one(moment: str) -> None:
     """The kernel's own handler would cancel the cell once its loop comes round, and the next part may be a loop.
@@ -521,15 +529,7 @@ def test_an_interrupt_between_two_parts_reaches_the_next_one(moment: str) -> Non
     assert not heard_by_the_kernel
 
 
-@pytest.fixture
-def handled() -> Iterator[None]:
-    """SIGINT raises, also where the tests run in the background and were told to ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-def test_an_import_is_not_cut_off(handled: None) -> None:
+def test_an_import_is_not_cut_off() -> None:
     """The interrupt comes when it is over."""
     steps: list[str] = []
 
@@ -544,7 +544,7 @@ def test_an_import_is_not_cut_off(handled: None) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_an_import_that_fails_leaves_no_handler_behind(handled: None) -> None:
+def test_an_import_that_fails_leaves_no_handler_behind() -> None:
     with pytest.raises(ImportError), defer_sigint():
         raise ImportError
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -624,6 +624,17 @@ def test_an_interrupt_between_inner_parts_waits_for_the_next_one() -> None:
             exec(inner)
     assert not interrupts.take_pending()
     interrupts.close()
+
+
+def test_an_interrupt_after_a_cell_is_ignored() -> None:
+    """In the kernel's own code it would cost the reply, or end the kernel, which ignores it until the next request."""
+    interrupts = Interrupts()
+    interrupts.close()
+    with interrupts.deferred():
+        pass
+    signal.raise_signal(signal.SIGINT)
+
+    assert not interrupts.take_pending()
 
 
 def in_thread(function: Callable[[], T]) -> T:

@@ -100,6 +100,7 @@ class Kernel:
     def stop(self) -> str:
         """Shut it down, and return what it has complained of outside of cells."""
         self.client.stop_channels()
+        self.client.context.destroy()
         self.manager.shutdown_kernel()
         self.manager.cleanup_resources()
         self.stderr.close()
@@ -694,6 +695,20 @@ def test_an_interrupt_at_any_moment_costs_no_reply(kernel: Kernel) -> None:
         kernel.manager.interrupt_kernel()
         content = kernel._next(kernel.client.get_shell_msg, request)["content"]
         assert content["status"] == "ok" or content["ename"] == "KeyboardInterrupt"
+
+
+def test_an_interrupt_that_comes_too_late_does_not_end_the_kernel(kernel: Kernel) -> None:
+    """The cell is over, and the kernel has not yet gone back to ignoring it."""
+    late = """
+    kernel, after_the_cell = get_ipython().kernel, get_ipython().kernel.post_handler_hook
+    def interrupt_it():
+        kernel.post_handler_hook = after_the_cell
+        os.kill(os.getpid(), 2)
+        after_the_cell()
+    kernel.post_handler_hook = interrupt_it
+    """
+    assert kernel.run(late).status == "ok"
+    assert kernel.run("kernel.post_handler_hook == after_the_cell").value == "True"
 
 
 def test_a_kernel_is_restarted_and_shut_down_without_a_word(tmp_path: Path, environment: None) -> None:

@@ -103,9 +103,13 @@ class Interrupts:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Let SIGINT wait for the next part, in a block that is a whole cell and all that the kernel does for it."""
+        """Let SIGINT wait for the next part, in a block that is a whole cell and all that the kernel does for it.
+
+        What comes after the block is not for this cell: it is ignored, as the kernel does between two requests, and
+        not raised in the few steps until then, which would end the kernel.
+        """
         self._is_pending = False
-        with _handler(self._wait_for_next_part):
+        with _handler(self._wait_for_next_part, afterwards=signal.SIG_IGN):
             yield
 
     def _wait_for_next_part(self, _number: int, _frame: FrameType | None) -> None:
@@ -231,7 +235,7 @@ def _runs(code: CodeType, frame: FrameType | None) -> bool:
 
 
 @contextmanager
-def _handler(handler: _Handler, *, afterwards: _Handler | None = None) -> Iterator[None]:
+def _handler(handler: _Handler, *, afterwards: _Handler | signal.Handlers | None = None) -> Iterator[None]:
     """Handle SIGINT this way for a block, where signals arrive; then another way, or as before."""
     if threading.current_thread() is not threading.main_thread():
         yield
