@@ -213,11 +213,11 @@ def _is_resolvers(number: int) -> bool:
 
 def _is_plain(error: OSError, number: int, address: Address) -> bool:
     """Whether an error says nothing but its number, and perhaps where."""
-    return number_of(error) == number and is_plain_text(_text(error, address), number)
+    return errno_of(error) == number and is_plain_text(_text(error, address), number)
 
 
 def _text(error: OSError, address: Address) -> str:
-    text, number = error.strerror or str(error), number_of(error)
+    text, number = error.strerror or str(error), errno_of(error)
     if not text:
         text = type(error).__name__ if number is None else strerror(number)
     return text.removesuffix(f": {address}")
@@ -344,11 +344,11 @@ def gave_up_unix(path: str | bytes, seconds: float, *, backlog_full: bool) -> Co
 
 def _agreed(failures: Sequence[OSError]) -> int | None:
     """The error number of all failures, if they agree."""
-    numbers = set(map(number_of, failures))
+    numbers = set(map(errno_of, failures))
     return numbers.pop() if len(numbers) == 1 else None
 
 
-def number_of(failure: OSError) -> int | None:
+def errno_of(failure: OSError) -> int | None:
     """The number of an error, or of its class where it has none; OpenSSL's numbers mean something else and are none."""
     if isinstance(failure, ssl.SSLError):
         return None
@@ -379,7 +379,7 @@ def _rank(failure: OSError, attempt: Tried | None = None) -> int:
         return 0 if isinstance(failure, ssl.SSLCertVerificationError) else 2 if is_broken_off(failure) else 1
     if attempt is not None and met_dead_route(failure, attempt):
         return _NO_ROUTE
-    rank = _UNKNOWN_HOST if isinstance(failure, socket.gaierror) else _RANKS.get(number_of(failure), _OTHER)
+    rank = _UNKNOWN_HOST if isinstance(failure, socket.gaierror) else _RANKS.get(errno_of(failure), _OTHER)
     is_answer = attempt is not None and attempt.connected is not None  # a proxy's, say: "no route to the target"
     return _OTHER if is_answer and rank >= _NO_ROUTE else rank
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import trio
 
-from ._errors import Attempt, ConnectError, failures_of, is_broken_off, met_dead_route, number_of
+from ._errors import Attempt, ConnectError, errno_of, failures_of, is_broken_off, met_dead_route
 
 _PASSING = frozenset(
     {
@@ -71,7 +71,7 @@ def _may_pass(failure: BaseException) -> bool:
     if isinstance(failure, ssl.SSLError):
         return is_broken_off(failure)
     if isinstance(failure, OSError):
-        return number_of(failure) in _PASSING
+        return errno_of(failure) in _PASSING
     return isinstance(failure, trio.TooSlowError)
 
 
