@@ -111,10 +111,11 @@ def test_what_may_pass_is_the_same_when_somebody_raises_it_again() -> None:
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EINVAL])
 def test_what_was_said_on_a_connection_is_no_route(number: int) -> None:
     """A proxy that does not accept a password will not do so later, and would lock the account."""
-    says_no = OSError(number, f"{os.strerror(number)}: example.org:443 (the proxy answered 407)")
-    (attempt,) = attempts([says_no])
-
-    assert not nb.is_retryable(all_failed("proxy.example", 3128, [replace(attempt, connected=0.5)]))
+    of_a_proxy = OSError(number, f"{os.strerror(number)}: example.org:443 (the proxy answered 407)")
+    of_establish = OSError(number, os.strerror(number))
+    for says_no in (of_a_proxy, of_establish):
+        (attempt,) = attempts([says_no])
+        assert not nb.is_retryable(all_failed("proxy.example", 3128, [replace(attempt, connected=0.5)]))
     assert not nb.is_retryable(failed(OSError(number, f"{os.strerror(number)}: option mark=7 for {ADDRESS}")))
 
 
