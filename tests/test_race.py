@@ -78,6 +78,11 @@ def peer(stream: trio.SocketStream) -> str:
     return host
 
 
+async def same_stream(stream: trio.SocketStream) -> trio.SocketStream:
+    """Need nothing but the connection."""
+    return stream
+
+
 class CountTasks(trio.abc.Instrument):
     """Count the tasks that are spawned."""
 
@@ -274,6 +279,25 @@ async def test_fewer_attempts_return_to_their_pace(net: SimulatedNetwork) -> Non
 
     assert peer(await connector.open_tcp_stream("example.org", 443, addresses=addresses)) == addresses[6]
     assert net.started[addresses[6]] == 1.5
+
+
+@pytest.mark.parametrize("after", [0.2, 0.25], ids=["while the program was busy", "at the same instant"])
+async def test_what_has_happened_by_then_counts_first(
+    net: SimulatedNetwork, connector: Connector, after: float
+) -> None:
+    """A delay that is over starts nothing if the newest attempt is found to be connected at the same time."""
+    net.host(SIX).accepts(after=after)
+    net.host(FOUR).accepts()
+
+    async def be_busy() -> None:
+        await trio.sleep(0.1)
+        trio.lowlevel.current_clock().jump(0.15)  # type: ignore[attr-defined]  # as long as a step computes
+
+    for _ in range(20):  # in which order Trio runs tasks is drawn by lot
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(be_busy)
+            assert peer(await connector.connect("example.org", 443, same_stream)) == SIX
+    assert list(net.started) == [SIX]
 
 
 async def test_lateness_does_not_add_up(net: SimulatedNetwork, connector: Connector) -> None:

@@ -52,10 +52,16 @@ class Change:
             self._event.set()
 
     async def wait(self, deadline: float) -> None:
-        """Wait until something has changed, or until a time on Trio's clock."""
+        """Wait until something has changed, or until a time on Trio's clock.
+
+        What has changed by then counts first, although Trio may wake us before the tasks that will tell: a program that
+        was busy finds the time over and the answers there at once.
+        """
         self._event = trio.Event()
-        with until(deadline):
+        with until(deadline) as limit:
             await self._event.wait()
+        if limit.cancelled_caught:
+            await trio.lowlevel.checkpoint()
 
 
 class _NoLimit:
