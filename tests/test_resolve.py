@@ -80,6 +80,21 @@ async def test_a_late_family_is_hurried(net: SimulatedNetwork) -> None:
     ]
 
 
+async def test_an_answer_that_is_there_is_not_hurried(net: SimulatedNetwork) -> None:
+    """A program that was busy finds the answer and the end of the Resolution Delay at once: nobody else is asked."""
+    net.answers("example.org", aaaa=[SIX], a=[FOUR], after=0.02)
+
+    async def be_busy() -> None:
+        await trio.sleep(0.01)
+        trio.lowlevel.current_clock().jump(0.1)  # type: ignore[attr-defined]  # as long as a step computes
+
+    for _ in range(10):  # in which order Trio runs tasks is drawn by lot
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(be_busy)
+            assert [answer[1:] for answer in answers(await heard(net))] == [("system", [SIX, FOUR])]
+    assert {source for _, source, _ in net.queries} == {Source.SYSTEM}
+
+
 async def test_a_name_of_the_hosts_file_is_not_hurried(net: SimulatedNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its look-up may be late where the machine is busy; DNS is not to be asked for it all the same."""
 

@@ -67,22 +67,29 @@ class SystemResolver:
         send_answer(QuerySent(Source.SYSTEM))
         is_early = trio.current_time() < self._hurry_at
         answer = await self._ask(query, Source.SYSTEM) if is_early else None
-        is_all = answer is not None and not is_for_now(answer.error)
-        if is_all or not self._network.is_dns_name(query.host) or await self._network.is_in_hosts(query.host):
-            send_answer(answer or await self._ask(query, Source.SYSTEM))
+        if answer is not None and not is_for_now(answer.error):
+            send_answer(answer)
             return
-        for family in query.in_query_order:
-            send_answer(QuerySent(Source.of(family)))
-            self._look_up(query, Source.of(family))
         async with trio.open_nursery() as nursery:
-            for family in query.in_query_order:
-                nursery.start_soon(self._hurry, query, Source.of(family), send_answer)
-            answer = answer or await self._ask(query, Source.SYSTEM)
+            nursery.start_soon(self._hurry, query, send_answer)
+            answer = answer or await self._ask(query, Source.SYSTEM)  # a program that was busy finds it there
             send_answer(answer)
             if not is_for_now(answer.error):
                 nursery.cancel_scope.cancel()
 
-    async def _hurry(self, query: Query, source: Source, send_answer: SendAnswer) -> None:
+    async def _hurry(self, query: Query, send_answer: SendAnswer) -> None:
+        """Ask for each family by itself, if DNS may know the name and the hosts file does not."""
+        if not self._network.is_dns_name(query.host) or await self._network.is_in_hosts(query.host):
+            return
+        sources = [Source.of(family) for family in query.in_query_order]
+        for source in sources:
+            send_answer(QuerySent(source))
+            self._look_up(query, source)
+        async with trio.open_nursery() as nursery:
+            for source in sources:
+                nursery.start_soon(self._ask_family, query, source, send_answer)
+
+    async def _ask_family(self, query: Query, source: Source, send_answer: SendAnswer) -> None:
         send_answer(await self._ask(query, source))
 
     async def _ask(self, query: Query, source: Source) -> Answer:
