@@ -245,13 +245,16 @@ class Race(Generic[T]):
         return None
 
     def _may_start_at(self, address: Address) -> float:
-        """Sections 3 and 5: the first attempt waits for the preferred family, each other one for the minimum gap."""
+        """Sections 3 and 5: the first attempt waits for the preferred family, each other one for the minimum gap.
+
+        One whose address came when the delay was over waits for progress that was made since.
+        """
         if not self._attempts:
             return self._candidates.may_begin_at()
-        last = self._last_sent
+        last, put_off = self._last_sent, self._put_off_until(self._attempts[-1])
         if last is None or (last.address.is_loopback and address.is_loopback):
-            return -math.inf
-        return last.started + self._policy.minimum_gap
+            return put_off
+        return max(put_off, last.started + self._policy.minimum_gap)
 
     def _last_resort_at(self) -> float:
         """Section 7.2: when to ask for IPv4 addresses after all; at once if every attempt has failed."""
@@ -317,15 +320,20 @@ class Race(Generic[T]):
         """Section 5: when the next attempt is due, if the newest does not fail.
 
         It counts from the time for which the newest was planned, so that the lateness of a busy program does not add
-        up. Progress extends it: an attempt that has completed TCP is likely to be established soon.
+        up.
         """
-        policy = self._policy
-        is_crowded = self._under_way >= policy.attempts_at_full_pace
-        delay = max(newest.delay, policy.maximum_delay) if is_crowded else newest.delay
-        due = self._planned + delay
-        if newest.connected is not None:
-            due = max(due, min(newest.started + policy.maximum_delay, newest.connected + delay))
-        return due
+        return max(self._planned + self._delay(newest), self._put_off_until(newest))
+
+    def _delay(self, newest: RunningAttempt) -> float:
+        """Section 5: how long the next attempt waits for the newest, the longer the more of them there are."""
+        is_crowded = self._under_way >= self._policy.attempts_at_full_pace
+        return max(newest.delay, self._policy.maximum_delay) if is_crowded else newest.delay
+
+    def _put_off_until(self, newest: RunningAttempt) -> float:
+        """Version 3, section 6.1: progress extends the delay; what has completed TCP may soon be established."""
+        if newest.connected is None or newest.ended is not None:
+            return -math.inf
+        return min(newest.started + self._policy.maximum_delay, newest.connected + self._delay(newest))
 
     async def _attempt(self, attempt: RunningAttempt) -> None:
         """Run one attempt as a task; cancelled, it leaves nothing behind."""
