@@ -13,6 +13,7 @@ import ssl
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import trio
@@ -241,9 +242,9 @@ def _after(entry: Row) -> float:
 def _records(entry: Row) -> dict[str, Any]:
     """Say an answer in the words of `SimulatedNetwork.answers`."""
     if entry["type"] != "HTTPS":
-        return {entry["type"].lower(): entry["addrs"]}
-    aliases = [record["target"] for record in entry["records"] if record["priority"] == 0]
-    return {"alias": aliases[0]} if aliases else {"https": [_service(record) for record in entry["records"]]}
+        return {entry["type"].lower(): entry.get("addrs", ())}
+    aliases = [record["target"] for record in entry.get("records", ()) if record["priority"] == 0]
+    return {"alias": aliases[0]} if aliases else {"https": list(map(_service, entry.get("records", ())))}
 
 
 def _service(record: Row) -> Service:
@@ -331,7 +332,7 @@ def _tls(row: Row, services_known: trio.Event) -> Any:
 def _policy(row: Row) -> Policy:
     """Read the knobs; the family that a row prefers comes first. RFC 8305 asks for IPv4 as a last resort only."""
     config = dict(row["config"])
-    if "V2-X3" in row["requirements"]:
+    if "V2-X3" in row.get("requirements", ()):
         config.setdefault("last_resort_delay", 2000)
     durations = {POLICY[knob]: value / 1000 for knob, value in config.items() if knob in POLICY and value is not None}
     families = [socket.AF_INET6, socket.AF_INET]
@@ -370,31 +371,47 @@ class _Scripted:
     """A resolver whose answers change while the race runs, which the system's cannot."""
 
     def __init__(self, row: Row, net: SimulatedNetwork) -> None:
-        self._entries = sorted(row["dns"], key=_after)
-        self._services = _asks_for_services(row)
-        self._encrypted = row["config"].get("secure_dns", False)
+        self._row = row
         self._net = net
+        self._asked: set[str] = set()
 
     async def resolve(self, query: Query, send_answer: Any) -> None:
-        sources = [Source.of(family) for family in query.families]
-        if self._services:
-            sources.insert(0, Source.HTTPS)
-        for source in sources:
-            self._net.queries.append((trio.current_time(), source, query.host))
-            send_answer(QuerySent(source, encrypted=self._encrypted))
-        unanswered = set(sources)
-        for entry in self._entries:
-            await trio.sleep_until(_after(entry) / 1000)
-            source = Source[entry["type"]]
-            if source in sources:
-                unanswered.discard(source)
-                send_answer(_changed(source, entry))
-        if unanswered:
-            await trio.sleep_forever()
+        families = [Source.of(family) for family in query.in_query_order]
+        services = [Source.HTTPS] if _asks_for_services(self._row) else []
+        async with trio.open_nursery() as nursery:
+
+            def ask(name: str, sources: list[Source]) -> None:
+                """Ask for the records of a name, once; where those are services, for their targets' addresses, too."""
+                if name not in self._asked:
+                    self._asked.add(name)
+                    for source in sources:
+                        self._net.queries.append((trio.current_time(), source, name or query.host))
+                        send_answer(QuerySent(source, name, self._row["config"].get("secure_dns", False)))
+                        nursery.start_soon(answer, name, source)
+
+            async def answer(name: str, source: Source) -> None:
+                """Give every answer to one query when its time has come; what the row does not mention never comes."""
+                asked_at = trio.current_time()
+                entries = [
+                    (entry["t"] / 1000 if "t" in entry else asked_at + entry["after_query"] / 1000, entry)
+                    for entry in self._row["dns"]
+                    if (entry["type"], entry.get("name", ".")) == (source.value, name or ".")
+                ]
+                for at, entry in sorted(entries, key=itemgetter(0)):
+                    await trio.sleep_until(at)
+                    changed = _changed(source, name, entry, self._row["config"].get("protos") or ("h2", "http/1.1"))
+                    for service in changed.services:
+                        ask(service.target, families)
+                    send_answer(changed)
+                if not entries:
+                    await trio.sleep_forever()
+
+            ask("", services + families)
 
 
-def _changed(source: Source, entry: Row) -> Answer:
+def _changed(source: Source, name: str, entry: Row, protocols: Sequence[str]) -> Answer:
     """Say an answer in the words of a resolver."""
-    services = tuple(map(_service, entry.get("records", ())))
+    services = sorted(map(_service, entry.get("records", ())), key=attrgetter("priority"))
+    usable = tuple(service for service in services if not service.alpn or not {*service.alpn}.isdisjoint(protocols))
     error = _negative(entry) if entry.get("rcode", "ok") != "ok" else None
-    return Answer(source, tuple(map(_address, entry.get("addrs", ()))), error=error, services=services)
+    return Answer(source, tuple(map(_address, entry.get("addrs", ()))), error=error, name=name, services=usable)
