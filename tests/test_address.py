@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import errno
 import pickle
 import socket
 from pathlib import Path
@@ -252,6 +253,28 @@ def test_local_addresses_that_make_no_sense(local: Any, complaint: str) -> None:
 def test_a_local_address_has_no_port() -> None:
     assert local_addresses("192.0.2.1") == {IPV4: Address(IPV4, "192.0.2.1", 0)}
     assert local_addresses({IPV6: "::1"}) == {IPV6: Address(IPV6, "::1", 0)}
+
+
+def test_an_interface_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may come later, and one that is replaced has another index."""
+    local = local_addresses({IPV6: "FE80::1%wlan7"})[IPV6]
+    assert (str(local), local.is_link_local) == ("[fe80::1%wlan7]:0", True)
+    for index in (7, 9):
+        monkeypatch.setattr(socket, "if_nametoindex", {"wlan7": index}.__getitem__)
+        assert local.sockaddr == ("fe80::1", 0, 0, index)
+
+
+@pytest.mark.parametrize("interface", ["nosuch0", "\ud800"])
+def test_an_interface_that_is_not_there_now(interface: str) -> None:
+    with pytest.raises(OSError, match="there is no interface") as caught:
+        _ = local_addresses(f"fe80::1%{interface}")[IPV6].sockaddr
+    assert caught.value.errno == errno.ENODEV
+
+
+@pytest.mark.parametrize("text", ["fe80::1%", "1:2%wlan7", "192.0.2.1%wlan7"])
+def test_no_local_address_on_an_interface(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^local_address m"):
+        local_addresses(text)
 
 
 @pytest.mark.parametrize("port", [0, 1, 443, 65535, socket.IPPROTO_TCP])

@@ -172,6 +172,20 @@ async def test_a_local_address_for_each_family(net: SimulatedNetwork, autojump_c
         stream.socket.close()
 
 
+async def test_a_local_address_on_an_interface_that_is_replaced(
+    net: SimulatedNetwork, autojump_clock: trio.abc.Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A VPN that comes back has another index by the same name. Trio looks it up in each call, and so does this."""
+    connector = nb.Connector(network=net, local_address="fe80::99%wlan7")
+    with pytest.raises(nb.ConnectError, match=r"No such device: local address fe80::99%wlan7 for \[2001:db8::1\]:80"):
+        await connector.open_tcp_stream(SIX, 80)
+    for index in (7, 9):
+        monkeypatch.setattr(socket, "if_nametoindex", {"wlan7": index}.__getitem__)
+        stream = await connector.open_tcp_stream(SIX, 80)
+        assert stream.socket.getsockname()[3] == index
+        stream.socket.close()
+
+
 async def test_a_local_address_that_is_not_ours() -> None:
     """The kernel's reason is kept: which address, and the errno of `bind`."""
     with pytest.raises(nb.ConnectError) as caught:

@@ -639,6 +639,17 @@ async def test_a_server_on_an_interface_that_comes_later(tmp_path: Path, monkeyp
     assert [str(server) for server in (await settings(asks)).servers] == ["192.0.2.1:53", "[fe80::53%7]:53"]
 
 
+async def test_a_server_that_was_given_on_an_interface_that_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then it cannot be asked; an interface that comes back has another index."""
+    asks = DNSResolver(servers=["fe80::53%wlan7"], hosts=None)
+    assert "there is no interface 'wlan7'" in repr((await heard(asks, services=False))[-1])
+    for index in (7, 9):
+        monkeypatch.setattr(socket, "if_nametoindex", {"wlan7": index}.__getitem__)
+        (server,) = parse_servers(["tls://dns.example#fe80::53%wlan7"], None)
+        assert isinstance(server, TLSServer)
+        assert (server.address.sockaddr, str(server)) == (("fe80::53", 853, 0, index), "tls://[fe80::53%wlan7]:853")
+
+
 @pytest.mark.parametrize("scheme", ["tls", pytest.param("https", marks=needs_https)])
 async def test_a_cancelled_look_up_over_tls_leaves_nothing(
     zone: Zone, authority: trustme.CA, trusted: Path, scheme: str

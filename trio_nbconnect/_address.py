@@ -9,9 +9,10 @@ Refused: old spellings of IPv4 addresses ("127.1", "0x7f.1") as literals. They g
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
@@ -142,6 +143,30 @@ class GroupedAddress(Address):
     def __str__(self) -> str:
         address = Address.__str__(self)
         return address if self.family == UNSPECIFIED else f"{self.group} {address}"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredAddress(Address):
+    """An address on an interface by its name: a VPN's or a modem's goes, and comes back with another index."""
+
+    interface: str = ""
+
+    @property
+    def sockaddr(self) -> SocketAddress:
+        """The same with the index that the interface has now.
+
+        Raises:
+            OSError: There is no such interface now.
+        """
+        try:
+            return (self.host, self.port, self.flow_info, socket.if_nametoindex(self.interface))
+        except (OSError, ValueError):  # UnicodeEncodeError is a ValueError
+            raise OSError(errno.ENODEV, f"there is no interface {self.interface!r}") from None
+
+    @property
+    def ip(self) -> str:
+        """The address without the port, with its interface."""
+        return f"{self.host}%{self.interface}"
 
 
 _endpoint_of = attrgetter("family", "host", "port", "flow_info", "scope_id")
@@ -302,6 +327,20 @@ def parse_literal(host: str, port: int) -> Address | None:
         raise ValueError(f"host must be a name or an address, not {host!r}")
     scope_id = _scope_id(scope, host) if percent else 0
     return Address(IPV6, socket.inet_ntop(IPV6, packed), port, 0, scope_id)
+
+
+def parse_configured(host: str, port: int) -> Address | None:
+    """Read a numeric address that is kept for longer than an interface may last; that may even come later.
+
+    Raises:
+        ValueError: `host` is an IPv6 literal whose scope is malformed.
+    """
+    text, _, interface = host.partition("%")
+    if ":" not in host or not interface or (interface.isascii() and interface.isdigit()):
+        return parse_literal(host, port)
+    address = parse_literal(text, port)
+    assert address is not None  # it has a colon
+    return ConfiguredAddress(IPV6, address.host, port, interface=interface)
 
 
 def _packed(family: socket.AddressFamily, text: str) -> bytes | None:
@@ -505,9 +544,11 @@ def shown_path(path: str | bytes) -> str:
     return text if text.isprintable() else repr(text)
 
 
-def _numeric(what: str, text: str | bytes, port: int) -> Address:
+def _numeric(
+    what: str, text: str | bytes, port: int, parse: Callable[[str, int], Address | None] = parse_literal
+) -> Address:
     try:
-        literal = parse_literal(check_host(text), port)
+        literal = parse(check_host(text), port)
     except ValueError as error:
         raise ValueError(f"{what} makes no sense: {error}") from None
     if literal is None:
@@ -525,11 +566,11 @@ def local_addresses(local_address: LocalAddress | None) -> Mapping[socket.Addres
     if local_address is None:
         return MappingProxyType({})
     if isinstance(local_address, str):
-        literal = _numeric("local_address", local_address, 0)
+        literal = _numeric("local_address", local_address, 0, parse_configured)
         return MappingProxyType({literal.family: literal})
     if not isinstance(local_address, Mapping):
         raise TypeError(f"local_address must be str, or one for each family, not {local_address!r}")
-    local = {family: _numeric("local_address", text, 0) for family, text in local_address.items()}
+    local = {family: _numeric("local_address", text, 0, parse_configured) for family, text in local_address.items()}
     if not local or any(family != literal.family for family, literal in local.items()):
         raise ValueError(f"local_address must give each family an address of its own: {local_address!r}")
     return MappingProxyType(local)

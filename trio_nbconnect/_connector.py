@@ -114,7 +114,8 @@ class Connector:
         nat64: The prefix of this network's NAT64 (RFC 6052), "64:ff9b::/96" say, or several, to reach IPv4 hosts to
             which there is no route; `discover_nat64` finds them.
         local_address: The numeric address to connect from, or one for each family. Addresses of a family without one
-            are left out. No local port is reserved.
+            are left out. No local port is reserved. An interface in it, as in `fe80::2%wlan0`, may come, go and come
+            back.
         options: How sockets are set up: `SocketOptions`, or some for each family.
         history: What earlier connections taught about addresses, and where this connector's go; see `History`.
         tracer: A callable that is told each event; see `trio_nbconnect.trace`.

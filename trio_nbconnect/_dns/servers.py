@@ -37,7 +37,7 @@ import dns.exception
 import dns.query
 import trio
 
-from .._address import IPV4, IPV6, Address, check_host, check_name, check_port, parse_literal, several
+from .._address import IPV4, IPV6, Address, check_host, check_name, check_port, parse_configured, parse_literal, several
 from .._connect.system_files import ndots_of, options_in, parse_options
 from .._connect.tls import certificate_name
 from .._errors import os_error
@@ -382,7 +382,7 @@ def _parse_address(text: str, place: str, port: int, host_of: Callable[[str], st
     host = found[1] or found[3] if found else place
     digits = found[2] or found[4] if found else None
     try:
-        address = parse_literal(host_of(host), check_port(int(digits) if digits else port))
+        address = parse_configured(host_of(host), check_port(int(digits) if digits else port))
     except ValueError as error:
         raise ValueError(f"server makes no sense: {text!r}: {error}") from None
     if address is None:
