@@ -282,10 +282,10 @@ async def test_a_system_that_is_not_waited_for_any_more_takes_nothing_back(net: 
 async def test_a_silent_system_is_told_from_a_record_type(net: SimulatedNetwork) -> None:
     net.answers("example.org", aaaa=[], a=[], after=math.inf)
     connector = Connector(network=net, policy=Policy(give_up_resolution_after=1))
-    with pytest.raises(TimeoutError, match=r"^no answer from the system for example\.org") as caught:
+    with pytest.raises(TimeoutError) as caught:
         await connector.open_tcp_stream("example.org", 443)
-    assert "no answer for AAAA of example.org" in str(caught.value)
-    assert "no answer for A of example.org" in str(caught.value)
+    silent = ("no answer for A of", "no answer for AAAA of", "no answer from the system for")
+    assert str(caught.value).endswith(": " + ", ".join(f"Connection timed out: {who} example.org" for who in silent))
 
 
 async def test_the_system_s_order_stands(net: SimulatedNetwork, monkeypatch: pytest.MonkeyPatch) -> None:

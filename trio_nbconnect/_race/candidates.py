@@ -134,7 +134,7 @@ class Candidates:
     @property
     def unanswered(self) -> tuple[_Key, ...]:
         """The sources that were asked and have not answered, with the names."""
-        return tuple(self._pending)
+        return tuple(sorted(self._pending, key=lambda key: (key[1], key[0].value)))
 
     @property
     def is_answered(self) -> bool:
