@@ -25,6 +25,7 @@ import trustme
 
 from trio_nbconnect import Address, Answer, Query, QuerySent, Source, open_service_stream
 from trio_nbconnect._dns import servers
+from trio_nbconnect._dns.local_names import CachedFile, parse_hosts
 from trio_nbconnect._dns.message import Question, parse_answer
 from trio_nbconnect._dns.servers import Settings, TLSServer, _connect, parse_resolv_conf, parse_servers
 from trio_nbconnect.dns import DNSResolver
@@ -232,6 +233,42 @@ def test_the_last_of_search_and_domain_counts(text: str, expected: tuple[str, ..
     assert parse_resolv_conf(text).search == expected
 
 
+def test_blanks_and_tabs_stand_between_words_and_nothing_else() -> None:
+    """A clipboard has other blanks; what they are in is one word, for glibc as well. Line ends of Windows are none."""
+    said = parse_resolv_conf(
+        "nameserver\u00a0192.0.2.1\nnameserver \t 192.0.2.2\t\r\nsearch\fa.example\nsearch b.example\t c.example\r\n"
+    )
+    assert [str(server) for server in said.servers] == ["192.0.2.2:53"]
+    assert said.search == ("b.example", "c.example")
+    assert parse_resolv_conf("search a.example\u00a0b.example c.example").search == ("c.example",)
+
+
+async def test_a_line_ends_where_a_nul_is(tmp_path: Path) -> None:
+    """As for the C library; a crash of the machine may leave some in a file."""
+    conf = tmp_path / "resolv.conf"
+    conf.write_bytes(b"\0\0\0\nnameserver 192.0.2.1\0\0\nsearch a.example\0 b.example\n")
+    said = await settings(DNSResolver(resolv_conf=conf))
+    assert ([str(server) for server in said.servers], said.search) == (["192.0.2.1:53"], ("a.example",))
+    conf.write_bytes(b"192.0.2.1 www.example\0 ftp.example\n192.0.2.2 mail.example\n")
+    hosts = await CachedFile(str(conf), parse_hosts).read()
+    assert hosts == {"www.example": "192.0.2.1", "mail.example": "192.0.2.2"}
+
+
+@pytest.mark.parametrize("option", ["no-tld-query", "no_tld_query"])
+def test_a_name_that_is_not_tried_as_it_is(option: str) -> None:
+    """Both spellings are glibc's."""
+    assert not parse_resolv_conf(f"options {option}").tld_query
+
+
+async def test_a_file_that_is_not_read_again(tmp_path: Path) -> None:
+    """resolv.conf(5), `no-reload`: "disables automatic reloading of a changed configuration file"."""
+    conf = tmp_path / "resolv.conf"
+    asks = DNSResolver(resolv_conf=conf, hosts=None)
+    for text in ("nameserver 192.0.2.1\noptions no-reload", "nameserver 192.0.2.123"):
+        conf.write_text(text)
+        assert [str(server) for server in (await settings(asks)).servers] == ["192.0.2.1:53"]
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -261,6 +298,10 @@ async def test_the_environment_comes_before_the_file(tmp_path: Path, monkeypatch
     assert (said.search, said.ndots, said.give_up_after, said.rotate) == (("b.example", "c.example"), 5, 2, True)
     monkeypatch.setenv("LOCALDOMAIN", "")
     assert (await settings(DNSResolver(resolv_conf=conf))).search == ()
+    monkeypatch.setenv("LOCALDOMAIN", "b.example c.example\nd.example")
+    monkeypatch.setenv("RES_OPTIONS", "timeout:9\nndots:5 rotate")
+    said = await settings(DNSResolver(resolv_conf=conf))
+    assert (said.search, said.ndots, said.give_up_after, said.rotate) == (("b.example", "c.example"), 3, 9, True)
 
 
 # Exchanges on loopback

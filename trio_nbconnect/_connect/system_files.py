@@ -70,7 +70,8 @@ class SmallFile(Generic[T]):
 
 
 _OPTION = re.compile(
-    r"(?<!\S)(?:(ndots|timeout|attempts):[ \t]*([+-]?[0-9]{1,9})?|(rotate|use-vc|no-tld-query|no-aaaa))"
+    r"(?<![^ \t])(?:(ndots|timeout|attempts):[ \t]*([+-]?[0-9]{1,9})?"
+    r"|(rotate|use-vc|no-tld-query|no_tld_query|no-aaaa|no-reload))"
 )
 """The options of resolv.conf(5) that change what is asked. glibc knows an option by how it begins, and takes as much of
 a number as is one, as `atoi` does."""
@@ -83,7 +84,10 @@ def parse_options(text: str) -> dict[str, int]:
         >>> parse_options("ndots:2 rotate ndots:3,timeout:1 attempts")
         {'ndots': 3, 'rotate': 1}
     """
-    return {number or flag: int(value or 0) if number else 1 for number, value, flag in _OPTION.findall(text)}
+    return {
+        number or flag.replace("_", "-"): int(value or 0) if number else 1
+        for number, value, flag in _OPTION.findall(text)
+    }
 
 
 def ndots_of(options: Mapping[str, int]) -> int:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import socket
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -104,7 +105,8 @@ class CachedFile(Generic[T]):
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
                     return ""
-                return file.read(min(status.st_size + 1, LONGEST)).decode("utf-8", "replace")
+                octets = file.read(min(status.st_size + 1, LONGEST))
+                return re.sub(b"\0.*", b"", octets).decode("utf-8", "replace")  # where the C library's lines end
         except (FileNotFoundError, ValueError):
             return ""
         except OSError:  # no descriptor is left, say; and in a moment there will be

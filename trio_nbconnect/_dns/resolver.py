@@ -92,7 +92,7 @@ class _Memory:
     hosts: CachedFile[Hosts] | None
     resolv_conf: CachedFile[Settings] | None = None
     settings: Settings | None = None
-    """What the arguments say, if they name the servers."""
+    """What the arguments say, if they name the servers; or `resolv_conf`, if it is not to be read again."""
     health: ServerHealth[Server] = field(default_factory=ServerHealth)
     shared: SharedQueries[Key, ParsedAnswer] = field(default_factory=SharedQueries)
     manager: AbstractAsyncContextManager[trio.Nursery] | None = None
@@ -152,8 +152,9 @@ class DNSResolver:
         ca_file: A file with the certificates that vouch for `tls://` and `https://` servers; None for the
             system's.
         resolv_conf: The file that names the servers, read as resolv.conf(5) says, `LOCALDOMAIN` and `RES_OPTIONS`
-            included, and again when it has changed, what other servers have said being forgotten; not read if
-            `servers` are given. Windows keeps them in its registry, which is read in its place.
+            included, and again when it has changed (but for its option `no-reload`), what other servers have said
+            being forgotten; not read if `servers` are given. Windows keeps them in its registry, which is read in its
+            place.
         hosts: The file with names that need no server, by default the system's; None for no such file.
         rng: What shuffles services of equal priority.
 
@@ -377,6 +378,7 @@ class DNSResolver:
         """The same; None if the file has to be read in a thread."""
         if self._servers:
             memory.settings = memory.settings or self._with_arguments(Settings(servers=self._servers))
+        if memory.settings is not None:
             return memory.settings
         if memory.resolv_conf is None:
             search, options = os.environ.get("LOCALDOMAIN"), os.environ.get("RES_OPTIONS", "")
@@ -396,6 +398,8 @@ class DNSResolver:
         memory.heed(settings.servers)
         if not settings.servers:
             raise socket.gaierror(socket.EAI_FAIL, f"no usable name server in {file.path}")
+        if not settings.reload:
+            memory.settings = settings
         return settings
 
     def _with_arguments(self, read: Settings) -> Settings:

@@ -310,6 +310,8 @@ class Settings:
     """Whether AAAA records are asked for."""
     names_interfaces: bool = False
     """Whether a server is on a named interface, which may come and go."""
+    reload: bool = True
+    """Whether the file is read again when it has changed."""
 
     @property
     def encrypted(self) -> bool:
@@ -395,7 +397,7 @@ def parse_resolv_conf(text: str, *, search: str | None = None, options: str = ""
 
     Without a line that names a server, "the name server on the local machine" is meant. The number of servers has no
     limit (RFC 8305, section 3.1). Numbers are read and bounded as glibc does. Of the options, `ndots`, `timeout`,
-    `attempts`, `rotate`, `use-vc`, `no-tld-query` and `no-aaaa` mean something here.
+    `attempts`, `rotate`, `use-vc`, `no-tld-query`, `no-aaaa` and `no-reload` mean something here.
 
     Args:
         text: What the file holds.
@@ -411,7 +413,7 @@ def parse_resolv_conf(text: str, *, search: str | None = None, options: str = ""
     said = ""
     named = interfaces = False
     for line in text.split("\n"):
-        keyword, *values = line.split() or [""]
+        keyword, *values = _WORD.findall(line) or [""]
         if not line.startswith(keyword):  # "the keyword [...] must start the line"
             continue
         if keyword == "nameserver" and values:
@@ -428,13 +430,17 @@ def parse_resolv_conf(text: str, *, search: str | None = None, options: str = ""
     if not named:
         addresses.append(Address(IPV4, "127.0.0.1", PORT))
     if search is not None:
-        domains = search.split()
+        domains = search.partition("\n")[0].split()
     suffixes = [domain.removeprefix(".").removesuffix(".") for domain in domains]  # glibc passes over a dot before one
     read = parse_options(f"{said} {options}")
     servers = tuple(PlainServer(address, over_tcp="use-vc" in read) for address in addresses)
     return _with_options(
         Settings(servers=servers, search=tuple(filter(_may_complete, suffixes)), names_interfaces=interfaces), read
     )
+
+
+_WORD = re.compile(r"[^ \t\r]+")
+"""What stands between blanks and tabs; a clipboard has other blanks, and an editor of Windows other line ends."""
 
 
 def _server_address(text: str) -> Address | None:
@@ -469,6 +475,7 @@ def _with_options(settings: Settings, options: Mapping[str, int]) -> Settings:
         rotate="rotate" in options,
         tld_query="no-tld-query" not in options,
         aaaa="no-aaaa" not in options,
+        reload="no-reload" not in options,
     )
 
 
