@@ -791,6 +791,23 @@ async def test_other_families() -> None:
 # Sockets that are opened for an attempt
 
 
+async def test_a_library_may_have_closed_what_it_was_given(listener: socket.socket) -> None:
+    """One in C owns a descriptor from when it takes it, also where it fails then; the other attempts go on."""
+    count = iter((True, False))
+
+    async def hand_over(stream: trio.SocketStream) -> trio.SocketStream:
+        if next(count):
+            os.close(stream.socket.fileno())
+            raise OSError("the library has failed")
+        return stream
+
+    port = listener.getsockname()[1]
+    addresses = [("127.0.0.1", port), ("127.0.0.2", port)]
+    with socket.create_server(("127.0.0.2", port)):
+        async with await nb.Connector().connect("a.example", port, hand_over, addresses=addresses) as stream:
+            assert stream.socket.getpeername()[0] == "127.0.0.2"
+
+
 async def test_local_address_comes_first(listener: socket.socket) -> None:
     """The local address is bound before connect, and no port is reserved for it (ip(7), IP_BIND_ADDRESS_NO_PORT)."""
     connector = nb.Connector(local_address="127.0.0.2")

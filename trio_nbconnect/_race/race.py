@@ -24,6 +24,7 @@ import math
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -84,9 +85,10 @@ class RunningAttempt:
         self.is_noted = False
 
     def close(self) -> None:
-        """Close its socket at once."""
+        """Close its socket at once; a library that was given the descriptor may have done so."""
         if self.handshake is not None:
-            self.handshake.abort()
+            with suppress(OSError):
+                self.handshake.abort()
 
     def report(self) -> Attempt:
         """Say how it ended."""
