@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import trio
 
 from trio_nbconnect import Address, Answer, Connector, Query, QuerySent, ResolutionError, Source, trace
+from trio_nbconnect._dns import cache
 from trio_nbconnect.dns import DNSResolver
 from trio_nbconnect.testing import SimulatedNetwork
 
@@ -250,6 +252,17 @@ async def test_forget(zone: Zone) -> None:
     asks.forget()
     await heard(asks)
     assert zone.count("A") == 2
+
+
+async def test_what_was_known_before_a_sleep_is_forgotten(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trio's clock and a TTL stand still while a laptop is suspended, and it may wake up in another network."""
+    asks, asleep = resolver(ScriptedServer(zone)), {1: 0.0, 7: 0.0}
+    monkeypatch.setattr(cache, "_CLOCKS", [(7, 1)])
+    monkeypatch.setattr(time, "clock_gettime", asleep.__getitem__)
+    for seconds, count in ((0.0, 1), (0.5, 1), (3600.0, 2), (3600.0, 2), (7200.0, 3)):
+        asleep[7] = seconds
+        await heard(asks)
+        assert zone.count("A") == count
 
 
 async def test_memory_is_bounded(zone: Zone) -> None:

@@ -10,6 +10,7 @@ never learn that anything has changed. Times are data that the caller brings.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -18,6 +19,19 @@ V = TypeVar("V")
 
 LONGEST = 86400.0
 """RFC 8767, section 4: a cap on what a TTL may ask for; a day, since clients are not restarted to correct an error."""
+
+
+_CLOCKS = [
+    (getattr(time, whole), getattr(time, awake))
+    for whole, awake in (("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"), ("CLOCK_MONOTONIC_RAW", "CLOCK_UPTIME_RAW"))
+    if hasattr(time, whole) and hasattr(time, awake)
+]
+"""A clock that counts the time of a suspended machine, and Trio's, which does not: of Linux and of macOS."""
+
+
+def seconds_asleep() -> float:
+    """Return for how long this machine was suspended since its boot; 0 where Trio's clock counts that, or none does."""
+    return sum(time.clock_gettime(whole) - time.clock_gettime(awake) for whole, awake in _CLOCKS)
 
 
 @dataclass(frozen=True, slots=True)

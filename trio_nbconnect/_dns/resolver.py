@@ -38,7 +38,7 @@ from .._connect.system_files import system_file
 from .._policy import check_count, check_seconds
 from .._resolve import rfc6724  # noqa: F401 - what is found is sorted so; the first connect shall import nothing
 from .._resolve.query import Answer, Query, QuerySent, SendAnswer, Service, Source
-from .cache import Cache, CacheEntry
+from .cache import Cache, CacheEntry, seconds_asleep
 from .services import ALIASES, Records, SVCBResolver
 
 try:
@@ -81,6 +81,9 @@ LATE = 0.05
 """Seconds: the Resolution Delay. What is given up sooner was not late, but not wanted any more."""
 
 
+SLEEP = 1.0
+"""Seconds: the two clocks that tell of it are read one after the other, and a busy machine may do something between."""
+
 HOSTS, RESOLV_CONF = system_file("hosts"), system_file("resolv.conf")
 
 
@@ -105,11 +108,19 @@ class _Memory:
     """The servers that `resolv_conf` has named."""
     network: int = 0
     """How often it has become another one: what a look-up of the former one still learns is kept apart."""
+    asleep: float = field(default_factory=seconds_asleep)
+    """For how long this machine had been suspended at the last look-up."""
 
     def heed(self, servers: tuple[Server, ...]) -> None:
         """Forget what other servers have said: a name may mean something else here."""
         if servers != self.servers:
             self.servers = servers
+            self.forget()
+
+    def heed_sleep(self) -> None:
+        """Forget all after a sleep: no TTL has counted it, and who wakes up may be somewhere else."""
+        before, self.asleep = self.asleep, seconds_asleep()
+        if self.asleep - before > SLEEP:
             self.forget()
 
     def forget(self) -> None:
@@ -124,10 +135,10 @@ class _Memory:
 class DNSResolver:
     """Ask name servers for AAAA, A, HTTPS and SRV records; a `Connector` uses it as its `resolver`.
 
-    It may be shared by all tasks, and should be: its cache is kept for as long as `trio.run` lasts, and tasks that want
-    the same answer share one query. Answers are not trusted: chains and loops of aliases end in an error, records of
-    other names and addresses that cannot be reached are left out, and so is what exceeds some dozens of addresses for
-    each name.
+    It may be shared by all tasks, and should be: its cache is kept for as long as `trio.run` lasts and the machine does
+    not sleep, and tasks that want the same answer share one query. Answers are not trusted: chains and loops of aliases
+    end in an error, records of other names and addresses that cannot be reached are left out, and so is what exceeds
+    some dozens of addresses for each name.
 
     As an asynchronous context manager it goes on waiting for answers that are late, a second at most after the last
     connect that wanted them (RFC 8305, section 5), so that they are there for the next one. Without that, an answer
@@ -415,12 +426,13 @@ class DNSResolver:
 
     def _remembered(self) -> _Memory:
         try:
-            return self._memory.get()
+            memory = self._memory.get()
         except LookupError:
             hosts = None if self._hosts is None else CachedFile(self._hosts, parse_hosts)
             memory = _Memory(Cache(self._cache_size, self._use_expired), hosts)
             self._memory.set(memory)
-            return memory
+        memory.heed_sleep()
+        return memory
 
 
 @dataclass(slots=True)
