@@ -437,8 +437,8 @@ def test_a_prefix_without_a_length_is_one_address() -> None:
     table = parse_gai_conf("label 2001:db8::1 9\nprecedence 2001:db8::1 7\nscopev4 192.0.2.1 5\n")
 
     assert table.classify(literal("2001:db8::1")) == (7, 9)
-    assert table.classify(literal("2001:db8::2")) == (40, 1)
-    assert (table.scope(literal("192.0.2.1")), table.scope(literal("192.0.2.2"))) == (5, 14)
+    assert table.classify(literal("2001:db8::")) == (40, 1)
+    assert (table.scope(literal("192.0.2.1")), table.scope(literal("192.0.2.0"))) == (5, 14)
 
 
 @pytest.mark.parametrize(

@@ -406,7 +406,7 @@ class Target:
     __slots__ = ("addresses", "host", "hosts", "name", "port")
 
     def __init__(
-        self, host: str, port: int, name: str, addresses: tuple[Address, ...], hosts: tuple[Target, ...] = ()
+        self, host: str, port: int, name: str, addresses: tuple[Address, ...] = (), hosts: tuple[Target, ...] = ()
     ) -> None:
         self.host = host
         self.port = port
@@ -428,7 +428,7 @@ class Target:
         if addresses is not None:
             return cls._of("addresses", host, port, _given_addresses(addresses, port))
         literal = parse_literal(host, port)
-        return cls(host, port, check_name(host), ()) if literal is None else cls(host, port, "", (literal,))
+        return cls(host, port, check_name(host)) if literal is None else cls(host, port, "", (literal,))
 
     @classmethod
     def _several(cls, hosts: Iterable[object], port: object, addresses: object) -> Target:
@@ -449,7 +449,7 @@ class Target:
         if len(addresses) == len(given):
             return cls(host, port, "", addresses)
         hosts = (each if isinstance(each, Target) else cls(each.ip, each.port, "", (each,)) for each in given)
-        return cls(host, port, host, (), tuple(hosts))
+        return cls(host, port, host, hosts=tuple(hosts))
 
     def __str__(self) -> str:
         return shown_target(self.host, self.port)

@@ -362,7 +362,7 @@ class Connector:
         if find_services is None:
             raise TypeError(f"resolver must have a method find_services, not {self.resolver!r}: see dns.DNSResolver")
         resolver = ServiceHosts(find_services, self._find_resolver, itself)
-        race: Race[trio.SocketStream] = self._race(Target(name, 0, name, ()), give_up_after, resolver=resolver)
+        race: Race[trio.SocketStream] = self._race(Target(name, 0, name), give_up_after, resolver=resolver)
         return await race.run()
 
     async def open_unix_socket(
