@@ -625,3 +625,37 @@ def test_several_hosts_are_a_target_like_others() -> None:
 def test_what_is_no_iterable_of_strings_says_so() -> None:
     with pytest.raises(TypeError, match=r"^addresses must be an iterable of strings, not str: '192.0.2.1'$"):
         Target.parse("example.org", 443, "192.0.2.1")
+
+
+def test_one_host_of_several_may_be_an_address() -> None:
+    (address,) = Target.parse(["192.0.2.1"], 80).addresses
+    assert (address.ip, address.port) == ("192.0.2.1", 80)
+
+
+@pytest.mark.skipif(UNIX is None, reason="this platform has no UNIX sockets")
+def test_a_path_has_no_port() -> None:
+    (path,) = Target.parse([Path("/run/x.sock")], 80).addresses
+    assert (path.host, path.port) == ("/run/x.sock", 0)
+    assert shown_address(path, 80) == "/run/x.sock"
+
+
+def test_a_local_address_of_the_wrong_family_beside_a_right_one() -> None:
+    with pytest.raises(ValueError, match="an address of its own"):
+        local_addresses({IPV6: "::1", IPV4: "::1"})
+
+
+def test_digits_of_other_scripts_are_no_index() -> None:
+    with pytest.raises(ValueError, match="names an interface that does not exist"):
+        parse_literal("fe80::1%\N{ARABIC-INDIC DIGIT ONE}", 0)
+
+
+def test_letters_are_no_dots() -> None:
+    assert check_name("b\N{LATIN SMALL LETTER U WITH DIAERESIS}X.example") == "xn--bx-xka.example"
+    assert check_host("~\N{ZERO WIDTH SPACE}") == "~\N{ZERO WIDTH SPACE}"
+
+
+def test_an_address_of_a_group_is_nothing_else() -> None:
+    label = GroupedAddress(IPV4, "192.0.2.1", 80, group="udp")
+
+    assert label.__eq__("192.0.2.1") is NotImplemented
+    assert label != "192.0.2.1"

@@ -164,7 +164,7 @@ async def test_windows_has_no_unix_sockets(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delattr(socket, "AF_UNIX", raising=False)
     monkeypatch.setattr(_address, "UNIX", None)
 
-    with pytest.raises(RuntimeError, match="^Unix sockets are not supported on this platform$"):
+    with pytest.raises(RuntimeError, match=r"^Unix sockets are not supported on this platform$"):
         await nb.open_unix_socket("/run/x.sock")
     with pytest.raises(ValueError, match="this platform has no UNIX sockets"):
         await nb.open_tcp_stream("db.example", 5432, addresses=["/run/x.sock"])
