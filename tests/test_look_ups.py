@@ -258,6 +258,71 @@ async def test_who_comes_back_finds_the_look_up_under_way(library: DeadLibrary) 
     assert library.calls == ["a.dead"]
 
 
+async def test_what_all_have_given_up_is_joined_for_a_second(
+    library: DeadLibrary, autojump_clock: trio.abc.Clock
+) -> None:
+    """The network may be up again, and the C library have asked when it was not."""
+    begun: dict[look_ups.SystemLookUp, float] = {}
+    while trio.current_time() < 3:
+        begun.setdefault(look_ups.look_ups().join("a.dead", 9, 0), trio.current_time())
+        await trio.sleep(0.25)
+    assert list(begun.values()) == [0.0, 1.0, 2.0]
+
+
+@pytest.mark.parametrize("why", ["it is waited for", "many run"])
+async def test_what_is_joined_however_long_it_takes(
+    library: DeadLibrary, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock, why: str
+) -> None:
+    ours = look_ups.look_ups()
+    first = ours.join("a.dead", 9, 0)
+    async with trio.open_nursery() as nursery:
+        if why == "many run":
+            monkeypatch.setattr(look_ups, "AT_ONCE", 1)
+        else:
+            nursery.start_soon(first.wait)
+        await trio.sleep(100)
+        assert ours.join("a.dead", 9, 0) is first
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("is_first_to_answer", [True, False])
+async def test_of_two_look_ups_of_a_name_the_one_that_finds_something_counts(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock, is_first_to_answer: bool
+) -> None:
+    """The other one may go on for as long as it likes, and nobody joins it any more."""
+    answers = [threading.Event() for _ in range(3)]
+    waiting, called = iter(answers), threading.Semaphore(0)
+
+    def getaddrinfo(host: bytes, port: int, family: int, kind: int) -> list[object]:
+        answer = next(waiting)
+        called.release()
+        answer.wait()
+        if answer is answers[not is_first_to_answer]:
+            return [(socket.AF_INET, kind, 6, "", ("127.0.0.1", port))]
+        raise socket.gaierror(socket.EAI_AGAIN, "dead")
+
+    async def begin() -> look_ups.SystemLookUp:
+        look_up = ours.join("a.example", 9, 0)
+        assert await trio.to_thread.run_sync(partial(called.acquire, timeout=5))
+        return look_up
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    ours = look_ups.look_ups()
+    await begin()
+    await trio.sleep(1)
+    second = await begin()
+    answers[not is_first_to_answer].set()
+    assert await second.wait() == [Address(socket.AF_INET, "127.0.0.1", 9)]
+    third = await begin()
+    for answer in answers:
+        answer.set()
+    await _fail(third)
+    while ours._threads:
+        await trio.lowlevel.checkpoint()
+    assert (ours._running, ours._queued) == ({}, {})
+    assert await second.wait() == [Address(socket.AF_INET, "127.0.0.1", 9)]
+
+
 async def test_a_crowd_that_is_given_up_starts_nobody(
     library: DeadLibrary, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
 ) -> None:

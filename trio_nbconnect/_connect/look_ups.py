@@ -1,10 +1,12 @@
 """Look-ups: the system's `getaddrinfo`, in threads, each shared by all who wait for the same name.
 
 A call of `getaddrinfo` cannot be cancelled, and with a dead name server it takes minutes. So it runs in a thread that
-outlives the task that gave up, and two rules keep that from harm. *A look-up lives in its thread, not in a task*: a
+outlives the task that gave up, and three rules keep that from harm. *A look-up lives in its thread, not in a task*: a
 task that waits for it may be cancelled and wait again, and the next task that wants the same name finds it under way.
-And dead names do not delay others: the more look-ups run, the slower the next ones start, so that a crowd at dead names
-never takes all threads; and the latest in the queue is next, for its task is the likeliest still to wait.
+One that everybody has given up is joined for a while only, and then another one begins beside it: the network may be up
+again, and the C library, whose query was lost, asks again after five seconds. And dead names do not delay others: the
+more look-ups run, the slower the next ones start, so that a crowd at dead names never takes all threads; and the latest
+in the queue is next, for its task is the likeliest still to wait.
 
 Refused: `trio.to_thread.run_sync`, whose result is lost when the waiting task is cancelled, and whose limiter counts
 the abandoned.
@@ -42,6 +44,10 @@ family."""
 ASK_AGAIN = 0.25
 """Seconds after which one that is not the latest in the queue looks whether it is its turn."""
 
+JOINED_FOR = 1.0
+"""Seconds after which nobody joins a look-up that nobody waits for any more, unless `AT_ONCE` run. So a name whose
+look-ups fail after ten seconds holds ten threads at most, however often somebody gives it up."""
+
 ADDRESSES = 128
 """How many addresses of each family count in one answer. Large services publish eight; of those who publish thousands
 each one would be an attempt, and this host a source of SYNs against whomever they name."""
@@ -66,7 +72,10 @@ class LookUp(Protocol):
 class SystemLookUp:
     """One call of `getaddrinfo`."""
 
-    __slots__ = ("_done", "_entries", "_error", "_look_ups", "_port", "is_started", "key", "waiting")
+    __slots__ = (
+        *("_done", "_entries", "_error", "_look_ups", "_next", "_overdue_at", "_port"),
+        *("is_started", "key", "waiting"),
+    )
 
     def __init__(self, look_ups: LookUps, key: _Key, port: int) -> None:
         self._look_ups = look_ups
@@ -74,6 +83,8 @@ class SystemLookUp:
         self._done = trio.Event()
         self._entries: Sequence[Any]
         self._error: BaseException | None = None
+        self._overdue_at = math.inf
+        self._next: SystemLookUp | None = None  # what was begun beside it
         self.key = key
         self.is_started = False
         self.waiting = 0  # how many wait for it now
@@ -102,6 +113,7 @@ class SystemLookUp:
             RuntimeError: The system has no more threads.
         """
         self.is_started = True
+        self._overdue_at = trio.current_time() + JOINED_FOR
         host, family, _ = self.key
         call = partial(socket.getaddrinfo, host.encode("ascii"), self._port, family, socket.SOCK_STREAM)
         token = trio.lowlevel.current_trio_token()
@@ -113,6 +125,16 @@ class SystemLookUp:
 
         trio.lowlevel.start_thread_soon(call, finish_soon)  # a name would cost a tenth of the whole connect
 
+    @property
+    def is_overdue(self) -> bool:
+        """Whether who comes now begins another one."""
+        return not self.waiting and trio.current_time() >= self._overdue_at
+
+    def begin_another(self) -> SystemLookUp:
+        """Return a look-up of the same name to be started beside this one; whichever finds something counts."""
+        self._next = SystemLookUp(self._look_ups, self.key, self._port)
+        return self._next
+
     def refuse(self, error: BaseException) -> None:
         """End with an error."""
         self.is_started = True
@@ -122,20 +144,33 @@ class SystemLookUp:
     def _finish(self, outcome: Any) -> None:
         """Hand what the thread has brought (an `outcome.Outcome`) to all who wait."""
         try:
-            self._entries = first_of_each_family(outcome.unwrap(), itemgetter(0))
+            entries = first_of_each_family(outcome.unwrap(), itemgetter(0))
         except BaseException as error:  # noqa: BLE001 - it comes from a thread: whoever waits raises it
-            self.refuse(error)
+            if not self._done.is_set():
+                self.refuse(error)
+            self._look_ups.forget(self)
         else:
+            self._take(entries)
+        self._look_ups.thread_ended()
+
+    def _take(self, entries: Sequence[Any]) -> None:
+        """Be done, and have the ones that were begun beside this one be done as well."""
+        if not self._done.is_set():
+            self.is_started = True
+            self._entries = entries
             self._done.set()
         self._look_ups.forget(self)
+        if self._next is not None:
+            self._next._take(entries)
 
 
 class LookUps:
-    """The look-ups of one `trio.run`, one for each name and family, as long as the system's files stay the same."""
+    """The look-ups of one `trio.run`, one for each name and family, while none is stuck and no file has changed."""
 
-    __slots__ = ("_next_at", "_queued", "_running")
+    __slots__ = ("_next_at", "_queued", "_running", "_threads")
 
     def __init__(self) -> None:
+        self._threads = 0
         self._running: dict[_Key, SystemLookUp] = {}
         self._queued: dict[_Key, SystemLookUp] = {}
         self._next_at = -math.inf  # when the next may start, if `AT_ONCE` run
@@ -146,9 +181,9 @@ class LookUps:
         One that was begun under other files may mean something else, and wait for a server that is not asked any more.
         """
         key = (host.lower(), family, names_seen())
-        look_up = self._running.get(key) or self._queued.get(key)
-        if look_up is None:
-            look_up = SystemLookUp(self, key, port)
+        look_up = self._queued.get(key) or self._running.get(key)
+        if look_up is None or (look_up.is_overdue and self._threads < AT_ONCE):
+            look_up = SystemLookUp(self, key, port) if look_up is None else look_up.begin_another()
             self.want(look_up)
         return look_up
 
@@ -171,12 +206,17 @@ class LookUps:
         """Let go of a look-up whose result is there; one that was begun since, for the same name, goes on."""
         if self._running.get(look_up.key) is look_up:
             del self._running[look_up.key]
+        self.abandon(look_up)
+
+    def thread_ended(self) -> None:
+        """Let another one start in its place."""
+        self._threads -= 1
         self._start_queued()
 
     def _start_queued(self) -> None:
-        while self._queued and (len(self._running) < AT_ONCE or self._next_at <= trio.current_time()):
+        while self._queued and (self._threads < AT_ONCE or self._next_at <= trio.current_time()):
             key, look_up = self._queued.popitem()
-            count = len(self._running)
+            count = self._threads
             if count >= (AT_MOST // 2 if key[1] else AT_MOST):
                 look_up.refuse(OSError(errno.EAGAIN, f"{count} look-ups have not ended yet: {key[0]}"))
                 continue
@@ -185,6 +225,7 @@ class LookUps:
             except RuntimeError as error:
                 look_up.refuse(OSError(errno.EAGAIN, f"no thread to look {key[0]} up: {error}"))
                 continue
+            self._threads += 1
             self._running[key] = look_up
             self._next_at = trio.current_time() + PAUSE * 2 ** (count / AT_ONCE - 1)
 
