@@ -54,6 +54,7 @@ def test_nothing_is_set(environment: Set) -> None:
         ({"ALL_PROXY": "http://all.example"}, "wss", "all.example"),
         ({"HTTP_PROXY": "http://two.example"}, "https", None),
         ({"HTTPS_PROXY": ""}, "https", None),
+        ({"HTTPS_PROXY": " "}, "https", None),
         ({"HTTP_PROXY": "http://evil.example", "REQUEST_METHOD": "GET"}, "http", None),  # https://httpoxy.org
     ],
 )
@@ -76,6 +77,8 @@ def test_which_variable_counts(environment: Set, variables: dict[str, str], sche
         ("http://[fe80::1%1]", HTTPProxy("fe80::1%1", 80)),
         ("http://me:p%40ss@proxy.example", HTTPProxy("proxy.example", 80, username="me", password="p@ss")),
         ("http://me@proxy.example", HTTPProxy("proxy.example", 80, username="me", password="")),
+        (" http://proxy.example:3128 ", HTTPProxy("proxy.example", 3128)),
+        ("proxy.example:3128\r\n", HTTPProxy("proxy.example", 3128)),
     ],
 )
 def test_a_url_is_a_proxy(environment: Set, url: str, expected: HTTPProxy | SOCKS5Proxy) -> None:
@@ -131,6 +134,16 @@ def test_no_proxy(environment: Set, host: str | bytes, is_direct: bool) -> None:
         ("example.org", "www.example.org.", True),
         ("xn--bcher-kva.example", "bücher.example", True),
         ("bücher.example", "bücher.example", True),
+        ("*", "www.example.org", True),
+        ("x.example, *", "www.example.org", True),
+        ("*.example.org", "www.example.org", True),
+        ("*.example.org", "www.anexample.org", False),
+        ("*.example.org:443", "www.example.org", True),
+        ("*.example.org:80", "www.example.org", False),
+        ("example.org.", "www.example.org", True),
+        ("x.example example.org", "www.example.org", True),
+        ("x.example\t10.0.0.0/8\r\n", "10.1.1.1", True),
+        (",", "www.example.org", False),
     ],
 )
 def test_no_proxy_names_networks_and_a_host_in_any_spelling(

@@ -2,7 +2,8 @@
 
 `urllib.request` has the rules: lower case before upper case, `HTTP_PROXY` ignored in a CGI script, and which hosts
 `NO_PROXY` names. What is left for us is `ALL_PROXY`, which it reads and does not use, to make a proxy of a URL, and
-addresses: `NO_PROXY` may name networks (`10.0.0.0/8`), as with curl and Go, and an address is the same in any spelling.
+what others take in `NO_PROXY`: networks (`10.0.0.0/8`, as curl and Go), `*.example.org` (Go), a dot at the end and
+blanks in place of commas (curl). An address is the same in any spelling.
 
 A connector is asked for hosts and ports and not for URLs, so that the program says which scheme's variable counts. A
 proxy is asked for a tunnel, with CONNECT also for "http", where browsers would send it whole URLs.
@@ -63,9 +64,9 @@ def from_environment(scheme: str = "https", *, connector: Connector | None = Non
     if not isinstance(direct, Connector):
         raise TypeError(f"connector must be a Connector, not {connector!r}")
     settings = urllib.request.getproxies_environment()
-    url = settings.get(scheme) or settings.get("all")
+    url = (settings.get(scheme) or settings.get("all", "")).strip()  # files and shells leave blanks around it
     return EnvironmentProxy(
-        proxy=None if url is None else _proxy(url, direct),
+        proxy=_proxy(url, direct) if url else None,
         connector=direct,
         no_proxy=settings.get("no", ""),
     )
@@ -78,8 +79,8 @@ class EnvironmentProxy:
     Attributes:
         proxy: The proxy; None if there is none.
         connector: Who connects directly.
-        no_proxy: The hosts to be reached directly, as in `NO_PROXY`: names, with all below them, addresses, and
-            networks as `10.0.0.0/8`, separated by commas.
+        no_proxy: The hosts to be reached directly, as in `NO_PROXY`: names, with all below them (`*.example.org` is the
+            same), addresses, and networks as `10.0.0.0/8`, separated by commas or blanks; `*` is all.
 
     Example:
         >>> from trio_nbconnect import Connector
@@ -165,19 +166,19 @@ class EnvironmentProxy:
 
 def _is_direct(target: Target, no_proxy: str) -> bool:
     """Whether `NO_PROXY` names a host: as the caller wrote it, or as it is looked up."""
-    if not target.name and any(_holds(entry, target.addresses[0].host) for entry in no_proxy.split(",")):
+    entries = no_proxy.replace(",", " ").split()
+    if "*" in entries or (not target.name and any(_holds(entry, target.addresses[0].host) for entry in entries)):
         return True
     names: Any = urllib.request  # typeshed does not know all of it
     spellings = {target.host, target.name.removesuffix(".")} - {""}
-    return any(
-        names.proxy_bypass_environment(format_host_port(text, target.port), {"no": no_proxy}) for text in spellings
-    )
+    no = ",".join(entry.removeprefix("*").removesuffix(".") for entry in entries)
+    return any(names.proxy_bypass_environment(format_host_port(text, target.port), {"no": no}) for text in spellings)
 
 
 def _holds(entry: str, address: str) -> bool:
     """Whether an entry is this address, or a network that holds it; most are names."""
     try:
-        return ip_address(address) in ip_network(entry.strip(" []"), strict=False)
+        return ip_address(address) in ip_network(entry.strip("[]"), strict=False)
     except ValueError:
         return False
 
