@@ -165,6 +165,38 @@ async def test_a_proxy_whose_certificate_is_bad_is_told_nothing(tls: Certified) 
 
 
 @pytest.mark.parametrize(
+    ("first", "second", "target", "whose"),
+    [
+        ("other.example", "proxy.example", "target.example", "other.example:{outer}"),
+        ("proxy.example", "other.example", "target.example", "other.example:{inner}"),
+        ("proxy.example", "proxy.example", "other.example", "other.example:{port}"),
+    ],
+)
+async def test_an_error_of_tls_says_whose_it_was(
+    tls: Certified, first: str, second: str, target: str, whose: str
+) -> None:
+    """Of two proxies and a target, of which one has a certificate for another name."""
+
+    async def secured(stream: trio.SocketStream) -> None:
+        await hello(trio.SSLStream(stream, tls.server, server_side=True, https_compatible=True))
+
+    relays = Relay(HTTPProxy, tls.server), Relay(HTTPProxy, tls.server)
+    async with listening(secured) as port, listening(relays[0]) as outer, listening(relays[1]) as inner:
+        chain = HTTPProxy(
+            second,
+            inner,
+            connector=HTTPProxy(first, outer, addresses=[HOME], tls=tls.client),
+            tls=tls.client,
+        )
+        with pytest.raises(nb.TLSError) as raised:
+            await chain.open_tls_stream(target, port, ssl_context=tls.client)
+
+    whose = whose.format(outer=outer, inner=inner, port=port)
+    assert str(raised.value).startswith(f"all attempts to connect to {first}:{outer}, the proxy for ")
+    assert str(raised.value).endswith(f"certificate is not valid for 'other.example'. (in TLS with {whose})")
+
+
+@pytest.mark.parametrize(
     ("arguments", "kind", "text"),
     [
         ({"connector": 5}, TypeError, "connector must be Connector or a proxy, not 5"),

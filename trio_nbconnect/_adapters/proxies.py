@@ -15,7 +15,8 @@ from __future__ import annotations
 import math
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -118,9 +119,12 @@ class _Proxy(ABC):
 
         async def through(stream: trio.abc.Stream) -> T:
             proxy_for.set("")  # what is connected from here on is for itself
-            stream = stream if handshake is None else await handshake(stream)
+            if handshake is not None:
+                with _tls_with(self._shown):
+                    stream = await handshake(stream)
             await self._ask(stream, target)
-            return await establish(stream)
+            with _tls_with(str(target)):
+                return await establish(stream)
 
         token = proxy_for.set(str(target))
         try:
@@ -137,10 +141,19 @@ class _Proxy(ABC):
             proxy_for.reset(token)
 
     def _name_target(self, error: ConnectError, target: Target) -> None:
-        """Say in an error that it is about the proxy, and what for; of a chain, about the first proxy."""
-        own, text = format_host_port(printable(self.host), self.port), str(error)
+        """Say in an error that it is about the proxy, and what for; of a chain, about the first proxy.
+
+        Where TLS has failed, say whose it was: the target's, or that of this proxy or of another one.
+        """
+        own, text = self._shown, str(error)
         if f"{own}, the proxy for " not in text and own in text:
-            error.args = (text.replace(own, f"{own}, the proxy for {target},", 1),)
+            text = text.replace(own, f"{own}, the proxy for {target},", 1)
+        peer = None if isinstance(self.connector, _Proxy) else getattr(error.primary_error, _PEER, None)
+        error.args = (f"{text} (in TLS with {peer})" if peer else text,)
+
+    @property
+    def _shown(self) -> str:
+        return format_host_port(printable(self.host), self.port)
 
     async def open_tcp_stream(
         self, host: str | bytes, port: int, *, give_up_after: float = math.inf
@@ -294,6 +307,21 @@ class HTTPProxy(_Proxy):
 
     async def _ask(self, stream: trio.abc.Stream, target: Target) -> None:
         await ask_http(stream, target, self._credentials)
+
+
+_PEER = "_tls_peer"
+
+
+@contextmanager
+def _tls_with(peer: str) -> Iterator[None]:
+    """Note on an error of TLS with whom it was spoken; who was nearest has noted it first."""
+    try:
+        yield
+    except (ssl.SSLError, trio.BrokenResourceError) as error:
+        failure = error if isinstance(error, ssl.SSLError) else error.__cause__
+        if isinstance(failure, ssl.SSLError) and not hasattr(failure, _PEER):
+            setattr(failure, _PEER, peer)
+        raise
 
 
 async def _as_it_is(stream: trio.abc.Stream) -> trio.abc.Stream:

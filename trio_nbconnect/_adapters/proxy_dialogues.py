@@ -63,12 +63,18 @@ _HTTP_ERRORS = {
     405: errno.EOPNOTSUPP,
     407: errno.EACCES,  # proxy authentication required
     408: errno.ETIMEDOUT,
+    429: errno.EAGAIN,  # RFC 6585: too many requests for now
     501: errno.EOPNOTSUPP,
     502: errno.EHOSTUNREACH,
     503: errno.EHOSTUNREACH,
     504: errno.ETIMEDOUT,
 }
 """RFC 9110, section 15, as a proxy means it that could not, or would not, connect."""
+
+
+def _http_error(status: int) -> int:
+    """Section 15.5: of the others, those from 400 on are about the request, which will be the same the next time."""
+    return _HTTP_ERRORS.get(status, errno.EOPNOTSUPP if 400 <= status < 500 else errno.ECONNABORTED)
 
 
 class Secret:
@@ -239,7 +245,7 @@ async def ask_http(stream: trio.abc.Stream, target: Target, credentials: Credent
         left -= len(head)
         status = _status(head, target)
     if not 200 <= status < 300:
-        raise target.failure(_HTTP_ERRORS.get(status, errno.ECONNABORTED), f"the proxy answered {status}")
+        raise target.failure(_http_error(status), f"the proxy answered {status}")
 
 
 def _connect_request(target: Target, credentials: Credentials | None) -> bytes:
