@@ -181,6 +181,33 @@ async def test_of_a_hook_s_addresses_so_many_of_each_family_count() -> None:
     assert len(told[-1].addresses) == 128
 
 
+@pytest.mark.parametrize(
+    ("family", "sockaddr", "address"),
+    [
+        (socket.AF_INET, (b"192.0.2.1", 80), "192.0.2.1:80"),
+        (socket.AF_INET6, (b"fe80::1%eth0", 80, 0, 2), "[fe80::1%2]:80"),
+        (socket.AF_INET6, ("2001:db8::1", 80), "[2001:db8::1]:80"),
+        (socket.AF_UNIX, "/run/x.sock", "/run/x.sock"),
+        (socket.AF_UNIX, b"\0name", "@name"),
+    ],
+)
+async def test_a_hook_says_whatever_connect_takes(family: int, sockaddr: Any, address: str) -> None:
+    """Trio gives it to `connect` as it is; a test may have a server at a path."""
+
+    class Hook(trio.abc.HostnameResolver):
+        async def getaddrinfo(self, *_: Any) -> Any:
+            return [(family, socket.SOCK_STREAM, 0, "", sockaddr)]
+
+        async def getnameinfo(self, *_: Any) -> Any:
+            raise NotImplementedError
+
+    trio.socket.set_custom_hostname_resolver(Hook())
+    told: list[Item] = []
+    await HookResolver().resolve(Query(host="example.org", port=80, families=BOTH), told.append)
+    assert isinstance(told[-1], Answer)
+    assert [str(each) for each in told[-1].addresses] == [address]
+
+
 async def test_what_hurries_ends_with_the_whole_answer(net: SimulatedNetwork) -> None:
     """Its answer takes the place of theirs: nobody waits for a family any more."""
     net.answers("example.org", aaaa=[SIX], a=[FOUR], after=0.07)

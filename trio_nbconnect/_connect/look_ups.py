@@ -17,6 +17,7 @@ from __future__ import annotations
 import copy
 import errno
 import math
+import os
 import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -269,6 +270,14 @@ def from_getaddrinfo(family: int, sockaddr: tuple[Any, ...]) -> Address:
     host, port, *rest = sockaddr
     flow_info, scope_id = (*rest, 0, 0)[:2]
     return Address(_member(family), host.partition("%")[0], port, flow_info, scope_id)
+
+
+def from_hook(family: int, sockaddr: Any) -> Address:
+    """Read an entry of a resolver of Trio's hook: `connect` would take a path as well, and an address as bytes."""
+    if isinstance(sockaddr, (str, bytes)):
+        return Address(_member(family), os.fsdecode(sockaddr), 0)
+    host, *rest = sockaddr
+    return from_getaddrinfo(family, (host.decode("ascii") if isinstance(host, bytes) else host, *rest))
 
 
 def _member(family: int) -> socket.AddressFamily:

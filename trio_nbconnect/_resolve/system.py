@@ -24,7 +24,7 @@ from typing import Protocol
 import trio
 
 from .._address import Address
-from .._connect.look_ups import LookUp, first_of_each_family, from_getaddrinfo
+from .._connect.look_ups import LookUp, first_of_each_family, from_hook
 from .._connect.network import Network
 from .query import Answer, Query, QuerySent, SendAnswer, Source, is_for_now
 
@@ -126,4 +126,4 @@ class HookResolver:
             send_answer(Answer(Source.HOOK, error=error))
         else:
             first = first_of_each_family(entries, itemgetter(0))
-            send_answer(Answer(Source.HOOK, tuple(from_getaddrinfo(entry[0], entry[4]) for entry in first)))
+            send_answer(Answer(Source.HOOK, tuple(from_hook(entry[0], entry[4]) for entry in first)))
