@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import math
 import socket
 import ssl
@@ -272,6 +273,27 @@ async def test_a_name_that_is_not_there_is_an_error_of_names(telemetry: Telemetr
 )
 async def test_errors_have_names_of_the_conventions(error: OSError, name: str) -> None:
     assert error_type(error) == name
+
+
+@pytest.mark.parametrize("bug", [LookupError("a bug"), json.JSONDecodeError("no JSON", "", 0)])
+async def test_a_bug_in_the_caller_s_code_is_named(net: SimulatedNetwork, telemetry: Telemetry, bug: Exception) -> None:
+    """By its class: `error.type` "SHOULD" be "the fully-qualified class name of the exception"."""
+
+    async def establish(stream: trio.SocketStream) -> None:
+        raise bug
+
+    with pytest.raises(type(bug)):
+        await telemetry.of(lambda: nb.Connector(network=net).connect("192.0.2.2", 443, establish))
+    name = "LookupError" if type(bug) is LookupError else "json.decoder.JSONDecodeError"
+    assert facts(telemetry.spans["connection_setup 192.0.2.2:443"])["error.type"] == name
+    assert facts(telemetry.spans["establish 192.0.2.2"])["error.type"] == name
+
+
+@pytest.mark.parametrize("name", ["tracer_provider", "meter_provider"])
+async def test_a_provider_is_one(name: str, telemetry: Telemetry) -> None:
+    wrong: Any = {name: 5}
+    with pytest.raises(TypeError, match=f"^{name} must be .*Provider, not 5$"):
+        nb.otel.instrument(**wrong)
 
 
 async def test_without_the_api_it_says_what_to_install() -> None:

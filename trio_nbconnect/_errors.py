@@ -531,9 +531,26 @@ def _as_os_error(error: BaseException, address: Address, kinds: tuple[type[Excep
     return failure
 
 
-def crash_of(error: Exception) -> OSError:
-    """How an attempt or a race ended in which foreign code has crashed, for tracers; the bug itself is raised."""
-    return OSError(f"{type(error).__name__} in the caller's code")
+class Crash(OSError):
+    """How an attempt or a race ended in which foreign code has crashed, for tracers; the bug itself is raised.
+
+    Attributes:
+        kind: The name of the bug's class, `module.Class`.
+    """
+
+    kind: str = ""
+
+
+def crash_of(error: Exception) -> Crash:
+    """Say how an attempt or a race ended in which foreign code has crashed."""
+    crash = Crash(f"{type(error).__name__} in the caller's code")
+    crash.kind = class_name(type(error))
+    return crash
+
+
+def class_name(kind: type[BaseException]) -> str:
+    """Name a class of exceptions, in full if it is not one of Python's own."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def ruled_out(address: Address) -> OSError:

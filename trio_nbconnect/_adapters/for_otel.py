@@ -35,7 +35,7 @@ except ModuleNotFoundError as missing:
 
 from .. import trace
 from .._address import IPV6, UNSPECIFIED, Address
-from .._errors import ConnectError, ConnectTimeout, Phase, ResolutionError, TLSError
+from .._errors import ConnectError, ConnectTimeout, Crash, Phase, ResolutionError, TLSError, class_name
 from .._pictures.labels import error_text, pending_text, target_text
 from .._pictures.timeline import AttemptOutcome, AttemptRow, LookupRow, RaceOutcome, Timeline, timeline_of
 
@@ -66,12 +66,22 @@ def instrument(
     Returns:
         A context manager with `start` and `stop`, see `trio_nbconnect.trace.listen`.
 
+    Raises:
+        TypeError: One of them is no provider.
+
     Example:
         >>> instrument().start().stop()
     """
+    _check_provider("tracer_provider", tracer_provider, spans.TracerProvider)
+    _check_provider("meter_provider", meter_provider, metrics.MeterProvider)
     tracer = spans.get_tracer(_NAME, tracer_provider=tracer_provider)
     meter = metrics.get_meter(_NAME, meter_provider=meter_provider)
     return trace.listen(_Reporter(tracer, meter))
+
+
+def _check_provider(name: str, provider: object, kind: type) -> None:
+    if provider is not None and not isinstance(provider, kind):
+        raise TypeError(f"{name} must be {kind.__name__}, not {provider!r}")
 
 
 class _Reporter:
@@ -250,20 +260,17 @@ def error_type(error: OSError) -> str:
         >>> error_type(ConnectionRefusedError(111, "refused")), error_type(OSError(5, "odd"))
         ('connection_refused', 'EIO')
     """
+    if isinstance(error, Crash):
+        return error.kind
     kinds = type(error).__mro__
     if name := next((_OF_KINDS[kind] for kind in kinds if kind in _OF_KINDS), ""):
         return name
     if isinstance(error, socket.gaierror):
-        return _OF_NAMES.get(error.errno) or _class_name(error)
+        return _OF_NAMES.get(error.errno) or class_name(type(error))
     if isinstance(error, ssl.SSLError):
-        return _class_name(error)
-    rest = "connection_error" if isinstance(error, ConnectError) else _class_name(error)
+        return class_name(type(error))
+    rest = "connection_error" if isinstance(error, ConnectError) else class_name(type(error))
     return _OF_NUMBERS.get(error.errno) or errno.errorcode.get(error.errno or 0, rest)
-
-
-def _class_name(error: OSError) -> str:
-    kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 _OF_KINDS: dict[type, str] = {
