@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Iterator
 from functools import partial
@@ -9,7 +10,9 @@ from functools import partial
 import pytest
 import trio
 
-from .chaos.exhaustion import run_out_of_descriptors, run_out_of_threads
+import trio_nbconnect as nb
+
+from .chaos.exhaustion import descriptors, run_out_of_descriptors, run_out_of_threads
 from .chaos.findings import Report
 from .chaos.interrupts import interrupt_everywhere, no_memory
 from .chaos.misbehaviour import CASES, misbehave, tracer_cases
@@ -84,6 +87,15 @@ def test_each_system_call_fails(operation: Operation, servers: Place) -> None:
 @named()
 def test_no_descriptor_left(operation: Operation, servers: Place) -> None:
     check(trio.run(partial(run_out_of_descriptors, operation, servers, most=4)))
+
+
+async def test_no_descriptor_left_is_no_unknown_name() -> None:
+    """The C library has none for its files and sockets, and says that it knows no such name."""
+    with descriptors(0), pytest.raises(nb.ResolutionError) as raised:
+        await nb.open_tcp_stream("localhost.example", 9)
+    assert raised.value.errno == errno.EMFILE
+    assert str(raised.value).endswith("Too many open files")
+    assert nb.is_retryable(raised.value)
 
 
 def test_no_thread_left(servers: Place) -> None:

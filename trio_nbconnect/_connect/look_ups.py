@@ -116,7 +116,7 @@ class SystemLookUp:
         self.is_started = True
         self._overdue_at = trio.current_time() + JOINED_FOR
         host, family, _ = self.key
-        call = partial(socket.getaddrinfo, host.encode("ascii"), self._port, family, socket.SOCK_STREAM)
+        call = partial(_getaddrinfo, host.encode("ascii"), self._port, family)
         token = trio.lowlevel.current_trio_token()
 
         def finish_soon(outcome: Any) -> None:
@@ -163,6 +163,19 @@ class SystemLookUp:
         self._look_ups.forget(self)
         if self._next is not None:
             self._next._take(entries)
+
+
+def _getaddrinfo(host: bytes, port: int, family: int) -> Sequence[Any]:
+    """Ask the C library. Where it has no descriptor for its files and sockets, it says that there is no such name."""
+    try:
+        return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+    except socket.gaierror:
+        try:
+            socket.socket().close()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise
+        raise
 
 
 class LookUps:
