@@ -574,6 +574,7 @@ def test_an_address_of_one_of_several_hosts_is_whole() -> None:
 def test_an_attempt_of_the_caller_s_is_called_by_its_label() -> None:
     """In whichever group it is."""
     label = GroupedAddress(UNSPECIFIED, "QUIC", 0, group="udp")
+    assert label.family == socket.AF_UNSPEC
     assert str(label) == shown_address(label, 0) == shown_address(label, 443) == "QUIC"
     assert str(Address(UNSPECIFIED, "TCP", 0)) == "TCP"
     check_numeric(label)

@@ -18,7 +18,7 @@ import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import trio
@@ -318,6 +318,13 @@ def describe(function: Callable[..., Any]) -> list[tuple[str, object, object]]:
         (parameter.name, parameter.kind, parameter.default)
         for parameter in inspect.signature(function).parameters.values()
     ]
+
+
+def test_an_alias_says_what_it_stands_for() -> None:
+    aliases = {name: get_args(thing) for name, thing in THINGS.items() if name.split(".")[-1] in ALIASES}
+
+    assert nb.Address in aliases["GivenAddress"]
+    assert all(aliases.values())
 
 
 @pytest.mark.parametrize("name", [name for name in THINGS if name.split(".")[-1] not in ALIASES])
