@@ -85,20 +85,22 @@ async def test_one_look_up_for_all_who_ask_for_a_name(library: DeadLibrary) -> N
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EACCES])
 async def test_a_failed_look_up_asks_for_a_descriptor(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What else a socket may meet says nothing of the look-up."""
+    """What else may be wrong with that says nothing of the look-up."""
 
-    def no_socket(*_: object) -> None:
-        raise OSError(number, "no socket")
+    def no_descriptor(path: str, _: int) -> None:
+        raise OSError(number, "no descriptor", path)
 
     def fail(*_: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "no such name")
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     look_up = look_ups.look_ups().join("host.example", 9, socket.AF_UNSPEC)
-    monkeypatch.setattr(socket, "socket", no_socket)
-    with pytest.raises(OSError, match=r"no s.*") as raised:
+    monkeypatch.setattr(os, "open", no_descriptor)
+    with pytest.raises(OSError) as raised:
         await look_up.wait()
-    assert raised.value.errno == (socket.EAI_NONAME if number == errno.EACCES else number)
+    monkeypatch.undo()
+    why = (socket.EAI_NONAME, "no such name") if number == errno.EACCES else (number, "no descriptor")
+    assert raised.value.args == why
 
 
 async def test_abandoned_look_ups_hold_nobody_up(library: DeadLibrary) -> None:

@@ -166,15 +166,15 @@ class SystemLookUp:
 
 
 def _getaddrinfo(host: bytes, port: int, family: int) -> Sequence[Any]:
-    """Ask the C library. Where it has no descriptor for its files and sockets, it says that there is no such name."""
+    """Ask the C library. Without a descriptor for its files and sockets it says that there is no such name, or less."""
     try:
         return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
-    except socket.gaierror:
+    except OSError:
         try:
-            socket.socket().close()
+            os.close(os.open(os.devnull, os.O_RDONLY))
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
-                raise
+                raise OSError(error.errno, error.strerror) from None
         raise
 
 
