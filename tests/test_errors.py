@@ -55,6 +55,7 @@ V4 = Address(IPV4, "192.0.2.1", 443)
 REFUSED = os_error(errno.ECONNREFUSED, V4)
 REFUSED_TOO = os_error(errno.ECONNREFUSED, V6)
 UNREACHABLE = os_error(errno.ENETUNREACH, V4)
+NO_INTERFACE = os_error(errno.ENODEV, f"option interface='tun0' for {V4}")
 NO_ROUTE = f"192.0.2.1 {strerror(errno.ENETUNREACH)}"
 LATE = timed_out(str(V4))
 UNTRUSTED = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
@@ -94,6 +95,7 @@ def causes(error: ConnectError) -> list[BaseException]:
             f"192.0.2.1 {strerror(errno.ENETUNREACH)}, 192.0.2.1 refused",
         ),
         ([LATE, UNREACHABLE] * 2, ConnectTimeout, None, None),
+        ([NO_INTERFACE, REFUSED], ConnectRefused, None, None),
         ([REFUSED, LATE], ConnectError, None, "192.0.2.1 refused, 192.0.2.1 no answer for 100 ms"),
         ([NUMBERLESS], ConnectError, None, "192.0.2.1 the proxy said no"),
         ([REFUSED] * 5, ConnectRefused, errno.ECONNREFUSED, f"{', '.join(['192.0.2.1 refused'] * 3)}, and 2 more"),

@@ -58,6 +58,7 @@ def attempts(failures: Sequence[OSError | None], address: nb.Address = ADDRESS) 
         (failed(REFUSED, REFUSED), True),
         (failed(UNREACHABLE), True),
         (failed(LATE, UNREACHABLE), True),
+        (failed(os_error(errno.ENODEV, "option interface='tun0'")), True),
         (failed(FORBIDDEN), True),
         (failed(BLACKHOLE), True),
         (failed(BLACKHOLE, UNTRUSTED), False),

@@ -416,7 +416,7 @@ _RANKS: dict[int | None, int] = {
     errno.ECONNREFUSED: 3,
     errno.ETIMEDOUT: 4,
     **dict.fromkeys((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN), _NO_ROUTE),
-    **dict.fromkeys((errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT), _NO_ROUTE),
+    **dict.fromkeys((errno.EADDRNOTAVAIL, errno.ENODEV, errno.EAFNOSUPPORT), _NO_ROUTE),
 }
 """The errors that are not about this host and what runs on it come last: they are those of a family without a route."""
 

@@ -23,10 +23,10 @@ _PASSING = frozenset(
     {
         *(errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT),
         *(errno.ENETUNREACH, errno.ENETDOWN, errno.ENETRESET, errno.EHOSTUNREACH, errno.EHOSTDOWN),
-        *(errno.EADDRNOTAVAIL, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM),
+        *(errno.EADDRNOTAVAIL, errno.ENODEV, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM),
     }
 )
-"""A service that restarts, a network that comes and goes, a machine that is out of ports, files or memory."""
+"""A service that restarts, a network or an interface that comes and goes, a machine out of ports, files or memory."""
 
 _PASSING_LOOK_UPS = frozenset({socket.EAI_AGAIN, socket.EAI_MEMORY})
 """RFC 3493, section 6.1: "a temporary failure", "try again later". That a name does not exist is an answer."""
