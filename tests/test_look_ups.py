@@ -661,6 +661,7 @@ async def test_localhost_needs_no_look_up() -> None:
         ("options rotate ndots:3 timeout:1\n", 3),
         ("options ndots:2\noptions ndots:99\n", 15),
         ("options ndots:x\n# options ndots:7\n", 0),
+        ("options ndots:\noptions 3 rotate\n", 0),
         ("options ndots:3,timeout:1\n", 3),
         ("options\tndots:+4x\n", 4),
         ("options ndots:-1\n", 15),

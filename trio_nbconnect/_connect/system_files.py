@@ -95,15 +95,18 @@ def ndots_of(options: Mapping[str, int]) -> int:
     return min(options.get("ndots", 1), 15) & 15
 
 
-def options_in(line: str) -> str:
-    """The options of one line of resolv.conf; none where it is another line."""
+def options_of(line: str) -> dict[str, int]:
+    """Read one line of resolv.conf; it has no options where it is another line."""
     keyword, _, options = line.replace("\t", " ").partition(" ")
-    return f" {options}" if keyword == "options" else ""
+    return parse_options(options) if keyword == "options" else {}
 
 
 def _parse_ndots(text: str) -> int:
     """What the `options` lines of resolv.conf(5) say."""
-    return ndots_of(parse_options("".join(map(options_in, text.split("\n")))))
+    options: dict[str, int] = {}
+    for line in text.split("\n"):
+        options.update(options_of(line))
+    return ndots_of(options)
 
 
 def _parse_names(text: str) -> frozenset[str]:

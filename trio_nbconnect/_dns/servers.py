@@ -38,7 +38,7 @@ import dns.query
 import trio
 
 from .._address import IPV4, IPV6, Address, check_host, check_name, check_port, parse_configured, parse_literal, several
-from .._connect.system_files import ndots_of, options_in, parse_options
+from .._connect.system_files import ndots_of, options_of, parse_options
 from .._connect.tls import certificate_name
 from .._errors import os_error
 from .._urls import host_of_url
@@ -410,7 +410,7 @@ def parse_resolv_conf(text: str, *, search: str | None = None, options: str = ""
     """
     addresses: list[Address] = []
     domains = socket.gethostname().partition(".")[2].split()
-    said = ""
+    read: dict[str, int] = {}
     named = interfaces = False
     for line in text.split("\n"):
         keyword, *values = _WORD.findall(line) or [""]
@@ -426,13 +426,13 @@ def parse_resolv_conf(text: str, *, search: str | None = None, options: str = ""
         elif keyword == "domain" and values:
             domains = values[:1]
         elif keyword == "options":
-            said += options_in(line)
+            read.update(options_of(line))
     if not named:
         addresses.append(Address(IPV4, "127.0.0.1", PORT))
     if search is not None:
         domains = search.partition("\n")[0].split()
     suffixes = [domain.removeprefix(".").removesuffix(".") for domain in domains]  # glibc passes over a dot before one
-    read = parse_options(f"{said} {options}")
+    read.update(parse_options(options))
     servers = tuple(PlainServer(address, over_tcp="use-vc" in read) for address in addresses)
     return _with_options(
         Settings(servers=servers, search=tuple(filter(_may_complete, suffixes)), names_interfaces=interfaces), read
