@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import pickle
 import signal
@@ -180,11 +181,20 @@ def test_all_errors(nobody: int) -> None:
         ({"address": ("127.0.0.1", 80), "timeout": -1}, ValueError),
         ({"address": ("127.0.0.1", 80), "timeout": "5"}, TypeError),
         ({"address": ("127.0.0.1", 80), "give_up_after": -1}, ValueError),
+        ({"address": ("127.0.0.1", 80), "socket_options": 5}, TypeError),
     ],
 )
 def test_misuse(arguments: dict[str, Any], kind: type[Exception]) -> None:
     with pytest.raises(kind):
         create_connection(**arguments)
+
+
+def test_words_for_what_is_wrong() -> None:
+    with pytest.raises(TypeError, match=r"^socket_options must be an iterable of triples, not int: 5$"):
+        create_connection(("127.0.0.1", 80), socket_options=5)  # type: ignore[arg-type]
+    with pytest.raises(socket.gaierror) as caught:
+        create_connection(("127.0.0.1", "no-such-service"))
+    assert caught.value.args == (socket.EAI_SERVICE, "there is no such service: 'no-such-service'")
 
 
 # Where from, and with which options
@@ -238,10 +248,34 @@ def test_socket_options(port: int, own: Any) -> None:
         assert sock.getsockopt(*option[:2]) == 1
 
 
-def test_a_proxy_takes_no_such_wish(port: int) -> None:
+@pytest.mark.parametrize("source", [("", 0), ("127.0.0.9", 1)])
+def test_options_of_a_call_come_to_the_connector_s_and_to_a_source_address(port: int, source: tuple[str, int]) -> None:
+    option = (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    with socket.socket() as other:  # a port that is free
+        other.bind(("127.0.0.1", 0))
+        source = (source[0], source[1] and other.getsockname()[1])
+    blocking = nb.Connector(options=nb.SocketOptions(receive_buffer=4096)).blocking()
+    with create_connection(("127.0.0.1", port)) as usual:
+        most = usual.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    with blocking.create_connection(("127.0.0.1", port), None, source, socket_options=[option]) as sock:
+        assert sock.getsockopt(*option[:2]) == 1
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) < most
+        assert source in (("", 0), sock.getsockname())
+
+
+@pytest.mark.parametrize("wish", [{"source_address": ("", 1)}, {"socket_options": [(1, 9, 1)]}])
+def test_a_proxy_takes_no_such_wish(port: int, wish: dict[str, Any]) -> None:
     proxied = BlockingConnector(nb.proxy.SOCKS5Proxy("127.0.0.1", port))
     with pytest.raises(ValueError, match=r"^source_address and socket_options must be set on the Connector of SOCKS5"):
-        proxied.create_connection((HOST, 80), None, ("", 1))
+        proxied.create_connection((HOST, 80), None, **wish)
+
+
+def test_through_a_proxy_a_time_out_is_for_all_of_it(port: int) -> None:
+    """Here the proxy says nothing."""
+    proxied = nb.proxy.HTTPProxy("127.0.0.1", port).blocking()
+    for timeout, give_up_after in ((0.01, 60), (60, 0.01)):
+        with pytest.raises(nb.ConnectTimeout):
+            proxied.create_connection((HOST, 80), timeout, give_up_after=give_up_after)
 
 
 def test_through_a_proxy(listener: socket.socket, port: int) -> None:
@@ -334,6 +368,22 @@ def test_a_handshake_can_be_limited(port: int) -> None:
 def test_tls_with_the_plain_function(nobody: int) -> None:
     with pytest.raises(ConnectionRefusedError):
         create_tls_connection(("127.0.0.1", nobody), server_hostname=HOST)
+
+
+def test_tls_has_the_same_limits_and_addresses(nobody: int) -> None:
+    with nb.record() as recording, pytest.raises(nb.ConnectError) as caught:
+        create_tls_connection((HOST, nobody), 0.5, ("192.0.2.1", 0), addresses=["127.0.0.1"])
+    assert str(caught.value.attempts[0].error).endswith(f"local address 192.0.2.1 for 127.0.0.1:{nobody}")
+    started = recording[0].events[0]
+    assert isinstance(started, nb.trace.RaceStarted)
+    assert started.policy.give_up_attempt_after == 0.5
+
+
+def test_ctrl_c_after_a_tls_handshake_leaves_no_socket(authority: trustme.CA) -> None:
+    server, client = contexts(authority)
+    blocking = connector("127.0.0.1", tracer=interrupt_when_connected).blocking()
+    with http_server(server) as port, pytest.raises(KeyboardInterrupt):
+        blocking.create_tls_connection((HOST, port), 5, ssl_context=client)
 
 
 def handshake(client: ssl.SSLContext) -> PlainHandshake:
@@ -460,12 +510,13 @@ def test_a_socket_of_trio_s_is_taken_out(port: int) -> None:
 # Wherever it is called
 
 
-def where(port: int, call: Callable[..., Any] | None = None) -> int:
-    """Connect, and tell in which thread the race was run."""
-    threads: list[int] = []
-    seen = nb.Connector(tracer=lambda _: threads.append(threading.get_ident())).blocking()
-    seen.create_connection(("127.0.0.1", port), 5).close()
-    (thread,) = set(threads)
+def where(port: int) -> int:
+    """Connect, and tell in which thread the race was run; ours has a name."""
+    threads: list[tuple[int, str]] = []
+    note = lambda _: threads.append((threading.get_ident(), threading.current_thread().name))  # noqa: E731
+    nb.Connector(tracer=note).blocking().create_connection(("127.0.0.1", port), 5).close()
+    ((thread, name),) = set(threads)
+    assert thread == threading.get_ident() or name == "trio_nbconnect race"
     return thread
 
 
@@ -483,8 +534,9 @@ def test_no_thread_is_needed(port: int) -> None:
 
 
 def test_where_signals_are_handled_a_thread_is(port: int) -> None:
-    with handled(signal.SIGTERM, lambda *_: None):
-        assert where(port) != threading.get_ident()
+    for number in {1, signal.SIGTERM} & signal.valid_signals():
+        with handled(signal.Signals(number), lambda *_: None):
+            assert where(port) != threading.get_ident()
     with handled(signal.SIGINT, lambda *_: None):
         assert where(port) != threading.get_ident()
     with handled(signal.SIGINT, signal.SIG_IGN):  # type: ignore[arg-type]  # which is no handler
@@ -497,6 +549,12 @@ async def test_inside_trio(port: int) -> None:
         assert where(port) != threading.get_ident()
         assert await trio.to_thread.run_sync(where, port) != threading.get_ident()
     assert len(recording) == 2
+
+
+def test_in_a_thread_of_the_program_s_own(port: int) -> None:
+    """No signal arrives there."""
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: where(port) == threading.get_ident()).result()
 
 
 def test_under_asyncio(port: int) -> None:
@@ -524,13 +582,15 @@ def test_in_many_threads(port: int) -> None:
     assert len(history._known) <= 2 + 8
 
 
-def test_without_threads_it_is_an_oserror(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("all_errors", [False, True])
+def test_without_threads_it_is_an_oserror(port: int, all_errors: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(trio.lowlevel, "start_thread_soon", refuse)
-    with handled(signal.SIGTERM, lambda *_: None), pytest.raises(OSError, match="no thread to connect in"):
-        create_connection(("127.0.0.1", port))
+    with handled(signal.SIGTERM, lambda *_: None), pytest.raises(OSError) as caught:
+        create_connection(("127.0.0.1", port), all_errors=all_errors)
+    assert caught.value.args == (errno.EAGAIN, "no thread to connect in: can't start new thread")
 
 
 def on_attempt(act: Callable[[], object]) -> nb.trace.Tracer:
@@ -591,8 +651,10 @@ def test_what_a_handler_raises_comes_out(port: int, ring: Callable[[], None]) ->
     blocking = nb.Connector(tracer=on_attempt(ring)).blocking()
     with dropping(port), nb.record() as recording, pytest.raises(Alarm):
         blocking.create_connection((DROPS, port))
-    assert recording[0].timeline.error is None
-    assert isinstance(recording[0].events[-1], nb.trace.RaceLost)
+    lost = recording[0].events[-1]
+    assert isinstance(lost, nb.trace.RaceLost)
+    assert lost.error is None
+    assert [type(event) for event in recording[0].events[-2:-1]] == [nb.trace.AttemptCancelled]
 
 
 def test_what_a_handler_raises_before_trio_has_begun(
