@@ -177,12 +177,16 @@ def test_ipv6_comes_first_at_a_tie_whatever_the_order() -> None:
     [
         ("2001:db8::1", "", False),
         ("2001:db8::1", "precedence ::/0 35", False),
-        ("2001:db8::1", "precedence ::/0 34", True),
+        ("2001:db8::1", "precedence ::/0 34\nprecedence ::ffff:0:0/96 35", True),
+        ("2001:db8::1", "precedence ::/0 34", False),
+        ("2001:db8::1", "precedence ::ffff:0:0/96 100", True),
+        ("2001:db8::1", "precedence ::/0 30\nprecedence ::ffff:0:0/96 10", False),
         ("2001:db8::a", "", True),
         ("fe80::1", "", False),
     ],
 )
 def test_what_an_ordinary_ipv4_address_would_precede(host: str, table: str, is_inferior: bool) -> None:
+    """By the table of this host, in which IPv4 may have another precedence than 35."""
     assert Rules(source_of, parse_gai_conf(table)).is_inferior(literal(host)) is is_inferior
 
 

@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from trio_nbconnect import Address, Answer, Connector, Query, QuerySent, ResolutionError, Source, trace
+from trio_nbconnect._connect.policy_table import PolicyTable, parse_gai_conf
 from trio_nbconnect._dns import cache
 from trio_nbconnect.dns import DNSResolver
 from trio_nbconnect.testing import SimulatedNetwork
@@ -252,6 +253,22 @@ async def test_forget(zone: Zone) -> None:
     asks.forget()
     await heard(asks)
     assert zone.count("A") == 2
+
+
+async def test_a_host_that_prefers_ipv4_waits_for_it(zone: Zone) -> None:
+    """Its gai.conf says so; that AAAA is answered first, if only by microseconds, decides nothing."""
+
+    class Network(SimulatedNetwork):
+        def policy_table(self) -> PolicyTable:
+            return parse_gai_conf("precedence ::ffff:0:0/96 100")
+
+    net = Network()
+    for address in (SIX, FOUR):
+        net.host(address).accepts()
+    slower(zone, HOST, "A", 0.02)
+    stream = await Connector(network=net, resolver=resolver(ScriptedServer(zone))).open_tcp_stream(HOST, 80)
+    await stream.aclose()
+    assert net.started == {FOUR: pytest.approx(0.02)}
 
 
 async def test_what_was_known_before_a_sleep_is_forgotten(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,8 +200,8 @@ def _destination(address: Address, source: Address | None, deprecated: Collectio
     return Destination(address=address, source=source, deprecated=is_deprecated)
 
 
-_AS_GOOD_AS_IPV4 = (False, False, False, True, True, False, False, -35)
-"""The rank of an ordinary IPv4 address up to rule 6: usable, scope and label match, the default table's precedence."""
+_USABLE = (False, False, False, True, True, False, False)
+"""The rank of an ordinary address up to rule 5: usable, scope and label match."""
 
 
 _RULES = (
@@ -232,7 +232,7 @@ class Rules:
         deprecated: The addresses of this host that are past their preferred lifetime.
     """
 
-    __slots__ = ("_deprecated", "_ranks", "_source_of", "_table", "_view")
+    __slots__ = ("_as_good_as_ipv4", "_deprecated", "_ranks", "_source_of", "_table", "_view")
 
     def __init__(
         self,
@@ -246,6 +246,7 @@ class Rules:
         self._view = view
         self._deprecated = deprecated
         self._ranks: dict[Address, tuple[Destination, tuple[int, ...]]] = {}
+        self._as_good_as_ipv4 = (*_USABLE, -precedence_of(table, number_of(_SOMEWHERE[IPV4])))
 
     def sort(self, addresses: Sequence[Address]) -> list[Address]:
         """Sort addresses that nobody has sorted, by all rules."""
@@ -279,8 +280,8 @@ class Rules:
         return f"RFC 6724, rule {_UNCHANGED}"
 
     def is_inferior(self, address: Address) -> bool:
-        """Whether an ordinary IPv4 address would come before this one."""
-        return self._judge(address)[1][: len(_AS_GOOD_AS_IPV4)] > _AS_GOOD_AS_IPV4
+        """Whether an ordinary IPv4 address would come before this one, by the table of this host."""
+        return self._judge(address)[1][: len(self._as_good_as_ipv4)] > self._as_good_as_ipv4
 
     def has_default_route(self, family: socket.AddressFamily) -> bool:
         """Whether this host can send to the internet over a family."""
