@@ -442,9 +442,13 @@ def nss_cases() -> Iterator[Case]:
 def _slow_module_cases() -> Iterator[Case]:
     """A directory server has the say before DNS, knows one family, and is slow: nothing may hurry past it."""
     zone = {"nas.home.example": {"A": says(STRANGER4), "AAAA": says(STRANGER6)}}
-    for nsswitch in ("files hesiod dns", "hesiod [NOTFOUND=return] dns"):
+    for name, nsswitch in (
+        ("files-first", "files hesiod dns"),
+        ("hesiod-first", "hesiod [NOTFOUND=return] dns"),
+        ("in-the-last-line", "files dns\nhosts: files hesiod dns"),
+    ):
         yield Case(
-            id=f"slow-module-{nsswitch.split()[0]}-first",
+            id=f"slow-module-{name}",
             host="nas.home.example",
             world=machine(zone, nsswitch=nsswitch, hesiod=slow_module()),
             libc=[RIGHT4],

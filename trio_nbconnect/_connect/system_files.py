@@ -138,14 +138,17 @@ _KNOWN_SOURCES = frozenset(("files", "resolve", "myhostname", "mymachines", "mdn
 
 
 def _parse_dns_is_first(text: str) -> bool:
-    """Whether no source that may know a name by itself, and be slow, comes before DNS (nsswitch.conf(5))."""
+    """Whether no source that may know a name by itself, and be slow, comes before DNS (nsswitch.conf(5)).
+
+    Of several lines the last counts, for old versions of glibc the first; so all of them must say so.
+    """
+    before: set[str] = set()
     for line in text.splitlines():
         database, colon, sources = line.partition("#")[0].partition(":")
         if database.strip() == "hosts" and colon:
             names = re.sub(r"\[[^]]*\]", " ", sources).split()
-            first = names[: names.index("dns")] if "dns" in names else names
-            return set(first) <= _KNOWN_SOURCES
-    return True
+            before.update(names[: names.index("dns")] if "dns" in names else names)
+    return before <= _KNOWN_SOURCES
 
 
 def names_seen() -> tuple[tuple[int, ...], ...]:
