@@ -116,7 +116,8 @@ class SystemLookUp:
         self.is_started = True
         self._overdue_at = trio.current_time() + JOINED_FOR
         host, family, _ = self.key
-        call = partial(_getaddrinfo, host.encode("ascii"), self._port, family)
+        question = host.encode("ascii"), self._port, family, socket.SOCK_STREAM
+        call = partial(_ask, socket.getaddrinfo, *question)
         token = trio.lowlevel.current_trio_token()
 
         def finish_soon(outcome: Any) -> None:
@@ -165,10 +166,10 @@ class SystemLookUp:
             self._next._take(entries)
 
 
-def _getaddrinfo(host: bytes, port: int, family: int) -> Sequence[Any]:
+def _ask(getaddrinfo: Callable[..., Sequence[Any]], *question: object) -> Sequence[Any]:
     """Ask the C library. Without a descriptor for its files and sockets it says that there is no such name, or less."""
     try:
-        return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+        return getaddrinfo(*question)
     except OSError:
         try:
             os.close(os.open(os.devnull, os.O_RDONLY))
