@@ -115,6 +115,8 @@ def test_whatever_getaddrinfo_takes(port: int, host: Any, kind: Callable[[int], 
 
 def test_a_service_is_a_port() -> None:
     assert _host_and_port(("example.org", "https")) == ("example.org", 443)
+    with pytest.raises(socket.gaierror, match="there is no such service: '\uff18\uff10'"):  # as `getaddrinfo` says
+        _host_and_port(("example.org", "\uff18\uff10"))
     with pytest.raises(socket.gaierror, match="there is no such service: 'no-such-service'"):
         _host_and_port(("example.org", "no-such-service"))
 

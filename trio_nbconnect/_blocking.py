@@ -285,7 +285,7 @@ def _host_and_port(address: tuple[str | bytes | None, int | str]) -> tuple[str |
     """Read what `getaddrinfo` reads: no host is this one, and a port may be digits or the name of a service."""
     host, port = _pair("address", address)
     if isinstance(port, str):
-        port = int(port) if port.isdecimal() else _port_of(port)
+        port = int(port) if port.isascii() and port.isdecimal() else _port_of(port)
     return "localhost" if host is None else host, port
 
 
