@@ -674,6 +674,12 @@ async def test_it_is_said_who_has_refused_whom() -> None:
     assert recording[-1].timeline.proxy_for == "db.example:5432"
 
 
+async def test_a_proxy_that_has_no_address_is_named() -> None:
+    with pytest.raises(nb.ResolutionError) as caught:
+        await HTTPProxy("proxy.invalid", 3128).open_tcp_stream("db.example", 5432)
+    assert "hostname lookup: proxy.invalid:3128, the proxy for db.example:5432: names below" in str(caught.value)
+
+
 def test_what_a_proxy_has_replied_is_in_the_picture() -> None:
     error = OSError(errno.EHOSTUNREACH, "No route to host: db.example:5432 (the proxy answered 502)")
 

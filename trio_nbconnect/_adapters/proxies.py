@@ -147,7 +147,7 @@ class _Proxy(ABC):
         """
         own, text = self._shown, str(error)
         if f"{own}, the proxy for " not in text and own in text:
-            text = text.replace(own, f"{own}, the proxy for {target},", 1)
+            text = text.replace(own, f"{own}, the proxy for {target},", 1).replace(",:", ":", 1)
         peer = None if isinstance(self.connector, _Proxy) else getattr(error.primary_error, _PEER, None)
         error.args = (f"{text} (in TLS with {peer})" if peer else text,)
 
