@@ -515,7 +515,10 @@ def test_a_socket_of_trio_s_is_taken_out(port: int) -> None:
 def where(port: int) -> int:
     """Connect, and tell in which thread the race was run; ours has a name."""
     threads: list[tuple[int, str]] = []
-    note = lambda _: threads.append((threading.get_ident(), threading.current_thread().name))  # noqa: E731
+
+    def note(_: object) -> None:
+        threads.append((threading.get_ident(), threading.current_thread().name))
+
     nb.Connector(tracer=note).blocking().create_connection(("127.0.0.1", port), 5).close()
     ((thread, name),) = set(threads)
     assert thread == threading.get_ident() or name == "trio_nbconnect race"
