@@ -599,6 +599,11 @@ def test_a_numeric_address_may_have_its_scope_in_its_text() -> None:
         Target.parse("host", 443, [Address(IPV4, "example.org", 443)])
 
 
+def test_octets_are_not_several_hosts() -> None:
+    with pytest.raises(ValueError, match=r"^host must be str or bytes, not bytearray\(b'example.org'\)$"):
+        Target.parse(bytearray(b"example.org"), 443)
+
+
 def test_several_hosts_are_a_target_like_others() -> None:
     """One of them alone is that one; an address among names is a host that is known."""
     assert Target.parse(["example.org"], 443).name == "example.org"

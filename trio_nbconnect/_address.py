@@ -422,7 +422,7 @@ class Target:
             TypeError: An argument is of the wrong type.
             ValueError: An argument makes no sense; the text shows it.
         """
-        if not isinstance(host, (str, bytes)) and isinstance(host, Iterable):
+        if not isinstance(host, (str, bytes, bytearray)) and isinstance(host, Iterable):
             return cls._several(host, port, addresses)
         host, port = check_host(host), check_port(port)
         if addresses is not None:
