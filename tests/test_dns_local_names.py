@@ -13,8 +13,9 @@ import pytest
 import trio
 
 from trio_nbconnect import Address, Answer, QuerySent, Source
-from trio_nbconnect._dns.local_names import CachedFile, SearchBuffer, known_here, parse_hosts
+from trio_nbconnect._dns.local_names import CachedFile, known_here, parse_hosts
 from trio_nbconnect._dns.message import ADDRESSES
+from trio_nbconnect._dns.search import SearchBuffer
 
 HOSTS = """
 # a comment

@@ -43,17 +43,10 @@ from .services import ALIASES, Records, SVCBResolver
 
 try:
     from .hedging import HedgedQuery, ServerHealth, Unanswered, bare
-    from .local_names import (
-        CachedFile,
-        Hosts,
-        SearchBuffer,
-        candidates,
-        check_may_be_asked,
-        known_here,
-        parse_hosts,
-    )
+    from .local_names import CachedFile, Hosts, check_may_be_asked, known_here, parse_hosts
     from .message import ParsedAnswer, Question, Reply, parse_answer
     from .registry import Registry
+    from .search import SearchBuffer, candidates
     from .servers import (
         Server,
         Settings,
