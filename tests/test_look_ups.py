@@ -7,6 +7,7 @@ import errno
 import math
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -1020,6 +1021,14 @@ def test_whether_the_kernel_s_network_asks_dns(name: str, expected: bool, monkey
 
 async def asks_dns(name: str) -> bool:
     return KernelNetwork().is_dns_name(name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither")
+@pytest.mark.parametrize("make", [lambda path: os.symlink("/dev/zero", path), os.mkfifo])
+async def test_what_is_no_plain_file_is_not_read(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """All tasks would wait for the other end of a pipe."""
+    make(tmp_path / "hosts")
+    assert system_files.SmallFile(str(tmp_path / "hosts"), len, -1).read() == -1
 
 
 async def test_which_files_of_the_system_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

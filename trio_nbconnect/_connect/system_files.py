@@ -6,8 +6,10 @@ small, so that tasks need not wait for them; a long one is left to the system's 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
@@ -37,9 +39,11 @@ def _look(path: str) -> tuple[int, ...]:
     """Return the size of a file, and what would have changed with it.
 
     Raises:
-        OSError: It cannot be found.
+        OSError: It cannot be found, or is no plain file: a pipe would have every task wait for its other end.
     """
     status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, f"no plain file: {path}")
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
 
 
