@@ -292,7 +292,10 @@ def test_through_a_proxy(listener: socket.socket, port: int) -> None:
 
     thread = threading.Thread(target=serve)
     thread.start()
-    with nb.proxy.HTTPProxy("127.0.0.1", port).blocking().create_connection(("target.example", 25), 5) as sock:
+    no_delay = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    through = nb.proxy.HTTPProxy("127.0.0.1", port).blocking()
+    with through.create_connection(("target.example", 25), 5, socket_options=[no_delay]) as sock:
+        assert sock.getsockopt(*no_delay[:2])
         thread.join()
         assert sock.recv(100) == b"220 hello"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,43 @@ def test_connections_to_a_proxy_are_raced(session: requests.Session) -> None:
         assert session.get("http://target.example/", timeout=5, proxies=proxies).content == ANSWER
         session.close()
     assert recording[0].timeline.host == HOST
+
+
+def test_a_proxy_of_ours(session: requests.Session) -> None:
+    """urllib3 asks for `TCP_NODELAY` at each connect; what a proxy can do nothing about is still refused."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        proxy = nb.proxy.HTTPProxy("127.0.0.1", port)
+        asked: list[bytes] = []
+
+        def serve() -> None:
+            with listener.accept()[0] as sock, sock.makefile("rwb") as file:
+                for answer in (b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"):
+                    asked.append(file.readline())
+                    while file.readline() != b"\r\n":
+                        pass
+                    file.write(answer)
+                    file.flush()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        mount(session, HTTPAdapter(proxy))
+        assert session.get("http://target.example/", timeout=5).content == b"hi"
+        session.close()
+        thread.join()
+    assert asked == [b"CONNECT target.example:80 HTTP/1.1\r\n", b"GET / HTTP/1.1\r\n"]
+
+
+def test_a_host_that_needs_no_proxy(session: requests.Session) -> None:
+    """Has the connector's race, its limits and its options."""
+    proxy = nb.proxy.HTTPProxy("proxy.invalid", 3128)
+    chosen = nb.proxy.EnvironmentProxy(proxy=proxy, connector=connector(), no_proxy=HOST)
+    mount(session, HTTPAdapter(chosen))
+    with http_server() as port, dropping(port), nb.record() as recording:
+        assert session.get(f"http://{HOST}:{port}/", timeout=5).content == ANSWER
+        session.close()
+    assert [race.timeline.host for race in recording] == [HOST]
+    assert "127.0.0.1" in addresses_tried(recording[0])
 
 
 def test_a_socks_proxy_is_pysocks_s(monkeypatch: pytest.MonkeyPatch) -> None:

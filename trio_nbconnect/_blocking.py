@@ -53,6 +53,10 @@ SocketOption = tuple[int, int, int | bytes]
 """What `setsockopt` takes."""
 
 
+_NO_DELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+"""What urllib3 asks for at each connect, and every stream of Trio's has."""
+
+
 class SupportsBlocking(Protocol):
     """Whoever blocking code can connect through: a `Connector`, a proxy, or what their `blocking` has returned."""
 
@@ -154,8 +158,8 @@ class BlockingConnector:
             ValueError: An argument makes no sense, or is nothing that a proxy can do.
         """
         host, port = _host_and_port(address)
-        seconds = _seconds(timeout)
-        opener, limits = self._with(seconds, source_address, socket_options, give_up_after, addresses)
+        chosen, seconds = self._for(host, port), _seconds(timeout)
+        opener, limits = chosen._with(seconds, source_address, socket_options, give_up_after, addresses)
 
         async def connect() -> socket.socket:
             from ._connect.plain import plain_socket  # noqa: PLC0415 - it imports Trio
@@ -212,8 +216,8 @@ class BlockingConnector:
         handshake = PlainHandshake(
             host, server_hostname=server_hostname, context=ssl_context, alpn_protocols=alpn_protocols
         )
-        seconds = _seconds(timeout)
-        opener, limits = self._with(seconds, source_address, socket_options, give_up_after, addresses)
+        chosen, seconds = self._for(host, port), _seconds(timeout)
+        opener, limits = chosen._with(seconds, source_address, socket_options, give_up_after, addresses)
         handshake.prepare(self._contexts, getattr(opener, "policy", Policy()).give_up_tls_after)
         winner = None
         try:
@@ -231,6 +235,11 @@ class BlockingConnector:
             return self
         families = (socket.AddressFamily(family),)
         return BlockingConnector(replace(opener, policy=replace(opener.policy, families=families)))
+
+    def _for(self, host: str | bytes, port: int) -> BlockingConnector:
+        """Return the one for this host, which may need no proxy (`NO_PROXY`)."""
+        opener_for = getattr(self._opener, "opener_for", None)
+        return self if opener_for is None else BlockingConnector(opener_for(host, port))
 
     def _with(
         self,
@@ -251,7 +260,7 @@ class BlockingConnector:
         if addresses is not None:
             limits["addresses"] = addresses
         if not hasattr(self._opener, "policy"):
-            if source or options:
+            if source or any(tuple(option) != _NO_DELAY for option in options):
                 raise ValueError(f"source_address and socket_options must be set on the Connector of {self._opener!r}")
             return self._opener, {**limits, "give_up_after": min(limit, give_up_after)}
         last = self._last
