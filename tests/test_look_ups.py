@@ -100,8 +100,8 @@ async def test_a_failed_look_up_asks_for_a_descriptor(number: int, monkeypatch: 
         raise socket.gaierror(socket.EAI_NONAME, "no such name")
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
-    look_up = look_ups.look_ups().join("host.example", 9, socket.AF_UNSPEC)
     monkeypatch.setattr(os, "open", no_descriptor)
+    look_up = look_ups.look_ups().join("host.example", 9, socket.AF_UNSPEC)
     with pytest.raises(OSError) as raised:
         await look_up.wait()
     monkeypatch.undo()
