@@ -14,7 +14,7 @@ import pytest
 import trio
 
 import trio_nbconnect as nb
-from trio_nbconnect.httpcore import sync_transport
+from trio_nbconnect.httpcore import sync_transport, transport
 from trio_nbconnect.proxy import EnvironmentProxy, HTTPProxy, SOCKS5Proxy, from_environment
 
 from .servers import close
@@ -195,6 +195,21 @@ async def test_all_ways_lead_to_the_host(environment: Set) -> None:
             await (await chosen.connect(host, port, _same)).aclose()
             with pytest.raises(nb.ConnectTimeout):
                 await chosen.open_tls_stream(host, port, give_up_after=0.05)
+
+
+async def test_httpx_has_options_for_a_host_that_needs_no_proxy(environment: Set) -> None:
+    """And a host that is none is an error of its own."""
+    environment(ALL_PROXY="http://proxy.invalid", NO_PROXY="127.0.0.1")
+    options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    async with httpx.AsyncClient(transport=transport(from_environment("http"), socket_options=options)) as client:
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))
+            with pytest.raises(httpx.ConnectError, match="refused"):
+                await client.get(f"http://127.0.0.1:{nobody.getsockname()[1]}/")
+        with pytest.raises(httpx.ConnectError, match="empty label"):
+            await client.get("http://a..b/")
+        with pytest.raises(ValueError, match="socket_options must be set on the Connector that the proxy uses"):
+            await client.get("http://example.org/")
 
 
 async def _same(stream: trio.abc.Stream) -> trio.abc.Stream:

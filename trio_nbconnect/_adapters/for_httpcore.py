@@ -39,7 +39,7 @@ from .._connect.options import options_with
 from .._connect.tls import client_context, shake_hands
 from .._connector import Connector, StreamOpener
 from .._urls import host_of_url
-from .for_trio import check_opener, own_connector
+from .for_trio import check_opener, opener_for, own_connector
 from .http_libraries import httpcore, httpx
 
 if TYPE_CHECKING:
@@ -190,7 +190,10 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
             ValueError: `local_address` is not numeric, or an option is not of the form (level, option, value); or one
                 of them is asked of a proxy.
         """
-        opener, host = self._with(socket_options), host_of_url(host)
+        host = host_of_url(host)
+        with connect_errors(self._core):
+            opener = opener_for(self._opener, host, port)
+        opener = _with(opener, socket_options)
         if local_address is not None:
             opener = replace(own_connector(opener, local_address=local_address), local_address=local_address)
         if self._tls_follows:
@@ -231,13 +234,14 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
         """Wait between two of httpcore's `retries`."""
         await trio.sleep(seconds)
 
-    def _with(self, socket_options: Iterable[SocketOption] | None) -> StreamOpener:
-        """Return who connects, with these options added to its own."""
-        extra = triples(socket_options)
-        if not extra:
-            return self._opener
-        connector = own_connector(self._opener, socket_options=extra)
-        return replace(connector, options=options_with(connector.options, extra=extra))
+
+def _with(opener: StreamOpener, socket_options: Iterable[SocketOption] | None) -> StreamOpener:
+    """Return who connects, with these options added to its own."""
+    extra = triples(socket_options)
+    if not extra:
+        return opener
+    connector = own_connector(opener, socket_options=extra)
+    return replace(connector, options=options_with(connector.options, extra=extra))
 
 
 def triples(socket_options: Iterable[SocketOption] | None) -> tuple[tuple[int, int, int | bytes], ...]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -48,6 +48,12 @@ def check_opener(connector: object) -> StreamOpener:
         raise TypeError(f"connector must be a Connector or a proxy, not {connector!r}")
     opener: StreamOpener = connector  # type: ignore[assignment]  # it has been seen to be one
     return opener
+
+
+def opener_for(opener: StreamOpener, host: str, port: int) -> StreamOpener:
+    """Return who connects to this host: `NO_PROXY` may say that it needs no proxy."""
+    choose: Callable[[str, int], StreamOpener] | None = getattr(opener, "opener_for", None)
+    return opener if choose is None else choose(host, port)
 
 
 def own_connector(opener: StreamOpener, **wishes: object) -> Connector:
