@@ -313,6 +313,32 @@ async def test_what_is_joined_however_long_it_takes(
         nursery.cancel_scope.cancel()
 
 
+async def test_an_answer_that_comes_later_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    answers = [threading.Event() for _ in range(2)]
+    waiting, called = iter(enumerate(answers, start=1)), threading.Semaphore(0)
+
+    def getaddrinfo(host: bytes, port: int, family: int, kind: int) -> list[object]:
+        number, answer = next(waiting)
+        called.release()
+        answer.wait()
+        return [(socket.AF_INET, kind, 6, "", (f"127.0.0.{number}", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    ours, begun = look_ups.look_ups(), []
+    for _ in answers:
+        begun.append(ours.join("a.example", 9, 0))
+        assert await trio.to_thread.run_sync(partial(called.acquire, timeout=5))
+        await trio.sleep(1)
+    for under_way, answer in zip((1, 0), answers, strict=True):
+        answer.set()
+        while ours._threads > under_way:
+            await trio.lowlevel.checkpoint()
+        for look_up in begun:
+            assert await look_up.wait() == [Address(socket.AF_INET, "127.0.0.1", 9)]
+
+
 @pytest.mark.parametrize("is_first_to_answer", [True, False])
 async def test_of_two_look_ups_of_a_name_the_one_that_finds_something_counts(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock, is_first_to_answer: bool
