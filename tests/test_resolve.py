@@ -205,6 +205,7 @@ async def test_a_hook_says_whatever_connect_takes(family: int, sockaddr: Any, ad
     await HookResolver().resolve(Query(host="example.org", port=80, families=BOTH), told.append)
     assert isinstance(told[-1], Answer)
     assert [str(each) for each in told[-1].addresses] == [address]
+    assert all(each.port == (0 if each.is_path else 80) for each in told[-1].addresses)
 
 
 async def test_what_hurries_ends_with_the_whole_answer(net: SimulatedNetwork) -> None:

@@ -158,7 +158,6 @@ class SystemLookUp:
     def _take(self, entries: Sequence[Any]) -> None:
         """Be done, and have the ones that were begun beside this one be done as well."""
         if not self._done.is_set():
-            self.is_started = True
             self._entries = entries
             self._done.set()
         self._look_ups.forget(self)

@@ -148,8 +148,8 @@ def _parse_dns_is_first(text: str) -> bool:
     """
     before: set[str] = set()
     for line in text.splitlines():
-        database, colon, sources = line.partition("#")[0].partition(":")
-        if database.strip() == "hosts" and colon:
+        database, _, sources = line.partition("#")[0].partition(":")
+        if database.strip() == "hosts":
             names = re.sub(r"\[[^]]*\]", " ", sources).split()
             before.update(names[: names.index("dns")] if "dns" in names else names)
     return before <= _KNOWN_SOURCES
