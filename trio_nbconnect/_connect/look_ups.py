@@ -220,7 +220,6 @@ class LookUps:
         """Let go of a look-up whose result is there; one that was begun since, for the same name, goes on."""
         if self._running.get(look_up.key) is look_up:
             del self._running[look_up.key]
-        self.abandon(look_up)
 
     def thread_ended(self) -> None:
         """Let another one start in its place."""
