@@ -339,6 +339,15 @@ async def test_an_answer_that_comes_later_changes_nothing(
             assert await look_up.wait() == [Address(socket.AF_INET, "127.0.0.1", 9)]
 
 
+async def test_an_answer_ends_any_number_of_look_ups_that_were_begun_since() -> None:
+    """A look-up may be stuck for hours, while somebody tries again each second."""
+    first = last = look_ups.SystemLookUp(look_ups.look_ups(), ("a.example", 0, ()), 9)
+    for _ in range(5000):
+        last = last.begin_another()
+    first._take(())
+    assert last._done.is_set()
+
+
 @pytest.mark.parametrize("is_first_to_answer", [True, False])
 async def test_of_two_look_ups_of_a_name_the_one_that_finds_something_counts(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock, is_first_to_answer: bool

@@ -165,11 +165,12 @@ async def test_a_temporary_failure_at_once_is_asked_family_by_family(net: Simula
     assert [source for _, source, _ in net.queries] == [Source.SYSTEM, Source.AAAA, Source.A]
 
 
-async def test_of_a_hook_s_addresses_so_many_of_each_family_count() -> None:
+async def heard_from_hook(*entries: tuple[int, Any]) -> tuple[Address, ...]:
+    """The addresses that are told where a resolver of Trio's hook has these families and socket addresses."""
+
     class Hook(trio.abc.HostnameResolver):
         async def getaddrinfo(self, *_: Any) -> Any:
-            entry = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
-            return [(*entry, (f"192.0.2.{number}", 80)) for number in range(200)]
+            return [(family, socket.SOCK_STREAM, 6, "", sockaddr) for family, sockaddr in entries]
 
         async def getnameinfo(self, *_: Any) -> Any:
             raise NotImplementedError
@@ -178,7 +179,12 @@ async def test_of_a_hook_s_addresses_so_many_of_each_family_count() -> None:
     told: list[Item] = []
     await HookResolver().resolve(Query(host="example.org", port=80, families=BOTH), told.append)
     assert isinstance(told[-1], Answer)
-    assert len(told[-1].addresses) == 128
+    return told[-1].addresses
+
+
+async def test_of_a_hook_s_addresses_so_many_of_each_family_count() -> None:
+    addresses = await heard_from_hook(*((socket.AF_INET, (f"192.0.2.{number}", 80)) for number in range(200)))
+    assert len(addresses) == 128
 
 
 @pytest.mark.parametrize(
@@ -192,20 +198,9 @@ async def test_of_a_hook_s_addresses_so_many_of_each_family_count() -> None:
 )
 async def test_a_hook_says_whatever_connect_takes(family: int, sockaddr: Any, address: str) -> None:
     """Trio gives it to `connect` as it is; a test may have a server at a path."""
-
-    class Hook(trio.abc.HostnameResolver):
-        async def getaddrinfo(self, *_: Any) -> Any:
-            return [(family, socket.SOCK_STREAM, 0, "", sockaddr)]
-
-        async def getnameinfo(self, *_: Any) -> Any:
-            raise NotImplementedError
-
-    trio.socket.set_custom_hostname_resolver(Hook())
-    told: list[Item] = []
-    await HookResolver().resolve(Query(host="example.org", port=80, families=BOTH), told.append)
-    assert isinstance(told[-1], Answer)
-    assert [str(each) for each in told[-1].addresses] == [address]
-    assert all(each.port == (0 if each.is_path else 80) for each in told[-1].addresses)
+    (told,) = await heard_from_hook((family, sockaddr))
+    assert str(told) == address
+    assert told.port == (0 if told.is_path else 80)
 
 
 async def test_what_hurries_ends_with_the_whole_answer(net: SimulatedNetwork) -> None:

@@ -156,13 +156,14 @@ class SystemLookUp:
         self._look_ups.thread_ended()
 
     def _take(self, entries: Sequence[Any]) -> None:
-        """Be done, and have the ones that were begun beside this one be done as well."""
-        if not self._done.is_set():
-            self._entries = entries
-            self._done.set()
-        self._look_ups.forget(self)
-        if self._next is not None:
-            self._next._take(entries)
+        """Be done, and have the ones that were begun beside this one be done as well; there may be thousands."""
+        look_up: SystemLookUp | None = self
+        while look_up is not None:
+            if not look_up._done.is_set():
+                look_up._entries = entries
+                look_up._done.set()
+            self._look_ups.forget(look_up)
+            look_up = look_up._next
 
 
 def _ask(getaddrinfo: Callable[..., Sequence[Any]], *question: object) -> Sequence[Any]:

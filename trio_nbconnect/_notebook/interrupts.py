@@ -13,9 +13,9 @@ IPython runs a cell part by part, one for each statement at its top. Step by ste
 3. A second interrupt of a part that is being cancelled, and does not end, leaves it: the cell is over, and the rest
    goes on in the background.
 In a synchronous part `KeyboardInterrupt` is raised, but only while its code runs, and no message is being sent. What
-comes at any other time of a cell waits for its next part, and what comes during our imports for their end. The
-kernel's own handler, which it sets for the cell, is not used between two parts: the cancellation that it orders would
-come after a next part that never ends.
+comes at any other time of a cell waits for its next part, and what comes during our imports for their end; what comes
+when the cell is over is ignored, as between two requests. The kernel's own handler, which it sets for the cell, is not
+used between two parts: the cancellation that it orders would come after a next part that never ends.
 
 A handler of signals runs between any two instructions of the main thread, so it takes no lock; a thread, woken through
 a queue, watches the half second. This module is imported before Trio, and so it does not import Trio.
